@@ -1,0 +1,91 @@
+"""Dropout: in training, forget each value with probability p and scale up what stays.
+
+Forward, in training
+    mask   = 1 / keep where a random draw keeps the value, else 0          keep = 1 - p
+    output = x * mask
+Forward, in evaluation
+    output = x
+
+Backward
+    grad_input = grad_output * mask
+
+Shapes
+    x, mask, output   (batch, features)
+
+Kept for backward
+    keeps (batch, features), a byte an element; the mask is that times one number.
+
+Cost at the task's sizes
+    307,000 draws a step. As 16-bit integers against a threshold they cost a quarter of what as
+    many random floats do.
+
+What goes wrong
+    A mask that isn't rescaled makes training see half of what evaluation sees. Scaling up in
+    training (inverted dropout) leaves evaluation as it is.
+
+The draw
+    A 16-bit integer is below threshold = round(keep * 65536) with probability threshold / 65536,
+    so that is the keep rate that rescales: the mean of the mask is 1 exactly. The integers come
+    from Philox, a generator that is a function of a key and a counter: (seed, epoch, step, layer)
+    names a mask, whoever draws it, in whatever order, on however many threads.
+
+Source
+    Srivastava et al. 2014, section 10 (inverted dropout); torch.nn.Dropout, PyTorch 2.13.
+    Differences: the random numbers, and p rounded to 1/65536. Philox: Salmon et al. 2011.
+
+Example
+    >>> import numpy as np
+    >>> dropout = Dropout(p=0.5)
+    >>> output = dropout.forward(np.ones((2, 4)), training=True, key=(0, 0, 0, 1))
+    >>> output
+    array([[0., 0., 0., 0.],
+           [2., 2., 2., 0.]])
+    >>> np.array_equal(dropout.backward(np.ones((2, 4))), output)
+    True
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def draw_keeps(shape: tuple[int, int], threshold: int, key: tuple[int, int, int, int]) -> np.ndarray:
+    """Which values stay: bool (batch, features), True with probability threshold / 65536.
+
+    key = (seed, epoch, step, layer), each in 0 .. 2**64 - 1.
+    """
+    seed, epoch, step, layer = key
+    philox = np.random.Philox(key=[seed, layer], counter=[0, 0, step, epoch])
+    size = shape[0] * shape[1]
+    draws = philox.random_raw(-(-size // 4)).astype("<u8", copy=False).view("<u2")[:size]  # four to a word
+    return (draws < threshold).reshape(shape)
+
+
+class Dropout:
+    """Drop each value with probability `p`, 0 <= p < 1. It has no parameters.
+
+    Raises
+    ------
+    ValueError
+        If p is not in [0, 1).
+    """
+
+    def __init__(self, p: float):
+        if not 0 <= p < 1:
+            raise ValueError(f"dropout must be at least 0 and below 1, got {p}")
+        self.threshold = max(1, round((1 - p) * 65536))
+        self.scale = 65536 / self.threshold
+        self.params = {}
+        self.grads = {}
+        self.kept = None
+
+    def forward(self, x: np.ndarray, training: bool, key=None) -> np.ndarray:
+        if not training:
+            return x
+        keeps = draw_keeps(x.shape, self.threshold, key)  # (batch, features)
+        self.kept = keeps
+        return x * keeps * self.scale  # (batch, features)
+
+    def backward(self, grad_output: np.ndarray) -> np.ndarray:
+        keeps, self.kept = self.kept, None
+        return grad_output * keeps * self.scale  # (batch, features)

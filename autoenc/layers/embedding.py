@@ -1,0 +1,71 @@
+"""SparseEmbedding: a list of liked items becomes the sum of their rows.
+
+Forward
+    output = user_items @ weight
+    output[u] = sum of weight[i] over the items i that user u liked
+
+Backward
+    grad_weight = user_items.T @ grad_output
+    grad_weight[i] = sum of grad_output[u] over the users u who liked item i
+    There is no grad_input: the input is a list of ids, and an id has no slope.
+
+Shapes
+    user_items   (batch, n_items)  sparse CSR of ones
+    weight       (n_items, emb_dim)
+    output       (batch, emb_dim)
+
+Kept for backward
+    user_items: who liked what says which rows share in which gradient.
+
+Cost at the task's sizes (batch 256, about 115 likes a user, emb_dim 800)
+    24 MFLOP either way, against 4.4 GFLOP for the product with a dense x; reads 94 MB of rows.
+
+What goes wrong
+    grad_weight[user_items.indices] += ... adds one gradient where two users share an item, for
+    NumPy buffers the repeated index; the transposed product adds both.
+
+Source
+    The task's first layer, x @ W_embedding, and torch.nn.EmbeddingBag(mode="sum"), PyTorch 2.13.
+    Differences: none in the sums; an empty list sums to zeros in both.
+
+Example
+    >>> import numpy as np, scipy.sparse as sp
+    >>> embedding = SparseEmbedding(np.array([[1.0, 2.0], [10.0, 20.0], [100.0, 200.0]]))
+    >>> user_items = sp.csr_array(np.array([[1, 0, 1], [0, 0, 1]]))
+    >>> embedding.forward(user_items)
+    array([[101., 202.],
+           [100., 200.]])
+    >>> embedding.backward(np.array([[1.0, 0.0], [3.0, 0.5]]))
+    >>> embedding.grads["weight"]
+    array([[1. , 0. ],
+           [0. , 0. ],
+           [4. , 0.5]])
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+
+class SparseEmbedding:
+    """Sum the rows of the items that each user liked.
+
+    Parameters
+    ----------
+    weight : array (n_items, emb_dim), floating
+        A row an item. Held, not copied: the optimizer updates it in place.
+    """
+
+    def __init__(self, weight: np.ndarray):
+        self.params = {"weight": weight}
+        self.grads = {"weight": None}
+        self.kept = None
+
+    def forward(self, user_items: sparse.csr_array) -> np.ndarray:
+        self.kept = user_items
+        return user_items @ self.params["weight"]  # (batch, emb_dim)
+
+    def backward(self, grad_output: np.ndarray) -> None:
+        user_items, self.kept = self.kept, None
+        self.grads["weight"] = user_items.T @ grad_output  # (n_items, emb_dim)
