@@ -1,0 +1,1 @@
+"""The kernels: numba twins of the layers, or of compositions of them, imported as `autoenc.kernels`."""

@@ -1,0 +1,40 @@
+"""What all tests share: the bundled ratings, one split of them, and hypothesis' profile."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+from hypothesis import settings
+
+# The same examples on every run, and no limit on the first one's time, in which numba compiles.
+settings.register_profile("autoenc", derandomize=True, deadline=None)
+settings.load_profile("autoenc")
+
+
+# Scripts that made stored answers, and hostile inputs: read by tests, not tests.
+collect_ignore = ["oracle", "data"]
+
+
+@pytest.fixture(scope="session")
+def ratings():
+    """The bundled MovieLens edition, as Interactions. Shared: don't change it."""
+    from autoenc import datasets
+
+    return datasets.load()
+
+
+@pytest.fixture(scope="session")
+def split(ratings):
+    """(train, held_out) of the bundled edition at seed 0, both CSR (n_users, n_items). Shared: don't change it."""
+    from autoenc.splits import holdout_per_user
+
+    return holdout_per_user(ratings.user_items, seed=0)
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what compares live with PyTorch where there is none; its stored answers are compared anyway."""
+    if importlib.util.find_spec("torch") is None:
+        for item in items:
+            if "torch" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="torch is not installed"))
