@@ -1,0 +1,461 @@
+"""Who liked what: a sparse matrix of users x items, with the ids and titles it came with.
+
+Everything that enters the package passes through here, so this is where input is checked. The
+rules, once and for all:
+
+- A like is a pair (user, item). A pair that occurs twice is one like.
+- Stored zeros are no likes and are dropped. Any value but 0 and 1 is an error: what counts as a
+  like (every rating, or those from 4 stars on?) is the caller's decision.
+- Ids are whole numbers from 0 on, or strings. Floats that are whole count as integers; NaN,
+  fractions, negative numbers and mixtures are errors.
+- In `from_pairs`, users and items are the ones that occur, in ascending order of their ids. In
+  `from_lists`, `from_csr` and `as_user_items`, rows are positions, so a user without likes keeps
+  its row, and `n_items` (or the matrix's shape) keeps an item without likes.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+MAX_INFERRED_ITEMS = 10_000_000
+"""The widest matrix that is made without being asked for by `n_items` or `item_ids`: a single wild
+id would otherwise ask for a model of terabytes."""
+
+_INT32_MAX = 2**31 - 1
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Interactions:
+    """Who liked what.
+
+    Usually made by `from_pairs`, `from_lists`, `from_csr` or `autoenc.datasets.load`.
+
+    Parameters
+    ----------
+    user_items : csr_array (n_users, n_items)
+        float32 ones where a user liked an item; int32 indices, ascending within a row.
+    user_ids : array (n_users,), int64 or str
+        The users' external ids, ascending.
+    item_ids : array (n_items,), int64 or str
+        The items' external ids, ascending.
+    titles : array (n_items,) of str, optional
+        What people call the items.
+    name : str
+        What reports call the data set.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As the rules on top of this module have it, or where the lengths don't match.
+
+    Examples
+    --------
+    >>> likes = Interactions.from_pairs([7, 7, 9], [30, 10, 10], titles={10: "Heat (1995)", 30: "Ronin (1998)"})
+    >>> likes
+    Interactions(2 users x 2 items, 3 likes)
+    >>> likes.user_items.toarray()
+    array([[1., 1.],
+           [1., 0.]], dtype=float32)
+    >>> likes.index_of_items("Ronin (1998)")
+    array([1], dtype=int32)
+    """
+
+    user_items: sparse.csr_array
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+    titles: np.ndarray | None = None
+    name: str = ""
+
+    def __post_init__(self):
+        set_field = object.__setattr__  # the class is frozen
+        n_items = np.size(self.item_ids)
+        set_field(self, "user_items", as_user_items(self.user_items, n_items))
+        set_field(self, "user_ids", _ascending_ids(self.user_ids, self.n_users, "user_ids", "rows"))
+        set_field(self, "item_ids", _ascending_ids(self.item_ids, self.n_items, "item_ids", "columns"))
+        set_field(self, "titles", _titles(self.titles, self.item_ids))
+
+    def __repr__(self):
+        name = f"{self.name!r}, " if self.name else ""
+        return f"Interactions({name}{self.n_users:,} users x {self.n_items:,} items, {self.n_likes:,} likes)"
+
+    @property
+    def n_users(self) -> int:
+        return self.user_items.shape[0]
+
+    @property
+    def n_items(self) -> int:
+        return self.user_items.shape[1]
+
+    @property
+    def n_likes(self) -> int:
+        return self.user_items.nnz
+
+    @classmethod
+    def from_pairs(cls, users, items, *, titles=None, name: str = "") -> Interactions:
+        """One like a pair of external ids, in any order.
+
+        Parameters
+        ----------
+        users, items : array-like (n_pairs,), whole numbers or str
+        titles : mapping of external item id to str, optional
+            An item that it lacks is called by its id.
+        name : str
+        """
+        users, items = _ids(users, "users"), _ids(items, "items")
+        if len(users) != len(items):
+            raise ValueError(
+                f"users has {len(users):,} entries and items {len(items):,}; "
+                "pass two of the same length, one entry each for a like."
+            )
+        if len(users) == 0:
+            raise ValueError("users and items are empty; pass at least one pair.")
+        user_ids, rows = _number(users)
+        item_ids, columns = _number(items)
+        ones = np.ones(len(rows), np.float32)
+        user_items = _canonical(sparse.coo_array((ones, (rows, columns)), shape=(len(user_ids), len(item_ids))))
+        return cls(user_items, user_ids, item_ids, titles, name)
+
+    @classmethod
+    def from_lists(cls, lists, *, user_ids=None, item_ids=None, titles=None, name: str = "") -> Interactions:
+        """One list of external item ids a user; an empty list is a user without likes.
+
+        Parameters
+        ----------
+        lists : iterable of iterables of item ids
+        user_ids : array (n_users,), optional
+            Ascending. By default 0, 1, 2, ...
+        item_ids : array (n_items,), optional
+            The whole catalogue, ascending. By default the ids that occur.
+        titles : mapping of item id to str, or array (n_items,), optional
+        name : str
+        """
+        rows, items = _flatten(lists, "lists")
+        if item_ids is None:
+            item_ids, columns = _number(items)
+        else:
+            item_ids = _ascending_ids(item_ids, np.size(item_ids), "item_ids", "columns")
+            columns = _positions(items, item_ids)
+            if (columns < 0).any():
+                stranger = items[columns < 0][0]
+                raise ValueError(f"lists holds the item id {stranger}, which is not among item_ids; add it there.")
+        n_users = len(rows)
+        indptr = np.concatenate([[0], np.cumsum(rows)])
+        ones = np.ones(len(columns), np.float32)
+        user_items = _canonical(sparse.csr_array((ones, columns, indptr), shape=(n_users, len(item_ids))))
+        return cls(user_items, np.arange(n_users) if user_ids is None else user_ids, item_ids, titles, name)
+
+    @classmethod
+    def from_csr(cls, user_items, *, user_ids=None, item_ids=None, titles=None, name: str = "") -> Interactions:
+        """A scipy sparse matrix of any format, users x items, of zeros and ones.
+
+        Parameters
+        ----------
+        user_items : sparse matrix or array (n_users, n_items)
+        user_ids, item_ids : arrays (n_users,) and (n_items,), optional
+            Ascending. By default 0, 1, 2, ...
+        titles : mapping of item id to str, or array (n_items,), optional
+        name : str
+        """
+        user_items = as_user_items(user_items, None if item_ids is None else np.size(item_ids))
+        n_users, n_items = user_items.shape
+        return cls(
+            user_items,
+            np.arange(n_users) if user_ids is None else user_ids,
+            np.arange(n_items) if item_ids is None else item_ids,
+            titles,
+            name,
+        )
+
+    def with_user_items(self, user_items) -> Interactions:
+        """The same users and items with other likes, such as one half of a split."""
+        user_items = as_user_items(user_items, self.n_items)
+        if user_items.shape[0] != self.n_users:
+            raise ValueError(
+                f"user_items has {user_items.shape[0]:,} rows for {self.n_users:,} users; pass a row for each."
+            )
+        return replace(self, user_items=user_items)
+
+    def index_of_items(self, items) -> np.ndarray:
+        """The columns of items by external id or by title.
+
+        Parameters
+        ----------
+        items : one id or title, or an array-like of them
+            A string is looked up among the string ids, then among the titles, then as a number.
+
+        Returns
+        -------
+        array (len(items),), int32
+
+        Raises
+        ------
+        ValueError
+            Where there is no such item, with the nearest names, or where two have the same title.
+        """
+        items = _ids(np.atleast_1d(items) if isinstance(items, (str, int, np.generic)) else items, "items")
+        columns = _positions(items, self.item_ids)
+        for i in np.flatnonzero(columns < 0):
+            columns[i] = self._column_of_name(items[i])
+        return columns
+
+    def index_of_users(self, users) -> np.ndarray:
+        """The rows of users by external id, as `index_of_items` has it for items."""
+        users = _ids(np.atleast_1d(users) if isinstance(users, (str, int, np.generic)) else users, "users")
+        rows = _positions(users, self.user_ids)
+        if (rows < 0).any():
+            stranger = users[rows < 0].tolist()[0]
+            raise ValueError(f"There is no user {stranger!r} among the {self.n_users:,}; see user_ids for those known.")
+        return rows
+
+    def item_names(self, columns) -> list[str]:
+        """What to print for items, given their columns: their titles, or else their ids."""
+        columns = np.asarray(columns, np.int64)
+        beyond = (columns < 0) | (columns >= self.n_items)
+        if beyond.any():
+            raise ValueError(f"columns holds {columns[beyond][0]}; pass positions of items, 0 to {self.n_items - 1}.")
+        names = self.item_ids if self.titles is None else self.titles
+        return [str(name) for name in names[columns]]
+
+    @cached_property
+    def _columns_of_title(self) -> dict[str, list[int]]:
+        columns_of_title: dict[str, list[int]] = {}
+        for column, title in enumerate(self.titles if self.titles is not None else []):
+            columns_of_title.setdefault(str(title), []).append(column)
+        return columns_of_title
+
+    def _column_of_name(self, name) -> int:
+        name = str(name)
+        columns = self._columns_of_title.get(name, [])
+        if not columns and name.isdecimal() and self.item_ids.dtype.kind == "i" and len(name) < 19:
+            columns = [c for c in _positions(np.array([int(name)]), self.item_ids) if c >= 0]
+        if len(columns) == 1:
+            return columns[0]
+        if columns:
+            ids = ", ".join(str(i) for i in self.item_ids[columns])
+            raise ValueError(f"{name!r} is the title of {len(columns)} items; pass one of their ids: {ids}.")
+        near = self._near(name)
+        mend = f"did you mean {' or '.join(map(repr, near))}?" if near else "see item_ids and titles for those known."
+        raise ValueError(f"There is no item {name!r} among the {self.n_items:,}; {mend}")
+
+    def _near(self, name: str) -> list[str]:
+        known = list(self._columns_of_title) or ([] if self.item_ids.dtype.kind == "i" else self.item_ids.tolist())
+        folded = {k.casefold(): k for k in known}
+        within = sorted((k for k in folded if name.casefold() in k), key=len)[:3]
+        near = within + difflib.get_close_matches(name.casefold(), folded, n=3)
+        return [folded[k] for k in dict.fromkeys(near)][:3]
+
+
+def as_user_items(x, n_items: int | None = None) -> sparse.csr_array:
+    """Check likes in any accepted form and bring them into the one form that the package works on.
+
+    Parameters
+    ----------
+    x : Interactions, scipy sparse (users x items) of any format, or iterable of lists of item indices
+    n_items : int, optional
+        How many items there are. By default the matrix's width, or the largest index plus one.
+
+    Returns
+    -------
+    csr_array (n_users, n_items)
+        float32 ones, int32 indices, ascending within a row, none twice. `x` itself where it is so
+        already, otherwise a copy.
+
+    Raises
+    ------
+    TypeError
+        Where `x` is something else; a dense array too, which could be meant either way.
+    ValueError
+        As the rules on top of this module have it.
+
+    Examples
+    --------
+    >>> as_user_items([[2, 0, 2], []], n_items=3).toarray()
+    array([[1., 0., 1.],
+           [0., 0., 0.]], dtype=float32)
+    """
+    if isinstance(x, Interactions):
+        x, n_items = x.user_items, x.n_items if n_items is None else n_items
+    if sparse.issparse(x):
+        _check_sparse(x, n_items)
+        return x if _is_canonical(x) else _canonical(x)
+    if isinstance(x, np.ndarray) and x.dtype != object:
+        raise TypeError(
+            f"user_items is a dense array of shape {x.shape}; pass scipy.sparse.csr_array(user_items) where a row holds "
+            "zeros and ones, or user_items.tolist() where a row lists items."
+        )
+    lengths, items = _flatten(x, "user_items")
+    if items.dtype.kind != "i":
+        raise TypeError(
+            f"user_items lists items like {items[0]!r}; pass indices from 0 on, "
+            "or Interactions.from_lists, which numbers any ids."
+        )
+    largest = int(items.max()) if len(items) else -1
+    if n_items is None:
+        if largest < 0:
+            raise ValueError("user_items lists no item, so its width is unknown; pass n_items.")
+        n_items = largest + 1
+        _check_width(n_items)
+    elif largest >= n_items:
+        raise ValueError(
+            f"user_items lists the item index {largest}, where there are {n_items:,} items: indices go from 0 to {n_items - 1}."
+        )
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    ones = np.ones(len(items), np.float32)
+    return _canonical(sparse.csr_array((ones, items, indptr), shape=(len(lengths), n_items)))
+
+
+def _check_sparse(x, n_items: int | None) -> None:
+    if x.ndim != 2:
+        raise ValueError(f"user_items has {x.ndim} dimension; pass a matrix of users x items, of one row for one user.")
+    if n_items is None:
+        _check_width(x.shape[1])
+    elif x.shape[1] != n_items:
+        raise ValueError(
+            f"user_items has {x.shape[1]:,} columns where {n_items:,} items are expected; "
+            f"give it the shape ({x.shape[0]}, {n_items})."
+        )
+    if max(x.shape[1], x.nnz) > _INT32_MAX:
+        raise ValueError(f"user_items has {x.shape[1]:,} columns and {x.nnz:,} entries; at most {_INT32_MAX:,} fit.")
+    if x.format in ("csr", "csc", "bsr"):
+        # scipy itself looks at these only when told to, and its own C code trusts them
+        try:
+            x.check_format(full_check=True)
+        except ValueError as error:
+            raise ValueError(f"user_items is a broken {x.format} matrix ({error}); build it anew.") from None
+    data = x.data if x.format in ("csr", "csc", "coo", "bsr") else x.tocoo().data
+    wrong = (data != 0) & (data != 1)
+    if wrong.any():
+        raise ValueError(
+            f"user_items holds the value {data[wrong][0]}; a like is 1 and no like is 0. "
+            "Binarize first: `matrix.data[:] = 1`."
+        )
+
+
+def _is_canonical(x) -> bool:
+    return (
+        isinstance(x, sparse.csr_array)
+        and x.dtype == np.float32
+        and x.indices.dtype == np.int32
+        and x.has_canonical_format
+        and bool(x.data.all())
+    )
+
+
+def _canonical(x) -> sparse.csr_array:
+    """A checked matrix as CSR of float32 ones, each like once, in order."""
+    # float32 before duplicates are summed: 256 of them would be 0 in a byte
+    csr = sparse.csr_array(x, dtype=np.float32, copy=x.format == "csr")
+    csr = sparse.csr_array(
+        (csr.data, csr.indices.astype(np.int32, copy=False), csr.indptr.astype(np.int32, copy=False)), shape=csr.shape
+    )
+    csr.eliminate_zeros()
+    csr.sum_duplicates()
+    csr.data[:] = 1
+    return csr
+
+
+def _check_width(n_items: int) -> None:
+    if n_items > MAX_INFERRED_ITEMS:
+        raise ValueError(
+            f"user_items would be {n_items:,} items wide; pass n_items or item_ids if that is meant, "
+            "or Interactions.from_pairs, which numbers the ids that occur."
+        )
+
+
+def _ids(values, argument: str) -> np.ndarray:
+    """External ids as a 1-D array of int64 or str."""
+    if hasattr(values, "__array__"):
+        array = originals = np.asarray(values)
+    else:
+        originals = _listed(values, argument)
+        array = np.asarray(originals)
+    if array.ndim != 1:
+        raise ValueError(f"{argument} has {array.ndim} dimensions; pass a flat list or array of ids.")
+    if array.dtype == object or (array.dtype.kind == "U" and originals is not array):
+        # NumPy takes a mixture for strings, or for objects
+        if all(isinstance(v, str) for v in originals):
+            return array.astype(str)
+        strange = [v for v in originals if isinstance(v, bool) or not isinstance(v, (int, np.integer))]
+        if strange:
+            raise TypeError(f"{argument} holds {strange[0]!r}; pass ids that are all whole numbers or all strings.")
+    if array.dtype.kind in "UT":
+        return array.astype(str, copy=False)
+    if array.dtype.kind == "f" and array.size:
+        wrong = array[~((array == np.floor(array)) & (np.abs(array) < 2**53))]
+        if wrong.size:
+            raise ValueError(f"{argument} holds {wrong[0]}; pass whole numbers (or strings) as ids.")
+    elif array.dtype.kind not in "iuO" and array.size:
+        raise TypeError(f"{argument} has dtype {array.dtype}; pass ids that are whole numbers or strings.")
+    if array.size and array.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"{argument} holds {array.max()}, beyond 64 bits; pass such ids as strings.")
+    if array.size and array.min() < 0:
+        raise ValueError(f"{argument} holds {array.min()}; ids are from 0 on: drop it if it marks a missing value.")
+    return array.astype(np.int64, copy=False)
+
+
+def _listed(values, argument: str) -> Sequence:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(f"{argument} is {values!r}; pass a list or an array of ids.")
+    return values if isinstance(values, (list, tuple)) else list(values)
+
+
+def _flatten(lists, argument: str) -> tuple[np.ndarray, np.ndarray]:
+    """The lists' lengths and, end to end, their ids."""
+    if isinstance(lists, (str, bytes)) or not isinstance(lists, Iterable):
+        raise TypeError(
+            f"{argument} is a {type(lists).__name__}; pass an Interactions, a scipy sparse matrix of users x items, "
+            "or a list of item ids for each user."
+        )
+    rows = [_ids(row, f"{argument}[{i}]") for i, row in enumerate(lists)]
+    lengths = np.array([len(row) for row in rows], np.int64)
+    filled = [row for row in rows if len(row)]
+    if len({row.dtype.kind for row in filled}) > 1:
+        raise TypeError(f"{argument} holds numbers in one row and strings in another; pass ids of one kind.")
+    return lengths, np.concatenate(filled) if filled else np.empty(0, np.int64)
+
+
+def _number(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The ids that occur, ascending, and each entry's position among them (int32)."""
+    if ids.dtype.kind == "i" and ids.size:
+        low, high = int(ids.min()), int(ids.max())
+        if high - low < max(4 * len(ids), 1 << 20):
+            # a table over the whole range: sorting ten million ids would take seconds
+            seen = np.zeros(high - low + 1, bool)
+            seen[ids - low] = True
+            return np.flatnonzero(seen) + low, (np.cumsum(seen, dtype=np.int32) - 1)[ids - low]
+    known = np.unique(ids)
+    return known, np.searchsorted(known, ids).astype(np.int32)
+
+
+def _positions(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Each id's position in the ascending `known`, -1 where it is not there (int32)."""
+    if not len(known) or known.dtype.kind != ids.dtype.kind:
+        return np.full(len(ids), -1, np.int32)
+    at = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+    return np.where(known[at] == ids, at, -1).astype(np.int32)
+
+
+def _ascending_ids(ids, n: int, argument: str, axis: str) -> np.ndarray:
+    ids = _ids(ids, argument)
+    if len(ids) != n:
+        raise ValueError(f"{argument} has {len(ids):,} entries for {n:,} {axis}; pass one for each.")
+    if not (ids[1:] > ids[:-1]).all():
+        raise ValueError(f"{argument} must ascend without repeats; sort it, and the matrix's {axis} with it.")
+    return ids
+
+
+def _titles(titles, item_ids: np.ndarray) -> np.ndarray | None:
+    if titles is None:
+        return None
+    if isinstance(titles, Mapping):
+        return np.array([str(titles.get(item, item)) for item in item_ids.tolist()], dtype=str)
+    titles = np.asarray(titles, dtype=str)
+    if titles.shape != item_ids.shape:
+        raise ValueError(f"titles has shape {titles.shape} for {len(item_ids):,} items; pass one title for each.")
+    return titles

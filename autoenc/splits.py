@@ -1,0 +1,132 @@
+"""Which likes are trained on and which are held out to be predicted.
+
+Two protocols. Weak generalization (the task's): every user is trained on, with a share of their
+likes held out. Strong generalization (Liang et al. 2018, arXiv 1802.05814, section 4.3): whole
+users are held out; the model sees them only at evaluation, where a share of their likes is given
+(folded in) and the rest is to be predicted.
+"""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from autoenc.interactions import as_user_items
+
+
+def holdout_per_user(user_items, holdout: float = 0.2, seed: int = 0) -> tuple[sparse.csr_array, sparse.csr_array]:
+    """Hold out a random share of each user's likes.
+
+    A user with n likes has holdout * n of them held out, rounded down or up: up for those nearest
+    to the next whole number (ties at random), as many as it takes for the whole to come to
+    round(holdout * n_likes). A user's only like stays in training, so where very many users have
+    just one, the whole falls short.
+
+    Parameters
+    ----------
+    user_items : (n_users, n_items), whatever `as_user_items` takes
+    holdout : float
+        The share, above 0 and below 1.
+    seed : int
+
+    Returns
+    -------
+    train, held_out : csr_array (n_users, n_items)
+        Disjoint; together they are `user_items`.
+
+    Raises
+    ------
+    ValueError
+        Where `holdout` is not such a share.
+
+    Examples
+    --------
+    >>> train, held_out = holdout_per_user([[0, 1, 2, 3, 4], [2]], holdout=0.4)
+    >>> train.sum(axis=1), held_out.sum(axis=1)
+    (array([3., 1.], dtype=float32), array([2., 0.], dtype=float32))
+    """
+    user_items = as_user_items(user_items)
+    if not 0 < holdout < 1:
+        raise ValueError(f"holdout is {holdout}; pass the share to hold out, above 0 and below 1, such as 0.2.")
+    rng = np.random.Generator(np.random.Philox(seed))
+    n_held_out = _shares(np.diff(user_items.indptr), holdout, rng)
+
+    # Sorted by random numbers within each row, the first n_held_out of a row are a random sample.
+    n_likes = user_items.nnz
+    row = np.repeat(np.arange(user_items.shape[0], dtype=np.int64), np.diff(user_items.indptr))
+    in_random_order = np.argsort((row << 32) | rng.integers(1 << 32, size=n_likes, dtype=np.uint32), kind="stable")
+    rank_in_row = np.arange(n_likes) - user_items.indptr[row]
+    held_out = np.zeros(n_likes, bool)
+    held_out[in_random_order[rank_in_row < n_held_out[row]]] = True
+    return _keep(user_items, ~held_out), _keep(user_items, held_out)
+
+
+class StrongSplit(NamedTuple):
+    """What `holdout_users` returns."""
+
+    train: sparse.csr_array  # (n_users - n_test, n_items), all likes of the users trained on
+    fold_in: sparse.csr_array  # (n_test, n_items), what the model is shown of the others
+    held_out: sparse.csr_array  # (n_test, n_items), what it has to predict
+    test_users: np.ndarray  # (n_test,), ascending: their rows in the matrix that was split
+
+
+def holdout_users(user_items, test_users: float = 0.1, holdout: float = 0.2, seed: int = 0) -> StrongSplit:
+    """Hold out whole users, and a random share of their likes.
+
+    They are drawn from the users with at least two likes, since one like can't be both shown and
+    predicted.
+
+    Parameters
+    ----------
+    user_items : (n_users, n_items), whatever `as_user_items` takes
+    test_users : float or int
+        The share of users to hold out, or their number.
+    holdout : float
+        The share of a held-out user's likes that is to be predicted; the rest is folded in.
+    seed : int
+
+    Returns
+    -------
+    StrongSplit
+
+    Raises
+    ------
+    ValueError
+        Where `test_users` or `holdout` asks for what can't be had.
+    """
+    user_items = as_user_items(user_items)
+    n_users = user_items.shape[0]
+    eligible = np.flatnonzero(np.diff(user_items.indptr) >= 2)
+    n_test = test_users if isinstance(test_users, Integral) else np.rint(test_users * n_users)
+    if not 0 < n_test <= min(len(eligible), n_users - 1):
+        raise ValueError(
+            f"test_users is {test_users}, which makes {n_test:,.0f} of {n_users:,} users; pass a share below 1 or a number, "
+            f"so that they are at least 1 and at most the {len(eligible):,} with two likes, and one is left to train on."
+        )
+    rng = np.random.Generator(np.random.Philox(seed))
+    chosen = np.sort(rng.choice(eligible, int(n_test), replace=False))
+    fold_in, held_out = holdout_per_user(user_items[chosen], holdout, seed)
+    return StrongSplit(user_items[np.setdiff1d(np.arange(n_users), chosen)], fold_in, held_out, chosen)
+
+
+def _shares(n_likes: np.ndarray, holdout: float, rng: np.random.Generator) -> np.ndarray:
+    """How many of each user's likes to hold out."""
+    # rounded to 9 digits, so that equal remainders compare as equal
+    wanted = np.round(holdout * n_likes, 9)
+    n_held_out = np.floor(wanted).astype(np.int64)
+    remainder = np.round(wanted - n_held_out, 9)
+    by_remainder = np.lexsort((rng.random(len(n_likes)), -remainder))
+    can_round_up = (remainder > 0) & (n_held_out + 1 < n_likes)
+    n_up = round(holdout * int(n_likes.sum())) - int(n_held_out.sum())
+    n_held_out[by_remainder[can_round_up[by_remainder]][:n_up]] += 1
+    return n_held_out
+
+
+def _keep(user_items: sparse.csr_array, mask: np.ndarray) -> sparse.csr_array:
+    """The likes where `mask` is true."""
+    n_kept_before = np.concatenate([[0], np.cumsum(mask, dtype=np.int64)])
+    indptr = n_kept_before[user_items.indptr].astype(np.int32)
+    return sparse.csr_array((user_items.data[mask], user_items.indices[mask], indptr), shape=user_items.shape)
