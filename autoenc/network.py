@@ -81,6 +81,22 @@ class Network:
         self.sigmoid_bce = SigmoidBCE()
 
     @property
+    def n_items(self) -> int:
+        return self.state["embedding.weight"].shape[0]
+
+    @property
+    def emb_dim(self) -> int:
+        return self.state["embedding.weight"].shape[1]
+
+    @property
+    def hidden_dim(self) -> int:
+        return self.state["output.weight"].shape[1]
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.state["embedding.weight"].dtype
+
+    @property
     def layers(self) -> dict:
         """The layers by name, in the order of the forward."""
         return {name: layer for name, layer in vars(self).items() if hasattr(layer, "forward")}

@@ -1,0 +1,210 @@
+"""The network's training step and scoring made of kernels, on the arrays of a `Network` and an `Adam`.
+
+The same parameters, buffers, dropout masks and arithmetic as network.py, but nothing large is
+stored: a tile of items at a time goes through the output layer's matmuls, sigmoid, gradient and
+Adam while it is in the cache, and an embedding row is touched only when a batch holds its item.
+
+The sums over items are named, for they are all that processes would exchange if each held a part
+of the items: `item_sum` on the way up, `grad_h2` on the way down.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from autoenc.kernels.adam import Trained, rates_at
+from autoenc.kernels.gather_sum import balanced_blocks, gather_sum
+from autoenc.kernels.linear import linear, linear_backward_input, linear_backward_weight
+from autoenc.kernels.normalize import Mask, Normalizer, normalize, normalize_backward, normalize_eval
+from autoenc.kernels.output_tile import output_tile
+from autoenc.kernels.scatter_add import History, catch_up, scatter_add, settle
+from autoenc.kernels.top_n import top_n
+from autoenc.layers.dropout import draw_keeps
+from autoenc.network import Network
+from autoenc.optim import Adam
+from autoenc.threads import compute_threads
+
+
+class FusedNetwork:
+    """A network that trains and scores through the kernels.
+
+    Parameters
+    ----------
+    network : Network
+        Its state is trained in place. Between steps, embedding rows that no batch has asked for
+        lag behind: read `current_state()`, or call `settle()` when training is over.
+    adam : Adam or None
+        The optimizer of the network's params; None for a network that only scores.
+    last_step : array (n_items,) int64, optional
+        The step that each embedding row and its moments stand at, from a checkpoint. Without it
+        every row is at adam.step_count.
+    """
+
+    def __init__(self, network: Network, adam: Adam | None = None, last_step: np.ndarray | None = None):
+        self.network = network
+        self.adam = adam
+        self.n_items = network.n_items
+        self._lags = False
+        self._embedding_now = network.state["embedding.weight"]
+        if adam is None:
+            return
+        self.last_step = np.full(self.n_items, adam.step_count, np.int64) if last_step is None else last_step
+        self._lags = bool((self.last_step < adam.step_count).any())
+        self._drift = DriftTable(adam)
+        self._embedding = self._trained("embedding.weight")
+        self._norm1, self._norm2 = self._normalizer("batchnorm1"), self._normalizer("batchnorm2")
+        self._scale1 = self._trained("batchnorm1.weight"), self._trained("batchnorm1.bias")
+        self._scale2 = self._trained("batchnorm2.weight"), self._trained("batchnorm2.bias")
+        self._bottleneck = self._trained("bottleneck.weight"), self._trained("bottleneck.bias")
+        self._output = self._trained("output.weight"), self._trained("output.bias")
+
+    def train_step(self, user_items: sparse.csr_array, key: tuple[int, int, int]) -> float:
+        """One minibatch, as `network.train_step` has it. Returns the batch's summed loss before the step."""
+        with compute_threads():
+            return self._train_step(user_items, key)
+
+    def _train_step(self, user_items, key):
+        network, adam = self.network, self.adam
+        batch = user_items.shape[0]
+        item_users = user_items.tocsc()
+        mask1, mask2 = self._mask(batch, network.emb_dim, (*key, 1)), self._mask(batch, network.hidden_dim, (*key, 2))
+
+        if self._lags:
+            items = np.flatnonzero(np.diff(item_users.indptr))
+            items = items[self.last_step[items] < adam.step_count]
+            catch_up(items, self._embedding, self.last_step, self._drift.history(), self._embedding.weight)
+
+        item_sum = self._item_sum(user_items, self._embedding.weight)  # (batch, emb_dim)
+        h1, x_hat1, inv_std1 = normalize(item_sum, mask1, self._norm1)
+        z2 = linear(h1, self._bottleneck[0].weight, self._bottleneck[1].weight)  # (batch, hidden_dim)
+        h2, x_hat2, inv_std2 = normalize(z2, mask2, self._norm2)
+
+        adam.step_count += 1
+        self._drift.advance()
+        rates = rates_at(adam)
+        loss, grad_h2 = output_tile(*self._output, h2, item_users.indptr, item_users.indices, rates)
+
+        grad_z2 = normalize_backward(grad_h2, z2, mask2, x_hat2, inv_std2, *self._scale2, rates)
+        grad_h1 = linear_backward_input(grad_z2, self._bottleneck[0].weight)
+        linear_backward_weight(grad_z2, h1, *self._bottleneck, rates)
+        grad_item_sum = normalize_backward(grad_h1, item_sum, mask1, x_hat1, inv_std1, *self._scale1, rates)
+        scatter_add(
+            item_users.indptr,
+            item_users.indices,
+            grad_item_sum,
+            self._embedding,
+            self.last_step,
+            self._drift.history(),
+            rates,
+            balanced_blocks(item_users.indptr),
+        )
+        self._lags, self._embedding_now = True, None
+        return loss
+
+    def settle(self) -> None:
+        """Bring every embedding row and its moments to the last step, in place: training is over.
+
+        To go on training after it is sound, but not bit for bit what it would have been without.
+        """
+        if self._lags:
+            settle(self._embedding, self.last_step, self._drift.history())
+            self._lags, self._embedding_now = False, self._embedding.weight
+
+    def current_state(self) -> dict[str, np.ndarray]:
+        """The network's state as of the last step; where embedding rows lag behind, a copy of them."""
+        if self._embedding_now is None:
+            self._embedding_now = np.empty_like(self._embedding.weight)
+            all_items = np.arange(self.n_items)
+            catch_up(all_items, self._embedding, self.last_step, self._drift.history(), self._embedding_now)
+        return {**self.network.state, "embedding.weight": self._embedding_now}
+
+    def encode(self, user_items: sparse.csr_array) -> np.ndarray:
+        """The bottleneck h2 of each user, in evaluation: (batch, hidden_dim)."""
+        state = self.current_state()
+        with compute_threads():
+            h1 = self._item_sum(user_items, state["embedding.weight"])
+            normalize_eval(h1, self._normalizer("batchnorm1"))
+            h2 = linear(h1, state["bottleneck.weight"], state["bottleneck.bias"])
+            normalize_eval(h2, self._normalizer("batchnorm2"))
+            return h2
+
+    def score(self, user_items: sparse.csr_array) -> np.ndarray:
+        """Every item's logit for each user, in evaluation: (batch, n_items)."""
+        h2 = self.encode(user_items)
+        with compute_threads():
+            return linear(h2, self.network.state["output.weight"], self.network.state["output.bias"])
+
+    def top_n(self, user_items: sparse.csr_array, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """The n best items of each user, liked ones struck, and their logits: (batch, n) each.
+
+        Where fewer than n are left: item -1 with the lowest score. Raises ValueError if the
+        network has diverged to NaN.
+        """
+        h2 = self.encode(user_items)
+        state = self.network.state
+        if not (np.isfinite(h2).all() and np.isfinite(state["output.bias"]).all()):
+            raise ValueError("the network's scores are NaN: its training diverged; train it with a lower lr")
+        with compute_threads():
+            return top_n(h2, state["output.weight"], state["output.bias"], user_items.indptr, user_items.indices, n)
+
+    def _item_sum(self, user_items, weight):
+        return gather_sum(user_items.indptr, user_items.indices, weight, balanced_blocks(user_items.indptr))
+
+    def _trained(self, name):
+        return Trained(self.network.state[name], self.adam.first_moment[name], self.adam.second_moment[name])
+
+    def _normalizer(self, layer):
+        state, number = self.network.state, self.network.dtype.type
+        batchnorm = getattr(self.network, layer)
+        arrays = (state[f"{layer}.{key}"] for key in ("weight", "bias", "running_mean", "running_var"))
+        return Normalizer(*arrays, number(batchnorm.eps), number(batchnorm.momentum))
+
+    def _mask(self, batch, features, key):
+        dropout = self.network.dropout1
+        return Mask(draw_keeps((batch, features), dropout.threshold, key), self.network.dtype.type(dropout.scale))
+
+
+class DriftTable:
+    """What an embedding row has missed since any step: the sums that `kernels.scatter_add` describes.
+
+    Grows by a few numbers a step; a step costs as many additions as the horizon has steps.
+    """
+
+    def __init__(self, adam: Adam):
+        beta1, beta2 = adam.betas
+        self.adam = adam
+        self.fade1, self.fade2 = beta1 / beta2**0.5, beta1 / beta2
+        # After so many steps 1e-12 of a row's movement is still to come.
+        self.horizon = int(np.ceil(np.log(1e-12) / np.log(self.fade2))) if 0 < self.fade2 < 1 else 2**62
+        self.step_size, self.inv_root, self.drift1, self.drift2 = np.zeros((4, 1024))
+        for step in range(1, adam.step_count + 1):
+            self._advance_to(step)
+
+    def advance(self) -> None:
+        """Take in the step that `adam.step_count` has just been counted up to."""
+        self._advance_to(self.adam.step_count)
+
+    def _advance_to(self, step):
+        if step == len(self.step_size):
+            tables = self.step_size, self.inv_root, self.drift1, self.drift2
+            self.step_size, self.inv_root, self.drift1, self.drift2 = np.pad(tables, ((0, 0), (0, step)))
+        beta1, beta2 = self.adam.betas
+        self.step_size[step] = self.adam.lr / (1 - beta1**step)
+        self.inv_root[step] = (1 - beta2**step) ** -0.5
+        start = max(0, step - self.horizon)
+        missed = np.arange(step - start, 0, -1)
+        self.drift1[start:step] += self.step_size[step] / self.inv_root[step] * self.fade1**missed
+        self.drift2[start:step] += self.step_size[step] / self.inv_root[step] ** 2 * self.fade2**missed
+
+    def history(self) -> History:
+        return History(
+            self.adam.step_count,
+            self.horizon,
+            *self.adam.betas,
+            self.step_size,
+            self.inv_root,
+            self.drift1,
+            self.drift2,
+            self.adam.eps,
+        )

@@ -1,0 +1,68 @@
+"""How many threads compute: numba's pool gets what was asked for, BLAS's pool gets one.
+
+The kernels call BLAS from inside numba's threads; with a pool of its own awake BLAS would fight
+them for the cores (four times the time on two cores) and sum in an order that depends on its
+threads. Both limits hold inside the `with` and are put back after.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sys
+
+
+@functools.cache
+def _blas():
+    import scipy.linalg.blas  # noqa: F401  the BLAS that kernels call; it must be loaded to be found
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+_depth = 0
+
+
+@contextlib.contextmanager
+def compute_threads(threads: int | None = None):
+    """Run the block with BLAS on one thread and numba on `threads` (None: as many as it has now).
+
+    May be nested; an inner block without `threads` changes nothing. Raises ValueError if `threads`
+    is below 1 or more than numba's pool has.
+    """
+    global _depth
+    with contextlib.ExitStack() as stack:
+        if threads is not None:
+            stack.enter_context(_numba_threads(threads))
+        if _depth == 0:
+            stack.enter_context(_blas().limit(limits=1, user_api="blas"))
+        _depth += 1
+        stack.callback(_leave)
+        yield
+
+
+def _leave():
+    global _depth
+    _depth -= 1
+
+
+@contextlib.contextmanager
+def _numba_threads(threads: int):
+    if "numba" not in sys.modules and threads == 1:
+        yield
+        return
+    import numba
+
+    most = numba.config.NUMBA_NUM_THREADS
+    if not 1 <= threads <= most:
+        raise ValueError(
+            f"threads must be from 1 to {most}, got {threads}; more needs NUMBA_NUM_THREADS={threads} set before the start "
+            f"(this machine has {os.cpu_count()} processors)"
+        )
+    before = numba.get_num_threads()
+    numba.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)

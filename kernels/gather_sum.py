@@ -1,0 +1,58 @@
+"""The embedding's forward: for each user, the sum of the liked items' rows.
+
+Definition: autoenc.layers.SparseEmbedding.forward.
+
+Bound by memory: at the task's sizes 29,000 rows of 3.2 kB a step, 94 MB, most from the last level
+of cache. Rows are added four at a time, so that the sum is read and written once for four. Blocks
+of users hold about equal numbers of likes. A user's sum is made by one thread in the order of the
+list, so the bits don't depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from autoenc.kernels.jit import kernel
+
+
+@kernel(parallel=True)
+def gather_sum(indptr, indices, weight, blocks):
+    """Return the (batch, emb_dim) sums of `weight`'s rows.
+
+    indptr (batch + 1,) and indices (n_likes,) are the batch's CSR, weight is (n_items, emb_dim),
+    and blocks, ascending from 0 to batch, says which rows go together (see `balanced_blocks`).
+    """
+    output = np.empty((len(indptr) - 1, weight.shape[1]), weight.dtype)  # (batch, emb_dim)
+    for block in prange(len(blocks) - 1):
+        for u in range(blocks[block], blocks[block + 1]):
+            sum_rows(weight, indices[indptr[u] : indptr[u + 1]], output[u])
+    return output
+
+
+@kernel
+def sum_rows(rows, ids, total):
+    """total[:] = the sum of rows[i] over ids; rows (n, dim), ids (k,), total (dim,)."""
+    total[:] = 0
+    whole = len(ids) // 4 * 4
+    for k in range(0, whole, 4):
+        a, b, c, d = rows[ids[k]], rows[ids[k + 1]], rows[ids[k + 2]], rows[ids[k + 3]]
+        for j in range(len(total)):
+            total[j] += (a[j] + b[j]) + (c[j] + d[j])
+    for k in range(whole, len(ids)):
+        a = rows[ids[k]]
+        for j in range(len(total)):
+            total[j] += a[j]
+
+
+def balanced_blocks(indptr, n_blocks=64, row_cost=8):
+    """Cut the rows of a CSR (or the columns of a CSC) into runs of about equal work.
+
+    A row costs as much as its entries and `row_cost` more if it has any. Returns ascending
+    boundaries (at most n_blocks + 1,) from 0 to the number of rows.
+    """
+    entries = np.diff(indptr)
+    work = np.concatenate(([0], np.cumsum(entries + row_cost * (entries > 0))))
+    targets = np.linspace(0, work[-1], n_blocks + 1)[1:-1]
+    inner = np.searchsorted(work, targets)
+    return np.unique(np.concatenate(([0], inner, [len(entries)]))).astype(np.int64)

@@ -1,0 +1,69 @@
+"""The small matmuls of the middle, in blocks of fixed size, each on a one-threaded BLAS.
+
+Definition: autoenc.layers.Linear; in the backward with autoenc.optim.Adam.step.
+
+Bound by arithmetic: 0.16 GFLOP each at the task's sizes. A block is large enough for BLAS to run
+near its best and there are enough of them for a few threads; as their sizes are fixed, the order
+of every sum is too.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from autoenc.kernels.adam import adam_rows, adam_slice
+from autoenc.kernels.jit import kernel
+
+USERS_PER_BLOCK = 64
+OUTPUTS_PER_BLOCK = 50
+
+
+@kernel(parallel=True)
+def linear(x, weight, bias):
+    """x @ weight.T + bias: x (batch, in_features), weight (out_features, in_features)."""
+    batch = len(x)
+    output = np.empty((batch, len(weight)), x.dtype)  # (batch, out_features)
+    for block in prange((batch + USERS_PER_BLOCK - 1) // USERS_PER_BLOCK):
+        first, last = block * USERS_PER_BLOCK, min(batch, (block + 1) * USERS_PER_BLOCK)
+        matmul_add(x[first:last], weight, bias, output[first:last])
+    return output
+
+
+@kernel
+def matmul_add(x, weight, bias, output):
+    """output[:] = x @ weight.T + bias, on one thread."""
+    np.dot(x, weight.T, output)
+    for u in range(len(output)):
+        row = output[u]
+        for j in range(len(row)):
+            row[j] += bias[j]
+
+
+@kernel(parallel=True)
+def linear_backward_input(grad_output, weight):
+    """grad_output @ weight, as (1, batch, in_features): a sum of one part for `normalize_backward`."""
+    batch = len(grad_output)
+    grad_input = np.empty((1, batch, weight.shape[1]), grad_output.dtype)
+    for block in prange((batch + USERS_PER_BLOCK - 1) // USERS_PER_BLOCK):
+        first, last = block * USERS_PER_BLOCK, min(batch, (block + 1) * USERS_PER_BLOCK)
+        np.dot(grad_output[first:last], weight, grad_input[0, first:last])
+    return grad_input
+
+
+@kernel(parallel=True)
+def linear_backward_weight(grad_output, x, weight, bias, rates):
+    """grad_output.T @ x and the sum of grad_output, each straight through Adam into its Trained."""
+    out_features = grad_output.shape[1]
+    for block in prange((out_features + OUTPUTS_PER_BLOCK - 1) // OUTPUTS_PER_BLOCK):
+        first, last = block * OUTPUTS_PER_BLOCK, min(out_features, (block + 1) * OUTPUTS_PER_BLOCK)
+        backward_weight_rows(grad_output, x, weight, bias, rates, first, last)
+
+
+@kernel
+def backward_weight_rows(grad_output, x, weight, bias, rates, first, last):
+    grad_block = np.ascontiguousarray(grad_output[:, first:last].T)  # (block, batch)
+    grad_weight = np.dot(grad_block, x)  # (block, in_features)
+    grad_bias = grad_block.sum(axis=1)  # (block,)
+    adam_rows(weight, first, last, grad_weight, rates)
+    adam_slice(bias, first, last, grad_bias, rates)

@@ -1,0 +1,148 @@
+"""ReLU, BatchNorm and dropout in one pass, a block of columns at a time.
+
+Definition: autoenc.layers.ReLU, BatchNorm1d, Dropout, one after the other; in the backward with
+autoenc.optim.Adam.step for BatchNorm's weight and bias.
+
+All three work on each feature by itself, so a block of columns (256 x 100 floats) goes through
+all of them while it is in the second-level cache: bound by memory, 0.8 MB read and 1.6 written for
+the wider of the two layers. A column's sums run over the batch in its order, on one thread.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from autoenc.kernels.adam import adam_slice
+from autoenc.kernels.jit import kernel
+
+N_BLOCKS = 8
+
+
+class Normalizer(NamedTuple):
+    """A BatchNorm1d layer's arrays, each (features,), and its constants."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+    running_mean: np.ndarray
+    running_var: np.ndarray
+    eps: np.floating
+    momentum: np.floating
+
+
+class Mask(NamedTuple):
+    """A dropout mask: keeps (batch, features) bool, and what the kept values are multiplied by."""
+
+    keeps: np.ndarray
+    scale: np.floating
+
+
+@kernel(parallel=True)
+def normalize(x, mask, norm):
+    """Return output, x_hat (batch, features) and inv_std (features,); update the running statistics.
+
+    x (batch, features) is what ReLU gets.
+    """
+    features = x.shape[1]
+    output, x_hat = np.empty_like(x), np.empty_like(x)  # (batch, features)
+    inv_std = np.empty(features, x.dtype)  # (features,)
+    for block in prange(N_BLOCKS):
+        first, last = block * features // N_BLOCKS, (block + 1) * features // N_BLOCKS
+        normalize_columns(x, mask, norm, output, x_hat, inv_std, first, last)
+    return output, x_hat, inv_std
+
+
+@kernel
+def normalize_columns(x, mask, norm, output, x_hat, inv_std, first, last):
+    batch, number = len(x), x.dtype.type
+    mean, var = np.zeros(last - first, x.dtype), np.zeros(last - first, x.dtype)
+    for u in range(batch):
+        row = x[u, first:last]
+        for j in range(len(row)):
+            mean[j] += max(row[j], number(0))
+    mean /= number(batch)
+    for u in range(batch):
+        row = x[u, first:last]
+        for j in range(len(row)):
+            centered = max(row[j], number(0)) - mean[j]
+            var[j] += centered * centered
+    var /= number(batch)
+    inv = inv_std[first:last]
+    inv[:] = number(1) / np.sqrt(var + norm.eps)
+    weight, bias = norm.weight[first:last], norm.bias[first:last]
+    for u in range(batch):
+        row, hat, out, keep = x[u, first:last], x_hat[u, first:last], output[u, first:last], mask.keeps[u, first:last]
+        for j in range(len(row)):
+            hat[j] = (max(row[j], number(0)) - mean[j]) * inv[j]
+            kept = mask.scale if keep[j] else number(0)
+            out[j] = (weight[j] * hat[j] + bias[j]) * kept
+    running_mean, running_var = norm.running_mean[first:last], norm.running_var[first:last]
+    running_mean += norm.momentum * (mean - running_mean)
+    running_var += norm.momentum * (var * number(batch / (batch - 1)) - running_var)
+
+
+@kernel(parallel=True)
+def normalize_backward(grad_parts, x, mask, x_hat, inv_std, weight, bias, rates):
+    """Return grad_x (batch, features), and take a step of Adam on the Traineds weight and bias.
+
+    grad_parts (parts, batch, features) are summed in order: they are grad_output.
+    """
+    features = x.shape[1]
+    grad_x = np.empty_like(x)  # (batch, features)
+    grad_weight, grad_bias = np.zeros(features, x.dtype), np.zeros(features, x.dtype)  # (features,)
+    for block in prange(N_BLOCKS):
+        first, last = block * features // N_BLOCKS, (block + 1) * features // N_BLOCKS
+        sum_parts(grad_parts, grad_x, first, last)
+        backward_columns(grad_x, x, mask, x_hat, inv_std, weight.weight, grad_weight, grad_bias, first, last)
+        adam_slice(weight, first, last, grad_weight[first:last], rates)
+        adam_slice(bias, first, last, grad_bias[first:last], rates)
+    return grad_x
+
+
+@kernel
+def sum_parts(parts, total, first, last):
+    """total = the sum of the parts, in order, in the columns first .. last."""
+    for u in range(len(total)):
+        into = total[u, first:last]
+        into[:] = parts[0, u, first:last]
+        for part in range(1, len(parts)):
+            more = parts[part, u, first:last]
+            for j in range(len(into)):
+                into[j] += more[j]
+
+
+@kernel
+def backward_columns(grad, x, mask, x_hat, inv_std, weight, grad_weight, grad_bias, first, last):
+    """Turn grad_output into grad_x in place and fill grad_weight and grad_bias, in the columns first .. last."""
+    batch, number = len(x), x.dtype.type
+    grad_w, grad_b = grad_weight[first:last], grad_bias[first:last]
+    for u in range(batch):
+        row, hat, keep = grad[u, first:last], x_hat[u, first:last], mask.keeps[u, first:last]
+        for j in range(len(row)):
+            row[j] *= mask.scale if keep[j] else number(0)
+            grad_b[j] += row[j]
+            grad_w[j] += row[j] * hat[j]
+    scale = weight[first:last] * inv_std[first:last]
+    mean_grad, mean_grad_hat = grad_b / number(batch), grad_w / number(batch)
+    for u in range(batch):
+        row, hat, relu_input = grad[u, first:last], x_hat[u, first:last], x[u, first:last]
+        for j in range(len(row)):
+            through = scale[j] * (row[j] - mean_grad[j] - hat[j] * mean_grad_hat[j])
+            row[j] = through if relu_input[j] > 0 else number(0)
+
+
+@kernel(parallel=True)
+def normalize_eval(x, norm):
+    """ReLU and BatchNorm in evaluation, by the running statistics, in place on x (batch, features)."""
+    scale = norm.weight / np.sqrt(norm.running_var + norm.eps)  # (features,)
+    shift = norm.bias - norm.running_mean * scale  # (features,)
+    for u in prange(len(x)):
+        relu_affine(x[u], scale, shift)
+
+
+@kernel
+def relu_affine(row, scale, shift):
+    for j in range(len(row)):
+        row[j] = max(row[j], row.dtype.type(0)) * scale[j] + shift[j]

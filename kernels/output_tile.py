@@ -1,0 +1,126 @@
+"""The output layer's whole training step, a tile of items at a time.
+
+Definition: autoenc.layers.Linear.forward, SigmoidBCE.forward and backward, Linear.backward and
+autoenc.optim.Adam.step, one after the other.
+
+Nine tenths of a step's arithmetic is here: three matmuls of 2.2 GFLOP at the task's sizes. As
+layers they would write and read logits and grad_logits of 11 MB and grad_weight of 17 MB; here a
+tile of items goes through everything while it is in the second-level cache:
+
+    logits      = weight[tile] @ h2.T                   (tile, batch)
+    grad_logits = sigmoid(logits + bias[tile]) - targets
+    grad_h2    += grad_logits.T @ weight[tile]          (batch, hidden_dim)
+    grad_weight = grad_logits @ h2                      (tile, hidden_dim), then Adam
+
+Tiles are dealt to a fixed number of parts, each with a partial sum of grad_h2 and of the loss of
+its own, which are added in order: the bits don't depend on how many threads share the parts, and
+while one thread waits for memory in Adam another computes in BLAS.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from autoenc.kernels.adam import adam_rows, adam_slice
+from autoenc.kernels.exp import exp_of_negative
+from autoenc.kernels.jit import FASTMATH, kernel
+
+PARTS = 16
+TILE = 256  # at most; the product of `TILE` numbers below 2 must fit into a float64
+
+
+@kernel(parallel=True)
+def output_tile(weight, bias, h2, item_indptr, item_users, rates):
+    """One training step of the output layer, in place.
+
+    weight is a Trained of (n_items, hidden_dim), bias one of (n_items,), h2 (batch, hidden_dim);
+    item_indptr (n_items + 1,) and item_users (n_likes,) are the batch's CSC, the targets.
+    Returns the summed loss, and grad_h2 in parts (parts, batch, hidden_dim) to be added in order.
+    """
+    n_items = len(weight.weight)
+    n_parts = min(PARTS, n_items)
+    losses = np.zeros(n_parts)
+    grad_h2 = np.zeros((n_parts, h2.shape[0], h2.shape[1]), h2.dtype)
+    for part in prange(n_parts):
+        first, last = part * n_items // n_parts, (part + 1) * n_items // n_parts
+        losses[part] = output_part(weight, bias, h2, item_indptr, item_users, rates, first, last, grad_h2[part])
+    return losses.sum(), grad_h2
+
+
+@kernel
+def output_part(weight, bias, h2, item_indptr, item_users, rates, part_first, part_last, grad_h2):
+    """The items part_first .. part_last, in tiles of equal size; adds to grad_h2, returns their loss."""
+    n_tiles = (part_last - part_first + TILE - 1) // TILE
+    size = (part_last - part_first + n_tiles - 1) // n_tiles
+    logits = np.empty((size, len(h2)), h2.dtype)  # (tile, batch)
+    grad_weight = np.empty((size, h2.shape[1]), h2.dtype)  # (tile, hidden_dim)
+    grad_bias = np.empty(size, h2.dtype)  # (tile,)
+    grad_h2_tile = np.empty_like(h2)  # (batch, hidden_dim)
+    loss = 0.0
+    for first in range(part_first, part_last, size):
+        last = min(part_last, first + size)
+        n = last - first
+        np.dot(weight.weight[first:last], h2.T, logits[:n])
+        loss += sigmoid_bce(
+            logits[:n], bias.weight[first:last], item_indptr[first : last + 1], item_users, grad_bias[:n]
+        )
+        grad_logits = logits[:n]
+        np.dot(grad_logits.T, weight.weight[first:last], grad_h2_tile)
+        add(grad_h2, grad_h2_tile)
+        np.dot(grad_logits, h2, grad_weight[:n])
+        adam_rows(weight, first, last, grad_weight, rates)
+        adam_slice(bias, first, last, grad_bias, rates)
+    return loss
+
+
+@kernel
+def sigmoid_bce(logits, bias, item_indptr, item_users, grad_bias):
+    """Turn logits (items, batch), still without their bias, into grad_logits; return the summed loss.
+
+    softplus(z) = max(z, 0) + log(1 + exp(-|z|)), and a sum of logs is the log of a product: one
+    log for a whole column of the tile.
+    """
+    n_items, batch = logits.shape
+    number = logits.dtype.type
+    product, positive = np.ones(batch), np.zeros(batch)  # float64 (batch,)
+    liked = 0.0
+    for i in range(n_items):
+        users = item_users[item_indptr[i] : item_indptr[i + 1]]
+        for u in users:
+            liked += logits[i, u] + bias[i]
+        sigmoid_row(logits[i], bias[i], product, positive)
+        for u in users:
+            logits[i, u] -= number(1)
+        grad_bias[i] = sum_of(logits[i])
+    return np.log(product).sum() + positive.sum() - liked
+
+
+@kernel
+def sigmoid_row(z, bias, product, positive):
+    """z[:] = sigmoid(z + bias); product *= 1 + exp(-|z + bias|), positive += max(z + bias, 0)."""
+    number = z.dtype.type
+    for u in range(len(z)):
+        logit = z[u] + bias
+        e = exp_of_negative(-abs(logit))
+        z[u] = (number(1) if logit >= 0 else e) / (number(1) + e)
+        product[u] *= 1.0 + e
+        positive[u] += max(logit, number(0))
+
+
+@kernel(fastmath=FASTMATH | {"reassoc"})
+def sum_of(row):
+    """The sum of a 1-D array, in the order that suits vector instructions: fixed when compiled."""
+    total = row.dtype.type(0)
+    for i in range(len(row)):
+        total += row[i]
+    return total
+
+
+@kernel
+def add(total, more):
+    """total += more, by element, for 2-D arrays of one shape."""
+    for i in range(len(total)):
+        into, row = total[i], more[i]
+        for j in range(len(row)):
+            into[j] += row[j]
