@@ -1,0 +1,1 @@
+"""The same task in other hands, one file each."""
