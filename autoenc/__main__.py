@@ -1,0 +1,8 @@
+"""`python -m autoenc` is `autoenc`."""
+
+import sys
+
+from autoenc.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""The command line: `autoenc COMMAND ...`, one file of this folder a command.
+
+A command's file has HELP (its line in `autoenc --help`), EPILOG (what `autoenc COMMAND --help`
+ends with: an example), `add_arguments(parser)`, and `run(args)`, which returns the exit code (None
+counts as 0) and imports what it needs when it is called: `autoenc --help` imports neither NumPy,
+SciPy nor numba.
+
+Exit codes: 0 done, 1 ran and failed (a FAIL, a check not passed), 2 bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import pkgutil
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+import autoenc
+
+DESCRIPTION = "A recommender that is an autoencoder of likes: train it, measure it, ask it."
+EPILOG = """\
+With AUTOENC_DEBUG=1 in the environment an error's traceback is shown too.
+
+example:
+  autoenc train --help
+"""
+
+
+class OneSentenceParser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one sentence, without the usage above it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that `argv` (by default the process's arguments) names; return the exit code.
+
+    Bad input (ValueError, TypeError or OSError, whatever raises it) is one sentence on stderr and
+    code 2. Raises SystemExit, as argparse does, for --help, --version and arguments it refuses.
+    """
+    args = build_parser().parse_args(argv)
+    try:
+        code = args.run(args)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print(f"{args.prog}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader, such as `head`, has what it wanted. What is left in the buffer must not be
+        # written at exit, where Python would complain of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, TypeError, OSError) as error:
+        if os.environ.get("AUTOENC_DEBUG", "0") not in ("", "0"):
+            traceback.print_exc()
+        print(f"{args.prog}: {one_line(error)}", file=sys.stderr)
+        return 2
+    return code or 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line, a subparser for each file of this folder."""
+    parser = OneSentenceParser(
+        prog="autoenc", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"autoenc {autoenc.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name in sorted(module.name for module in pkgutil.iter_modules(__path__)):
+        command = importlib.import_module(f"{__name__}.{name}")
+        subparser = commands.add_parser(
+            name,
+            help=command.HELP,
+            description=command.HELP,
+            epilog=command.EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_arguments(subparser)
+        subparser.set_defaults(run=command.run, prog=subparser.prog)
+    return parser
+
+
+def one_line(error: Exception) -> str:
+    """The sentence of an error; of an OSError that the system raised, without its number."""
+    sentence = str(error)
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        sentence = f"{error.filename}: {error.strerror}"
+    return " ".join(sentence.split()) or type(error).__name__

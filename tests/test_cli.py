@@ -1,0 +1,172 @@
+"""The frame of the command line: finding commands, errors as one sentence, exit codes, instant help."""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import autoenc
+from autoenc import cli
+
+ROOT = Path(__file__).parent.parent
+
+COMMAND = """
+HELP = "Do what a test asks for."
+EPILOG = "example:\\n  autoenc probe --number 1"
+
+def add_arguments(parser):
+    parser.add_argument("--number", type=int, default=1)
+
+def run(args):
+    {body}
+"""
+
+
+@pytest.fixture
+def probe(tmp_path, monkeypatch):
+    """A function that makes the command `autoenc probe` with a body and runs it."""
+    monkeypatch.setattr(cli, "__path__", [*cli.__path__, str(tmp_path)])
+
+    def run(body, *arguments):
+        (tmp_path / "probe.py").write_text(COMMAND.format(body=body), encoding="utf-8")
+        monkeypatch.delitem(sys.modules, "autoenc.cli.probe", raising=False)
+        monkeypatch.delattr(cli, "probe", raising=False)
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
+        return cli.main(["probe", *arguments])
+
+    return run
+
+
+def test_a_file_in_the_folder_is_a_command(probe, capsys):
+    assert probe("print(args.number + 1)", "--number", "41") == 0
+    assert capsys.readouterr() == ("42\n", "")
+
+
+@pytest.mark.parametrize(("returned", "code"), [("None", 0), ("0", 0), ("1", 1)])
+def test_exit_code_is_what_run_returns(probe, returned, code):
+    assert probe(f"return {returned}") == code
+
+
+@pytest.mark.parametrize(
+    ("raised", "sentence"),
+    [
+        ("ValueError('epochs is 0;\\n    pass a positive number')", "epochs is 0; pass a positive number"),
+        ("TypeError('ids are text')", "ids are text"),
+        ("OSError('no room on the disk')", "no room on the disk"),
+        ("ValueError()", "ValueError"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_code_2(probe, capsys, monkeypatch, raised, sentence):
+    monkeypatch.delenv("AUTOENC_DEBUG", raising=False)
+    assert probe(f"raise {raised}") == 2
+    assert capsys.readouterr() == ("", f"autoenc probe: {sentence}\n")
+
+
+def test_an_error_of_the_system_names_the_file(probe, capsys, tmp_path):
+    missing = tmp_path / "missing.npy"
+    assert probe(f"open({str(missing)!r})") == 2
+    assert capsys.readouterr().err == f"autoenc probe: {missing}: No such file or directory\n"
+
+
+def test_debug_shows_the_traceback_too(probe, capsys, monkeypatch):
+    monkeypatch.setenv("AUTOENC_DEBUG", "1")
+    assert probe("raise ValueError('wrong')") == 2
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback")
+    assert err.endswith("autoenc probe: wrong\n")
+
+
+def test_what_is_not_bad_input_is_not_hidden(probe):
+    with pytest.raises(ZeroDivisionError):
+        probe("1 / 0")
+
+
+def test_interrupt_is_130(probe, capsys):
+    assert probe("raise KeyboardInterrupt") == 130
+    assert capsys.readouterr().err == "autoenc probe: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "autoenc: the following arguments are required: COMMAND (see autoenc --help)"),
+        (["probe", "--number", "x"], "autoenc probe: argument --number: invalid int value: 'x' (see autoenc probe --help)"),
+        (["probe", "--colour"], "autoenc: unrecognized arguments: --colour (see autoenc --help)"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence_and_code_2(probe, capsys, arguments, sentence):
+    probe("pass")
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+    assert capsys.readouterr() == ("", sentence + "\n")
+
+
+def test_help_and_version(probe, capsys):
+    probe("pass")
+    for arguments in (["--help"], ["--version"], ["probe", "--help"]):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(arguments)
+        assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert "Do what a test asks for." in out
+    assert f"autoenc {autoenc.__version__}\n" in out
+    assert out.endswith("example:\n  autoenc probe --number 1\n")
+
+
+def run_python(*arguments, **options):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, **options)
+
+
+def test_help_imports_nothing_heavy():
+    run = run_python("-X", "importtime", "-m", "autoenc", "--help")
+    assert run.returncode == 0, run.stderr
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in run.stderr.splitlines()}
+    assert "argparse" in imported
+    assert not imported & {"numpy", "scipy", "numba"}
+
+
+def test_a_reader_that_leaves_early_is_no_error(tmp_path):
+    (tmp_path / "probe.py").write_text(COMMAND.format(body="print('line\\n' * 100_000)"), encoding="utf-8")
+    start = f"import sys; from autoenc import cli; cli.__path__.append({str(tmp_path)!r}); sys.exit(cli.main(['probe']))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", start],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 0
+    process.stderr.close()
+
+
+@pytest.mark.parametrize("name", [module.name for module in pkgutil.iter_modules(cli.__path__)])
+def test_every_command_ends_its_help_in_an_example_that_it_takes(name):
+    parser = cli.build_parser()
+    command = sys.modules[f"autoenc.cli.{name}"]
+    assert "\n" not in command.HELP
+    program, *arguments = shlex.split(command.EPILOG.strip().splitlines()[-1])
+    assert program == "autoenc"
+    assert arguments[0] == name
+    parser.parse_args(arguments)
+
+
+def test_public_names_come_when_used():
+    run = run_python("-c", "import sys, autoenc; print('numpy' in sys.modules); autoenc.Interactions; print(dir(autoenc))")
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("False\n")
+    assert all(repr(name) in run.stdout for name in autoenc.__all__)
+    for name in autoenc.__all__:
+        assert getattr(autoenc, name).__module__.startswith("autoenc.")
+    with pytest.raises(AttributeError, match="module 'autoenc' has no attribute 'Interaction'"):
+        _ = autoenc.Interaction
