@@ -1,0 +1,131 @@
+"""Wheel and sdist hold all of the project, built offline from a copy of the tree."""
+
+from __future__ import annotations
+
+import email
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import autoenc
+
+ROOT = Path(__file__).parent.parent
+NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "build", "dist", "results", "*.egg-info", "__pycache__", ".*_cache")
+
+
+def build(tree: Path, kind: str, out: Path) -> Path:
+    """Build a "wheel" or an "sdist" of a tree, as pip does, but without fetching anything."""
+    out.mkdir(exist_ok=True)
+    code = f"import sys; from setuptools import build_meta; build_meta.build_{kind}(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", code, str(out)], cwd=tree, check=True, capture_output=True, timeout=120)
+    (archive,) = out.iterdir()
+    return archive
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory) -> Path:
+    """A copy of the tree as a zip on Windows leaves it: autoenc/kernels is a file with the link's text."""
+    if importlib.util.find_spec("setuptools") is None:
+        pytest.fail("setuptools is not installed, which builds the wheel: pip install '.[test]'")
+    tree = tmp_path_factory.mktemp("packaging") / "tree"
+    shutil.copytree(ROOT, tree, symlinks=True, ignore=NOT_COPIED)
+    link = tree / "autoenc" / "kernels"
+    link.unlink(missing_ok=True)
+    link.write_text("../kernels", encoding="utf-8")
+    return tree
+
+
+@pytest.fixture(scope="module")
+def wheel(tree) -> Path:
+    return build(tree, "wheel", tree.parent / "wheel")
+
+
+@pytest.fixture(scope="module")
+def sdist(tree) -> Path:
+    return build(tree, "sdist", tree.parent / "sdist")
+
+
+def names(wheel: Path) -> set[str]:
+    """The files in a wheel, its own description left out."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {name for name in archive.namelist() if ".dist-info/" not in name}
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files under a folder that are no leftovers of a run; links to folders are not followed."""
+    found = (Path(at) / name for at, _, names in os.walk(folder) for name in names)
+    return [path for path in found if not {"__pycache__", "results"} & set(path.parts) and not path.is_symlink()]
+
+
+def package_files() -> set[str]:
+    """What a wheel has to hold: the package's sources and data, and kernels/ as autoenc/kernels/."""
+    own = {path.relative_to(ROOT) for path in files_of(ROOT / "autoenc")} - {Path("autoenc/kernels")}
+    kernels = {"autoenc" / path.relative_to(ROOT) for path in files_of(ROOT / "kernels")}
+    return {path.as_posix() for path in own | kernels}
+
+
+def test_wheel_holds_the_package_and_nothing_else(wheel):
+    assert "autoenc/kernels/__init__.py" in names(wheel)
+    assert "autoenc/py.typed" in names(wheel)
+    assert any(name.startswith("autoenc/datasets/bundled/") for name in names(wheel))
+    assert names(wheel) == package_files()
+
+
+def test_wheel_describes_itself(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        read = {name.partition("/")[2]: archive.read(name).decode() for name in archive.namelist() if "-info/" in name}
+    metadata = email.message_from_string(read["METADATA"])
+    assert (metadata["Name"], metadata["Version"]) == ("autoenc", autoenc.__version__)
+    assert metadata["Requires-Python"] == ">=3.10"
+    assert metadata.get_payload().startswith("# autoenc")
+    assert "autoenc = autoenc.cli:main" in read["entry_points.txt"]
+    assert "MIT License" in read["licenses/LICENSE"]
+
+
+def test_sdist_holds_the_tree_and_makes_the_same_wheel(sdist, wheel, tmp_path):
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+    (unpacked,) = tmp_path.iterdir()
+    found = {path.relative_to(unpacked) for path in unpacked.rglob("*")}
+    expected = {Path(name) for name in ("LICENSE", "Makefile", "README.md", "run_train.py", "setup.cfg", "pyproject.toml")}
+    for folder in ("autoenc", "kernels", "tests", "benchmarks", "docs", ".ci"):
+        expected |= {path.relative_to(ROOT) for path in files_of(ROOT / folder)}
+    assert expected - found == set()
+    assert names(build(unpacked, "wheel", tmp_path / "wheel")) == names(wheel)
+
+
+def test_wheel_works_from_another_folder(wheel, tmp_path):
+    """Installed beside the dependencies that are here, the package is imported from the wheel and has its data."""
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*install, "--target", str(tmp_path / "site"), str(wheel)], check=True, timeout=120)
+    code = (
+        "import autoenc.kernels, autoenc.datasets as datasets\n"
+        "print(autoenc.__file__, autoenc.kernels.__file__, datasets.load().n_users, sep='\\n')"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert run.returncode == 0, run.stderr
+    package, kernels, n_users = run.stdout.split("\n")[:3]
+    assert Path(package) == tmp_path / "site" / "autoenc" / "__init__.py"
+    assert Path(kernels) == tmp_path / "site" / "autoenc" / "kernels" / "__init__.py"
+    assert n_users == "671"
+
+
+def test_changelog_begins_with_this_version():
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == autoenc.__version__
