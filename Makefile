@@ -13,6 +13,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # A name on the path is not yet a Python that runs (pyenv's shims), is new enough and makes environments.
 NAMES := python3.13 python3.12 python3.11 python3.10 python3

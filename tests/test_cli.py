@@ -96,7 +96,10 @@ def test_interrupt_is_130(probe, capsys):
     ("arguments", "sentence"),
     [
         ([], "autoenc: the following arguments are required: COMMAND (see autoenc --help)"),
-        (["probe", "--number", "x"], "autoenc probe: argument --number: invalid int value: 'x' (see autoenc probe --help)"),
+        (
+            ["probe", "--number", "x"],
+            "autoenc probe: argument --number: invalid int value: 'x' (see autoenc probe --help)",
+        ),
         (["probe", "--colour"], "autoenc: unrecognized arguments: --colour (see autoenc --help)"),
     ],
 )
@@ -135,7 +138,9 @@ def test_help_imports_nothing_heavy():
 
 def test_a_reader_that_leaves_early_is_no_error(tmp_path):
     (tmp_path / "probe.py").write_text(COMMAND.format(body="print('line\\n' * 100_000)"), encoding="utf-8")
-    start = f"import sys; from autoenc import cli; cli.__path__.append({str(tmp_path)!r}); sys.exit(cli.main(['probe']))"
+    start = (
+        f"import sys; from autoenc import cli; cli.__path__.append({str(tmp_path)!r}); sys.exit(cli.main(['probe']))"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", start],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -162,7 +167,9 @@ def test_every_command_ends_its_help_in_an_example_that_it_takes(name):
 
 
 def test_public_names_come_when_used():
-    run = run_python("-c", "import sys, autoenc; print('numpy' in sys.modules); autoenc.Interactions; print(dir(autoenc))")
+    run = run_python(
+        "-c", "import sys, autoenc; print('numpy' in sys.modules); autoenc.Interactions; print(dir(autoenc))"
+    )
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith("False\n")
     assert all(repr(name) in run.stdout for name in autoenc.__all__)

@@ -18,7 +18,9 @@ import pytest
 import autoenc
 
 ROOT = Path(__file__).parent.parent
-NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "build", "dist", "results", "*.egg-info", "__pycache__", ".*_cache")
+NOT_COPIED = shutil.ignore_patterns(
+    ".git", ".venv", "build", "dist", "results", "*.egg-info", "__pycache__", ".*_cache"
+)
 
 
 def build(tree: Path, kind: str, out: Path) -> Path:
@@ -95,7 +97,9 @@ def test_sdist_holds_the_tree_and_makes_the_same_wheel(sdist, wheel, tmp_path):
         archive.extractall(tmp_path, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     (unpacked,) = tmp_path.iterdir()
     found = {path.relative_to(unpacked) for path in unpacked.rglob("*")}
-    expected = {Path(name) for name in ("LICENSE", "Makefile", "README.md", "run_train.py", "setup.cfg", "pyproject.toml")}
+    expected = {
+        Path(name) for name in ("LICENSE", "Makefile", "README.md", "run_train.py", "setup.cfg", "pyproject.toml")
+    }
     for folder in ("autoenc", "kernels", "tests", "benchmarks", "docs", ".ci"):
         expected |= {path.relative_to(ROOT) for path in files_of(ROOT / folder)}
     assert expected - found == set()
