@@ -53,7 +53,7 @@ $(VENV)/installed: $(BIN)/python setup.cfg pyproject.toml
 
 $(VENV)/installed-%: $(BIN)/python setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[$*]'
-	@touch $@
+	@touch $@ $(VENV)/installed
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { \
