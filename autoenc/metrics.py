@@ -133,7 +133,7 @@ def novelty_at_k(top_items: np.ndarray, item_counts: np.ndarray, n_users: int, k
         How many users there were.
     """
     top_items = _first(top_items, k)
-    bits = np.log2(n_users) - np.log2(np.maximum(item_counts, 1))  # (n_items,)
+    bits = np.log2(n_users) - np.log2(np.maximum(item_counts, 1), dtype=np.float64)  # (n_items,)
     ranked = top_items >= 0  # (batch, k)
     n_ranked = ranked.sum(axis=1)
     return _where_held((bits[top_items] * ranked).sum(axis=1) / np.maximum(n_ranked, 1), n_ranked)

@@ -45,7 +45,9 @@ def top_n_of_scores(scores: np.ndarray, liked: sparse.csr_array | None, n: int) 
     Raises
     ------
     ValueError
-        If a score is NaN, which has no place in an order.
+        If a score is NaN, which has no place in an order, or the shapes differ.
+    TypeError
+        If scores are not floating.
 
     Examples
     --------
@@ -54,6 +56,10 @@ def top_n_of_scores(scores: np.ndarray, liked: sparse.csr_array | None, n: int) 
     (array([[0, 2]], dtype=int32), array([[0.5, 0.5]]))
     """
     n = _at_least_1(n, "n")
+    if scores.dtype.kind != "f":
+        raise TypeError(
+            f"scores has the dtype {scores.dtype}; pass floating numbers, such as scores.astype(np.float32)."
+        )
     if np.isnan(scores).any():
         raise ValueError("a score is NaN: the model has diverged; train it anew with a lower lr.")
     if liked is not None:
