@@ -50,6 +50,19 @@ def initial_state(
     return {name: array.astype(dtype, copy=False) for name, array in state.items()}
 
 
+def shapes_of_state(n_items: int, emb_dim: int, hidden_dim: int) -> dict[str, tuple[int, ...]]:
+    """The names of a network's arrays and the shape that each has."""
+    return {
+        "embedding.weight": (n_items, emb_dim),
+        **{f"batchnorm1.{key}": (emb_dim,) for key in ("weight", "bias", "running_mean", "running_var")},
+        "bottleneck.weight": (hidden_dim, emb_dim),
+        "bottleneck.bias": (hidden_dim,),
+        **{f"batchnorm2.{key}": (hidden_dim,) for key in ("weight", "bias", "running_mean", "running_var")},
+        "output.weight": (n_items, hidden_dim),
+        "output.bias": (n_items,),
+    }
+
+
 class Network:
     """The task's autoencoder.
 

@@ -1,0 +1,236 @@
+"""The main job: load likes, split them, train, rank, report. `run_train.py` and `autoenc train` are this.
+
+The protocol is the task's: a user's likes are split 80/20, the network trains on the 80, ranks
+what is left, and precision@k is the share of the first k that are among the 20, averaged over the
+users who have any held out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+import autoenc
+from autoenc.interactions import Interactions
+from autoenc.model_file import Model, save_model
+from autoenc.models.popular import Popular
+from autoenc.network import Network, initial_state
+from autoenc.optim import Adam
+from autoenc.ranking import evaluate, rank
+from autoenc.splits import holdout_per_user
+from autoenc.threads import compute_threads
+from autoenc.trainer import ProgressBar, Trainer, default_epochs, on_backend
+
+PASS_AT = 0.475
+ML_10M = {"users": 69_878, "items": 10_677, "likes": 10_000_054}
+DEFAULT_CACHE = "data/cache"
+
+
+@dataclass
+class Settings:
+    """What the main job is told; the first six are the task's and have its defaults.
+
+    dataset, data and cache_path name the likes, at most one of them: by name, by a path, or the
+    task's own split in cache_path + "_train.npy" and "_valid.npy". Where none is given, that is
+    `data/cache` if it is there, and else the bundled edition of MovieLens.
+    """
+
+    batch_size: int = 256
+    emb_dim: int = 800
+    hidden_dim: int = 400
+    lr: float = 0.01
+    bias_offset: float = -10.0
+    dropout: float = 0.5
+    cache_path: str | None = None
+    dataset: str | None = None
+    data: str | None = None
+    epochs: int | None = None  # by default as many as `default_epochs` gives the training users
+    seed: int = 0
+    threads: int | None = None
+    backend: str = "numba"
+    out: str | None = None  # the model file
+    topk: str | None = None  # the task's results/topk; by default written for the task's cache alone
+    progress: bool = True
+
+    def are_the_tasks(self) -> bool:
+        return self.epochs == 1 and all(getattr(self, f.name) == f.default for f in fields(Settings)[:6])
+
+
+def main_job(settings: Settings, say: Callable[[str], object] = lambda line: None) -> dict:
+    """Do the main job and return its report, a flat dict that JSON holds.
+
+    `say` is told in sentences what is going on. Raises ValueError, TypeError or OSError for bad
+    input before anything is written, FloatingPointError where training diverges.
+    """
+    started = time.perf_counter()
+    train, held_out, is_the_cache = load_likes(settings, say)
+    settings = Settings(**vars(settings))
+    if settings.epochs is None:
+        settings.epochs = default_epochs(int((np.diff(train.user_items.indptr) > 0).sum()), settings.batch_size)
+    if settings.topk is None and is_the_cache:
+        settings.topk = "results/topk"
+    network = Network(
+        initial_state(
+            train.n_items,
+            _at_least_1("emb_dim", settings.emb_dim),
+            _at_least_1("hidden_dim", settings.hidden_dim),
+            settings.bias_offset,
+            settings.seed,
+        ),
+        settings.dropout,
+    )
+    trainer = Trainer(
+        network,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        lr=settings.lr,
+        seed=settings.seed,
+        backend=settings.backend,
+        threads=settings.threads,
+        callbacks=[ProgressBar()] if settings.progress else [],
+    )
+    for path in filter(None, (settings.out, settings.topk)):
+        check_writable(path)
+
+    with compute_threads(settings.threads):
+        if settings.backend == "numba":
+            warm_up(say)
+        training_started = time.perf_counter()
+        trainer.fit(train.user_items)
+        train_seconds = time.perf_counter() - training_started
+
+        with _bar(settings.progress, "ranking") as progress:
+            report = evaluate(trainer.model, train.user_items, held_out, progress=progress)
+        popular = evaluate(Popular().fit(train.user_items), train.user_items, held_out)
+        if settings.topk is not None:
+            write_rankings(settings.topk, trainer.model, train)
+    if settings.out is not None:
+        config = {f.name: getattr(settings, f.name) for f in fields(Settings)[:6]}
+        config |= {"epochs": settings.epochs, "seed": settings.seed, "dataset": train.name, "autoenc": autoenc.__version__}
+        save_model(settings.out, Model(network, train.item_ids, train.titles, config))
+        say(f"wrote the model to {settings.out}")
+
+    likes = train.n_likes + held_out.nnz
+    shape = {"users": train.n_users, "items": train.n_items, "likes": likes}
+    status = "DONE"
+    if shape == ML_10M and train.name != "synthetic" and settings.are_the_tasks():
+        status = "PASS" if report["precision@1"] >= PASS_AT else "FAIL"
+    return {
+        "status": status,
+        **{f"p_at_{k:02d}": round(report[f"precision@{k}"], 6) for k in (1, 5, 10)},
+        **{f"popular_p_at_{k:02d}": round(popular[f"precision@{k}"], 6) for k in (1, 5, 10)},
+        "dataset": train.name,
+        **shape,
+        "users_evaluated": report.n_users,
+        "users_skipped": report.n_skipped,
+        "epochs": settings.epochs,
+        "seed": settings.seed,
+        "backend": settings.backend,
+        "train_seconds": round(train_seconds, 2),
+        "seconds": round(time.perf_counter() - started, 2),
+        "peak_memory_mb": peak_memory_mb(),
+    }
+
+
+def load_likes(settings: Settings, say=lambda line: None) -> tuple[Interactions, object, bool]:
+    """The training likes, the held-out CSR beside them, and whether they are the task's own cache."""
+    from autoenc import datasets
+    from autoenc.datasets.task_cache import read_task_cache
+
+    named = [name for name in ("cache_path", "dataset", "data") if getattr(settings, name) is not None]
+    if len(named) > 1:
+        flags = " and ".join("--" + name.replace("_", "-") for name in named)
+        raise ValueError(f"{flags} each name the likes to train on; give one of them")
+    cache = settings.cache_path
+    if not named and Path(f"{DEFAULT_CACHE}_train.npy").is_file():
+        cache = DEFAULT_CACHE
+    if cache is not None:
+        train, valid = read_task_cache(cache)
+        held_out = valid.user_items
+    else:
+        likes = datasets.load(settings.dataset or "ml-latest-small", path=settings.data, progress=settings.progress)
+        train_items, held_out = holdout_per_user(likes.user_items, 0.2, settings.seed)
+        train = likes.with_user_items(train_items)
+    say(
+        f"{train.name}: {train.n_users:,} users x {train.n_items:,} items; "
+        f"training on {train.n_likes:,} likes, judged by {held_out.nnz:,}"
+    )
+    return train, held_out, cache is not None
+
+
+def warm_up(say: Callable[[str], object] = lambda line: None) -> None:
+    """Load the kernels, or compile them where this machine hasn't yet; say so if that takes a while."""
+    notice = threading.Timer(2.0, say, ["compiling the kernels for this machine (once; about 20 seconds)"])
+    notice.daemon = True
+    notice.start()
+    try:
+        network = Network(initial_state(n_items=4, emb_dim=2, hidden_dim=2))
+        model = on_backend("numba", network, Adam(network.params))
+        for step in range(2):
+            users = Interactions.from_lists([[0, 1], [1, 2], [3]]).user_items
+            model.train_step(users, (0, 0, step))
+        model.settle()
+        model.top_n(users, 1)
+    finally:
+        notice.cancel()
+
+
+def write_rankings(path, scorer, train: Interactions, n: int = 10) -> None:
+    """Write each user's first n items by external id, in the order of the users: the task's results/topk."""
+    from autoenc.datasets.task_cache import write_topk
+
+    top_items = np.empty((train.n_users, n), np.int32)
+    for users, items, _ in rank(scorer, train.user_items, n, batch_size=1024):
+        top_items[users] = items
+    write_topk(path, np.where(top_items >= 0, train.item_ids[top_items], 0))
+
+
+def check_writable(path) -> None:
+    """Raise OSError if `path` could not be written: before the training, not after it."""
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a file in it")
+    folder = path.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"{folder} can't be written to; name a file in a folder of yours")
+
+
+def peak_memory_mb() -> int | None:
+    """The most memory that this process has held so far, in 10**6 bytes; None where the system doesn't say."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
+
+
+@contextlib.contextmanager
+def _bar(wanted: bool, what: str):
+    if not wanted:
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(desc=what, unit=" users", unit_scale=True, dynamic_ncols=True) as bar:
+
+        def progress(done, total):
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield progress
+
+
+def _at_least_1(name, value):
+    if value < 1:
+        raise ValueError(f"{name} must be 1 or more, got {value}")
+    return value

@@ -1,0 +1,241 @@
+"""Training: epochs of minibatches, and callbacks that watch them.
+
+The batches of an epoch are a seeded shuffle of the users, cut into `batch_size`; a last batch of a
+single user, which BatchNorm can't train on, joins the one before. What is random in a step, its
+dropout masks, is named by (seed, epoch, step), so a run's bits depend on nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from scipy import sparse
+
+from autoenc.interactions import as_user_items
+from autoenc.network import Network, train_step
+from autoenc.optim import Adam
+from autoenc.threads import compute_threads
+
+BACKENDS = ("numba", "numpy")
+
+
+class PlainNetwork:
+    """The layers of network.py behind the face of `fused.FusedNetwork`."""
+
+    def __init__(self, network: Network, adam: Adam | None = None):
+        self.network = network
+        self.adam = adam
+        self.n_items = network.n_items
+
+    def train_step(self, user_items: sparse.csr_array, key: tuple[int, int, int]) -> float:
+        with compute_threads():
+            return train_step(self.network, self.adam, user_items, key)
+
+    def score(self, user_items: sparse.csr_array) -> np.ndarray:
+        with compute_threads():
+            return self.network.score(user_items)
+
+    def current_state(self) -> dict[str, np.ndarray]:
+        return self.network.state
+
+    def settle(self) -> None:
+        """Nothing lags behind here."""
+
+
+def on_backend(backend: str, network: Network, adam: Adam | None = None):
+    """The network as a scorer that can train (where it has an `adam`), on "numba" or "numpy"."""
+    if backend == "numpy":
+        return PlainNetwork(network, adam)
+    if backend == "numba":
+        from autoenc.fused import FusedNetwork
+
+        return FusedNetwork(network, adam)
+    raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+
+
+class Callback:
+    """Watches a training; every method does nothing until it is overridden."""
+
+    def on_train_begin(self, trainer: Trainer) -> None: ...
+
+    def on_step_end(self, trainer: Trainer) -> None: ...
+
+    def on_epoch_end(self, trainer: Trainer) -> None: ...
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        """Called however the training ends, by an error or Ctrl-C too."""
+
+
+class Trainer:
+    """Trains a network by Adam.
+
+    Parameters
+    ----------
+    network : Network
+        Trained in place.
+    epochs : int
+        0 or more.
+    batch_size : int
+        Users a step, 2 or more.
+    lr, betas, eps
+        As `optim.Adam` has them.
+    seed : int
+        0 to 2**63 - 1. Names the shuffles and the dropout masks.
+    backend : "numba" or "numpy"
+    threads : int, optional
+        How many threads compute; by default as many as numba has. The bits are the same for any.
+    callbacks : iterable of Callback
+
+    Attributes
+    ----------
+    model : FusedNetwork or PlainNetwork
+        The network on its backend: what scores in mid-training.
+    epoch, step : int
+        Of the step that was last taken, from 0.
+    n_users, n_steps : int
+        Users and steps an epoch.
+    users_done : int
+        Users trained on in this epoch so far.
+    loss : float
+        Of the last step: summed over items, per user.
+    epoch_loss : float
+        The mean of the same over the epoch's users so far.
+    stop : bool
+        A callback that sets this ends the training after the step.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        epochs: int = 1,
+        batch_size: int = 256,
+        lr: float = 0.01,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        seed: int = 0,
+        backend: str = "numba",
+        threads: int | None = None,
+        callbacks: Iterable[Callback] = (),
+    ):
+        self.epochs = _whole("epochs", epochs, 0)
+        self.batch_size = _whole("batch_size", batch_size, 2)
+        self.seed = _whole("seed", seed, 0)
+        if not lr > 0 or not math.isfinite(lr):
+            raise ValueError(f"lr must be above 0, got {lr}")
+        self.threads = threads
+        self.callbacks = list(callbacks)
+        self.adam = Adam(network.params, lr, betas, eps)
+        self.model = on_backend(backend, network, self.adam)
+        self.epoch = self.step = self.n_users = self.n_steps = self.users_done = 0
+        self.loss = self.epoch_loss = math.nan
+        self.stop = False
+
+    def fit(self, user_items) -> Trainer:
+        """Train on `user_items`, whatever `as_user_items` takes. Users who liked nothing are left out.
+
+        Raises
+        ------
+        ValueError
+            If the items aren't the network's, or fewer than two users liked anything.
+        FloatingPointError
+            If the loss becomes NaN or infinite.
+        """
+        user_items = as_user_items(user_items, self.model.n_items)
+        with_likes = np.flatnonzero(np.diff(user_items.indptr))
+        if len(with_likes) < 2:
+            raise ValueError(
+                f"training takes two users or more who liked something, got {len(with_likes)}: "
+                "BatchNorm has no variance over one"
+            )
+        self.n_users = len(with_likes)
+        self.n_steps = len(batch_bounds(len(with_likes), self.batch_size)) - 1
+        with compute_threads(self.threads):
+            try:
+                self._tell("on_train_begin")
+                for self.epoch in range(self.epochs):
+                    self._run_epoch(user_items, with_likes)
+                    if self.stop:
+                        break
+                self.model.settle()
+            finally:
+                self._tell("on_train_end")
+        return self
+
+    def _run_epoch(self, user_items, with_likes):
+        self.users_done, total = 0, 0.0
+        for self.step, users in enumerate(minibatches(with_likes, self.batch_size, self.seed, self.epoch)):
+            batch_loss = self.model.train_step(user_items[users], (self.seed, self.epoch, self.step))
+            if not math.isfinite(batch_loss):
+                raise FloatingPointError(
+                    f"the loss became {batch_loss} at step {self.step + 1} of epoch {self.epoch + 1}; "
+                    f"train with a lower lr than {self.adam.lr}"
+                )
+            self.users_done += len(users)
+            total += batch_loss
+            self.loss, self.epoch_loss = batch_loss / len(users), total / self.users_done
+            self._tell("on_step_end")
+            if self.stop:
+                return
+        self._tell("on_epoch_end")
+
+    def _tell(self, event):
+        for callback in self.callbacks:
+            getattr(callback, event)(self)
+
+
+class ProgressBar(Callback):
+    """A bar on stderr: users/s and the epoch's loss so far."""
+
+    def on_train_begin(self, trainer):
+        from tqdm import tqdm
+
+        self.bar = tqdm(unit=" users", unit_scale=True, dynamic_ncols=True, desc="training")
+
+    def on_step_end(self, trainer):
+        if trainer.step == 0:
+            self.bar.reset(trainer.n_users)
+            self.bar.set_description(f"epoch {trainer.epoch + 1}/{trainer.epochs}")
+        self.bar.update(trainer.users_done - self.bar.n)
+        self.bar.set_postfix(loss=f"{trainer.epoch_loss:.2f}", refresh=False)
+
+    def on_train_end(self, trainer):
+        self.bar.close()
+
+
+def batch_bounds(n_users: int, batch_size: int) -> np.ndarray:
+    """Where the minibatches of n_users begin and end: ascending from 0 to n_users."""
+    bounds = [*range(0, n_users, batch_size), n_users]
+    if len(bounds) > 2 and bounds[-1] - bounds[-2] == 1:
+        del bounds[-2]
+    return np.array(bounds)
+
+
+def minibatches(users: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
+    """The users in an order that (seed, epoch) names, a batch at a time, each batch ascending."""
+    shuffled = np.random.Generator(np.random.Philox([seed, epoch])).permutation(users)
+    bounds = batch_bounds(len(users), batch_size)
+    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+        yield np.sort(shuffled[first:last])
+
+
+def default_epochs(n_users: int, batch_size: int = 256) -> int:
+    """How many epochs make 60 steps or more: 1 for MovieLens 10M, 20 for the bundled edition.
+
+    The task's single epoch is 273 steps on its 69,878 users, but would be 3 on the bundled
+    edition's 671, which teach nothing.
+    """
+    return math.ceil(60 / (len(batch_bounds(n_users, batch_size)) - 1))
+
+
+def _whole(name, value, least):
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+    if number < least:
+        raise ValueError(f"{name} must be {least} or more, got {number}")
+    return number
