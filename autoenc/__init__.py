@@ -10,19 +10,43 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from autoenc.interactions import Interactions
+    from autoenc.interactions import Interactions as Interactions
+    from autoenc.model_file import Model as Model
+    from autoenc.model_file import load_model as load_model
+    from autoenc.model_file import save_model as save_model
+    from autoenc.network import Network as Network
+    from autoenc.network import initial_state as initial_state
+    from autoenc.ranking import compare as compare
+    from autoenc.ranking import evaluate as evaluate
+    from autoenc.ranking import rank as rank
+    from autoenc.splits import holdout_per_user as holdout_per_user
+    from autoenc.splits import holdout_users as holdout_users
+    from autoenc.trainer import Trainer as Trainer
 
 __version__ = "0.1.0"
 
-_MODULE_OF = {"Interactions": "autoenc.interactions"}
+_MODULE_OF = {
+    "Interactions": "interactions",
+    "Model": "model_file",
+    "load_model": "model_file",
+    "save_model": "model_file",
+    "Network": "network",
+    "initial_state": "network",
+    "compare": "ranking",
+    "evaluate": "ranking",
+    "rank": "ranking",
+    "holdout_per_user": "splits",
+    "holdout_users": "splits",
+    "Trainer": "trainer",
+}
 
-__all__ = ["Interactions"]
+__all__ = list(_MODULE_OF)
 
 
 def __getattr__(name: str):
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'autoenc' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    value = getattr(importlib.import_module(f"autoenc.{_MODULE_OF[name]}"), name)
     globals()[name] = value
     return value
 

@@ -11,13 +11,14 @@ ROOT = Path(__file__).parent.parent
 
 # A module imports only from those above it.
 ORDER = (
+    "files",
+    "threads",
     "interactions",
     "datasets",
     "splits",
     "layers",
     "optim",
     "network",
-    "threads",
     "kernels",
     "fused",
     "metrics",

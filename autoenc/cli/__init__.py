@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that `argv` (by default the process's arguments) names; return the exit code.
 
     Bad input (ValueError, TypeError or OSError, whatever raises it) is one sentence on stderr and
-    code 2. Raises SystemExit, as argparse does, for --help, --version and arguments it refuses.
+    code 2; a FloatingPointError (a training that diverged) likewise, and code 1. Raises SystemExit, as argparse does, for --help, --version and arguments it refuses.
     """
     args = build_parser().parse_args(argv)
     try:
@@ -55,11 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # written at exit, where Python would complain of it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, FloatingPointError) as error:
         if os.environ.get("AUTOENC_DEBUG", "0") not in ("", "0"):
             traceback.print_exc()
         print(f"{args.prog}: {one_line(error)}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, FloatingPointError) else 2
     return code or 0
 
 

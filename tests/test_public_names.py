@@ -1,0 +1,39 @@
+"""`import autoenc` is instant, and its names come when they are used."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import autoenc
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_import_alone_imports_nothing_heavy():
+    code = "import sys, autoenc; dir(autoenc); print({'numpy', 'scipy', 'numba'} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert run.stdout == "set()\n", run.stderr
+
+
+@pytest.mark.parametrize("name", autoenc.__all__)
+def test_name_comes_from_its_module(name):
+    assert name in dir(autoenc)
+    value = getattr(autoenc, name)
+    assert value.__name__ == name
+    assert value.__module__ == f"autoenc.{autoenc._MODULE_OF[name]}"
+
+
+def test_type_checkers_are_told_the_same_names():
+    nodes = ast.walk(ast.parse(Path(autoenc.__file__).read_text(encoding="utf-8")))
+    told = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module.startswith("autoenc.")]
+    assert {node.names[0].asname: node.module.partition(".")[2] for node in told} == autoenc._MODULE_OF
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'autoenc' has no attribute 'Recommender'"):
+        _ = autoenc.Recommender
