@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that `argv` (by default the process's arguments) names; return the exit code.
 
     Bad input (ValueError, TypeError or OSError, whatever raises it) is one sentence on stderr and
-    code 2; a FloatingPointError (a training that diverged) likewise, and code 1. Raises SystemExit, as argparse does, for --help, --version and arguments it refuses.
+    code 2, a FloatingPointError (a training that diverged) one sentence and code 1. Raises
+    SystemExit, as argparse does, for --help, --version and arguments that it refuses.
     """
     args = build_parser().parse_args(argv)
     try:
