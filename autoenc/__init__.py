@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from autoenc.interactions import Interactions as Interactions
+    from autoenc.interactions import as_user_items as as_user_items
     from autoenc.model_file import Model as Model
     from autoenc.model_file import load_model as load_model
     from autoenc.model_file import save_model as save_model
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 
 _MODULE_OF = {
     "Interactions": "interactions",
+    "as_user_items": "interactions",
     "Model": "model_file",
     "load_model": "model_file",
     "save_model": "model_file",
