@@ -1,0 +1,259 @@
+"""PyTorch's answers to what our layers, Adam and network compute, and the script that stores them.
+
+    python tests/oracle/make_oracle.py            rewrites tests/oracle/*.npz, where autoenc is installed
+
+Each case is two functions: one draws the inputs, one has PyTorch answer them. A file holds a
+case's inputs (float64), its answers in float32 and in float64, and the version of PyTorch.
+`tests/test_oracle.py` compares ours with the stored answers, so it needs no PyTorch, and where
+there is one, with what it answers today.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from autoenc.datasets import load
+from autoenc.network import initial_state
+
+FOLDER = Path(__file__).parent
+
+
+def tensor(array: np.ndarray) -> torch.Tensor:
+    """A leaf that gathers its gradient."""
+    return torch.tensor(array, requires_grad=True)
+
+
+def arrays(**tensors) -> dict[str, np.ndarray]:
+    return {name: x.detach().numpy().copy() for name, x in tensors.items()}
+
+
+def sum_of_rows(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """The rows of `weight` for the ones in each row of `x`, summed."""
+    offsets = x.sum(dim=1).cumsum(dim=0).int() - x.sum(dim=1).int()
+    return F.embedding_bag(x.nonzero()[:, 1].int(), weight, offsets, mode="sum")
+
+
+def embedding_inputs(rng):
+    user_items = (rng.random((6, 9)) < 0.4).astype(float)
+    user_items[2] = 0  # a user who liked nothing
+    user_items[:, 5] = 0  # an item that nobody likes
+    user_items[[0, 1, 3], 7] = 1  # an item that three users share
+    return {"user_items": user_items, "weight": rng.normal(size=(9, 4)), "grad_output": rng.normal(size=(6, 4))}
+
+
+def embedding(user_items, weight, grad_output):
+    weight = tensor(weight)
+    output = sum_of_rows(torch.from_numpy(user_items), weight)
+    output.backward(torch.from_numpy(grad_output))
+    return arrays(output=output, grad_weight=weight.grad)
+
+
+def linear_inputs(rng):
+    return {
+        "x": rng.normal(size=(6, 5)),
+        "weight": rng.normal(size=(3, 5)),
+        "bias": rng.normal(size=3),
+        "grad_output": rng.normal(size=(6, 3)),
+    }
+
+
+def linear(x, weight, bias, grad_output):
+    x, weight, bias = tensor(x), tensor(weight), tensor(bias)
+    output = F.linear(x, weight, bias)
+    output.backward(torch.from_numpy(grad_output))
+    return arrays(output=output, grad_input=x.grad, grad_weight=weight.grad, grad_bias=bias.grad)
+
+
+def relu_inputs(rng):
+    x = rng.normal(size=(6, 5))
+    x[0, :3] = 0.0, -0.0, 1e-30
+    return {"x": x, "grad_output": rng.normal(size=(6, 5))}
+
+
+def relu(x, grad_output):
+    x = tensor(x)
+    output = F.relu(x)
+    output.backward(torch.from_numpy(grad_output))
+    return arrays(output=output, grad_input=x.grad)
+
+
+def batchnorm_inputs(rng):
+    x = rng.normal(size=(4, 8, 5)) * [1, 1e-3, 1e3, 1, 1] + [0, 0, 0, 20, 0]  # four batches
+    x[1, :, 4] = 0  # a feature that is 0 for a whole batch, as a ReLU leaves it: its variance is 0
+    return {
+        "x": x,
+        "weight": rng.normal(size=5),
+        "bias": rng.normal(size=5),
+        "running_mean": rng.normal(size=5),
+        "running_var": rng.random(5) + 0.5,
+        "grad_output": rng.normal(size=(4, 8, 5)),
+        "x_eval": rng.normal(size=(3, 5)),
+    }
+
+
+def batchnorm(x, weight, bias, running_mean, running_var, grad_output, x_eval):
+    layer = nn.BatchNorm1d(5).to(torch.from_numpy(x).dtype)
+    layer.load_state_dict(
+        {
+            "weight": torch.tensor(weight),
+            "bias": torch.tensor(bias),
+            "running_mean": torch.tensor(running_mean),
+            "running_var": torch.tensor(running_var),
+            "num_batches_tracked": torch.tensor(0),
+        }
+    )
+    by_batch = []
+    for batch, upstream in zip(x, grad_output):
+        batch = tensor(batch)
+        layer.zero_grad()
+        output = layer(batch)
+        output.backward(torch.from_numpy(upstream))
+        by_batch.append(
+            arrays(
+                output=output,
+                grad_input=batch.grad,
+                grad_weight=layer.weight.grad,
+                grad_bias=layer.bias.grad,
+                running_mean=layer.running_mean,
+                running_var=layer.running_var,
+            )
+        )
+    answers = {name: np.stack([batch[name] for batch in by_batch]) for name in by_batch[0]}
+    return answers | arrays(output_eval=layer.eval()(torch.from_numpy(x_eval)))
+
+
+def dropout_inputs(rng):
+    return {"x": rng.normal(size=(6, 8)), "grad_output": rng.normal(size=(6, 8))}
+
+
+def dropout(x, grad_output):
+    """The mask is PyTorch's own draw, and so it's among the answers: ours is handed it."""
+    x = tensor(x)
+    torch.manual_seed(0)
+    output = F.dropout(x, p=0.25, training=True)
+    output.backward(torch.from_numpy(grad_output))
+    return arrays(output=output, grad_input=x.grad, keeps=output != 0)
+
+
+def sigmoid_bce_inputs(rng):
+    logits = rng.normal(size=(6, 9)) * 4
+    logits[0] = 0, 17, -17, 89, -89, 104, -104, 1000, -1000  # where log, then exp, of the naive form give up
+    user_items = (rng.random((6, 9)) < 0.4).astype(float)
+    user_items[0] = 1, 0, 1, 0, 1, 0, 1, 0, 1  # and wrong about each of them
+    user_items[3] = 0
+    return {"logits": logits, "user_items": user_items}
+
+
+def sigmoid_bce(logits, user_items):
+    logits = tensor(logits)
+    loss = F.binary_cross_entropy_with_logits(logits, torch.from_numpy(user_items), reduction="sum")
+    loss.backward()
+    return arrays(loss=loss, grad_logits=logits.grad)
+
+
+def adam_inputs(rng):
+    sizes = np.array([1, 1e4, 1e-4, 1e-8, 1e-9, 1e-12, 1e-20, 0])  # from 1e-8 down eps decides the step
+    grads = rng.normal(size=(20, 3, 8)) * sizes  # (steps, ...)
+    grads[8:, 1] = 0  # a row whose gradient stops
+    return {"w": rng.normal(size=(3, 8)), "grads": grads}
+
+
+def adam(w, grads):
+    w = tensor(w)
+    optimizer = torch.optim.Adam([w], lr=0.01)
+    trajectory = []
+    for grad in grads:
+        w.grad = torch.from_numpy(grad)
+        optimizer.step()
+        trajectory.append(w.detach().numpy().copy())
+    moments = optimizer.state[w]
+    return arrays(first_moment=moments["exp_avg"], second_moment=moments["exp_avg_sq"]) | {"w": np.stack(trajectory)}
+
+
+def network_inputs(rng):
+    """A corner of MovieLens latest-small with a user without likes, and who is in each of 20 batches (-1: nobody)."""
+    user_items = load("ml-latest-small").user_items
+    popular = np.sort(np.argsort(-user_items.sum(axis=0), kind="stable")[:280])
+    corner = user_items[:60][:, popular].toarray()
+    corner[17] = 0
+    batches = np.full((20, 16), -1)
+    for epoch in range(5):
+        batches[4 * epoch : 4 * epoch + 4].flat[:60] = rng.permutation(60)
+    state = initial_state(n_items=280, emb_dim=12, hidden_dim=8, bias_offset=-4.0, seed=1, dtype=np.float64)
+    for name, array in state.items():
+        if name.startswith("batchnorm") or name == "bottleneck.bias":  # zeros and ones would hide one that is forgotten
+            array += rng.random(array.shape) / 10
+    return {"user_items": corner, "batches": batches, **state}
+
+
+class Autoencoder(nn.Module):
+    """The task's network without dropout; its parameters have the names of our model file."""
+
+    def __init__(self, n_items, emb_dim, hidden_dim):
+        super().__init__()
+        self.embedding = nn.Embedding(n_items, emb_dim)
+        self.batchnorm1 = nn.BatchNorm1d(emb_dim)
+        self.bottleneck = nn.Linear(emb_dim, hidden_dim)
+        self.batchnorm2 = nn.BatchNorm1d(hidden_dim)
+        self.output = nn.Linear(hidden_dim, n_items)
+
+    def forward(self, x):
+        h1 = self.batchnorm1(F.relu(sum_of_rows(x, self.embedding.weight)))
+        h2 = self.batchnorm2(F.relu(self.bottleneck(h1)))
+        return self.output(h2)
+
+
+def network(user_items, batches, **state):
+    """Of the first step the loss and the gradients; of all 20 the losses, and every parameter and buffer after them."""
+    emb_dim, hidden_dim = state["embedding.weight"].shape[1], state["bottleneck.weight"].shape[0]
+    model = Autoencoder(user_items.shape[1], emb_dim, hidden_dim).to(torch.from_numpy(user_items).dtype)
+    model.load_state_dict({name: torch.tensor(array) for name, array in state.items()}, strict=False)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    losses = []
+    for batch in batches:
+        x = torch.from_numpy(user_items[batch[batch >= 0]])
+        optimizer.zero_grad()
+        loss = F.binary_cross_entropy_with_logits(model(x), x, reduction="sum")
+        loss.backward()
+        if not losses:
+            grads = arrays(**{f"grad.{name}": w.grad for name, w in model.named_parameters()})
+        optimizer.step()
+        losses.append(loss.item())
+    trained = {f"trained.{name}": array for name, array in model.state_dict().items() if name in state}
+    scores = model.eval()(torch.from_numpy(user_items[14:18]))
+    return grads | arrays(scores=scores, **trained) | {"losses": np.array(losses)}
+
+
+CASES = {
+    "embedding": (embedding_inputs, embedding),
+    "linear": (linear_inputs, linear),
+    "relu": (relu_inputs, relu),
+    "batchnorm": (batchnorm_inputs, batchnorm),
+    "dropout": (dropout_inputs, dropout),
+    "sigmoid_bce": (sigmoid_bce_inputs, sigmoid_bce),
+    "adam": (adam_inputs, adam),
+    "network": (network_inputs, network),
+}
+
+
+def answers(case: str, inputs: dict[str, np.ndarray], dtype: str) -> dict[str, np.ndarray]:
+    """What PyTorch answers to `inputs` when it computes in `dtype`."""
+    return CASES[case][1](**{name: x.astype(dtype) if x.dtype.kind == "f" else x for name, x in inputs.items()})
+
+
+def main():
+    for case, (draw_inputs, _) in CASES.items():
+        inputs = draw_inputs(np.random.default_rng(0))
+        stored = {f"inputs.{name}": x for name, x in inputs.items()}
+        for dtype in ("float32", "float64"):
+            stored |= {f"{dtype}.{name}": x for name, x in answers(case, inputs, dtype).items()}
+        np.savez_compressed(FOLDER / f"{case}.npz", torch_version=torch.__version__, **stored)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""Every layer, Adam and the whole network against PyTorch: its stored answers, and itself where there is one."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from autoenc.layers import BatchNorm1d, Dropout, Linear, ReLU, SigmoidBCE, SparseEmbedding
+from autoenc.network import Network, train_step
+from autoenc.optim import Adam
+
+FOLDER = Path(__file__).parent / "oracle"
+CASES = sorted(path.stem for path in FOLDER.glob("*.npz"))
+
+# The largest difference, in units of the largest answer: a few roundings.
+ROUNDING = {"float32": 2e-6, "float64": 5e-15}
+
+both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+def stored(case: str) -> tuple[dict, dict]:
+    with np.load(FOLDER / f"{case}.npz", allow_pickle=False) as file:
+        arrays = dict(file)
+    return {dtype: strip(arrays, dtype) for dtype in ("float32", "float64", "inputs")}
+
+
+def strip(arrays: dict, prefix: str) -> dict:
+    return {name.removeprefix(f"{prefix}."): x for name, x in arrays.items() if name.startswith(f"{prefix}.")}
+
+
+@pytest.fixture(scope="session")
+def make_oracle():
+    spec = importlib.util.spec_from_file_location("make_oracle", FOLDER / "make_oracle.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(params=["stored", pytest.param("torch", marks=pytest.mark.torch)])
+def oracle(request):
+    """oracle(case, dtype): the case's inputs in that dtype, and PyTorch's answers, as stored or as of now."""
+
+    def ask(case, dtype):
+        file = stored(case)
+        inputs = {name: x.astype(dtype) if x.dtype.kind == "f" else x for name, x in file["inputs"].items()}
+        if request.param == "torch":
+            return inputs, request.getfixturevalue("make_oracle").answers(case, inputs, dtype)
+        return inputs, file[dtype]
+
+    return ask
+
+
+def assert_equal_but_for_rounding(ours, answer, tolerance, name=""):
+    assert ours.shape == answer.shape and ours.dtype == answer.dtype, name
+    np.testing.assert_allclose(ours, answer, rtol=0, atol=tolerance * np.abs(answer).max(), err_msg=name)
+
+
+def test_the_stored_answers_are_pytorch_2_13s_and_small():
+    assert CASES == ["adam", "batchnorm", "dropout", "embedding", "linear", "network", "relu", "sigmoid_bce"]
+    for case in CASES:
+        with np.load(FOLDER / f"{case}.npz", allow_pickle=False) as file:
+            assert str(file["torch_version"]).startswith("2.13.0")
+    assert sum(path.stat().st_size for path in FOLDER.glob("*.npz")) < 300_000
+
+
+@both_dtypes
+def test_embedding(oracle, dtype):
+    inputs, answers = oracle("embedding", dtype)
+    layer = SparseEmbedding(inputs["weight"])
+    output = layer.forward(sparse.csr_array(inputs["user_items"]))
+    assert_equal_but_for_rounding(output, answers["output"], ROUNDING[dtype])
+    layer.backward(inputs["grad_output"])
+    assert_equal_but_for_rounding(layer.grads["weight"], answers["grad_weight"], ROUNDING[dtype])
+
+
+@both_dtypes
+def test_linear(oracle, dtype):
+    inputs, answers = oracle("linear", dtype)
+    layer = Linear(inputs["weight"], inputs["bias"])
+    assert_equal_but_for_rounding(layer.forward(inputs["x"]), answers["output"], ROUNDING[dtype])
+    grad_input = layer.backward(inputs["grad_output"])
+    assert_equal_but_for_rounding(grad_input, answers["grad_input"], ROUNDING[dtype])
+    assert_equal_but_for_rounding(layer.grads["weight"], answers["grad_weight"], ROUNDING[dtype])
+    assert_equal_but_for_rounding(layer.grads["bias"], answers["grad_bias"], ROUNDING[dtype])
+
+
+@both_dtypes
+def test_relu(oracle, dtype):
+    inputs, answers = oracle("relu", dtype)
+    layer = ReLU()
+    np.testing.assert_array_equal(layer.forward(inputs["x"]), answers["output"])
+    np.testing.assert_array_equal(layer.backward(inputs["grad_output"]), answers["grad_input"])
+
+
+@both_dtypes
+def test_batchnorm(oracle, dtype):
+    """Four batches in training, each with its backward and the running statistics after it; then one in evaluation."""
+    inputs, answers = oracle("batchnorm", dtype)
+    layer = BatchNorm1d(*(inputs[name] for name in ("weight", "bias", "running_mean", "running_var")))
+    for i, (x, grad_output) in enumerate(zip(inputs["x"], inputs["grad_output"])):
+        ours = {"output": layer.forward(x, training=True), "grad_input": layer.backward(grad_output)}
+        ours |= {"grad_weight": layer.grads["weight"], "grad_bias": layer.grads["bias"], **layer.buffers}
+        for name, array in ours.items():
+            for feature in range(5):  # their sizes differ by factors of 1000
+                assert_equal_but_for_rounding(
+                    array[..., feature], answers[name][i, ..., feature], 4 * ROUNDING[dtype], f"{name} {i} {feature}"
+                )
+    output_eval = layer.forward(inputs["x_eval"], training=False)
+    assert_equal_but_for_rounding(output_eval, answers["output_eval"], ROUNDING[dtype])
+
+
+@both_dtypes
+def test_dropout_with_pytorchs_mask(oracle, dtype, monkeypatch):
+    inputs, answers = oracle("dropout", dtype)
+    monkeypatch.setattr("autoenc.layers.dropout.draw_keeps", lambda shape, threshold, key: answers["keeps"])
+    layer = Dropout(p=0.25)
+    output = layer.forward(inputs["x"], training=True)
+    assert_equal_but_for_rounding(output, answers["output"], ROUNDING[dtype])
+    assert_equal_but_for_rounding(layer.backward(inputs["grad_output"]), answers["grad_input"], ROUNDING[dtype])
+    np.testing.assert_array_equal(layer.forward(inputs["x"], training=False), inputs["x"])
+
+
+@both_dtypes
+def test_sigmoid_bce(oracle, dtype):
+    inputs, answers = oracle("sigmoid_bce", dtype)
+    layer = SigmoidBCE()
+    loss = layer.forward(inputs["logits"], sparse.csr_array(inputs["user_items"]))
+    assert loss == pytest.approx(float(answers["loss"]), rel=ROUNDING[dtype])
+    # by element: the gradient of a logit of -89 is 2e-39
+    np.testing.assert_allclose(layer.backward(), answers["grad_logits"], rtol=20 * ROUNDING[dtype], atol=1e-37)
+
+
+@both_dtypes
+def test_adam(oracle, dtype):
+    """20 steps, of gradients from 10,000 down to 1e-20 and to 0: the weights after each step, and the moments."""
+    inputs, answers = oracle("adam", dtype)
+    adam = Adam({"w": inputs["w"]}, lr=0.01)
+    for grad_w, w in zip(inputs["grads"], answers["w"]):
+        adam.step({"w": grad_w})
+        assert_equal_but_for_rounding(inputs["w"], w, ROUNDING[dtype])
+    for ours, moment in [(adam.first_moment["w"], "first_moment"), (adam.second_moment["w"], "second_moment")]:
+        np.testing.assert_allclose(ours, answers[moment], rtol=100 * ROUNDING[dtype], atol=1e-37, err_msg=moment)
+
+
+@pytest.fixture(params=["numpy", pytest.param("numba", marks=pytest.mark.kernels)])
+def start(request):
+    """start(state): an Adam, the train_step(user_items, key) that moves it, and what scores."""
+
+    def start(state):
+        network = Network(state, dropout=0.0)
+        adam = Adam(network.params, lr=0.01)
+        if request.param == "numpy":
+            return adam, functools.partial(train_step, network, adam), network
+        from autoenc.fused import FusedNetwork
+
+        fused = FusedNetwork(network, adam)
+        return adam, fused.train_step, fused
+
+    return start
+
+
+def corner_of_movielens(inputs):
+    """The network's inputs as it takes them: a CSR for each step, what the state starts as, and four users to score."""
+    user_items, batches = inputs.pop("user_items"), inputs.pop("batches")
+    steps = [sparse.csr_array(user_items[batch[batch >= 0]]) for batch in batches]
+    return steps, inputs, sparse.csr_array(user_items[14:18])
+
+
+def test_one_step_of_the_network_in_float32(oracle, start):
+    inputs, answers = oracle("network", "float32")
+    steps, state, _ = corner_of_movielens(inputs)
+    adam, step, _ = start(state)
+    loss = step(steps[0], (0, 0, 0))
+    assert loss == pytest.approx(answers["losses"][0], rel=1e-6)
+    for name, answer in strip(answers, "grad").items():
+        # After one step Adam's first moment is the gradient times 1 - beta1.
+        assert_equal_but_for_rounding(adam.first_moment[name] / np.float32(0.1), answer, 5e-6, name)
+
+
+def test_twenty_steps_of_the_network_in_float64(oracle, start):
+    inputs, answers = oracle("network", "float64")
+    steps, state, users = corner_of_movielens(inputs)
+    _, step, scorer = start(state)
+    losses = [step(user_items, (0, 0, i)) for i, user_items in enumerate(steps)]
+    np.testing.assert_allclose(losses, answers["losses"], rtol=1e-12)
+    np.testing.assert_allclose(scorer.score(users), answers["scores"], rtol=0, atol=1e-9)
+    if hasattr(scorer, "settle"):
+        scorer.settle()
+    trained = strip(answers, "trained")
+    assert trained.keys() == state.keys()
+    for name, answer in trained.items():
+        np.testing.assert_allclose(state[name], answer, rtol=0, atol=1e-9, err_msg=name)
