@@ -38,7 +38,7 @@ class Autoencoder(nn.Module):
 
 
 def initialize(model: nn.Module, bias_offset: float) -> None:
-    """The task's start: N(0, .01) for the embedding, uniform in 1 / sqrt(fan_in) for the rest, biases 0 and bias_offset."""
+    """The task's start: N(0, .01) for the embedding, uniform within 1 / sqrt(fan_in), biases 0 and bias_offset."""
     nn.init.normal_(model.embedding.weight, std=0.01)
     for layer in (model.bottleneck, model.output):
         scale = layer.in_features**-0.5
@@ -87,7 +87,7 @@ def fit(model, adam, step, scorer, user_items, epochs, on_epoch, batch_size):
 
 
 def minibatches(n_users: int, batch_size: int) -> list[np.ndarray]:
-    """A random order of the users in pieces; a last one of a single user, of which BatchNorm can't learn, is left out."""
+    """The users in random order, a batch at a time; not a last one of a single user, on which BatchNorm raises."""
     pieces = torch.randperm(n_users).split(batch_size)
     return [users.numpy() for users in pieces if len(users) > 1]
 

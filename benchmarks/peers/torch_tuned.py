@@ -28,7 +28,7 @@ class Autoencoder(nn.Module):
         torch_plain.initialize(self, bias_offset)
 
     def forward(self, items, offsets):
-        """All users' item ids end to end (n_likes,), and where each user's begin (batch + 1,), to logits (batch, n_items)."""
+        """Item ids end to end (n_likes,), and where each user's begin (batch + 1,), to logits (batch, n_items)."""
         h1 = self.dropout(self.batchnorm1(F.relu(self.embedding(items, offsets))))
         h2 = self.dropout(self.batchnorm2(F.relu(self.bottleneck(h1))))
         return self.output(h2)

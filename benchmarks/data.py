@@ -1,0 +1,45 @@
+"""The data sets that we are measured on, by name.
+
+gowalla and pinterest are not ours to pass on: they are read where AUTOENC_TEST_DATA has them, in
+LightGCN's text format, and left out where it hasn't.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from autoenc.datasets.synthetic import synthetic
+
+from autoenc.datasets import load as load_movielens
+from autoenc.interactions import Interactions
+
+FOLDER = Path(os.environ.get("AUTOENC_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+def from_lightgcn(name: str) -> Interactions:
+    """All the pairs of FOLDER/name/*.txt, whose lines are `user item item ...`; their split is not ours."""
+    users, items = [], []
+    for path in sorted((FOLDER / name).glob("*.txt")):
+        for line in path.read_text().splitlines():
+            user, *liked = map(int, line.split())
+            users += [user] * len(liked)
+            items += liked
+    return Interactions.from_pairs(users, items, name=name)
+
+
+LOADERS = {
+    "ml-latest-small": load_movielens,
+    "gowalla": lambda: from_lightgcn("gowalla"),
+    "pinterest": lambda: from_lightgcn("pinterest"),
+    "synthetic": synthetic,
+}
+
+
+def available() -> list[str]:
+    """The names of those that can be loaded here."""
+    return [name for name in LOADERS if name not in ("gowalla", "pinterest") or (FOLDER / name).is_dir()]
+
+
+def load(name: str) -> Interactions:
+    return LOADERS[name]()
