@@ -24,7 +24,8 @@ def kernel(function=None, *, parallel=False, fastmath=FASTMATH):
     """
     if function is None:
         return lambda f: kernel(f, parallel=parallel, fastmath=fastmath)
-    options = {"nogil": True, "parallel": PRANGE_ONLY if parallel else False, "fastmath": set(fastmath)}
+    # NumPy's error model: x / 0 is inf, where Python's would put a branch into every division.
+    options = {"nogil": True, "error_model": "numpy", "parallel": PRANGE_ONLY if parallel else False, "fastmath": set(fastmath)}
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError as error:

@@ -27,7 +27,8 @@ from autoenc.kernels.exp import exp_of_negative
 from autoenc.kernels.jit import FASTMATH, kernel
 
 PARTS = 16
-TILE = 256  # at most; the product of `TILE` numbers below 2 must fit into a float64
+TILE = 336  # items at most; a product of as many numbers from 1 to 2 fits into a float64,
+RUN = 64  # and one of so many into a float32
 
 
 @kernel(parallel=True)
@@ -84,15 +85,20 @@ def sigmoid_bce(logits, bias, item_indptr, item_users, grad_bias):
     n_items, batch = logits.shape
     number = logits.dtype.type
     product, positive = np.ones(batch), np.zeros(batch)  # float64 (batch,)
+    run_product, run_positive = np.empty(batch, logits.dtype), np.empty(batch, logits.dtype)
     liked = 0.0
-    for i in range(n_items):
-        users = item_users[item_indptr[i] : item_indptr[i + 1]]
-        for u in users:
-            liked += logits[i, u] + bias[i]
-        sigmoid_row(logits[i], bias[i], product, positive)
-        for u in users:
-            logits[i, u] -= number(1)
-        grad_bias[i] = sum_of(logits[i])
+    for run in range(0, n_items, RUN):
+        run_product[:], run_positive[:] = 1, 0
+        for i in range(run, min(n_items, run + RUN)):
+            users = item_users[item_indptr[i] : item_indptr[i + 1]]
+            for u in users:
+                liked += logits[i, u] + bias[i]
+            sigmoid_row(logits[i], bias[i], run_product, run_positive)
+            for u in users:
+                logits[i, u] -= number(1)
+            grad_bias[i] = sum_of(logits[i])
+        product *= run_product
+        positive += run_positive
     return np.log(product).sum() + positive.sum() - liked
 
 
@@ -103,8 +109,9 @@ def sigmoid_row(z, bias, product, positive):
     for u in range(len(z)):
         logit = z[u] + bias
         e = exp_of_negative(-abs(logit))
-        z[u] = (number(1) if logit >= 0 else e) / (number(1) + e)
-        product[u] *= 1.0 + e
+        one_plus_e = number(1) + e
+        z[u] = (number(1) if logit >= 0 else e) / one_plus_e
+        product[u] *= one_plus_e
         positive[u] += max(logit, number(0))
 
 
