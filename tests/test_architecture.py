@@ -26,6 +26,8 @@ ORDER = (
     "model_file",
     "trainer",
     "gradcheck",
+    "gradcheck_mutants",
+    "doctor",
     "models",
     "run",
     "serve",

@@ -27,7 +27,8 @@ def build(tree: Path, kind: str, out: Path) -> Path:
     """Build a "wheel" or an "sdist" of a tree, as pip does, but without fetching anything."""
     out.mkdir(exist_ok=True)
     code = f"import sys; from setuptools import build_meta; build_meta.build_{kind}(sys.argv[1])"
-    subprocess.run([sys.executable, "-c", code, str(out)], cwd=tree, check=True, capture_output=True, timeout=120)
+    run = subprocess.run([sys.executable, "-c", code, str(out)], cwd=tree, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
     (archive,) = out.iterdir()
     return archive
 
