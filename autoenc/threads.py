@@ -11,6 +11,7 @@ import contextlib
 import functools
 import os
 import sys
+from numbers import Integral
 
 
 @functools.cache
@@ -28,8 +29,8 @@ _depth = 0
 def compute_threads(threads: int | None = None):
     """Run the block with BLAS on one thread and numba on `threads` (None: as many as it has now).
 
-    May be nested; an inner block without `threads` changes nothing. Raises ValueError if `threads`
-    is below 1 or more than numba's pool has.
+    May be nested; an inner block without `threads` changes nothing. Raises TypeError if `threads`
+    is no whole number, ValueError if it is below 1 or more than numba's pool has.
     """
     global _depth
     with contextlib.ExitStack() as stack:
@@ -55,10 +56,12 @@ def _numba_threads(threads: int):
     import numba
 
     most = numba.config.NUMBA_NUM_THREADS
+    if not isinstance(threads, Integral):
+        raise TypeError(f"threads must be a whole number, got {threads!r}")
     if not 1 <= threads <= most:
         raise ValueError(
-            f"threads must be from 1 to {most}, got {threads}; more needs NUMBA_NUM_THREADS={threads} set before the start "
-            f"(this machine has {os.cpu_count()} processors)"
+            f"threads must be from 1 to {most}, got {threads}; more needs NUMBA_NUM_THREADS={threads} set before the "
+            f"start (this machine has {os.cpu_count()} processors)"
         )
     before = numba.get_num_threads()
     numba.set_num_threads(threads)

@@ -7,9 +7,11 @@ dropout masks, is named by (seed, epoch, step), so a run's bits depend on nothin
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from collections.abc import Iterable, Iterator
+from numbers import Real
 
 import numpy as np
 from scipy import sparse
@@ -123,9 +125,11 @@ class Trainer:
     ):
         self.epochs = _whole("epochs", epochs, 0)
         self.batch_size = _whole("batch_size", batch_size, 2)
-        self.seed = _whole("seed", seed, 0)
-        if not lr > 0 or not math.isfinite(lr):
-            raise ValueError(f"lr must be above 0, got {lr}")
+        self.seed = _whole("seed", seed, 0, 2**63 - 1)
+        if not isinstance(lr, Real) or not 0 < lr < math.inf:
+            raise ValueError(f"lr must be a finite number above 0, got {lr}")
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"betas must both be at least 0 and below 1, got {betas}")
         self.threads = threads
         self.callbacks = list(callbacks)
         self.adam = Adam(network.params, lr, betas, eps)
@@ -156,7 +160,8 @@ class Trainer:
         with compute_threads(self.threads):
             try:
                 self._tell("on_train_begin")
-                for self.epoch in range(self.epochs):
+                for epoch in range(self.epochs):
+                    self.epoch = epoch
                     self._run_epoch(user_items, with_likes)
                     if self.stop:
                         break
@@ -167,11 +172,12 @@ class Trainer:
 
     def _run_epoch(self, user_items, with_likes):
         self.users_done, total = 0, 0.0
-        for self.step, users in enumerate(minibatches(with_likes, self.batch_size, self.seed, self.epoch)):
-            batch_loss = self.model.train_step(user_items[users], (self.seed, self.epoch, self.step))
+        for step, users in enumerate(minibatches(with_likes, self.batch_size, self.seed, self.epoch)):
+            self.step = step
+            batch_loss = self.model.train_step(user_items[users], (self.seed, self.epoch, step))
             if not math.isfinite(batch_loss):
                 raise FloatingPointError(
-                    f"the loss became {batch_loss} at step {self.step + 1} of epoch {self.epoch + 1}; "
+                    f"the loss became {batch_loss} at step {step + 1} of epoch {self.epoch + 1}; "
                     f"train with a lower lr than {self.adam.lr}"
                 )
             self.users_done += len(users)
@@ -218,7 +224,7 @@ def minibatches(users: np.ndarray, batch_size: int, seed: int, epoch: int) -> It
     """The users in an order that (seed, epoch) names, a batch at a time, each batch ascending."""
     shuffled = np.random.Generator(np.random.Philox([seed, epoch])).permutation(users)
     bounds = batch_bounds(len(users), batch_size)
-    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+    for first, last in itertools.pairwise(bounds):
         yield np.sort(shuffled[first:last])
 
 
@@ -228,14 +234,17 @@ def default_epochs(n_users: int, batch_size: int = 256) -> int:
     The task's single epoch is 273 steps on its 69,878 users, but would be 3 on the bundled
     edition's 671, which teach nothing.
     """
-    return math.ceil(60 / (len(batch_bounds(n_users, batch_size)) - 1))
+    steps_an_epoch = len(batch_bounds(n_users, _whole("batch_size", batch_size, 2))) - 1
+    return math.ceil(60 / max(1, steps_an_epoch))
 
 
-def _whole(name, value, least):
+def _whole(name, value, least, most=math.inf):
     try:
         number = operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be a whole number, got {value!r}") from None
     if number < least:
         raise ValueError(f"{name} must be {least} or more, got {number}")
+    if number > most:
+        raise ValueError(f"{name} must be {most} or less, got {number}")
     return number

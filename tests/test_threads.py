@@ -114,6 +114,12 @@ def test_a_number_of_threads_that_cannot_be_is_refused(threads):
     assert (numba.get_num_threads(), blas_threads()) == before
 
 
+@pytest.mark.parametrize("threads", [1.5, "2"])
+def test_threads_are_a_whole_number(threads):
+    with pytest.raises(TypeError, match=f"^threads must be a whole number, got {threads!r}$"), compute_threads(threads):
+        pass
+
+
 def test_one_thread_does_not_import_numba():
     code = """
 import sys
