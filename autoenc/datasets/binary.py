@@ -56,7 +56,7 @@ def _array(path: Path, name: str, max_bytes: int | None = None) -> np.ndarray:
     except SourceError:
         raise
     except (ValueError, EOFError, MemoryError, OverflowError) as error:
-        raise ValueError(f"{source} cannot be read: {error}") from None
+        raise ValueError(f"{source} cannot be read: {error}.") from None
 
 
 def read_parquet(path: Path, values: bool) -> Ratings:
@@ -78,7 +78,7 @@ def read_parquet(path: Path, values: bool) -> Ratings:
         table = file.read(columns=[names[at[name]] for name in wanted])
         columns = {name: _column(table, names[at[name]]) for name in wanted}
     except (pyarrow.ArrowException, ValueError) as error:
-        raise ValueError(f"{path} cannot be read: {error}.") from None
+        raise ValueError(f"{path} cannot be read: {str(error).rstrip('.')}.") from None
     ratings, timestamps = columns.get("rating"), columns.get("timestamp")
     if timestamps is not None and timestamps.dtype.kind == "M":
         timestamps = timestamps.astype("datetime64[s]")

@@ -73,7 +73,7 @@ class Ids(dict):
         self.rows = array("q")
 
     def __missing__(self, text: str) -> int:
-        name = text.strip()
+        name = decoded(text).strip()
         if name.lower() in _MISSING:
             raise FieldError(f"the {self.column} id is missing: it reads {short(text)}")
         if _NEGATIVE.fullmatch(name):
@@ -88,10 +88,11 @@ class Ids(dict):
     def to_array(self) -> np.ndarray:
         """Each row's id: (n_rows,), int64 where all are whole numbers, otherwise str."""
         rows = np.array(self.rows, np.int64)
-        numbers = [whole(text.strip()) for text in self]
+        distinct = [decoded(text).strip() for text in self]
+        numbers = [whole(name) for name in distinct]
         if None not in numbers:
             return np.array(numbers, np.int64)[rows]
-        names = np.array([decoded(text.strip()) for text in self])
+        names = np.array(distinct)
         if len(rows) * names.itemsize > MAX_BYTES:
             raise FieldError(
                 f"{len(rows):,} {self.column} ids of up to {names.itemsize // 4} characters "
@@ -112,11 +113,11 @@ def decoded(text: str) -> str:
     """UTF-8 that was read as Latin-1; what is no UTF-8 was Latin-1."""
     try:
         return text.encode("latin-1").decode("utf-8")
-    except UnicodeDecodeError:
+    except UnicodeError:
         return text
 
 
 def short(text: str) -> str:
     """A text from a file, for an error message."""
-    text = text.strip("\r\n")
+    text = decoded(text.strip("\r\n"))
     return repr(text if len(text) <= 60 else text[:57] + "...")

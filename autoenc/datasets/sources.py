@@ -104,17 +104,17 @@ def find(path: Path) -> tuple[list[Source], Source | None]:
         files = [file for pattern in ("*", "*/*") for file in sorted(path.glob(pattern)) if file.is_file()]
         return _choose({PurePosixPath(file.relative_to(path)): Source(file) for file in files}, path)
     if zipfile.is_zipfile(path):
-        return _choose({PurePosixPath(m.filename): Source(path, m) for m in members(path) if not m.is_dir()}, path)
+        return _choose({PurePosixPath(m.filename): Source(path, m) for m in members(path)}, path)
     source = Source(path)
     titles = path.parent / _MOVIELENS.get(source.name, "")
     return [source], Source(titles) if titles.is_file() else None
 
 
 def members(path: Path) -> list[zipfile.ZipInfo]:
-    """What is in a zip archive."""
+    """The files in a zip archive."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.infolist()
+            return [member for member in archive.infolist() if member.filename and not member.is_dir()]
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise SourceError(f"{path} is a damaged zip archive ({error}); fetch it again.") from None
 
@@ -144,13 +144,13 @@ def _only(places: list[PurePosixPath], path: Path) -> PurePosixPath:
 
 
 def _open_member(source: Source, member: zipfile.ZipInfo):
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise SourceError(f"{source} is compressed by another method than deflate; unpack it, and pass its path.")
+    if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise SourceError(f"{source} is encrypted, or compressed by another method than deflate; unpack it first.")
     try:
         with zipfile.ZipFile(source.path) as archive:
             return archive.open(member)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError) as error:
-        raise SourceError(f"{source} cannot be read ({error}); unpack it, and pass its path.") from None
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError) as error:
+        raise SourceError(f"{source} is damaged ({error}); fetch it again.") from None
 
 
 class _Bounded(io.RawIOBase):

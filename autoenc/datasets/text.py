@@ -85,10 +85,12 @@ def _table_of_text(source: Source, table: Table) -> Ratings:
                     ratings.append(_number(row[table.at["rating"]], "rating"))
                 if "timestamp" in table.at:
                     timestamps.append(int(_number(row[table.at["timestamp"]], "timestamp")))
-        except IndexError:
-            problem = f"{short(table.delimiter.join(row))} has not the form {table.form}"
-            raise _fault(source, table.skip + rows.line_num, problem) from None
-        except (FieldError, csv.Error) as error:
+        except (IndexError, FieldError) as error:
+            text = table.delimiter.join(row)
+            number = table.skip + rows.line_num - text.rstrip("\n").count("\n")  # a quoted cell may go over lines
+            problem = error if isinstance(error, FieldError) else f"{short(text)} has not the form {table.form}"
+            raise _fault(source, number, problem) from None
+        except csv.Error as error:
             raise _fault(source, table.skip + rows.line_num, error) from None
     return Ratings(
         _to_array(source, users),
