@@ -15,6 +15,7 @@ network of these sizes needs must be there, of the right shape and dtype, and fi
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from autoenc.files import replacing
 from autoenc.network import Network, shapes_of_state
 
 FORMAT, VERSION = "autoenc", "1"
+DTYPES = ("F32", "F64", "I64", "U8")
 
 
 @dataclass
@@ -97,14 +99,21 @@ def load_model(path) -> Model:
                     f"{path} has format version {metadata.get('version')!r}, and this autoenc reads {VERSION!r}: "
                     "use the autoenc that wrote it, or train again"
                 )
-            arrays = {name: file.get_tensor(name) for name in file.keys()}
+            names = file.keys()
+            for name in names:
+                if (dtype := file.get_slice(name).get_dtype()) not in DTYPES:
+                    raise ValueError(f"{path}: the array {name} is {dtype}, not {', '.join(DTYPES)}; write it again")
+            arrays = {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
         raise ValueError(f"{path} is no whole safetensors file ({error}); write it again") from None
     try:
         config = json.loads(metadata["config"])
         dropout, eps, momentum = (float(config[key]) for key in ("dropout", "eps", "momentum"))
-    except (KeyError, TypeError, ValueError):
-        raise ValueError(f"{path}: its metadata lacks a config with dropout, eps and momentum; write it again") from None
+        sound = 0 <= dropout < 1 and 0 <= eps < math.inf and 0 <= momentum <= 1
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
+        sound = False
+    if not sound:
+        raise ValueError(f"{path}: its metadata lacks a config with dropout, eps and momentum; write it again")
 
     state = _checked_state(path, arrays)
     network = Network(state, dropout)
@@ -115,12 +124,14 @@ def load_model(path) -> Model:
     for name, values in (("item_ids", item_ids), ("titles", titles)):
         if values is not None and values.shape != (network.n_items,):
             raise ValueError(f"{path}: {name} has shape {values.shape} for {network.n_items:,} items; write it again")
+    if item_ids.dtype.kind not in "iU" or not (item_ids[1:] > item_ids[:-1]).all():
+        raise ValueError(f"{path}: item_ids is no ascending list of ids; write it again")
     return Model(network, item_ids, titles, config)
 
 
 def _checked_state(path, arrays):
     for name in ("embedding.weight", "output.weight"):
-        if name not in arrays or arrays[name].ndim != 2:
+        if name not in arrays or arrays[name].ndim != 2 or arrays[name].size == 0:
             raise ValueError(f"{path}: the array {name} is missing or not a matrix; write it again")
     shapes = shapes_of_state(*arrays["embedding.weight"].shape, arrays["output.weight"].shape[1])
     dtype = arrays["embedding.weight"].dtype
@@ -145,8 +156,11 @@ def _unpack_text(path, name, arrays):
     try:
         raw = text.astype(np.uint8, casting="no", copy=False).tobytes()
         starts = np.concatenate(([0], ends[:-1]))
-        if ends.dtype != np.int64 or (ends < starts).any() or (len(ends) and ends[-1] != len(raw)):
+        wrong = ends.dtype != np.int64 or (ends < starts).any() or (len(ends) and ends[-1] != len(raw))
+        # In NumPy's array each string takes the room of the longest.
+        if wrong or len(ends) * int((ends - starts).max(initial=0)) > 64 * len(raw) + 2**28:
             raise ValueError
         return np.array([raw[start:end].decode() for start, end in zip(starts, ends, strict=True)], dtype=str)
     except (AttributeError, TypeError, ValueError, IndexError):
-        raise ValueError(f"{path}: {name} is missing or no list of UTF-8 strings; write it again") from None
+        mend = "or has one far longer than the rest; write it again"
+        raise ValueError(f"{path}: {name} is missing, is no list of UTF-8 strings, {mend}") from None
