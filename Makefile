@@ -5,6 +5,7 @@
 #   make test-long    the tests that take longer
 #   make lint         ruff and mypy
 #   make quality      ours beside PyTorch on the same splits
+#   make bench        how fast, beside PyTorch and implicit
 #   make reproduce    MovieLens 10M with the task's settings: PASS or FAIL at p@1 >= 0.475
 #
 # PYTHON=python3.12 picks the Python (an existing .venv is made anew where it has another),
@@ -21,7 +22,7 @@ IS_FIT := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))
 PYTHON ?= $(firstword $(foreach name,$(NAMES),$(shell $(name) -c '$(IS_FIT)' 2>/dev/null && echo $(name))))
 VERSION := -c 'import sys; print(sys.version)'
 
-.PHONY: train test test-long lint quality reproduce clean
+.PHONY: train test test-long lint quality bench reproduce clean
 
 train: $(VENV)/installed
 	$(BIN)/python run_train.py $(ARGS)
@@ -42,6 +43,9 @@ lint: $(VENV)/installed-lint
 
 quality: $(VENV)/installed-bench
 	$(BIN)/python benchmarks/quality.py $(ARGS)
+
+bench: $(VENV)/installed-bench
+	$(BIN)/python benchmarks/speed.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
