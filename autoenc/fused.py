@@ -50,7 +50,8 @@ class FusedNetwork:
         if adam is None:
             return
         self.last_step = np.full(self.n_items, adam.step_count, np.int64) if last_step is None else last_step
-        self._lags = bool((self.last_step < adam.step_count).any())
+        if (self.last_step < adam.step_count).any():
+            self._lags, self._embedding_now = True, None
         self._drift = DriftTable(adam)
         self._embedding = self._trained("embedding.weight")
         self._norm1, self._norm2 = self._normalizer("batchnorm1"), self._normalizer("batchnorm2")
@@ -110,6 +111,16 @@ class FusedNetwork:
         if self._lags:
             settle(self._embedding, self.last_step, self._drift.history())
             self._lags, self._embedding_now = False, self._embedding.weight
+
+    def training_arrays(self) -> dict[str, np.ndarray]:
+        """What a checkpoint needs besides the network's arrays and Adam's, to go on with the same bits."""
+        return {"last_step": self.last_step, "drift": self._drift.tables}
+
+    def set_training_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take back what `training_arrays` gave; the network, Adam and its step_count are restored already."""
+        self.last_step[:] = arrays["last_step"]
+        self._drift.tables = arrays["drift"].copy()
+        self._lags, self._embedding_now = True, None
 
     def current_state(self) -> dict[str, np.ndarray]:
         """The network's state as of the last step; where embedding rows lag behind, a copy of them."""
@@ -177,7 +188,7 @@ class DriftTable:
         self.fade1, self.fade2 = beta1 / beta2**0.5, beta1 / beta2
         # After so many steps 1e-12 of a row's movement is still to come.
         self.horizon = int(np.ceil(np.log(1e-12) / np.log(self.fade2))) if 0 < self.fade2 < 1 else 2**62
-        self.step_size, self.inv_root, self.drift1, self.drift2 = np.zeros((4, 1024))
+        self.tables = np.zeros((4, 1024))  # of History: step_size, inv_root, drift1, drift2
         for step in range(1, adam.step_count + 1):
             self._advance_to(step)
 
@@ -186,25 +197,16 @@ class DriftTable:
         self._advance_to(self.adam.step_count)
 
     def _advance_to(self, step):
-        if step == len(self.step_size):
-            tables = self.step_size, self.inv_root, self.drift1, self.drift2
-            self.step_size, self.inv_root, self.drift1, self.drift2 = np.pad(tables, ((0, 0), (0, step)))
+        if step == self.tables.shape[1]:
+            self.tables = np.pad(self.tables, ((0, 0), (0, step)))
+        step_size, inv_root, drift1, drift2 = self.tables
         beta1, beta2 = self.adam.betas
-        self.step_size[step] = self.adam.lr / (1 - beta1**step)
-        self.inv_root[step] = (1 - beta2**step) ** -0.5
+        step_size[step] = self.adam.lr / (1 - beta1**step)
+        inv_root[step] = (1 - beta2**step) ** -0.5
         start = max(0, step - self.horizon)
         missed = np.arange(step - start, 0, -1)
-        self.drift1[start:step] += self.step_size[step] / self.inv_root[step] * self.fade1**missed
-        self.drift2[start:step] += self.step_size[step] / self.inv_root[step] ** 2 * self.fade2**missed
+        drift1[start:step] += step_size[step] / inv_root[step] * self.fade1**missed
+        drift2[start:step] += step_size[step] / inv_root[step] ** 2 * self.fade2**missed
 
     def history(self) -> History:
-        return History(
-            self.adam.step_count,
-            self.horizon,
-            *self.adam.betas,
-            self.step_size,
-            self.inv_root,
-            self.drift1,
-            self.drift2,
-            self.adam.eps,
-        )
+        return History(self.adam.step_count, self.horizon, *self.adam.betas, *self.tables, self.adam.eps)

@@ -7,9 +7,12 @@ dropout masks, is named by (seed, epoch, step), so a run's bits depend on nothin
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import operator
+import signal
+import threading
 from collections.abc import Iterable, Iterator
 from numbers import Real
 
@@ -22,6 +25,12 @@ from autoenc.optim import Adam
 from autoenc.threads import compute_threads
 
 BACKENDS = ("numba", "numpy")
+
+# The share of lr that is left when a share of the steps, from 0 to 1, is done.
+SCHEDULES = {
+    "constant": lambda progress: 1.0,
+    "cosine": lambda progress: (1 + math.cos(math.pi * progress)) / 2,
+}
 
 
 class PlainNetwork:
@@ -46,6 +55,13 @@ class PlainNetwork:
     def settle(self) -> None:
         """Nothing lags behind here."""
 
+    def training_arrays(self) -> dict[str, np.ndarray]:
+        """Nothing but the network's and Adam's own arrays is needed to go on."""
+        return {}
+
+    def set_training_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take back what `training_arrays` gave."""
+
 
 def on_backend(backend: str, network: Network, adam: Adam | None = None):
     """The network as a scorer that can train (where it has an `adam`), on "numba" or "numpy"."""
@@ -59,7 +75,11 @@ def on_backend(backend: str, network: Network, adam: Adam | None = None):
 
 
 class Callback:
-    """Watches a training; every method does nothing until it is overridden."""
+    """Watches a training; every method does nothing until it is overridden.
+
+    A callback that remembers something gives it to a checkpoint by `memory` and takes it back, when
+    the training is resumed, by `remember`.
+    """
 
     def on_train_begin(self, trainer: Trainer) -> None: ...
 
@@ -69,6 +89,12 @@ class Callback:
 
     def on_train_end(self, trainer: Trainer) -> None:
         """Called however the training ends, by an error or Ctrl-C too."""
+
+    def memory(self) -> tuple[dict, dict[str, np.ndarray]]:
+        """What JSON holds, and arrays."""
+        return {}, {}
+
+    def remember(self, facts: dict, arrays: dict[str, np.ndarray]) -> None: ...
 
 
 class Trainer:
@@ -84,6 +110,9 @@ class Trainer:
         Users a step, 2 or more.
     lr, betas, eps
         As `optim.Adam` has them.
+    schedule : "constant" or "cosine"
+        How the rate goes on from `lr`: stays, or falls to 0 along half a cosine by the last epoch's
+        last step.
     seed : int
         0 to 2**63 - 1. Names the shuffles and the dropout masks.
     backend : "numba" or "numpy"
@@ -107,6 +136,9 @@ class Trainer:
         The mean of the same over the epoch's users so far.
     stop : bool
         A callback that sets this ends the training after the step.
+    next_epoch, next_step : int
+        Where `fit` goes on: at 0, 0 in a new trainer, at `epochs`, 0 when training is done. To
+        train on, raise `epochs` and fit again.
     """
 
     def __init__(
@@ -118,6 +150,7 @@ class Trainer:
         lr: float = 0.01,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
+        schedule: str = "constant",
         seed: int = 0,
         backend: str = "numba",
         threads: int | None = None,
@@ -130,6 +163,10 @@ class Trainer:
             raise ValueError(f"lr must be a finite number above 0, got {lr}")
         if not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"betas must both be at least 0 and below 1, got {betas}")
+        if schedule not in SCHEDULES:
+            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
+        self.lr = lr
+        self.schedule = schedule
         self.threads = threads
         self.callbacks = list(callbacks)
         self.adam = Adam(network.params, lr, betas, eps)
@@ -137,9 +174,14 @@ class Trainer:
         self.epoch = self.step = self.n_users = self.n_steps = self.users_done = 0
         self.loss = self.epoch_loss = math.nan
         self.stop = False
+        self.next_epoch = self.next_step = 0
+        self.total_loss = 0.0
 
     def fit(self, user_items) -> Trainer:
-        """Train on `user_items`, whatever `as_user_items` takes. Users who liked nothing are left out.
+        """Train on `user_items`, whatever `as_user_items` takes, from where the trainer stands.
+
+        Users who liked nothing are left out. Ctrl-C ends the training after the step, with every
+        array whole, and is then raised as KeyboardInterrupt.
 
         Raises
         ------
@@ -157,36 +199,47 @@ class Trainer:
             )
         self.n_users = len(with_likes)
         self.n_steps = len(batch_bounds(len(with_likes), self.batch_size)) - 1
-        with compute_threads(self.threads):
+        self.stop = False
+        with compute_threads(self.threads), _interrupt_between_steps() as interrupted:
             try:
                 self._tell("on_train_begin")
-                for epoch in range(self.epochs):
-                    self.epoch = epoch
-                    self._run_epoch(user_items, with_likes)
-                    if self.stop:
-                        break
-                self.model.settle()
+                while self.next_epoch < self.epochs and not self.stop:
+                    self._run_epoch(user_items, with_likes, interrupted)
             finally:
+                self.model.settle()
                 self._tell("on_train_end")
         return self
 
-    def _run_epoch(self, user_items, with_likes):
-        self.users_done, total = 0, 0.0
-        for step, users in enumerate(minibatches(with_likes, self.batch_size, self.seed, self.epoch)):
-            self.step = step
-            batch_loss = self.model.train_step(user_items[users], (self.seed, self.epoch, step))
-            if not math.isfinite(batch_loss):
-                raise FloatingPointError(
-                    f"the loss became {batch_loss} at step {step + 1} of epoch {self.epoch + 1}; "
-                    f"train with a lower lr than {self.adam.lr}"
-                )
-            self.users_done += len(users)
-            total += batch_loss
-            self.loss, self.epoch_loss = batch_loss / len(users), total / self.users_done
+    def _run_epoch(self, user_items, with_likes, interrupted):
+        self.epoch = self.next_epoch
+        if self.next_step == 0:
+            self.users_done, self.total_loss = 0, 0.0
+        batches = enumerate(minibatches(with_likes, self.batch_size, self.seed, self.epoch))
+        for step, users in itertools.islice(batches, self.next_step, None):
+            self._run_step(step, user_items[users])
             self._tell("on_step_end")
+            if interrupted.is_set():
+                raise KeyboardInterrupt
             if self.stop:
                 return
+        self.next_epoch, self.next_step = self.epoch + 1, 0
         self._tell("on_epoch_end")
+
+    def _run_step(self, step, user_items):
+        self.step = step
+        progress = (self.epoch * self.n_steps + step) / (self.epochs * self.n_steps)
+        self.adam.lr = self.lr * SCHEDULES[self.schedule](progress)
+        batch_loss = self.model.train_step(user_items, (self.seed, self.epoch, step))
+        if not math.isfinite(batch_loss):
+            raise FloatingPointError(
+                f"the loss became {batch_loss} at step {step + 1} of epoch {self.epoch + 1}; "
+                f"train with a lower lr than {self.lr}"
+            )
+        n_users = user_items.shape[0]
+        self.next_step = step + 1
+        self.users_done += n_users
+        self.total_loss += batch_loss
+        self.loss, self.epoch_loss = batch_loss / n_users, self.total_loss / self.users_done
 
     def _tell(self, event):
         for callback in self.callbacks:
@@ -199,10 +252,12 @@ class ProgressBar(Callback):
     def on_train_begin(self, trainer):
         from tqdm import tqdm
 
+        self.epoch = None
         self.bar = tqdm(unit=" users", unit_scale=True, dynamic_ncols=True, desc="training")
 
     def on_step_end(self, trainer):
-        if trainer.step == 0:
+        if self.epoch != trainer.epoch:
+            self.epoch = trainer.epoch
             self.bar.reset(trainer.n_users)
             self.bar.set_description(f"epoch {trainer.epoch + 1}/{trainer.epochs}")
         self.bar.update(trainer.users_done - self.bar.n)
@@ -210,6 +265,26 @@ class ProgressBar(Callback):
 
     def on_train_end(self, trainer):
         self.bar.close()
+
+
+@contextlib.contextmanager
+def _interrupt_between_steps():
+    """Turn Ctrl-C into an event, so that no step is left half done; a second Ctrl-C breaks off at once."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted  # Python delivers signals to the main thread alone
+        return
+
+    def on_interrupt(signal_number, frame):
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def batch_bounds(n_users: int, batch_size: int) -> np.ndarray:
