@@ -1,0 +1,308 @@
+"""Gradient checks: is a backward really the derivative of its forward?
+
+A backward that is wrong raises nothing and often even trains. So each is held against central
+differences of its forward, in float64, one number at a time:
+
+    numerical[i] = (loss(x[i] + step) - loss(x[i] - step)) / (2 * step)
+    loss         = sum(output * upstream)
+
+The upstream gradient is random. Ones would be easier, and would prove less: under BatchNorm all
+terms cancel then, and whoever forgets to multiply by the upstream gets away with it.
+
+The step: a central difference is wrong by a sixth of step**2 times the third derivative, and by
+the loss's rounding, 1e-16 of it, over the step. Around 1e-5 the two meet, both far below 1e-6.
+
+What goes wrong
+    Across ReLU's corner a difference measures neither side, so inputs are kept away from it.
+    A gradient that is truly 0 has no relative error: below SMALLEST errors are relative to that.
+
+Add a layer to CASES, and `autoenc gradcheck` and the tests check it too.
+
+Example
+    >>> import numpy as np
+    >>> x = np.array([1.0, 2.0, 3.0])
+    >>> [check] = gradient_check(lambda: (x**3).sum(), {"x": x}, {"x": 3 * x**2})
+    >>> check.passed
+    True
+    >>> [check] = gradient_check(lambda: (x**3).sum(), {"x": x}, {"x": 3 * x})
+    >>> check.passed, check.worst, round(check.error, 3)       # at x = 3: 9 where 27 is right
+    (False, (2,), 0.667)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from autoenc.layers import BatchNorm1d, Dropout, Linear, ReLU, SigmoidBCE, SparseEmbedding
+from autoenc.network import Network, initial_state
+
+STEP = 1e-5
+TOLERANCE = 1e-6
+SMALLEST = 1e-3  # rounding puts a difference off by up to 1e-9: of a smaller gradient, more than TOLERANCE
+
+
+@dataclass(frozen=True)
+class TensorCheck:
+    """How far one tensor's gradient is from its central differences.
+
+    Attributes
+    ----------
+    tensor : str
+        The parameter's name, or `input`.
+    difference : float
+        The largest difference between the two gradients.
+    error : float
+        `difference` over the larger of the two gradients' largest elements (at least SMALLEST).
+    element_error : float
+        The largest of the differences, each over the larger of its own two elements, among the
+        elements above a thousandth of the largest (and above SMALLEST).
+    step : float
+    worst : tuple of int
+        Where: the index of what makes the larger of the two errors.
+    passed : bool
+        Whether both errors are under 1e-6. NaN is not.
+    """
+
+    tensor: str
+    difference: float
+    error: float
+    element_error: float
+    step: float
+    worst: tuple[int, ...]
+
+    @property
+    def passed(self) -> bool:
+        return self.error < TOLERANCE and self.element_error < TOLERANCE
+
+
+def compare(tensor: str, grad: np.ndarray, numerical: np.ndarray, step: float) -> TensorCheck:
+    """Measure `grad` against `numerical`, arrays of one shape. See `TensorCheck`."""
+    difference = np.abs(grad - numerical)
+    size = np.maximum(np.abs(grad), np.abs(numerical))
+    largest = np.maximum(size.max(), SMALLEST)
+    counts = size > np.maximum(largest / 1000, SMALLEST)
+    errors = difference / np.where(counts, size, largest)
+    return TensorCheck(
+        tensor=tensor,
+        difference=float(difference.max()),
+        error=float(difference.max() / largest),
+        element_error=float(errors.max(where=counts, initial=0)),
+        step=step,
+        worst=tuple(int(i) for i in np.unravel_index(errors.argmax(), errors.shape)),
+    )
+
+
+def gradient_check(
+    function: Callable[[], np.ndarray | float],
+    arrays: Mapping[str, np.ndarray],
+    grads: Mapping[str, np.ndarray],
+    upstream: np.ndarray | float = 1.0,
+    step: float = STEP,
+) -> list[TensorCheck]:
+    """Check gradients of sum(function() * upstream) by central differences.
+
+    Parameters
+    ----------
+    function : callable without arguments
+        Computes its output, an array or a number, from `arrays`, anew at each call.
+    arrays : dict of str to array, float64
+        What to differentiate by. Each number is moved by `step` in place, and put back.
+    grads : dict of str to array
+        The gradients to check, by the names of `arrays` and of their shapes.
+    upstream : array of the output's shape, or a number
+    step : float
+        The default suits numbers around 1; scale it with them.
+
+    Returns
+    -------
+    list of TensorCheck, in the order of `arrays`.
+
+    Raises
+    ------
+    TypeError
+        If an array is not float64, whose rounding would hide what is sought.
+    ValueError
+        If a gradient is missing or has another shape.
+    """
+    for name, array in arrays.items():
+        if array.dtype != np.float64:
+            raise TypeError(f"a gradient check needs float64, got {array.dtype} in {name}; convert it with astype")
+        if grads.get(name) is None:
+            raise ValueError(f"grads holds no gradient of {name}; run backward first, and have it fill one")
+        if grads[name].shape != array.shape:
+            raise ValueError(f"the gradient of {name} has shape {grads[name].shape}, want {name}'s, {array.shape}")
+
+    checks = []
+    for name, array in arrays.items():
+        numerical = np.empty_like(array)
+        for i in np.ndindex(array.shape):
+            value = array[i]
+            array[i] = value + step
+            above = np.array(function())
+            array[i] = value - step
+            below = np.array(function())
+            array[i] = value
+            # subtracted before they are summed, so that the sum's rounding doesn't matter
+            numerical[i] = ((above - below) * upstream).sum() / (2 * step)
+        checks.append(compare(name, grads[name], numerical, step))
+    return checks
+
+
+def check_backward(layer, *args, upstream: Callable) -> list[TensorCheck]:
+    """Check what `layer.backward` says of `layer.forward(*args)`: every parameter, and the input.
+
+    `upstream` makes the upstream gradient for a shape: a generator's `standard_normal`, say. It
+    isn't asked where the output is a number, a loss. The input is args[0], if it is an array.
+    """
+    output = layer.forward(*args)
+    if np.ndim(output) == 0:
+        grad_output = 1.0
+        grad_input = layer.backward()
+    else:
+        grad_output = upstream(output.shape)
+        grad_input = layer.backward(grad_output)
+    arrays, grads = dict(layer.params), dict(layer.grads)
+    if isinstance(args[0], np.ndarray):
+        arrays["input"], grads["input"] = args[0], grad_input
+    return gradient_check(lambda: layer.forward(*args), arrays, grads, grad_output)
+
+
+def check_layer(name: str, seed: int = 0, upstream: Callable | None = None) -> list[TensorCheck]:
+    """Check what CASES has under that name, on small random arrays, or `full_size`: see `check_full_size`."""
+    [name] = names_of(name)
+    if name == "full_size":
+        return [check_full_size(seed)]
+    rng = np.random.default_rng(seed)
+    layer, *args = CASES[name](rng)
+    return check_backward(layer, *args, upstream=upstream or rng.standard_normal)
+
+
+def names_of(layer: str | None = None) -> list[str]:
+    """The names that can be checked: this one, or all. Raises ValueError if there is no such name."""
+    names = [*CASES, "full_size"]
+    if layer not in (None, *names):
+        raise ValueError(f"layer must be one of {', '.join(names)}, got {layer!r}")
+    return names if layer is None else [layer]
+
+
+# Each case draws a layer and the arguments of its forward: float64, numbers around 1, sizes that differ, and
+# nothing at a value that hides mistakes (BatchNorm's weight at 1, dropout's p at 0.5).
+
+
+def _likes(rng):
+    """A batch of 7 users and 9 items: items that users share, one that nobody likes, a user without any."""
+    likes = rng.random((7, 9)) < 0.4
+    likes[:3, 0] = True
+    likes[:, 4] = False
+    likes[5] = False
+    return sparse.csr_array(likes.astype(np.float64))
+
+
+def _embedding(rng):
+    return SparseEmbedding(rng.standard_normal((9, 5))), _likes(rng)
+
+
+def _relu(rng):
+    return ReLU(), rng.uniform(0.1, 2, (7, 5)) * rng.choice([-1, 1], (7, 5))
+
+
+def _batchnorm(rng):
+    """More rows than elsewhere: what they share, as an error of 1/n, is smaller then, as in a real batch."""
+    weight, bias = rng.uniform(0.5, 2, 3), rng.standard_normal(3)
+    return BatchNorm1d(weight, bias, np.zeros(3), np.ones(3)), rng.standard_normal((64, 3)), True
+
+
+def _dropout(rng):
+    return Dropout(p=0.3), rng.standard_normal((7, 5)), True, (0, 0, 0, 1)
+
+
+def _linear(rng):
+    return Linear(rng.standard_normal((4, 5)), rng.standard_normal(4)), rng.standard_normal((7, 5))
+
+
+def _sigmoid_bce(rng):
+    return SigmoidBCE(), 1.5 * rng.standard_normal((7, 9)), _likes(rng)
+
+
+def _network(rng):
+    """The whole, dropout on, redrawn until no ReLU's input is near its corner and no feature nearly constant.
+
+    (BatchNorm divides by a feature's spread, and so bends more within a step the less there is.)
+    """
+    while True:
+        state = initial_state(n_items=9, emb_dim=6, hidden_dim=5, bias_offset=-1.0, dtype=np.float64)
+        for name, array in state.items():
+            if "running" not in name:
+                array += rng.uniform(-1, 1, array.shape)
+        network, user_items, key = Network(state, dropout=0.3), _likes(rng), (0, 0, 0)
+        network.forward(user_items, key)
+        kept = {name: layer.kept for name, layer in network.layers.items()}
+        relu1_input = network.embedding.forward(kept["embedding"])
+        relu2_input = network.bottleneck.forward(kept["bottleneck"])
+        # an empty list's sum is 0 whatever the weights are: nothing moves it across
+        nearest = min(np.abs(relu1_input[relu1_input != 0]).min(), np.abs(relu2_input).min())
+        _, inv_std1 = kept["batchnorm1"]
+        _, inv_std2 = kept["batchnorm2"]
+        if nearest > 100 * STEP and max(inv_std1.max(), inv_std2.max()) < 5:
+            return network, user_items, key
+
+
+CASES: dict[str, Callable[[np.random.Generator], tuple]] = {
+    "embedding": _embedding,
+    "relu": _relu,
+    "batchnorm": _batchnorm,
+    "dropout": _dropout,
+    "linear": _linear,
+    "sigmoid_bce": _sigmoid_bce,
+    "network": _network,
+}
+
+
+def check_direction(
+    network: Network, user_items: sparse.csr_array, key: tuple[int, int, int], rng: np.random.Generator, step=3e-7
+) -> TensorCheck:
+    """Check all of a network's gradients at once, along one random direction.
+
+    By the chain rule the loss's slope along `direction` is the sum of grads * direction over all
+    parameters, and two losses measure it, however many parameters there are. Each tensor moves by
+    `step` of its own size. The error is relative to the sum of the tensors' shares without their
+    signs, as they may cancel. Of 300,000 ReLUs the step takes now and then one across its corner;
+    another direction is drawn then.
+    """
+    params = network.params
+    network.forward(user_items, key)
+    network.backward()
+    grads = network.grads
+
+    def loss_at(distance):
+        for name, w in params.items():
+            w += distance * direction[name]
+        loss = network.forward(user_items, key)
+        for name, w in params.items():
+            w -= distance * direction[name]
+        return loss, network.relu1.kept, network.relu2.kept
+
+    sizes = {name: np.sqrt(np.mean(w * w)) or 1.0 for name, w in params.items()}
+    while True:
+        direction = {name: sizes[name] * rng.standard_normal(w.shape) for name, w in params.items()}
+        above, *sides_above = loss_at(step)
+        below, *sides_below = loss_at(-step)
+        if all(map(np.array_equal, sides_above, sides_below)):
+            break
+    shares = np.array([np.vdot(grads[name], direction[name]) for name in params])
+    difference = float(np.abs(shares.sum() - (above - below) / (2 * step)))
+    error = difference / float(np.abs(shares).sum())
+    return TensorCheck("one direction", difference, error, error, step, ())
+
+
+def check_full_size(seed: int = 0) -> TensorCheck:
+    """`check_direction` at the task's sizes, from its initialization, on 256 users with about 115 likes each."""
+    rng = np.random.default_rng(seed)
+    n_items, batch_size, likes_per_user = 10_677, 256, 115
+    network = Network(initial_state(n_items, seed=seed, dtype=np.float64))
+    likes = rng.random((batch_size, n_items)) < likes_per_user / n_items
+    return check_direction(network, sparse.csr_array(likes.astype(np.float64)), (seed, 0, 0), rng)
