@@ -1,0 +1,153 @@
+"""Backwards broken on purpose: does the gradient check notice?
+
+A check that has never failed has proved nothing. Each mutant is an edit of one backward's source,
+as a tired programmer might have made it; forward stays as it is. All must be caught.
+
+Two easier checks stand beside ours, with what they miss:
+
+    an upstream gradient of ones    BatchNorm's output sums to the same whatever its input is, so
+                                    the true grad_input is 0, and so is any error that multiplies
+                                    it; whoever forgets to multiply by the upstream multiplies by 1
+    agreement to one decimal        differences up to 0.15 pass, and many mistakes are smaller
+                                    (numbers around 1 are assumed, as CASES has them)
+
+Source: numpy-ml (commit 41e6a32) checks its BatchNorm1D so, by ones and to one decimal.
+
+Example
+    >>> verdict = try_mutant(Mutant("relu", "passes all", "grad_output * active", "grad_output"))
+    >>> verdict.caught
+    True
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from autoenc.gradcheck import CASES, check_backward
+
+ONE_DECIMAL = 1.5e-1  # what numpy.testing.assert_almost_equal(decimal=1) lets pass
+
+
+class Mutant(NamedTuple):
+    """The edit of a backward's source that replaces `old`, which stands there once, by `new`."""
+
+    layer: str
+    name: str
+    old: str
+    new: str
+
+
+MUTANTS = [
+    Mutant(
+        "embedding",
+        "an item that two users share counted once",
+        'self.grads["weight"] = user_items.T @ grad_output',
+        'self.grads["weight"] = np.zeros_like(self.params["weight"])\n    '
+        'self.grads["weight"][user_items.indices] += np.repeat(grad_output, np.diff(user_items.indptr), axis=0)',
+    ),
+    Mutant("embedding", "averaged over the batch", "T @ grad_output", "T @ grad_output / len(grad_output)"),
+    Mutant("embedding", "users in reverse", "T @ grad_output", "T @ grad_output[::-1]"),
+    Mutant("relu", "passes all", "grad_output * active", "grad_output"),
+    Mutant("relu", "upstream forgotten", "grad_output * active", "1.0 * active"),
+    Mutant("batchnorm", "mean's term dropped", " - grad_bias / batch", ""),
+    Mutant("batchnorm", "var's term dropped", " - x_hat * (grad_weight / batch)", ""),
+    Mutant("batchnorm", "mean's 1/n forgotten", "grad_bias / batch", "grad_bias"),
+    Mutant("batchnorm", "var's 1/n forgotten", "grad_weight / batch", "grad_weight"),
+    Mutant("batchnorm", "n - 1 for n", "batch = len(x_hat)", "batch = len(x_hat) - 1"),
+    Mutant("batchnorm", "weight forgotten", 'self.params["weight"] * inv_std', "inv_std"),
+    Mutant("batchnorm", "1/std forgotten", 'self.params["weight"] * inv_std', 'self.params["weight"]'),
+    Mutant("batchnorm", "weight's gradient averaged", "* x_hat).sum(axis=0)", "* x_hat).mean(axis=0)"),
+    Mutant("dropout", "mask not rescaled", " * self.scale", ""),
+    Mutant("dropout", "mask forgotten", " * keeps", ""),
+    Mutant("dropout", "another mask than forward's", "keeps * self.scale", "keeps[::-1] * self.scale"),
+    Mutant("dropout", "upstream forgotten", "grad_output * keeps", "1.0 * keeps"),
+    Mutant("linear", "bias's gradient averaged", "grad_output.sum(axis=0)", "grad_output.mean(axis=0)"),
+    Mutant("linear", "weight's gradient averaged", "grad_output.T @ x", "grad_output.T @ x / len(x)"),
+    Mutant("linear", "weight's users in reverse", "grad_output.T @ x", "grad_output[::-1].T @ x"),
+    Mutant(
+        "sigmoid_bce",
+        "sigmoid's slope applied twice",
+        "return grad_logits",
+        "return grad_logits * sigmoid(logits) * (1 - sigmoid(logits))",
+    ),
+    Mutant("sigmoid_bce", "targets forgotten", "grad_logits[user_items.nonzero()] -= 1", "pass"),
+    Mutant("sigmoid_bce", "averaged over the batch", "return grad_logits", "return grad_logits / len(logits)"),
+    Mutant("network", "dropout left out", "grad_h1 = self.dropout1.backward(grad_h1)", "pass"),
+    Mutant(
+        "network",
+        "ReLU before BatchNorm, as in the forward",
+        "self.relu1.backward(self.batchnorm1.backward(grad_h1))",
+        "self.batchnorm1.backward(self.relu1.backward(grad_h1))",
+    ),
+]
+
+
+def mutants_of(layer: str | None = None) -> list[Mutant]:
+    """The mutants of one layer, or all. Raises ValueError if a layer has none."""
+    mutants = [mutant for mutant in MUTANTS if layer in (None, mutant.layer)]
+    if not mutants:
+        layers = ", ".join(dict.fromkeys(mutant.layer for mutant in MUTANTS))
+        raise ValueError(f"there are mutants of {layers}, none of {layer!r}")
+    return mutants
+
+
+def break_backward(layer, mutant: Mutant) -> None:
+    """Give `layer`, this one object, the backward that the mutant's edit makes.
+
+    Raises ValueError if what it replaces doesn't stand in the source exactly once: the layer was
+    rewritten, and the mutant must follow.
+    """
+    backward = type(layer).backward
+    source = textwrap.dedent(inspect.getsource(backward))
+    if source.count(mutant.old) != 1:
+        raise ValueError(
+            f"the mutant {mutant.name!r} edits {mutant.old!r}, which stands {source.count(mutant.old)} times in "
+            f"{backward.__qualname__}, want once; adapt MUTANTS to the layer"
+        )
+    names = dict(backward.__globals__)
+    exec(source.replace(mutant.old, mutant.new), names)
+    layer.backward = names[backward.__name__].__get__(layer)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Who caught a mutant.
+
+    Attributes
+    ----------
+    error : float
+        The check's largest relative error over the layer's tensors.
+    caught : bool
+        By our check: a random upstream gradient, 1e-6 relative.
+    caught_by_ones : bool or None
+        By the same check with an upstream gradient of ones. None where the output is the loss
+        itself, which has no upstream gradient.
+    caught_to_one_decimal : bool
+        By our check's differences, if only those of 0.15 and more counted.
+    """
+
+    error: float
+    caught: bool
+    caught_by_ones: bool | None
+    caught_to_one_decimal: bool
+
+
+def try_mutant(mutant: Mutant, seed: int = 0) -> Verdict:
+    """Break a fresh layer's backward and check it."""
+    rng = np.random.default_rng(seed)
+    layer, *args = CASES[mutant.layer](rng)
+    is_loss = np.ndim(layer.forward(*args)) == 0
+    break_backward(layer, mutant)
+    by_random = check_backward(layer, *args, upstream=rng.standard_normal)
+    by_ones = check_backward(layer, *args, upstream=np.ones)
+    return Verdict(
+        error=max(check.error for check in by_random),
+        caught=not all(check.passed for check in by_random),
+        caught_by_ones=None if is_loss else not all(check.passed for check in by_ones),
+        caught_to_one_decimal=any(check.difference >= ONE_DECIMAL for check in by_random),
+    )
