@@ -1,0 +1,355 @@
+"""The gradient check itself: it passes what is right, finds what is wrong, and says where; and its command."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import numpy as np
+import pytest
+
+from autoenc import layers
+from autoenc.cli import gradcheck as command
+from autoenc.cli import main
+from autoenc.gradcheck import (
+    CASES,
+    check_backward,
+    check_direction,
+    check_layer,
+    compare,
+    gradient_check,
+    names_of,
+)
+from autoenc.gradcheck_mutants import MUTANTS, Mutant, break_backward, mutants_of, try_mutant
+from autoenc.layers import ReLU
+
+
+def cubes(x, grad, **options):
+    """The check of sum(x**3) with that gradient."""
+    [check] = gradient_check(lambda: (x**3).sum(), {"x": x}, {"x": grad}, **options)
+    return check
+
+
+# What is measured
+
+
+def test_errors_are_as_defined():
+    grad = np.array([[100.0, 2.0], [0.04, 0.0]])
+    numerical = np.array([[100.0, 2.1], [0.01, -0.02]])
+    check = compare("w", grad, numerical, step=1e-5)
+    assert check.difference == pytest.approx(0.1)
+    assert check.error == pytest.approx(0.1 / 100)
+    assert check.element_error == pytest.approx(0.1 / 2.1)  # 0.04 and below are no thousandth of 100
+    assert check.worst == (0, 1)
+    assert not check.passed
+
+
+@pytest.mark.parametrize(("wrong", "passed"), [(0.9e-6, True), (1.1e-6, False)])
+def test_both_errors_must_be_under_a_millionth(wrong, passed):
+    of_the_largest = compare("w", np.array([10.0, 0.0]), np.array([10.0, 10 * wrong]), 1e-5)
+    assert (of_the_largest.element_error, of_the_largest.worst) == (0, (1,))
+    assert of_the_largest.passed is passed
+    of_its_own = compare("w", np.array([10.0, 0.1]), np.array([10.0, 0.1 * (1 - wrong)]), 1e-5)
+    assert of_its_own.error < 1e-7
+    assert of_its_own.worst == (1,)
+    assert of_its_own.passed is passed
+
+
+def test_a_gradient_that_is_truly_zero_passes_but_for_rounding():
+    zeros = np.zeros(3)
+    assert compare("w", zeros, np.array([0, 1e-11, -1e-10]), 1e-5).passed
+    assert not compare("w", zeros, np.array([0, 1e-8, 0]), 1e-5).passed
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("of_grad", [True, False])
+def test_what_is_not_finite_does_not_pass(bad, of_grad):
+    broken, whole = np.array([1.0, bad]), np.ones(2)
+    with np.errstate(invalid="ignore"):
+        check = compare("w", *((broken, whole) if of_grad else (whole, broken)), 1e-5)
+    assert not check.passed
+
+
+def test_right_and_wrong_gradients_of_a_function():
+    x = np.array([1.0, 2.0, 3.0])
+    assert cubes(x, 3 * x**2).passed
+    wrong = cubes(x, 3 * x**2 + [0, 1e-3, 0])
+    assert not wrong.passed
+    assert wrong.worst == (1,)
+    assert wrong.error == pytest.approx(1e-3 / 27, rel=1e-3)
+
+
+def test_the_step_decides():
+    """A difference is wrong by step**2 for a large step, by rounding for a small one: the default is between."""
+    x = np.array([1.0, 2.0, 3.0])
+    errors = {step: cubes(x, 3 * x**2, step=step).error for step in (1e-1, 1e-5, 1e-12)}
+    assert errors[1e-1] == pytest.approx(0.1**2 / 27.01, rel=1e-6)  # step**2 exactly, for x**3
+    assert errors[1e-12] > 1e-6
+    assert errors[1e-5] < 1e-9
+
+
+def test_an_output_that_is_an_array_meets_its_upstream_gradient():
+    x, upstream = np.array([1.0, 2.0]), np.array([5.0, -7.0])
+    [check] = gradient_check(lambda: x**2, {"x": x}, {"x": 2 * x * upstream}, upstream)
+    assert check.passed
+    [check] = gradient_check(lambda: x**2, {"x": x}, {"x": 2 * x}, upstream)
+    assert not check.passed
+
+
+def test_a_function_may_return_what_is_moved():
+    x = np.array([1.0, 2.0])
+    [check] = gradient_check(lambda: x, {"x": x}, {"x": np.array([3.0, 4.0])}, np.array([3.0, 4.0]))
+    assert check.passed
+
+
+def test_arrays_are_put_back():
+    x = np.random.default_rng(0).standard_normal(50)
+    before = x.copy()
+    cubes(x, 3 * x**2)
+    np.testing.assert_array_equal(x, before)
+
+
+def test_float32_is_refused():
+    x = np.ones(2, np.float32)
+    with pytest.raises(TypeError, match="needs float64, got float32 in x; convert it with astype"):
+        cubes(x, x)
+
+
+@pytest.mark.parametrize("grads", [{}, {"x": None}])
+def test_a_missing_gradient_is_named(grads):
+    x = np.ones(2)
+    with pytest.raises(ValueError, match="grads holds no gradient of x; run backward first"):
+        gradient_check(lambda: x.sum(), {"x": x}, grads)
+
+
+def test_a_gradient_of_another_shape_is_named():
+    x = np.ones((2, 3))
+    with pytest.raises(ValueError, match=r"the gradient of x has shape \(3, 2\), want x's, \(2, 3\)"):
+        gradient_check(lambda: x.sum(), {"x": x}, {"x": np.ones((3, 2))})
+
+
+# The layers' table
+
+
+def test_every_layer_has_its_case_and_its_mutants():
+    rng = np.random.default_rng(0)
+    drawn = {type(draw(rng)[0]).__name__ for draw in CASES.values()}
+    assert drawn == {*layers.__all__, "Network"}
+    assert all(len(mutants_of(name)) >= 2 for name in CASES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_parameter_and_the_input_are_checked(name):
+    layer, *args = CASES[name](np.random.default_rng(0))
+    has_input = isinstance(args[0], np.ndarray)
+    assert [check.tensor for check in check_layer(name)] == [*layer.params, *["input"] * has_input]
+    assert has_input or name in ("embedding", "network")
+
+
+def test_an_unknown_layer_is_refused():
+    with pytest.raises(ValueError, match=r"layer must be one of embedding, relu, .*network, full_size, got 'gelu'"):
+        check_layer("gelu")
+
+
+# Mutants
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.layer}: {mutant.name}")
+def test_a_mutant_is_caught(mutant):
+    assert all(try_mutant(mutant, seed).caught for seed in range(2))
+
+
+def test_what_easier_checks_miss():
+    verdicts = {f"{mutant.layer}: {mutant.name}": try_mutant(mutant) for mutant in MUTANTS}
+    assert {name for name, verdict in verdicts.items() if verdict.caught_by_ones is False} == {
+        "embedding: users in reverse",
+        "relu: upstream forgotten",
+        "batchnorm: var's term dropped",
+        "batchnorm: var's 1/n forgotten",
+        "batchnorm: weight forgotten",
+        "batchnorm: 1/std forgotten",
+        "batchnorm: weight's gradient averaged",
+        "dropout: upstream forgotten",
+        "linear: weight's users in reverse",
+    }
+    assert {name for name, verdict in verdicts.items() if not verdict.caught_to_one_decimal} == {
+        "batchnorm: mean's term dropped",
+        "batchnorm: n - 1 for n",
+    }
+    losses = {name for name, verdict in verdicts.items() if verdict.caught_by_ones is None}
+    assert {name.partition(":")[0] for name in losses} == {"sigmoid_bce", "network"}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_ones_pass_what_is_right(name):
+    """So that what they miss is missed for its own sake, and what they catch is caught for its own."""
+    assert all(check.passed for check in check_layer(name, upstream=np.ones))
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.layer}: {mutant.name}")
+def test_a_mutant_changes_one_objects_backward_alone(mutant):
+    layer, *args = CASES[mutant.layer](np.random.default_rng(0))
+    backward, output = type(layer).backward, layer.forward(*args)
+    break_backward(layer, mutant)
+    np.testing.assert_array_equal(layer.forward(*args), output)
+    assert type(layer).backward is backward
+    assert vars(layer)["backward"].__func__ is not backward
+
+
+def test_a_mutant_that_lost_its_place_says_so():
+    with pytest.raises(ValueError, match=r"the mutant 'old' edits 'gone', which stands 0 times in ReLU\.backward"):
+        break_backward(ReLU(), Mutant("relu", "old", "gone", ""))
+    with pytest.raises(ValueError, match=r"stands 2 times in ReLU\.backward, want once; adapt MUTANTS to the layer"):
+        break_backward(ReLU(), Mutant("relu", "old", "active", ""))
+
+
+def test_no_mutants_of_the_full_size():
+    with pytest.raises(ValueError, match=r"there are mutants of embedding, .*network, none of 'full_size'"):
+        mutants_of("full_size")
+
+
+# Along one direction, as at full size
+
+
+def along_a_direction(seed=0, mutant=None):
+    rng = np.random.default_rng(seed)
+    network, user_items, key = CASES["network"](rng)
+    if mutant is not None:
+        place = {"network": network}.get(mutant.layer) or getattr(network, mutant.layer)
+        break_backward(place, mutant)
+    return check_direction(network, user_items, key, rng)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_direction_passes(seed):
+    assert along_a_direction(seed).passed
+
+
+def test_a_direction_leaves_the_parameters_but_for_rounding():
+    rng = np.random.default_rng(0)
+    network, user_items, key = CASES["network"](rng)
+    before = {name: w.copy() for name, w in network.params.items()}
+    check_direction(network, user_items, key, rng)
+    for name, w in network.params.items():
+        np.testing.assert_allclose(w, before[name], rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "mutant", [m for m in MUTANTS if m.layer in ("network", "embedding", "sigmoid_bce")], ids=lambda mutant: mutant.name
+)
+def test_a_direction_catches_mutants(mutant):
+    assert not along_a_direction(mutant=mutant).passed
+
+
+def test_a_direction_that_crosses_a_corner_is_drawn_anew(monkeypatch):
+    """With a step that often crosses one, the error is still no larger than the step makes it on a smooth loss."""
+    rng = np.random.default_rng(0)
+    network, user_items, key = CASES["network"](rng)
+    forwards = []
+    forward = network.forward
+    monkeypatch.setattr(network, "forward", lambda *args: forwards.append(args) or forward(*args))
+    for _ in range(20):
+        assert check_direction(network, user_items, key, rng, step=5e-3).error < 2e-3
+    assert len(forwards) > 20 * 3  # each takes one for backward and two for its direction, if that is the first
+
+
+# The command
+
+
+def run(capsys, *arguments):
+    code = main(["gradcheck", *arguments])
+    out, err = capsys.readouterr()
+    assert err == ""
+    return code, out.splitlines()
+
+
+@pytest.fixture
+def broken_relu(monkeypatch):
+    monkeypatch.setattr(ReLU, "backward", lambda self, grad_output: grad_output)
+
+
+def test_the_command_checks_all_up_to_full_size(capsys):
+    code, (header, *lines) = run(capsys)
+    assert code == 0
+    assert header.split() == ["layer", "tensor", "error", "by", "element", "step", "worst"]
+    assert lines[-1] == "20 gradients checked, 0 wrong (an error of 1e-06 or more)"
+    rows = [line.split() for line in lines[:-2]]
+    assert list(dict.fromkeys(row[0] for row in rows)) == names_of()
+    assert {row[-1] for row in rows} == {"ok"}
+    assert rows[-1][:3] == ["full_size", "one", "direction"]
+
+
+def test_the_example_runs(capsys):
+    program, name, *arguments = shlex.split(command.EPILOG.splitlines()[-1])
+    assert (program, name) == ("autoenc", "gradcheck")
+    code, (_, *lines) = run(capsys, *arguments)
+    assert code == 0
+    assert [line.split()[:2] for line in lines[:3]] == [["batchnorm", name] for name in ("weight", "bias", "input")]
+
+
+def test_a_wrong_gradient_exits_1(capsys, broken_relu):
+    code, lines = run(capsys, "--layer", "relu")
+    assert code == 1
+    assert lines[1].endswith("WRONG")
+    assert lines[-1].startswith("1 gradients checked, 1 wrong")
+
+
+def test_checks_as_json(capsys, broken_relu):
+    code, [line] = run(capsys, "--layer", "relu", "--json", "--seed", "3")
+    report = json.loads(line)
+    [check] = report.pop("checks")
+    assert (code, report) == (1, {"status": "FAIL", "seed": 3})
+    assert (check["layer"], check["tensor"], check["step"], check["passed"]) == ("relu", "input", 1e-5, False)
+    assert len(check["worst"]) == 2
+    assert check["error"] > 0.1
+
+
+def test_seeds_draw_other_numbers(capsys):
+    tables = [run(capsys, "--layer", "linear", "--seed", seed) for seed in ("0", "0", "1")]
+    assert tables[0] == tables[1] != tables[2]
+
+
+def test_mutants_table(capsys):
+    code, (_, *lines) = run(capsys, "--mutate")
+    assert code == 0
+    assert lines[-1] == f"{len(MUTANTS)} mutants, 0 missed; ones would have missed 9, one decimal 2"
+    [line] = [line for line in lines if "var's term dropped" in line]
+    assert line.split()[-3:] == ["yes", "MISSED", "yes"]
+
+
+def test_mutants_as_json(capsys):
+    code, [line] = run(capsys, "--mutate", "--layer", "relu", "--json")
+    report = json.loads(line)
+    assert (code, report["status"]) == (0, "PASS")
+    assert [mutant["name"] for mutant in report["mutants"]] == ["passes all", "upstream forgotten"]
+    assert [mutant["caught_by_ones"] for mutant in report["mutants"]] == [True, False]
+
+
+def test_a_missed_mutant_exits_1(capsys, monkeypatch):
+    harmless = Mutant("relu", "harmless", "grad_output * active", "active * grad_output")
+    monkeypatch.setattr("autoenc.gradcheck_mutants.MUTANTS", [harmless])
+    code, lines = run(capsys, "--mutate")
+    assert code == 1
+    assert lines[1].split()[-3:] == ["MISSED", "MISSED", "MISSED"]
+    assert lines[-1].startswith("1 mutants, 1 missed")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--layer", "gelu"], "layer must be one of embedding, relu,"),
+        (["--layer", "gelu", "--mutate"], "there are mutants of embedding, relu,"),
+        (["--seed", "-1"], "--seed must be 0 or more, got -1"),
+    ],
+)
+def test_bad_input_exits_2_and_prints_no_table(capsys, arguments, sentence):
+    assert main(["gradcheck", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"autoenc gradcheck: {sentence}")
+    assert err.count("\n") == 1
+
+
+def test_a_layer_is_checked_by_its_object_too():
+    checks = check_backward(ReLU(), np.array([[1.0, -2.0]]), upstream=np.random.default_rng(0).standard_normal)
+    assert all(check.passed for check in checks)
