@@ -1,0 +1,354 @@
+"""Each layer against its own docstring: values, gradients, evaluation, dtypes, and what it says when refused."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from autoenc import layers
+from autoenc.gradcheck import CASES, check_backward, check_layer
+from autoenc.layers import BatchNorm1d, Dropout, Linear, ReLU, SigmoidBCE, SparseEmbedding
+from autoenc.layers.dropout import draw_keeps
+from autoenc.layers.sigmoid_bce import sigmoid
+
+SINGLE = [name for name in CASES if name != "network"]
+
+
+def a_case(name, dtype=np.float64):
+    """The layer that gradcheck draws under that name, and its forward's arguments, in a dtype."""
+    layer, *args = CASES[name](np.random.default_rng(0))
+    layer.params = {key: w.astype(dtype) for key, w in layer.params.items()}
+    if hasattr(layer, "buffers"):
+        layer.buffers = {key: x.astype(dtype) for key, x in layer.buffers.items()}
+    return layer, [arg.astype(dtype) if hasattr(arg, "astype") else arg for arg in args]
+
+
+def grad_output_for(output):
+    """What `backward` takes after that output: a random upstream gradient, or nothing after a loss."""
+    if np.ndim(output) == 0:
+        return []
+    return [np.random.default_rng(1).standard_normal(output.shape).astype(output.dtype)]
+
+
+# What holds of every layer
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("name", SINGLE)
+def test_gradients_are_finite_differences(name, seed):
+    wrong = [check for check in check_layer(name, seed) if not check.passed]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", SINGLE)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dtype_follows_the_input(name, dtype):
+    layer, args = a_case(name, dtype)
+    output = layer.forward(*args)
+    grad_input = layer.backward(*grad_output_for(output))
+    arrays = [output, grad_input, *layer.grads.values(), *getattr(layer, "buffers", {}).values()]
+    assert {x.dtype for x in arrays if isinstance(x, np.ndarray)} == {np.dtype(dtype)}
+    if name in ("batchnorm", "dropout"):
+        assert layer.forward(args[0], training=False).dtype == dtype
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_what_is_kept_is_dropped(name):
+    layer, args = a_case(name)
+    assert layer.kept is None
+    output = layer.forward(*args)
+    assert layer.kept is not None
+    layer.backward(*grad_output_for(output))
+    assert layer.kept is None
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_nothing_that_is_given_is_changed(name):
+    layer, args = a_case(name)
+    before = [arg.copy() if hasattr(arg, "copy") else arg for arg in args]
+    params = {key: w.copy() for key, w in layer.params.items()}
+    output = layer.forward(*args)
+    output_before = np.copy(output)
+    upstream = grad_output_for(output)
+    upstream_before = [x.copy() for x in upstream]
+    layer.backward(*upstream)
+    for given, was in [*zip(args, before), *zip(upstream, upstream_before)]:
+        given, was = (x.toarray() if sparse.issparse(x) else x for x in (given, was))
+        np.testing.assert_array_equal(given, was)
+    for key, w in layer.params.items():
+        np.testing.assert_array_equal(w, params[key])
+    np.testing.assert_array_equal(output, output_before)
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_gradients_are_those_of_the_last_batch_alone(name):
+    layer, args = a_case(name)
+    output = layer.forward(*args)
+    layer.backward(*grad_output_for(output))
+    once = dict(layer.grads)
+    layer.forward(*args)
+    layer.backward(*grad_output_for(output))
+    assert layer.grads.keys() == layer.params.keys() == once.keys()
+    for key, grad in layer.grads.items():
+        np.testing.assert_array_equal(grad, once[key])
+
+
+@pytest.mark.parametrize("name", layers.__all__)
+def test_every_lesson_has_the_same_headings(name):
+    lesson = importlib.import_module(getattr(layers, name).__module__).__doc__
+    headings = ["Forward", "Backward", "Shapes", "Kept for backward", "Cost", "What goes wrong", "Source", "Example"]
+    starts = [lesson.find(f"\n{heading}") for heading in headings]
+    assert -1 not in starts
+    assert starts == sorted(starts)
+    assert "Differences:" in lesson
+
+
+# The embedding
+
+
+def test_embedding_is_the_dense_product():
+    rng = np.random.default_rng(0)
+    likes = (rng.random((20, 30)) < 0.2) * 1.0
+    likes[3] = 0
+    weight, grad_output = rng.standard_normal((30, 4)), rng.standard_normal((20, 4))
+    embedding = SparseEmbedding(weight)
+    output = embedding.forward(sparse.csr_array(likes))
+    np.testing.assert_allclose(output, likes @ weight, rtol=0, atol=1e-14)
+    assert not output[3].any()
+    assert embedding.backward(grad_output) is None
+    np.testing.assert_allclose(embedding.grads["weight"], likes.T @ grad_output, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 6), (6, 1)])
+def test_embedding_of_one_user_or_one_item(shape):
+    rng = np.random.default_rng(0)
+    embedding = SparseEmbedding(rng.standard_normal((shape[1], 3)))
+    checks = check_backward(embedding, sparse.csr_array(np.ones(shape)), upstream=rng.standard_normal)
+    assert all(check.passed for check in checks)
+
+
+# ReLU
+
+
+def test_relu_at_its_corner():
+    relu = ReLU()
+    np.testing.assert_array_equal(relu.forward(np.array([[-0.0, 0.0, 5e-324, -5e-324]])), [[0, 0, 5e-324, 0]])
+    np.testing.assert_array_equal(relu.backward(np.full((1, 4), 3.0)), [[0, 0, 3, 0]])
+
+
+# BatchNorm
+
+
+def a_batchnorm(features=3):
+    rng = np.random.default_rng(0)
+    arrays = (rng.uniform(0.5, 2, features) for _ in range(4))
+    return BatchNorm1d(**dict(zip(("weight", "bias", "running_mean", "running_var"), arrays)))
+
+
+def test_batchnorm_in_training_is_its_equations():
+    batchnorm = a_batchnorm()
+    running_mean, running_var = (batchnorm.buffers[name].copy() for name in ("running_mean", "running_var"))
+    x = np.random.default_rng(1).normal(5, 3, (8, 3))
+    output = batchnorm.forward(x, training=True)
+
+    x_hat = (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0, ddof=0) + 1e-5)
+    np.testing.assert_allclose(output, batchnorm.params["weight"] * x_hat + batchnorm.params["bias"], rtol=1e-13)
+    new_mean = 0.9 * running_mean + 0.1 * x.mean(axis=0)
+    new_var = 0.9 * running_var + 0.1 * x.var(axis=0, ddof=1)
+    np.testing.assert_allclose(batchnorm.buffers["running_mean"], new_mean, rtol=1e-14)
+    np.testing.assert_allclose(batchnorm.buffers["running_var"], new_var, rtol=1e-14)
+
+
+def test_batchnorm_in_evaluation_is_its_equation_and_learns_nothing():
+    batchnorm = a_batchnorm()
+    before = {name: x.copy() for name, x in batchnorm.buffers.items()}
+    x = np.random.default_rng(1).normal(5, 3, (8, 3))
+    output = batchnorm.forward(x, training=False)
+
+    x_hat = (x - before["running_mean"]) / np.sqrt(before["running_var"] + 1e-5)
+    np.testing.assert_allclose(output, batchnorm.params["weight"] * x_hat + batchnorm.params["bias"], rtol=1e-13)
+    np.testing.assert_allclose(batchnorm.forward(x[:1], training=False), output[:1], rtol=1e-15)
+    for name, x in batchnorm.buffers.items():
+        np.testing.assert_array_equal(x, before[name])
+    assert batchnorm.kept is None
+
+
+def test_batchnorms_running_statistics_are_updated_in_place():
+    running_mean, running_var = np.zeros(3), np.ones(3)
+    batchnorm = BatchNorm1d(np.ones(3), np.zeros(3), running_mean, running_var)
+    batchnorm.forward(np.random.default_rng(0).normal(5, 3, (8, 3)), training=True)
+    assert running_mean.all() and (running_var != 1).all()
+
+
+def test_batchnorm_of_a_constant_feature():
+    batchnorm = a_batchnorm()
+    output = batchnorm.forward(np.full((4, 3), 7.0), training=True)
+    np.testing.assert_array_equal(output, np.tile(batchnorm.params["bias"], (4, 1)))
+    assert np.isfinite(batchnorm.backward(np.random.default_rng(0).standard_normal((4, 3)))).all()
+
+
+def test_batchnorms_variance_survives_a_large_mean():
+    x = np.random.default_rng(0).normal(1000, 0.9, (256, 1)).astype(np.float32)
+    ones, zeros = np.ones(1, np.float32), np.zeros(1, np.float32)
+    output = BatchNorm1d(ones, zeros, zeros.copy(), ones.copy()).forward(x, training=True)
+    assert output.var() == pytest.approx(1, rel=1e-4)
+
+
+def test_an_upstream_gradient_of_ones_is_lost_on_batchnorm():
+    batchnorm, args = a_case("batchnorm")
+    output = batchnorm.forward(*args)
+    assert np.abs(batchnorm.backward(np.ones_like(output))).max() < 1e-14
+    batchnorm.forward(*args)
+    assert np.abs(batchnorm.backward(*grad_output_for(output))).max() > 1
+
+
+def test_batchnorm_by_complex_step():
+    """No difference, so no rounding: the imaginary part of f(x + ih) / h is the derivative to the last digits."""
+    batchnorm, (x, training) = a_case("batchnorm")
+    output = batchnorm.forward(x, training)
+    [grad_output] = grad_output_for(output)
+    grad_input = batchnorm.backward(grad_output)
+    batchnorm.buffers = {name: buffer.astype(complex) for name, buffer in batchnorm.buffers.items()}
+    for i in [(0, 0), (17, 1), (63, 2)]:
+        moved = x.astype(complex)
+        moved[i] += 1e-30j
+        derivative = (batchnorm.forward(moved, training).imag * grad_output).sum() / 1e-30
+        assert grad_input[i] == pytest.approx(derivative, rel=1e-13)
+
+
+@pytest.mark.parametrize("batch", [0, 1])
+def test_batchnorm_refuses_a_batch_without_variance(batch):
+    batchnorm = a_batchnorm()
+    with pytest.raises(ValueError, match=f"BatchNorm1d trains on batches of 2 rows or more, got {batch}; merge it"):
+        batchnorm.forward(np.ones((batch, 3)), training=True)
+
+
+def test_batchnorm_of_two_rows():
+    rng = np.random.default_rng(0)
+    checks = check_backward(a_batchnorm(), np.array([[0.0, 1, 2], [1, 3, -2]]), True, upstream=rng.standard_normal)
+    assert all(check.passed for check in checks)
+
+
+# Dropout
+
+KEY = (3, 1, 4, 1)
+
+
+def test_a_mask_depends_on_the_key_alone():
+    mask = draw_keeps((40, 50), 32768, KEY)
+    draw_keeps((3, 3), 100, (9, 9, 9, 9))
+    np.testing.assert_array_equal(draw_keeps((40, 50), 32768, KEY), mask)
+    for place in range(4):
+        other = list(KEY)
+        other[place] += 1
+        agree = (draw_keeps((40, 50), 32768, tuple(other)) == mask).mean()
+        assert agree == pytest.approx(0.5, abs=0.06), f"part {place} of the key"  # five standard deviations
+
+
+def test_masks_are_the_same_on_every_machine():
+    expected = [[1, 0, 1, 1, 1, 1, 1, 0, 1], [0, 0, 1, 0, 0, 1, 0, 1, 1]]
+    np.testing.assert_array_equal(draw_keeps((2, 9), 32768, KEY), expected)
+
+
+def test_a_key_may_be_large():
+    large = 2**63 - 1
+    masks = {draw_keeps((8, 8), 32768, key).tobytes() for key in [(large, 0, large, 1), (large - 1, 0, large, 1)]}
+    assert len(masks) == 2
+
+
+def test_the_threshold_counts_exactly():
+    assert not draw_keeps((1024, 1024), 0, KEY).any()
+    assert draw_keeps((1024, 1024), 65536, KEY).all()
+
+
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.999])
+def test_keep_rate(p):
+    keep, n = 1 - p, 2**20
+    keeps = draw_keeps((1024, 1024), Dropout(p).threshold, KEY)
+    assert abs(keeps.mean() - keep) <= 5 * np.sqrt(p * keep / n) + 0.5 / 65536
+
+
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.3, 0.5, 0.9, 0.99999, 1 - 1e-9])
+def test_what_stays_is_scaled_by_the_rate_that_it_stays_at(p):
+    dropout = Dropout(p)
+    assert dropout.threshold / 65536 * dropout.scale == pytest.approx(1, rel=1e-15)
+    assert abs(dropout.threshold / 65536 - (1 - p)) <= 1 / 65536
+    x = np.random.default_rng(0).standard_normal((30, 40))
+    keeps = draw_keeps(x.shape, dropout.threshold, KEY)
+    output = dropout.forward(x, training=True, key=KEY)
+    np.testing.assert_array_equal(output, np.where(keeps, x * dropout.scale, 0))
+    np.testing.assert_array_equal(dropout.backward(x), output)
+
+
+def test_dropout_of_nothing_is_the_identity():
+    x = np.random.default_rng(0).standard_normal((30, 40))
+    np.testing.assert_array_equal(Dropout(0).forward(x, training=True, key=KEY), x)
+
+
+def test_dropout_in_evaluation_is_the_identity_and_needs_no_key():
+    dropout = Dropout(0.5)
+    x = np.random.default_rng(0).standard_normal((30, 40))
+    np.testing.assert_array_equal(dropout.forward(x, training=False), x)
+    assert dropout.kept is None
+
+
+@pytest.mark.parametrize("p", [-0.1, 1, 1.5, float("nan")])
+def test_dropout_refuses_what_is_no_probability_below_1(p):
+    with pytest.raises(ValueError, match=f"dropout must be at least 0 and below 1, got {p}"):
+        Dropout(p)
+
+
+# Linear
+
+
+def test_linear_is_its_equation_with_three_sizes_that_differ():
+    rng = np.random.default_rng(0)
+    weight, bias, x, grad_output = (rng.standard_normal(shape) for shape in [(4, 5), 4, (7, 5), (7, 4)])
+    linear = Linear(weight, bias)
+    np.testing.assert_allclose(linear.forward(x), np.einsum("bi,oi->bo", x, weight) + bias, rtol=1e-13)
+    np.testing.assert_allclose(linear.backward(grad_output), np.einsum("bo,oi->bi", grad_output, weight), rtol=1e-12)
+    np.testing.assert_allclose(linear.grads["weight"], np.einsum("bo,bi->oi", grad_output, x), rtol=1e-12)
+    np.testing.assert_allclose(linear.grads["bias"], grad_output.sum(axis=0), rtol=1e-13)
+
+
+# Sigmoid and cross-entropy
+
+
+def test_loss_is_the_tasks():
+    rng = np.random.default_rng(0)
+    logits, x = rng.normal(0, 3, (6, 8)), (rng.random((6, 8)) < 0.3) * 1.0
+    h = 1 / (1 + np.exp(-logits))
+    loss = SigmoidBCE().forward(logits, sparse.csr_array(x))
+    assert isinstance(loss, float)
+    assert loss == pytest.approx(-1 * np.sum(x * np.log(h) + (1 - x) * np.log(1 - h)), rel=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_loss_and_gradient_stay_finite_however_wrong_the_logits(dtype):
+    logits = np.array([[-1e4, -89, -17, 0, 17, 89, 1e4]] * 2, dtype)
+    user_items = sparse.csr_array(np.array([[1] * 7, [0] * 7], dtype))
+    sigmoid_bce = SigmoidBCE()
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        loss = sigmoid_bce.forward(logits, user_items)
+        grad_logits = sigmoid_bce.backward()
+    # of each logit z the pair costs softplus(-z) + softplus(z) = |z| + 2 log(1 + exp(-|z|))
+    z = np.abs(logits[0].astype(float))
+    assert loss == pytest.approx((z + 2 * np.log1p(np.exp(-z))).sum(), rel=1e-6)
+    np.testing.assert_allclose(grad_logits[1] - grad_logits[0], 1, rtol=1e-6)
+    assert ((grad_logits[1] >= 0) & (grad_logits[0] <= 0)).all()
+
+
+def test_sigmoid_keeps_its_digits_on_both_sides():
+    z = np.array([-700.0, -30, -1, 0, 1, 30])
+    np.testing.assert_allclose(sigmoid(z), [np.exp(-700), np.exp(-30) / (1 + np.exp(-30)), 1 - sigmoid(1.0), 0.5,
+                                            1 / (1 + np.exp(-1)), 1 / (1 + np.exp(-30))], rtol=1e-15)  # fmt: skip
+
+
+def test_a_stored_zero_is_no_like():
+    likes = sparse.csr_array((np.array([1.0, 0.0]), np.array([0, 1]), np.array([0, 2])), shape=(1, 2))
+    sigmoid_bce = SigmoidBCE()
+    assert sigmoid_bce.forward(np.zeros((1, 2)), likes) == pytest.approx(2 * np.log(2))
+    np.testing.assert_array_equal(sigmoid_bce.backward(), [[-0.5, 0.5]])
