@@ -68,8 +68,8 @@ REFUSED = {
     "bad_timestamp.csv": "line 6: the timestamp 'yesterday' is not a number; mend",
     "few_columns.csv": "line 5: '3' has not the form userId,movieId,rating,timestamp; mend",
     "open_quote.csv": "line 5: '3,300.*' has not the form userId,movieId,rating,timestamp; mend",
-    "long_field.csv": r"line 3: field larger than field limit \(131072\); mend",
-    "long_names.csv": "40,000 user ids of up to 250 characters take more than 10,000,000 bytes; number them",
+    "long_field.csv.gz": r"line 3: field larger than field limit \(131072\); mend",
+    "long_names.csv.gz": "40,000 user ids of up to 250 characters take more than 10,000,000 bytes; number them",
     "letters.dat": "line 4: the item id '3oo' is not a whole number below 2\\*\\*63; mend",
     "wide.dat": "line 4: the item id '1180591620717411303424' is not a whole number below 2\\*\\*63; mend",
     "single_colons.dat": "line 4: '3:300:2:978300275' has not the form user::movie::rating::timestamp; mend",
@@ -85,7 +85,7 @@ REFUSED = {
     "nan.npz": "holds NaN; drop what is missing from the matrix",
     "strings.npz": "holds a matrix of <U1; save one of numbers",
     "too_much_data.npz": "holds more values than places for them",
-    "out_of_range.npz": r"holds a broken csr matrix \(indices must be < 301\)",
+    "out_of_range.npz": r"holds a broken csr matrix \(.* must be < 301\)",
     "broken_indptr.npz": "holds a broken csr matrix .*; save it anew",
     "bad_shape.npz": "holds a broken csr matrix .*; save it anew",
     "huge_header.npz": r"'indices.npy'\) cannot be read: .*",
@@ -156,7 +156,7 @@ def test_load_names_what_it_read(tmp_path):
 def test_hostile_files_are_refused_with_a_sentence(name, monkeypatch, capsys):
     path = DATA / "hostile" / name
     needs_pyarrow(path)
-    if name == "long_names.csv":
+    if name == "long_names.csv.gz":
         monkeypatch.setattr(columns, "MAX_BYTES", 10_000_000)
     with pytest.raises(ValueError, match=f"^{re.escape(str(path))}.*{REFUSED[name]}") as refusal:
         read(path, values=True)
@@ -213,8 +213,7 @@ def test_a_stored_zero_is_no_like_and_any_other_number_is_one(tmp_path):
 
 def test_ones_may_compress_as_well_as_they_like(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "_SMALL", 1000)
-    likes = sparse.random_array((300, 5000), density=0.1, rng=np.random.default_rng(0), format="csr", dtype=np.float64)
-    likes.data[:] = 1
+    likes = sparse.csr_array(np.random.default_rng(0).random((300, 5000)) < 0.1, dtype=np.float64)
     sparse.save_npz(tmp_path / "m.npz", likes)
     data = zipfile.ZipFile(tmp_path / "m.npz").getinfo("data.npy")
     assert data.file_size > sources.MAX_RATIO * data.compress_size
