@@ -20,6 +20,7 @@ from autoenc.kernels.normalize import Mask, Normalizer, normalize, normalize_bac
 from autoenc.kernels.output_tile import output_tile
 from autoenc.kernels.scatter_add import History, catch_up, scatter_add, settle
 from autoenc.kernels.top_n import top_n
+from autoenc.layers.batchnorm import check_batch
 from autoenc.layers.dropout import draw_keeps
 from autoenc.network import Network
 from autoenc.optim import Adam
@@ -68,6 +69,7 @@ class FusedNetwork:
     def _train_step(self, user_items, key):
         network, adam = self.network, self.adam
         batch = user_items.shape[0]
+        check_batch(batch)
         item_users = user_items.tocsc()
         mask1, mask2 = self._mask(batch, network.emb_dim, (*key, 1)), self._mask(batch, network.hidden_dim, (*key, 2))
 

@@ -61,6 +61,12 @@ from __future__ import annotations
 import numpy as np
 
 
+def check_batch(batch: int) -> None:
+    """Raise ValueError for a batch of one row, whose variance is no variance."""
+    if batch < 2:
+        raise ValueError(f"BatchNorm1d trains on batches of 2 rows or more, got {batch}; merge it with another batch")
+
+
 class BatchNorm1d:
     """Normalize each feature over the batch.
 
@@ -85,15 +91,14 @@ class BatchNorm1d:
         self.kept = None
 
     def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
-        """Raise ValueError in training if the batch has one row, whose variance is no variance."""
+        """Raise ValueError in training if the batch has one row."""
         weight, bias = self.params["weight"], self.params["bias"]
         running_mean, running_var = self.buffers["running_mean"], self.buffers["running_var"]
         if not training:
             return weight * (x - running_mean) / np.sqrt(running_var + self.eps) + bias
 
         batch = len(x)
-        if batch < 2:
-            raise ValueError(f"BatchNorm1d trains on batches of 2 rows or more, got {batch}; merge it with another batch")
+        check_batch(batch)
         mean = x.mean(axis=0)  # (features,)
         centered = x - mean  # (batch, features)
         var = (centered * centered).mean(axis=0)  # (features,)
