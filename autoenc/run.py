@@ -8,6 +8,7 @@ users who have any held out.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import threading
@@ -71,12 +72,18 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
     input before anything is written, FloatingPointError where training diverges.
     """
     started = time.perf_counter()
+    if not 0 <= settings.seed < 2**63:
+        raise ValueError(f"seed must be from 0 to {2**63 - 1}, got {settings.seed}")
+    if not math.isfinite(settings.bias_offset):
+        raise ValueError(f"bias_offset must be a finite number, got {settings.bias_offset}")
     train, held_out, is_the_cache = load_likes(settings, say)
     settings = Settings(**vars(settings))
     if settings.epochs is None:
         settings.epochs = default_epochs(int((np.diff(train.user_items.indptr) > 0).sum()), settings.batch_size)
     if settings.topk is None and is_the_cache:
         settings.topk = "results/topk"
+    if settings.topk is not None and train.item_ids.dtype.kind != "i":
+        raise ValueError(f"topk lists items by number, and {train.name} has ids like {train.item_ids[0]}; leave it out")
     network = Network(
         initial_state(
             train.n_items,
@@ -97,10 +104,10 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
         threads=settings.threads,
         callbacks=[ProgressBar()] if settings.progress else [],
     )
-    for path in filter(None, (settings.out, settings.topk)):
-        check_writable(path)
 
     with compute_threads(settings.threads):
+        for path in filter(None, (settings.out, settings.topk)):
+            check_writable(path)
         if settings.backend == "numba":
             warm_up(say)
         training_started = time.perf_counter()
@@ -113,8 +120,9 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
         if settings.topk is not None:
             write_rankings(settings.topk, trainer.model, train)
     if settings.out is not None:
-        config = {f.name: getattr(settings, f.name) for f in fields(Settings)[:6]}
-        config |= {"epochs": settings.epochs, "seed": settings.seed, "dataset": train.name, "autoenc": autoenc.__version__}
+        trained_with = [f.name for f in fields(Settings)[:6]] + ["epochs", "seed"]
+        config = {name: getattr(settings, name) for name in trained_with}
+        config |= {"dataset": train.name, "autoenc": autoenc.__version__}
         save_model(settings.out, Model(network, train.item_ids, train.titles, config))
         say(f"wrote the model to {settings.out}")
 
@@ -206,6 +214,11 @@ def check_writable(path) -> None:
 
 def peak_memory_mb() -> int | None:
     """The most memory that this process has held so far, in 10**6 bytes; None where the system doesn't say."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux' getrusage counts what the process that started this one held, too
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return round(int(line.split()[1]) * 1024 / 1e6)
     try:
         import resource
     except ImportError:
