@@ -14,7 +14,7 @@ Cost at the task's sizes
 
 What goes wrong
     eps added before the bias correction of v (as scikit-learn 1.7's MLP has it) is another
-    optimizer where gradients are small: 29 times the step at a gradient of 1e-9.
+    optimizer where gradients are small: a 29th of the step at a gradient of 1e-9.
 
 Source
     Kingma and Ba 2015 (arXiv 1412.6980), algorithm 1; torch.optim.Adam, PyTorch 2.13, with

@@ -13,6 +13,7 @@ import math
 import operator
 import signal
 import threading
+import zlib
 from collections.abc import Iterable, Iterator
 from numbers import Real
 
@@ -134,6 +135,8 @@ class Trainer:
         Of the last step: summed over items, per user.
     epoch_loss : float
         The mean of the same over the epoch's users so far.
+    fingerprint : int
+        Of the likes: a checkpoint is of one training on one set of them.
     stop : bool
         A callback that sets this ends the training after the step.
     next_epoch, next_step : int
@@ -172,10 +175,15 @@ class Trainer:
         self.adam = Adam(network.params, lr, betas, eps)
         self.model = on_backend(backend, network, self.adam)
         self.epoch = self.step = self.n_users = self.n_steps = self.users_done = 0
-        self.loss = self.epoch_loss = math.nan
+        self.loss = math.nan
         self.stop = False
+        self.fingerprint = 0
         self.next_epoch = self.next_step = 0
         self.total_loss = 0.0
+
+    @property
+    def epoch_loss(self) -> float:
+        return self.total_loss / self.users_done if self.users_done else math.nan
 
     def fit(self, user_items) -> Trainer:
         """Train on `user_items`, whatever `as_user_items` takes, from where the trainer stands.
@@ -198,6 +206,7 @@ class Trainer:
                 "BatchNorm has no variance over one"
             )
         self.n_users = len(with_likes)
+        self.fingerprint = zlib.crc32(user_items.indices, zlib.crc32(user_items.indptr))
         self.n_steps = len(batch_bounds(len(with_likes), self.batch_size)) - 1
         self.stop = False
         with compute_threads(self.threads), _interrupt_between_steps() as interrupted:
@@ -239,7 +248,7 @@ class Trainer:
         self.next_step = step + 1
         self.users_done += n_users
         self.total_loss += batch_loss
-        self.loss, self.epoch_loss = batch_loss / n_users, self.total_loss / self.users_done
+        self.loss = batch_loss / n_users
 
     def _tell(self, event):
         for callback in self.callbacks:

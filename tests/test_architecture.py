@@ -25,6 +25,8 @@ ORDER = (
     "ranking",
     "model_file",
     "trainer",
+    "callbacks",
+    "checkpoint",
     "gradcheck",
     "gradcheck_mutants",
     "doctor",

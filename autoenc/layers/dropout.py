@@ -55,10 +55,14 @@ def draw_keeps(shape: tuple[int, int], threshold: int, key: tuple[int, int, int,
     key = (seed, epoch, step, layer), each in 0 .. 2**64 - 1.
     """
     seed, epoch, step, layer = key
-    philox = np.random.Philox(key=[seed, layer], counter=[0, 0, step, epoch])
+    philox = np.random.Philox(key=_words(seed, layer), counter=_words(0, 0, step, epoch))
     size = shape[0] * shape[1]
     draws = philox.random_raw(-(-size // 4)).astype("<u8", copy=False).view("<u2")[:size]  # four to a word
     return (draws < threshold).reshape(shape)
+
+
+def _words(*numbers):
+    return np.array(numbers, np.uint64)  # a list of them would turn into floats from 2**63 on
 
 
 class Dropout:

@@ -1,0 +1,178 @@
+"""What may watch a training: its history, early stopping, weights averaged over epochs.
+
+`trainer.ProgressBar` is another; `checkpoint.Checkpoints` writes to disk. A callback only reads
+the network, through `trainer.model`, so a run that is watched has the bits of one that isn't.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from autoenc.interactions import as_user_items
+from autoenc.ranking import evaluate
+from autoenc.trainer import Callback
+
+
+class History(Callback):
+    """The loss of each epoch, and of a validation if there is one.
+
+    Parameters
+    ----------
+    validation : Validation, optional
+        The one whose figures to take down. It must stand before this in the callbacks.
+
+    Attributes
+    ----------
+    epochs : list of dict
+        epoch (from 1), loss (summed over items, per user), lr; and the validation's metric.
+    """
+
+    def __init__(self, validation: Validation | None = None):
+        self.validation = validation
+        self.epochs: list[dict] = []
+
+    def on_epoch_end(self, trainer):
+        row = {"epoch": trainer.epoch + 1, "loss": trainer.epoch_loss, "lr": trainer.adam.lr}
+        if self.validation is not None and self.validation.values:
+            row[self.validation.metric] = self.validation.values[-1]
+        self.epochs.append(row)
+
+    def memory(self):
+        return {"epochs": self.epochs}, {}
+
+    def remember(self, facts, arrays):
+        self.epochs = facts["epochs"]
+
+    def plot(self, ax=None):
+        """Draw the loss, and the validation's metric on an axis of its own; return matplotlib's Axes.
+
+        Takes matplotlib, which `pip install autoenc[plot]` brings.
+        """
+        if ax is None:
+            from matplotlib import pyplot
+
+            ax = pyplot.figure(figsize=(7, 4), layout="constrained").add_subplot()
+        numbers = [row["epoch"] for row in self.epochs]
+        [line] = ax.plot(numbers, [row["loss"] for row in self.epochs], color="tab:blue", marker=".", label="loss")
+        ax.set(xlabel="epoch", ylabel="training loss, per user")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        lines = [line]
+        if self.validation is not None:
+            metric = self.validation.metric
+            rows = [row for row in self.epochs if metric in row]
+            other = ax.twinx()
+            [line] = other.plot(
+                [row["epoch"] for row in rows], [row[metric] for row in rows], color="tab:orange", marker=".", label=metric
+            )
+            other.set_ylabel(f"validation {metric}")
+            lines.append(line)
+        ax.legend(handles=lines, loc="center right")
+        return ax
+
+
+class Validation(Callback):
+    """Measures the network on held-out likes after an epoch, and keeps the best weights.
+
+    Parameters
+    ----------
+    train, held_out : (n_users, n_items), whatever `as_user_items` takes
+        What the network is shown of each validation user, and what it should find.
+    metric : str
+        A metric of `ranking.evaluate`, higher is better, such as "precision@1" or "ndcg@100".
+    patience : int, optional
+        End the training after so many validations in a row without a new best. None: never.
+    every : int
+        Validate after every so many epochs, and after the last.
+    keep_best : bool
+        Whether the network gets its best weights back when the training ends.
+
+    Attributes
+    ----------
+    values : list of float
+        What was measured, one a validation.
+    best_epoch : int
+        Of the best of them, from 1; 0 before the first.
+    """
+
+    def __init__(self, train, held_out, metric="precision@10", patience=None, every=1, keep_best=True):
+        name, _, k = metric.partition("@")
+        if not name or not k.isdecimal() or int(k) < 1:
+            raise ValueError(f'metric must be like "precision@10" or "ndcg@100", got {metric!r}')
+        if every < 1 or (patience is not None and patience < 1):
+            raise ValueError(f"every and patience must be 1 or more, got {every} and {patience}")
+        self.train, self.held_out = as_user_items(train), as_user_items(held_out)
+        self.metric, self.k = metric, int(k)
+        self.patience, self.every, self.keep_best = patience, every, keep_best
+        self.values: list[float] = []
+        self.best, self.best_epoch, self.best_state = -math.inf, 0, None
+
+    def on_epoch_end(self, trainer):
+        if (trainer.epoch + 1) % self.every and trainer.epoch + 1 < trainer.epochs:
+            return
+        report = evaluate(trainer.model, self.train, self.held_out, ks=(self.k,), batch_size=1024)
+        if self.metric not in report.means:
+            raise ValueError(f"metric must be one of {', '.join(report.means)}, got {self.metric!r}")
+        self.values.append(report[self.metric])
+        if self.values[-1] > self.best:
+            self.best, self.best_epoch = self.values[-1], trainer.epoch + 1
+            if self.keep_best:
+                self.best_state = {name: array.copy() for name, array in trainer.model.current_state().items()}
+        since_best = len(self.values) - 1 - int(np.argmax(self.values))
+        if self.patience is not None and since_best >= self.patience:
+            trainer.stop = True
+
+    def on_train_end(self, trainer):
+        if self.best_state is not None:
+            for name, array in trainer.model.network.state.items():
+                array[:] = self.best_state[name]
+
+    def memory(self):
+        facts = {"values": self.values, "best": self.best, "best_epoch": self.best_epoch}
+        return facts, dict(self.best_state or {})
+
+    def remember(self, facts, arrays):
+        self.values, self.best, self.best_epoch = facts["values"], facts["best"], facts["best_epoch"]
+        self.best_state = arrays or None
+
+
+class WeightAverage(Callback):
+    """Gives the network, when training ends, the mean of its weights over the last epochs.
+
+    Parameters
+    ----------
+    last : int
+        How many epochs' ends to average.
+
+    References
+    ----------
+    Izmailov et al. 2018 (arXiv 1803.05407): averaging weights along the way finds flatter minima.
+    BatchNorm's running statistics are averaged too, rather than measured anew as there.
+    """
+
+    def __init__(self, last: int = 5):
+        if last < 1:
+            raise ValueError(f"last must be 1 or more, got {last}")
+        self.last = last
+        self.n = 0
+        self.total: dict[str, np.ndarray] = {}
+
+    def on_epoch_end(self, trainer):
+        if trainer.epoch < trainer.epochs - self.last:
+            return
+        self.n += 1
+        for name, array in trainer.model.current_state().items():
+            total = self.total.setdefault(name, np.zeros_like(array))
+            total += (array - total) / array.dtype.type(self.n)
+
+    def on_train_end(self, trainer):
+        if self.n:
+            for name, array in trainer.model.network.state.items():
+                array[:] = self.total[name]
+
+    def memory(self):
+        return {"n": self.n}, self.total
+
+    def remember(self, facts, arrays):
+        self.n, self.total = facts["n"], arrays

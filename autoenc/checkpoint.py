@@ -1,0 +1,204 @@
+"""Checkpoints: the whole state of a training, so that a killed one goes on to the same bits.
+
+A checkpoint is a folder with a manifest and one shard (several, where processes hold parts of the
+items). A shard is a safetensors file of arrays: the network's by the model file's names, Adam's
+moments under first_moment/ and second_moment/, what the backend needs under training/ (each lazily
+updated row's last step), and what callbacks remember under callback/. The manifest is JSON: the
+trainer's counters, its hyperparameters, the callbacks' facts, and the shards' names and sizes.
+
+Shards are written under names of their own, then the manifest replaces the one before, then old
+shards are deleted: at any moment the manifest that is there names shards that are whole.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+from autoenc.files import replacing
+from autoenc.trainer import Callback, Trainer
+
+FORMAT, VERSION = "autoenc checkpoint", 1
+MANIFEST = "manifest.json"
+MUST_AGREE = ("shape", "seed", "batch_size", "n_users", "schedule", "lr", "betas", "eps", "dropout", "backend", "likes")
+POSITION = ("next_epoch", "next_step", "users_done", "total_loss", "stop")
+
+
+class Checkpoints(Callback):
+    """Writes a checkpoint every so many steps or minutes, and when the training is done.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it is missing. One training a folder.
+    every_steps : int, optional
+    every_minutes : float, optional
+        Whichever comes first. With neither: after every epoch.
+    resume : bool
+        Whether the training goes on from the checkpoint in `folder`, if there is one. Without it
+        such a folder is refused: what is in it would be lost.
+    """
+
+    def __init__(
+        self, folder, every_steps: int | None = None, every_minutes: float | None = None, resume: bool = True
+    ):
+        if (every_steps is not None and every_steps < 1) or (every_minutes is not None and not every_minutes > 0):
+            raise ValueError(
+                f"every_steps must be 1 or more and every_minutes above 0, got {every_steps} and {every_minutes}"
+            )
+        self.folder = Path(folder)
+        self.every_steps, self.every_minutes = every_steps, every_minutes
+        self.resume = resume
+
+    def on_train_begin(self, trainer):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.resume:
+            restore_checkpoint(self.folder, trainer)
+        elif (self.folder / MANIFEST).exists():
+            raise ValueError(f"{self.folder} holds a checkpoint already; resume it, name another folder, or delete it")
+        self.steps, self.written = 0, time.monotonic()
+
+    def on_step_end(self, trainer):
+        self.steps += 1
+        minutes = (time.monotonic() - self.written) / 60
+        if (self.every_steps is not None and self.steps >= self.every_steps) or (
+            self.every_minutes is not None and minutes >= self.every_minutes
+        ):
+            self._write(trainer)
+
+    def on_epoch_end(self, trainer):
+        last = trainer.next_epoch == trainer.epochs or trainer.stop
+        if last or (self.every_steps is None and self.every_minutes is None):
+            self._write(trainer)
+
+    def _write(self, trainer):
+        save_checkpoint(self.folder, trainer)
+        self.steps, self.written = 0, time.monotonic()
+
+
+def save_checkpoint(folder, trainer: Trainer) -> None:
+    """Write the trainer's state to `folder`, replacing the checkpoint that is there.
+
+    Raises OSError where that cannot be written; the one before then stands.
+    """
+    from safetensors.numpy import save_file
+
+    folder = Path(folder)
+    arrays = _named_arrays(trainer)
+    arrays |= {f"training/{name}": array for name, array in trainer.model.training_arrays().items()}
+    facts = []
+    for number, callback in enumerate(trainer.callbacks):
+        callback_facts, callback_arrays = callback.memory()
+        facts.append({"callback": type(callback).__name__, **callback_facts})
+        arrays |= {f"callback/{number}/{name}": array for name, array in callback_arrays.items()}
+
+    name = f"step-{trainer.adam.step_count:09d}-0-of-1.safetensors"
+    with replacing(folder / name) as temporary:
+        save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, temporary)
+    manifest = {
+        "format": FORMAT,
+        "version": VERSION,
+        **_description(trainer),
+        **{key: getattr(trainer, key) for key in POSITION},
+        "step_count": trainer.adam.step_count,
+        "last_lr": trainer.adam.lr,
+        "callbacks": facts,
+        "shards": [{"file": name, "bytes": (folder / name).stat().st_size}],
+    }
+    with replacing(folder / MANIFEST) as temporary:
+        temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    for shard in folder.glob("step-*.safetensors"):
+        if shard.name != name:
+            shard.unlink(missing_ok=True)
+
+
+def restore_checkpoint(folder, trainer: Trainer) -> bool:
+    """Set `trainer`, which was made and is being fitted as the checkpointed one was, to where that one stood.
+
+    Returns whether there was a checkpoint in `folder`; without one nothing is changed.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint is of another training (the first setting that differs is named), is
+        truncated, or is no checkpoint. The trainer is then as it was.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    folder = Path(folder)
+    path = folder / MANIFEST
+    if not path.exists():
+        return False
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if (manifest["format"], manifest["version"]) != (FORMAT, VERSION):
+            raise ValueError
+        [shard] = manifest["shards"]
+        shard_path, shard_bytes = folder / Path(shard["file"]).name, shard["bytes"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError(
+            f"{path} is no checkpoint that this autoenc reads; name another folder, or delete this one"
+        ) from None
+    description = _description(trainer)
+    for key in MUST_AGREE:
+        if manifest.get(key) != description[key]:
+            raise ValueError(
+                f"{folder} holds a training with {key} {manifest.get(key)!r}, and this one has {description[key]!r}; "
+                "give it the same, or name another folder"
+            )
+    try:
+        if shard_path.stat().st_size != shard_bytes:
+            raise ValueError(f"{shard_path.stat().st_size} bytes instead of {shard_bytes}")
+        arrays = load_file(shard_path)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ValueError(f"{shard_path} is not whole ({error}); delete {folder} and train from the beginning") from None
+
+    adam = trainer.adam
+    wanted = _named_arrays(trainer)
+    for name, array in wanted.items():
+        if name not in arrays or arrays[name].shape != array.shape or arrays[name].dtype != array.dtype:
+            raise ValueError(f"{shard_path} lacks {name} of shape {array.shape}; delete {folder} and train from the beginning")
+    for name, array in wanted.items():
+        array[:] = arrays[name]
+    adam.step_count, adam.lr = manifest["step_count"], manifest["last_lr"]
+    trainer.model.set_training_arrays(_below("training/", arrays))
+    for key in POSITION:
+        setattr(trainer, key, manifest[key])
+    for number, (callback, facts) in enumerate(zip(trainer.callbacks, manifest["callbacks"], strict=True)):
+        callback.remember(facts, _below(f"callback/{number}/", arrays))
+    return True
+
+
+def _named_arrays(trainer):
+    """The network's arrays and Adam's, by their names in a shard."""
+    arrays = dict(trainer.model.network.state)
+    arrays |= {f"first_moment/{name}": array for name, array in trainer.adam.first_moment.items()}
+    arrays |= {f"second_moment/{name}": array for name, array in trainer.adam.second_moment.items()}
+    return arrays
+
+
+def _below(prefix, arrays):
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _description(trainer):
+    """What two trainers must have in common for one to go on with the other's work."""
+    adam, network = trainer.adam, trainer.model.network
+    return {
+        "shape": [network.n_items, network.emb_dim, network.hidden_dim],
+        "seed": trainer.seed,
+        "batch_size": trainer.batch_size,
+        "n_users": trainer.n_users,
+        "schedule": trainer.schedule,
+        "lr": trainer.lr,
+        "betas": list(adam.betas),
+        "eps": adam.eps,
+        "dropout": network.dropout,
+        "backend": type(trainer.model).__name__,
+        "likes": trainer.fingerprint,
+        "epochs": trainer.epochs,
+    }
