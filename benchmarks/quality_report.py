@@ -89,8 +89,18 @@ def interval(values: np.ndarray) -> tuple[float, float, float]:
     return mean, mean - reach, mean + reach
 
 
-def signed_interval(values: np.ndarray) -> str:
-    return "{:+.4f} ({:+.4f} to {:+.4f})".format(*interval(values))
+def with_error(values: np.ndarray) -> str:
+    mean, error, n = mean_and_error(values)
+    return f"{mean:.4f} ± {error:.4f}" if n > 1 else f"{mean:.4f}"
+
+
+def with_interval(values: np.ndarray) -> str:
+    mean, low, high = interval(values)
+    return f"{mean:+.4f}" if np.isnan(low) else f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
+
+
+def n_found(values: np.ndarray) -> str:
+    return str(np.isfinite(values).sum())
 
 
 def table(results: Results, plans: dict[str, Plan], seeds) -> list[list[str]]:
@@ -100,13 +110,13 @@ def table(results: Results, plans: dict[str, Plan], seeds) -> list[list[str]]:
         for model in plan.models:
             label = f"{model} (l2 {plan.l2:g})" if model == "ease" else model
             for epochs in plan.epochs_of(model):
-                figures = [mean_and_error(results.values(name, model, epochs, key, seeds)) for key in METRICS]
-                cells = [f"{mean:.4f} ± {error:.4f}" for mean, error, _ in figures]
-                rows.append([name, str(epochs or ""), label, str(figures[0][2]), *cells])
+                figures = [results.values(name, model, epochs, key, seeds) for key in METRICS]
+                rows.append([name, str(epochs or ""), label, n_found(figures[0]), *map(with_error, figures)])
         for epochs in plan.epochs:
             differences = [results.differences(name, epochs, key, seeds) for key in METRICS]
-            cells = [signed_interval(values) for values in differences]
-            rows.append([name, str(epochs), f"{OURS} - {PEER}", str(mean_and_error(differences[0])[2]), *cells])
+            rows.append(
+                [name, str(epochs), f"{OURS} - {PEER}", n_found(differences[0]), *map(with_interval, differences)]
+            )
     return [row for row in rows if row[3] != "0"]
 
 
@@ -149,5 +159,5 @@ def verdict(results: Results, plans: dict[str, Plan], seeds) -> tuple[bool, list
                     lines.append(f"{name}, epochs {epochs}, {metric}: behind by {-mean:.4f} ± {error:.4f}")
         pooled = np.mean(by_set, axis=0)  # (n_seeds,)
         passed = passed and interval(pooled)[2] >= 0
-        lines.append(f"pooled over {', '.join(counted)}, {metric}: {OURS} - {PEER} = {signed_interval(pooled)}")
+        lines.append(f"pooled over {', '.join(counted)}, {metric}: {OURS} - {PEER} = {with_interval(pooled)}")
     return passed, lines
