@@ -34,8 +34,6 @@ Example
 
 from __future__ import annotations
 
-import operator
-
 import numpy as np
 from scipy import sparse
 
@@ -172,8 +170,8 @@ def _hits(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> tuple[np
 
 def _first(top_items: np.ndarray, k: int) -> np.ndarray:
     top_items = np.asarray(top_items)
-    if operator.index(k) < 1:
-        raise ValueError(f"k is {k}; pass a number of ranks, 1 or more.")
+    if not isinstance(k, (int, np.integer)) or k < 1:
+        raise ValueError(f"k is {k!r}; pass a number of ranks, 1 or more.")
     if top_items.ndim != 2 or top_items.shape[1] < k:
         raise ValueError(f"top_items has shape {top_items.shape}; pass (batch, n) with n at least k = {k}.")
     return top_items[:, :k]

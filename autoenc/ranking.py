@@ -11,7 +11,6 @@ scorer with a `top_n` of its own not even those.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -392,9 +391,9 @@ def _batches(n_users: int, batch_size: int) -> Iterator[slice]:
 
 
 def _at_least_1(number: int, name: str) -> int:
-    if operator.index(number) < 1:
-        raise ValueError(f"{name} is {number}; pass a whole number, 1 or more.")
-    return operator.index(number)
+    if not isinstance(number, (int, np.integer)) or number < 1:
+        raise ValueError(f"{name} is {number!r}; pass a whole number, 1 or more.")
+    return int(number)
 
 
 def _with_error(mean: float, standard_error: float, sign: str = "") -> str:

@@ -1,0 +1,57 @@
+"""Popular: the most liked items, for everybody.
+
+Score
+    score[u, i] = how many users like item i
+
+It knows nothing of the user but what to leave out, and is hard to beat by more than a little where
+everybody likes the same. Any other model has to stand beside it.
+
+Cost
+    One pass over the likes; one number an item.
+
+Source
+    The usual baseline, "MostPop" or "TopPopular" in Cremonesi, Koren and Turrin 2010 (RecSys),
+    section 3.1.
+
+Example
+    >>> popular = Popular().fit([[0, 2], [2], [1, 2], [1]])
+    >>> items, scores = popular.recommend([[2], []], N=2)
+    >>> items
+    array([[1, 0],
+           [2, 1]], dtype=int32)
+    >>> scores
+    array([[2., 1.],
+           [3., 2.]], dtype=float32)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from autoenc.models.base import Recommender
+
+
+class Popular(Recommender):
+    """Recommend what most users like.
+
+    Attributes
+    ----------
+    item_counts_ : array (n_items,), int64
+        How many users like each item.
+    """
+
+    def _fit(self, user_items):
+        counts = np.bincount(user_items.indices, minlength=user_items.shape[1])
+        self.item_counts_ = counts.astype(np.int64, copy=False)
+
+    def _score(self, user_items):
+        return np.tile(self.item_counts_.astype(np.float32), (user_items.shape[0], 1))  # (batch, n_items)
+
+    def _arrays(self):
+        return {"item_counts": self.item_counts_}
+
+    def _set_arrays(self, arrays):
+        counts = arrays.get("item_counts")
+        if counts is None or counts.ndim != 1 or counts.dtype != np.int64:
+            raise ValueError("item_counts must be there, a number an item of int64.")
+        self.item_counts_ = counts
