@@ -56,9 +56,7 @@ class Source:
 
     def open(self, max_ratio: float = MAX_RATIO, max_line: float = float("inf")) -> io.BufferedReader:
         """Its bytes, decompressed, within the bounds on top of this module."""
-        n_on_disk = self.path.stat().st_size
-        if self.member is not None:
-            n_on_disk = min(n_on_disk, self.member.compress_size)
+        n_on_disk = self.path.stat().st_size if self.member is None else self.member.compress_size
         max_bytes = min(MAX_BYTES, max(_SMALL, max_ratio * n_on_disk))
 
         def bounded(stream, max_bytes, under=None):
@@ -168,7 +166,8 @@ class _Bounded(io.RawIOBase):
         try:
             chunk = self._stream.read(len(buffer))
         except (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile) as error:
-            raise SourceError(f"{self._source} is damaged or cut off ({error}); fetch it again.") from None
+            problem = str(error) or "it ends early"
+            raise SourceError(f"{self._source} is damaged or cut off ({problem}); fetch it again.") from None
         self._n_bytes += len(chunk)
         if self._n_bytes > self._max_bytes:
             raise SourceError(

@@ -57,7 +57,7 @@ def _table_of_numbers(source: Source, table: Table) -> Ratings | None:
     except (ValueError, Warning):
         return None
     # a column of its own each, as those of `rows` are strided, and keep the whole alive
-    columns = {name: np.ascontiguousarray(rows[name]) for name in table.at}
+    columns = {name: rows[name].copy() for name in table.at}
     if columns["user"].min() < 0 or columns["item"].min() < 0:
         return None
     if not all((np.abs(columns[name]) < 2**53).all() for name in ("rating", "timestamp") if name in columns):
@@ -106,7 +106,7 @@ def _number(text: str, column: str) -> float:
     except ValueError:
         value = np.nan
     if not abs(value) < 2**53:
-        raise FieldError(f"the {column} {short(text)} is not a number")
+        raise FieldError(f"the {column} {short(text)} is not a number below 2**53")
     return value
 
 
