@@ -1,7 +1,7 @@
 """Ratings in text: tables with a line for a rating, and lists with a line for a user.
 
-A table of numbers is read by np.loadtxt, 0.3 us a line. Where that fails, csv reads it a second time,
-ten times slower, and either finds ids that are strings or can say what is wrong, and in which line.
+A table of numbers is read by np.loadtxt, 0.3 us a line. Where that fails, csv reads it once more at
+1 us a line, and either finds ids that are strings or can say what is wrong, and in which line.
 """
 
 from __future__ import annotations
