@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -107,27 +108,38 @@ def test_sdist_holds_the_tree_and_makes_the_same_wheel(sdist, wheel, tmp_path):
     assert names(build(unpacked, "wheel", tmp_path / "wheel")) == names(wheel)
 
 
-def test_wheel_works_from_another_folder(wheel, tmp_path):
-    """Installed beside the dependencies that are here, the package is imported from the wheel and has its data."""
+@pytest.fixture(scope="module")
+def run_installed(wheel, tmp_path_factory):
+    """A function that runs Python in another folder, with the wheel installed beside the dependencies that are here."""
+    folder = tmp_path_factory.mktemp("elsewhere")
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
-    subprocess.run([*install, "--target", str(tmp_path / "site"), str(wheel)], check=True, timeout=120)
+    subprocess.run([*install, "--target", str(folder / "site"), str(wheel)], check=True, timeout=120)
+
+    def run(*arguments):
+        environment = {**os.environ, "PYTHONPATH": str(folder / "site")}
+        run = subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        return run.stdout
+
+    run.site = folder / "site"
+    return run
+
+
+def test_wheel_works_from_another_folder(run_installed):
     code = (
         "import autoenc.kernels, autoenc.datasets as datasets\n"
         "print(autoenc.__file__, autoenc.kernels.__file__, datasets.load().n_users, sep='\\n')"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert run.returncode == 0, run.stderr
-    package, kernels, n_users = run.stdout.split("\n")[:3]
-    assert Path(package) == tmp_path / "site" / "autoenc" / "__init__.py"
-    assert Path(kernels) == tmp_path / "site" / "autoenc" / "kernels" / "__init__.py"
+    package, kernels, n_users = run_installed("-c", code).splitlines()
+    assert Path(package) == run_installed.site / "autoenc" / "__init__.py"
+    assert Path(kernels) == run_installed.site / "autoenc" / "kernels" / "__init__.py"
     assert n_users == "671"
+
+
+@pytest.mark.long
+def test_wheel_trains_from_another_folder(run_installed):
+    report = json.loads(run_installed("-m", "autoenc", "train", "--epochs", "1", "--no-progress"))
+    assert (report["status"], report["users"], report["items"]) == ("DONE", 671, 9066)
 
 
 def test_changelog_begins_with_this_version():
