@@ -190,6 +190,7 @@ class Recommender(ABC):
         """
         if isinstance(item, str):
             return self.recommend(liked=[item], N=N)
+        self._check_fitted()
         columns = self._columns(item, "item", by_name=False)
         items, scores = self.recommend([[column] for column in columns.tolist()], N)
         return (items, scores) if np.ndim(item) else (items[0], scores[0])

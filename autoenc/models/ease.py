@@ -78,6 +78,12 @@ class EASE(Recommender):
                 f"EASE on {n_items:,} items needs {needed:,} bytes, but max_memory is {self.max_memory:,.0f}; "
                 "raise max_memory if the machine has them, or take ItemKNN, which needs no items squared."
             )
+        # Above this the factorization can't fail: Higham 2002, theorem 10.7.
+        least_l2 = np.finfo(np.float64).eps * n_items**2 * np.bincount(user_items.indices, minlength=1).max()
+        if self.l2 < least_l2:
+            raise ValueError(
+                f"l2 is {self.l2}, which these likes round away; pass more than {least_l2:.1g}, such as 500."
+            )
         with compute_threads():
             self.item_weights_ = _weights(_inverse(_gram(user_items), self.l2))
 
@@ -133,11 +139,7 @@ def _inverse(gram: np.ndarray, l2: float) -> np.ndarray:
     gram.flat[:: len(gram) + 1] += l2
     factorize, invert = get_lapack_funcs(("potrf", "potri"), (gram,))
     # LAPACK counts by columns, so it sees the transpose: its lower triangle is our upper one.
-    factor, failed_at = factorize(gram.T, lower=True, overwrite_a=True, clean=False)
-    if failed_at:
-        raise ValueError(
-            f"l2 = {l2} is too small for these likes: the equations have no unique solution; pass a larger l2."
-        )
+    factor, _ = factorize(gram.T, lower=True, overwrite_a=True, clean=False)
     inverse, _ = invert(factor, lower=True, overwrite_c=True)
     return inverse.T
 

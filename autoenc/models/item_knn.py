@@ -94,7 +94,7 @@ class ItemKNN(Recommender):
         return (user_items @ self.nearest_).toarray()  # (batch, n_items)
 
     def _contributions(self, row, column):
-        return self.nearest_[row.indices, [column]].toarray().ravel()
+        return self.nearest_[row.indices][:, [column]].toarray().ravel()
 
     def _arrays(self):
         nearest = self.nearest_
@@ -106,8 +106,10 @@ class ItemKNN(Recommender):
             n_items = len(indptr) - 1
             nearest = sparse.csr_array((data, indices, indptr), shape=(n_items, n_items))
             nearest.check_format(full_check=True)
+            if nearest.dtype != np.float32:
+                raise ValueError
         except (TypeError, ValueError):
             raise ValueError(
-                "nearest.data, nearest.indices and nearest.indptr must be there, a square CSR matrix."
+                "nearest.data, nearest.indices and nearest.indptr must be there, a square CSR matrix of float32."
             ) from None
         self.nearest_ = nearest

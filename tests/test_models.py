@@ -1,0 +1,409 @@
+"""The contract that every model keeps, and what is each model's own: its mathematics."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import sys
+import types
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from autoenc import ranking
+from autoenc.interactions import Interactions, as_user_items
+from autoenc.models import EASE, ItemKNN, NotFittedError, Popular, Recommender, ease, item_knn
+from autoenc.splits import holdout_per_user
+
+MODELS = [Popular(), EASE(l2=50.0), ItemKNN(k=20)]
+LOWEST = np.finfo(np.float32).min
+
+
+@pytest.fixture(scope="module")
+def likes(ratings):
+    """The bundled ratings of the items that 15 users or more rated, with their titles."""
+    often = np.flatnonzero(np.bincount(ratings.user_items.indices) >= 15)
+    return Interactions.from_csr(
+        ratings.user_items[:, often], item_ids=ratings.item_ids[often], titles=ratings.titles[often]
+    )
+
+
+@pytest.fixture(scope="module")
+def weak_split(likes):
+    return holdout_per_user(likes.user_items, seed=0)
+
+
+@pytest.fixture(params=MODELS, ids=lambda model: type(model).__name__)
+def unfitted(request):
+    return copy.deepcopy(request.param)
+
+
+@pytest.fixture(scope="module", params=MODELS, ids=lambda model: type(model).__name__)
+def model(request, likes):
+    """Fitted on the first 500 users; the others are new to it."""
+    return copy.deepcopy(request.param).fit(first_users(likes, 500))
+
+
+def first_users(likes, n):
+    return Interactions.from_csr(likes.user_items[:n], item_ids=likes.item_ids, titles=likes.titles)
+
+
+def assert_same_scores(ours, theirs):
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+class TestContract:
+    def test_the_constructor_keeps_hyperparameters_as_they_are(self, unfitted):
+        params = unfitted.get_params()
+        assert list(params) == list(inspect.signature(type(unfitted)).parameters)
+        assert vars(unfitted) == params
+        for name, value in type(unfitted)(**params).get_params().items():
+            assert value is params[name]  # as scikit-learn's clone asks
+
+    def test_repr_makes_the_model_again(self, unfitted):
+        again = eval(repr(unfitted), {type(unfitted).__name__: type(unfitted)})
+        assert again.get_params() == unfitted.get_params()
+        assert repr(type(unfitted)()) == f"{type(unfitted).__name__}()"
+
+    def test_set_params(self, unfitted):
+        for name, value in unfitted.get_params().items():
+            assert unfitted.set_params(**{name: value + 1 if isinstance(value, float) else value}) is unfitted
+        with pytest.raises(ValueError, match=f"{type(unfitted).__name__} has no hyperparameter 'depth'; it has: "):
+            unfitted.set_params(depth=3)
+
+    def test_fit_returns_the_model_and_leaves_hyperparameters_and_likes_alone(self, unfitted, likes):
+        before = unfitted.get_params()
+        user_items = likes.user_items[:50].copy()
+        kept = user_items.copy()
+        assert unfitted.fit(user_items) is unfitted
+        assert unfitted.get_params() == before
+        learned = set(vars(unfitted)) - set(before)
+        assert {"n_items_", "catalogue_"} < learned
+        assert all(name.endswith("_") or name.startswith("_") for name in learned)
+        assert unfitted.n_items == likes.n_items
+        assert (user_items != kept).nnz == 0
+
+    def test_nothing_works_before_fit(self, unfitted):
+        calls = [
+            lambda: unfitted.score([[0]]),
+            lambda: unfitted.top_n([[0]], 1),
+            lambda: unfitted.recommend([[0]]),
+            lambda: unfitted.recommend(liked=["Heat (1995)"]),
+            lambda: unfitted.similar_items(0),
+            lambda: unfitted.explain([[0]], 1),
+            lambda: unfitted.n_items,
+        ]
+        for call in calls:
+            with pytest.raises(NotFittedError, match="is not fitted yet; call fit"):
+                call()
+
+    def test_a_second_fit_forgets_the_first(self, unfitted, likes):
+        unfitted.fit(likes)
+        unfitted.fit([[0, 1], [1, 2], [0, 1, 2]])
+        assert (unfitted.n_items, unfitted.catalogue_) == (3, None)
+        fresh = copy.deepcopy(unfitted).fit([[0, 1], [1, 2], [0, 1, 2]])
+        np.testing.assert_array_equal(unfitted.score([[0], [2]]), fresh.score([[0], [2]]))
+
+    def test_a_score_for_each_user_and_item(self, model, likes):
+        scores = model.score(likes.user_items[490:510])
+        assert scores.shape == (20, likes.n_items)
+        assert scores.dtype == np.float32
+        assert np.isfinite(scores).all()
+        assert scores.flags.writeable
+        assert_same_scores(scores[3:4], model.score(likes.user_items[493:494]))
+
+    def test_any_form_of_likes_is_the_same(self, model, likes):
+        rows = likes.user_items[495:505]
+        expected = model.recommend(rows, N=5)
+        lists = [row.indices.tolist() for row in (rows[[u]] for u in range(10))]
+        interactions = Interactions.from_csr(rows, item_ids=likes.item_ids)
+        for form in (sparse.csc_matrix(rows), rows.tocoo(), rows.tolil(), rows.astype(bool), lists, interactions):
+            items, scores = model.recommend(form, N=5)
+            np.testing.assert_array_equal(items, expected[0])
+            np.testing.assert_array_equal(scores, expected[1])
+
+    def test_recommend_is_the_best_of_what_is_not_liked(self, model, likes):
+        items, scores = model.recommend(likes, N=7)
+        assert items.shape == scores.shape == (likes.n_users, 7)
+        assert items.dtype == np.int32 and scores.dtype == np.float32
+        expected = ranking.top_n_of_scores(model.score(likes), likes.user_items, 7)
+        assert_same_scores(scores, expected[1])
+        assert (items == expected[0]).mean() > 0.999  # batches of another size may round another way
+        rows = np.repeat(np.arange(likes.n_users), 7)
+        assert likes.user_items[rows, items.ravel()].sum() == 0
+
+    def test_already_liked_items_are_recommended_if_asked(self, model, likes):
+        rows = likes.user_items[500:510]
+        items, scores = model.recommend(rows, N=likes.n_items, filter_already_liked_items=False)
+        assert (np.sort(items, axis=1) == np.arange(likes.n_items)).all()
+        assert_same_scores(scores, np.take_along_axis(model.score(rows), items, axis=1))
+
+    def test_filter_items_and_items(self, model, likes):
+        rows = likes.user_items[500:510]
+        best, _ = model.recommend(rows, N=20)
+        without, _ = model.recommend(rows, N=15, filter_items=best[0, :5])
+        np.testing.assert_array_equal(without[0], best[0, 5:20])
+        among, _ = model.recommend(rows, N=4, items=best[0, [9, 3, 6, 1]])
+        np.testing.assert_array_equal(among[0], best[0, [1, 3, 6, 9]])
+        nothing, _ = model.recommend(rows, N=2, items=[])
+        assert (nothing == -1).all()
+        both, _ = model.recommend(rows, N=1, items=rows[[0]].indices, filter_already_liked_items=False)
+        assert both[0, 0] in rows[[0]].indices
+
+    def test_fewer_than_n_left_are_padded(self, model, likes):
+        n_items = likes.n_items
+        items, scores = model.recommend([range(n_items - 2), range(n_items)], N=3)
+        assert set(items[0, :2]) == {n_items - 2, n_items - 1}
+        assert items[0, 2] == -1 and (items[1] == -1).all()
+        assert scores[0, 2] == LOWEST and (scores[1] == LOWEST).all()
+
+    def test_users_without_likes_and_no_users(self, model, likes):
+        items, _ = model.recommend([[], []], N=3)
+        assert (items >= 0).all()
+        items, scores = model.recommend(sparse.csr_array((0, likes.n_items), dtype=np.float32), N=3)
+        assert items.shape == scores.shape == (0, 3)
+
+    def test_by_name_is_the_same_in_titles(self, model, likes):
+        names = ["Heat (1995)", "Ronin (1998)"]
+        columns = likes.index_of_items(names)
+        items, scores = model.recommend([columns], N=10)
+        titles, title_scores = model.recommend(liked=names, N=10)
+        assert titles.tolist() == likes.item_names(items[0])
+        np.testing.assert_array_equal(title_scores, scores[0])
+        without, _ = model.recommend(liked=names, N=9, filter_items=[titles[0]])
+        assert without.tolist() == titles[1:].tolist()
+        among, _ = model.recommend(liked=names, items=[titles[2], titles[1], "Heat (1995)"])
+        assert among.tolist() == [titles[1], titles[2]]  # not padded, and Heat is liked already
+
+    def test_near_misses_are_named(self, model):
+        with pytest.raises(ValueError, match=r"no item 'Heet \(1995\)' among .* did you mean .*'Heat \(1995\)'"):
+            model.recommend(liked=["Heet (1995)"])
+
+    def test_by_name_without_titles_is_by_id(self, unfitted):
+        unfitted.fit(Interactions.from_pairs(["ann", "ann", "bob"], ["tea", "jam", "tea"]))
+        items, _ = unfitted.recommend(liked=["tea"])
+        assert items.tolist() == ["jam"]
+
+    def test_by_name_needs_names(self, unfitted):
+        unfitted.fit([[0, 1], [1]])
+        with pytest.raises(ValueError, match="liked names items, but the model was fitted on a matrix"):
+            unfitted.recommend(liked=["Heat (1995)"])
+
+    def test_similar_items_are_those_for_who_likes_it_alone(self, model, likes):
+        [heat, ronin] = likes.index_of_items(["Heat (1995)", "Ronin (1998)"])
+        expected, _ = model.recommend([[heat], [ronin]], N=5)
+        items, scores = model.similar_items(heat, N=5)
+        assert items.shape == scores.shape == (5,)
+        np.testing.assert_array_equal(items, expected[0])
+        np.testing.assert_array_equal(model.similar_items([heat, ronin], N=5)[0], expected)
+        assert model.similar_items("Heat (1995)", N=5)[0].tolist() == likes.item_names(items)
+
+    def test_explain_is_really_leaving_out(self, model, likes):
+        row = likes.user_items[[int(np.argmax(np.diff(likes.user_items.indptr[500:]))) + 500]]
+        assert row.nnz > 256  # more than one batch
+        item = int(model.recommend(row, N=1)[0][0, 0])
+        items, contributions = model.explain(row, item)
+        assert sorted(items) == row.indices.tolist()
+        assert (np.diff(contributions) <= 0).all()
+        for like, contribution in zip(items[::40], contributions[::40]):
+            without = as_user_items([row.indices[row.indices != like]], likes.n_items)
+            left_out = model.score(row)[0, item] - model.score(without)[0, item]
+            assert contribution == pytest.approx(left_out, rel=1e-4, abs=1e-4)
+
+    def test_a_shorter_way_to_explain_comes_to_the_same(self, model, likes):
+        row = likes.user_items[[int(np.argmax(np.diff(likes.user_items.indptr)))]]
+        assert row.nnz > 256  # more than one batch
+        column = int(model.recommend(row, N=1)[0][0, 0])
+        leaving_out = Recommender._contributions(model, row, column)
+        np.testing.assert_allclose(model._contributions(row, column), leaving_out, rtol=1e-4, atol=1e-4)
+
+    def test_explain_by_name(self, model, likes):
+        names = ["Heat (1995)", "Ronin (1998)", "Casino (1995)"]
+        columns = likes.index_of_items([*names, "Fargo (1996)"])
+        items, contributions = model.explain([columns[:3]], columns[3])
+        titles, same = model.explain(liked=names, item="Fargo (1996)")
+        assert titles.tolist() == likes.item_names(items)
+        np.testing.assert_array_equal(same, contributions)
+
+    def test_explain_without_likes_is_empty(self, model):
+        items, contributions = model.explain([[]], 0)
+        assert len(items) == len(contributions) == 0
+
+    def test_another_number_of_items_is_refused(self, model, likes):
+        with pytest.raises(ValueError, match=rf"has 9 columns, but the model was fitted on {likes.n_items:,} items"):
+            model.recommend(sparse.csr_array((2, 9), dtype=np.float32))
+        with pytest.raises(ValueError, match=rf"has 2 columns, but the model was fitted on {likes.n_items:,} items"):
+            model.score(Interactions.from_lists([[4, 5]]))
+
+    def test_other_items_are_refused(self, model, likes):
+        others = Interactions.from_csr(likes.user_items, item_ids=likes.item_ids + 1)
+        with pytest.raises(ValueError, match="user_items has other item_ids than the model was fitted on"):
+            model.recommend(others)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"N": 0}, "N is 0; pass how many items to recommend"),
+            ({"N": 2.5}, "N is 2.5; pass how many items to recommend"),
+            ({"items": [0], "filter_items": [1]}, "filter_items and items are both given"),
+            ({"items": [-1]}, "items holds -1; items are numbered from 0 to"),
+            ({"filter_items": [10**6]}, "filter_items holds 1000000; items are numbered from 0 to"),
+        ],
+    )
+    def test_recommend_refuses(self, model, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            model.recommend([[0]], **arguments)
+
+    def test_wrong_types_are_refused(self, model):
+        with pytest.raises(TypeError, match="pass either user_items, rows of likes, or liked"):
+            model.recommend()
+        with pytest.raises(TypeError, match="pass either user_items, rows of likes, or liked"):
+            model.explain([[0]], 1, liked=["Heat (1995)"])
+        with pytest.raises(TypeError, match=r"items is \['Heat \(1995\)'\]; pass numbers of items"):
+            model.recommend([[0]], items=["Heat (1995)"])
+        with pytest.raises(TypeError, match="item is missing; pass the item"):
+            model.explain([[0]])
+        with pytest.raises(ValueError, match="user_items has 2 rows; pass one user's"):
+            model.explain([[0], [1]], 1)
+
+    def test_its_arrays_are_all_there_is_to_it(self, model, likes):
+        arrays = {name: array.copy() for name, array in model._arrays().items()}
+        again = type(model)(**model.get_params())
+        again._set_arrays(arrays)
+        again.n_items_, again.catalogue_ = model.n_items_, model.catalogue_
+        rows = likes.user_items[495:505]
+        np.testing.assert_array_equal(again.score(rows), model.score(rows))
+
+    def test_missing_arrays_are_refused(self, model):
+        with pytest.raises(ValueError, match=r"must (both )?be there"):
+            type(model)()._set_arrays({})
+
+    def test_it_is_a_scorer(self, unfitted, weak_split):
+        train, held_out = weak_split
+        report = ranking.evaluate(unfitted.fit(train), train, held_out, ks=[10])
+        assert report["precision@10"] > 0.15  # ten times what chance finds
+
+    def test_scikit_learns_tags_come_from_scikit_learn_when_it_asks(self, model, monkeypatch):
+        asked = types.SimpleNamespace(Tags=dict, TargetTags=dict, InputTags=dict)
+        monkeypatch.setitem(sys.modules, "sklearn", types.ModuleType("sklearn"))
+        monkeypatch.setitem(sys.modules, "sklearn.utils", asked)
+        assert model.__sklearn_tags__()["input_tags"]["sparse"]
+        assert model.__sklearn_is_fitted__()
+
+
+class TestPopular:
+    def test_scores_are_how_many_like_an_item(self):
+        model = Popular().fit([[0, 1], [1], [1, 3]])
+        np.testing.assert_array_equal(model.score([[2], []]), [[1, 3, 0, 1]] * 2)
+
+
+class TestEASE:
+    def test_weights_solve_the_constrained_least_squares(self, weak_split):
+        train, _ = weak_split
+        x = train[:, :200].toarray().astype(np.float64)
+        weights = EASE(l2=7.0).fit(train[:, :200]).item_weights_
+        assert weights.dtype == np.float32
+        assert (weights.diagonal() == 0).all()
+        # where the diagonal is fixed the gradient may point anywhere; elsewhere it is zero
+        grad_weights = x.T @ (x @ weights - x) + 7.0 * weights
+        np.fill_diagonal(grad_weights, 0)
+        assert np.abs(grad_weights).max() < 1e-4 < np.abs(x.T @ x).max() / 1e5
+
+    @pytest.mark.parametrize(("dense_entries", "block"), [(2**24, 512), (100, 7)])
+    def test_gram_counts_users_in_common(self, likes, monkeypatch, dense_entries, block):
+        monkeypatch.setattr(ease, "DENSE_ENTRIES", dense_entries)
+        monkeypatch.setattr(ease, "BLOCK", block)
+        user_items = likes.user_items[:, ::5]
+        popular = np.diff(user_items.tocsc().indptr) > user_items.shape[0] / 32
+        assert popular.any() and not popular.all()
+        np.testing.assert_array_equal(ease._gram(user_items), (user_items.T @ user_items).toarray())
+
+    def test_blocks_change_nothing_but_the_memory(self, weak_split, monkeypatch):
+        train, _ = weak_split
+        expected = EASE(l2=7.0).fit(train[:, :100]).item_weights_
+        monkeypatch.setattr(ease, "BLOCK", 33)
+        np.testing.assert_array_equal(EASE(l2=7.0).fit(train[:, :100]).item_weights_, expected)
+
+    def test_the_bits_do_not_depend_on_blas_threads(self, weak_split):
+        train, _ = weak_split
+        fits = []
+        for threads in (1, 2):
+            with threadpool_limits(threads, "blas"):
+                fits.append(EASE(l2=7.0).fit(train[:, :600]).item_weights_)
+        np.testing.assert_array_equal(*fits)
+
+    def test_it_refuses_items_squared_that_do_not_fit(self):
+        wide = as_user_items([[0]], n_items=50_000)
+        message = "EASE on 50,000 items needs 30,000,000,000 bytes, but max_memory is 4,000,000,000; raise max_memory"
+        with pytest.raises(ValueError, match=message):
+            EASE().fit(wide)
+        assert EASE(max_memory=12 * 3**2).fit([[0, 1, 2]]).n_items == 3
+        with pytest.raises(ValueError, match="needs 108 bytes, but max_memory is 107"):
+            EASE(max_memory=107).fit([[0, 1, 2]])
+
+    @pytest.mark.parametrize("l2", [0, -1.0, np.nan, np.inf])
+    def test_it_refuses_an_l2_that_is_none(self, l2):
+        with pytest.raises(ValueError, match=f"l2 is {l2}; pass a number above 0"):
+            EASE(l2=l2).fit([[0, 1]])
+
+    def test_it_refuses_an_l2_that_vanishes_in_rounding(self):
+        with pytest.raises(ValueError, match="l2 is 1e-30, which these likes round away; pass more than 2e-15"):
+            EASE(l2=1e-30).fit([[0, 1], [0, 1]])
+        assert EASE(l2=1e-12).fit([[0, 1], [0, 1]]).item_weights_[0, 1] == pytest.approx(1, rel=1e-3)
+
+
+class TestItemKNN:
+    @given(st.data())
+    def test_it_is_its_definition(self, data):
+        n_items = data.draw(st.integers(1, 7))
+        user_lists = data.draw(st.lists(st.sets(st.integers(0, n_items - 1)), min_size=1, max_size=8))
+        k, shrink = data.draw(st.integers(1, 8)), data.draw(st.sampled_from([0.0, 0.5, 20.0]))
+        model = ItemKNN(k=k, shrink=shrink).fit(as_user_items(user_lists, n_items))
+
+        who_likes = [{u for u, items in enumerate(user_lists) if i in items} for i in range(n_items)]
+        expected = np.zeros((n_items, n_items))
+        for scored in range(n_items):
+            similarity = {}
+            for other in range(n_items):
+                both = len(who_likes[scored] & who_likes[other])
+                if both and other != scored:
+                    norm = np.sqrt(len(who_likes[scored]) * len(who_likes[other]))
+                    similarity[other] = both / (norm + shrink)
+            for other in sorted(similarity, key=lambda item: (-round(similarity[item], 6), item))[:k]:
+                expected[other, scored] = similarity[other]
+        np.testing.assert_allclose(model.nearest_.toarray(), expected, rtol=1e-6)
+
+    def test_blocks_change_nothing_but_the_memory(self, likes, monkeypatch):
+        expected = ItemKNN().fit(likes).nearest_
+        monkeypatch.setattr(item_knn, "BLOCK_ENTRIES", 100 * likes.n_items)
+        in_blocks = ItemKNN().fit(likes).nearest_
+        for name in ("data", "indices", "indptr"):
+            np.testing.assert_array_equal(getattr(in_blocks, name), getattr(expected, name))
+
+    @pytest.mark.parametrize(
+        ("params", "message"),
+        [
+            ({"k": 0}, "k is 0; pass how many neighbours"),
+            ({"k": 2.5}, "k is 2.5; pass how many neighbours"),
+            ({"shrink": -1.0}, "shrink is -1.0; pass a number, 0 or more"),
+            ({"shrink": np.nan}, "shrink is nan; pass a number, 0 or more"),
+        ],
+    )
+    def test_it_refuses(self, params, message):
+        with pytest.raises(ValueError, match=message):
+            ItemKNN(**params).fit([[0, 1]])
+
+    def test_arrays_that_point_outside_are_refused(self):
+        model = ItemKNN().fit([[0, 1], [0, 1]])
+        arrays = model._arrays()
+        for name, wrong in [
+            ("nearest.indices", np.array([0, 99], np.int32)),
+            ("nearest.data", np.array([1, 1], np.int64)),
+            ("nearest.indptr", np.array([0, 5, 2], np.int32)),
+        ]:
+            with pytest.raises(ValueError, match="must be there, a square CSR matrix of float32"):
+                ItemKNN()._set_arrays({**arrays, name: wrong})
