@@ -1,0 +1,313 @@
+"""The task's own files: its cache of likes, read without running code, and its list of results.
+
+A cache is two files, PREFIX_train.npy and PREFIX_valid.npy, each an object array with one list of
+item ids a user. Ids are from 1, since the task pads with 0. NumPy stores such an array as a pickle,
+and a pickle is a program: it may call any function by name, tamper with NumPy's arrays from within,
+or ask for memory without end. So none is run as it stands here:
+
+1. Its opcodes are checked first, against the few that lists of integers need. Every length and every
+   memo index must lie within the file.
+2. It meets none of NumPy's code. The names by which NumPy's pickles call for an array, a dtype or a
+   scalar give harmless stand-ins, and any other name is refused.
+3. It must yield as many lists as its header says, of nothing but integers, and no more of them than
+   the file has bytes (a list may be referred to again and again).
+
+Reading takes at most about 100 bytes of memory for a byte of the file.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import pickletools
+import re
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import numpy as np
+from scipy import sparse
+
+from autoenc.files import replacing
+from autoenc.interactions import MAX_INFERRED_ITEMS, Interactions, as_user_items
+
+
+def read_task_cache(prefix: str | os.PathLike) -> tuple[Interactions, Interactions]:
+    """Read the task's cache.
+
+    Parameters
+    ----------
+    prefix : path
+        "data/cache" stands for data/cache_train.npy and data/cache_valid.npy.
+
+    Returns
+    -------
+    train, held_out : Interactions
+        Of the same users (0, 1, ... as the cache has them in order) and the same items: the ids 1, 2,
+        ... up to the largest in either file, also those that no list holds.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where one of the files is missing.
+    ValueError
+        Where one is not such a file, asks for code or for memory without end, holds an id below 1
+        or an absurd one, or where the two differ in their number of users.
+    """
+    paths = _paths(prefix)
+    for path in paths:
+        if not path.exists():
+            raise FileNotFoundError(
+                f"There is no {path}; the cache {str(prefix)!r} stands for {paths[0].name} and {paths[1].name}."
+            )
+    (train_lengths, train_ids), (valid_lengths, valid_ids) = map(_read_lists, paths)
+    if len(train_lengths) != len(valid_lengths):
+        raise ValueError(
+            f"{paths[0]} has {len(train_lengths):,} users and {paths[1]} has {len(valid_lengths):,}; "
+            "pass the two halves of one cache."
+        )
+    n_items = max(train_ids.max(initial=0), valid_ids.max(initial=0))
+    if n_items == 0:
+        raise ValueError(f"{paths[0]} and {paths[1]} list no item; pass a cache with likes in it.")
+
+    def interactions(lengths, ids):
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        ones = np.ones(len(ids), np.float32)
+        user_items = sparse.csr_array((ones, ids - 1, indptr), shape=(len(lengths), n_items))
+        return Interactions.from_csr(user_items, item_ids=np.arange(1, n_items + 1), name=Path(prefix).name)
+
+    return interactions(train_lengths, train_ids), interactions(valid_lengths, valid_ids)
+
+
+def write_task_cache(prefix: str | os.PathLike, train, held_out) -> None:
+    """Write a split as the task's cache, for the task's own scripts or for `read_task_cache`.
+
+    The task counts items from 1 without gaps, so what is written is a column's number plus one,
+    whatever ids `train` has.
+
+    Parameters
+    ----------
+    prefix : path
+        "data/cache" makes data/cache_train.npy and data/cache_valid.npy, and the folder.
+    train, held_out : (n_users, n_items), whatever `as_user_items` takes
+
+    Raises
+    ------
+    ValueError
+        Where the two differ in shape.
+    """
+    train = as_user_items(train)
+    held_out = as_user_items(held_out)
+    if train.shape != held_out.shape:
+        raise ValueError(f"train has shape {train.shape} and held_out {held_out.shape}; pass two halves of one split.")
+    for path, user_items in zip(_paths(prefix), (train, held_out)):
+        lists = np.empty(user_items.shape[0], object)
+        lists[:] = [row.tolist() for row in np.split(user_items.indices + 1, user_items.indptr[1:-1])]
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            np.save(file, lists, allow_pickle=True)
+
+
+def write_topk(path: str | os.PathLike, top_item_ids: np.ndarray) -> None:
+    """Write each user's best items, as the task's validate script reads them.
+
+    Parameters
+    ----------
+    path : path
+        The task's is results/topk. The folder is made where it is missing.
+    top_item_ids : array (n_users, k), integer
+        External item ids, best first, a row for each user in the cache's order; the task has k = 10.
+
+    Raises
+    ------
+    ValueError
+        Where `top_item_ids` is not such an array.
+    """
+    top_item_ids = np.asarray(top_item_ids)
+    if top_item_ids.ndim != 2 or top_item_ids.dtype.kind not in "iu":
+        raise ValueError(
+            f"top_item_ids has shape {top_item_ids.shape} and dtype {top_item_ids.dtype}; "
+            "pass integers of shape (n_users, k)."
+        )
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savetxt(file, top_item_ids, fmt="%d")
+
+
+def _paths(prefix: str | os.PathLike) -> tuple[Path, Path]:
+    return Path(f"{os.fspath(prefix)}_train.npy"), Path(f"{os.fspath(prefix)}_valid.npy")
+
+
+class _Refused(Exception):
+    """Why a file is not read, as a clause."""
+
+
+def _read_lists(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The lists' lengths and, end to end, their ids (both int64)."""
+    file = io.BytesIO(path.read_bytes())
+    try:
+        n_lists = _read_header(file)
+        data = file.read()
+        _check_opcodes(data)
+        lists = _Unpickler(io.BufferedReader(io.BytesIO(data)), encoding="latin1").load()
+        return _check_lists(lists, n_lists, len(data))
+    except _Refused as error:
+        reason = str(error)
+    except MemoryError:
+        raise
+    except Exception:  # a broken pickle raises almost anything
+        reason = "its pickle is broken"
+    raise ValueError(
+        f"{path} can't be read as the task's cache: {reason}; "
+        "pass an .npy file of an object array with one list of item ids, from 1 on, for each user."
+    )
+
+
+def _read_header(file: BinaryIO) -> int:
+    try:
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[np.lib.format.read_magic(file)]
+        shape, _, dtype = read_header(file)
+    except Exception:  # NumPy parses it as Python's literals, which fail in many ways
+        raise _Refused("it has no valid .npy header") from None
+    if not dtype.hasobject or len(shape) != 1:
+        raise _Refused(f"it is an array of {dtype} of shape {shape}")
+    return shape[0]
+
+
+def _sized(opcode: bytes, width: int, lengths: range) -> list[bytes]:
+    return [re.escape(opcode + n.to_bytes(width, "little")) + rb".{%d}" % n for n in lengths]
+
+
+# The opcodes that lists of integers need: those without an argument or with a short one as a regular
+# expression, which walks over millions of them in a second, ...
+_SHORT_OPCODES = b"|".join(
+    [
+        rb"[(\])eat\x85-\x87RbN\x88\x89\x93\x94]",  # marks, lists, tuples, calls of admitted names, constants, memo
+        rb"\x80[\x02-\x05]|\x95.{8}|[qh].",  # protocol, frame, memo
+        rb"K.|M.{2}|J.{4}|G.{8}",  # numbers
+        *_sized(b"\x8a", 1, range(10)),  # large numbers
+        *_sized(b"C", 1, range(9)),  # the bytes of a NumPy scalar
+        *_sized(b"X", 4, range(17)),  # the same as protocol 2 has them
+    ]
+)
+# ... and those of bytes and strings of any length, with their length's width.
+_WIDTH_OF_LENGTH = {b"C": 1, b"U": 1, b"\x8c": 1, b"X": 4}
+
+
+def _check_opcodes(data: bytes) -> None:
+    # A memo index makes the unpickler allocate as much, so it may be about the file's size at most.
+    n_low = min((max(len(data), 1).bit_length() - 1) // 8, 3)
+    memo = rb"|[rj].{%d}[\x00-\x%02x]\x00{%d}" % (n_low, min(len(data) >> 8 * n_low, 255), 3 - n_low)
+    short = re.compile(rb"(?:%b){1,4096}" % (_SHORT_OPCODES + memo), re.DOTALL)
+    at = 0
+    while True:
+        opcode = data[at : at + 1]
+        if opcode == b".":
+            return
+        if run := short.match(data, at):
+            end = run.end()
+        elif opcode == b"c":  # two lines, a module and a name
+            end = data.find(b"\n", data.find(b"\n", at) + 1) + 1
+        elif opcode in _WIDTH_OF_LENGTH:
+            start = at + 1 + _WIDTH_OF_LENGTH[opcode]
+            end = start + int.from_bytes(data[at + 1 : start], "little")
+        elif opcode in b"KMJG\x8aqhrj\x80\x95":
+            end = 0  # its argument is cut off or beyond all bounds
+        else:
+            raise _Refused(f"its pickle uses {_name_of(opcode)}, which lists of integers don't need")
+        if not at < end < len(data):
+            raise _Refused(f"its pickle is broken or cut off at byte {at:,} of {len(data):,}")
+        at = end
+
+
+def _name_of(opcode: bytes) -> str:
+    names = [known.name for known in pickletools.opcodes if known.code == opcode.decode("latin1")]
+    return f"the opcode {names[0]}" if names else f"the byte {opcode!r} as an opcode"
+
+
+class _Array:
+    """Stands in for numpy.ndarray: keeps what the pickle says it holds."""
+
+    __slots__ = ("elements", "shape")
+
+    def __setstate__(self, state):
+        *_, self.shape, dtype, _, self.elements = state
+        if not (isinstance(dtype, _Dtype) and dtype.code in ("O", "O8", "O4")):
+            raise _Refused("it holds an array of other things than objects")
+
+
+class _Dtype:
+    """Stands in for numpy.dtype."""
+
+    __slots__ = ("byteorder", "code")
+
+    def __init__(self, code, align=False, copy=True):
+        self.code = code
+        self.byteorder: Literal["little", "big"] = "little"
+
+    def __setstate__(self, state):
+        self.byteorder = "big" if state[1] == ">" else "little"
+
+
+def _reconstruct(subtype, shape, typecode):
+    return _Array()
+
+
+def _scalar(dtype, data):
+    if not (isinstance(dtype, _Dtype) and dtype.code in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")):
+        raise _Refused("it holds NumPy scalars that are no integers")
+    if isinstance(data, str):
+        data = data.encode("latin1")
+    return int.from_bytes(data, dtype.byteorder, signed=dtype.code[0] == "i")
+
+
+def _encode(text, encoding):
+    return text.encode("latin1")
+
+
+_ADMITTED = {
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy.core.multiarray", "scalar"): _scalar,
+    ("numpy._core.multiarray", "scalar"): _scalar,
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Dtype,
+    ("_codecs", "encode"): _encode,  # how pickle's protocol 2, which NumPy wrote before 1.17, spells bytes
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module, name):
+        if (module, name) not in _ADMITTED:
+            raise _Refused(f"it asks for {f'{module}.{name}'!r}, which lists of integers don't need")
+        return _ADMITTED[module, name]
+
+
+def _check_lists(array, n_lists: int, n_bytes: int) -> tuple[np.ndarray, np.ndarray]:
+    if not (isinstance(array, _Array) and array.shape == (n_lists,) and type(array.elements) is list):
+        raise _Refused("its pickle is not the array that its header describes")
+    lists = array.elements
+    if len(lists) != n_lists:
+        raise _Refused(f"it has {len(lists):,} users where its header says {n_lists:,}")
+    for user, items in enumerate(lists):
+        if type(items) is not list:
+            raise _Refused(f"it has a {type(items).__name__} and not a list for user {user:,}")
+        if not set(map(type, items)) <= {int}:
+            stranger = next(item for item in items if type(item) is not int)
+            raise _Refused(f"it has a {type(stranger).__name__} and not an item id in the list of user {user:,}")
+    lengths = np.fromiter(map(len, lists), np.int64, n_lists)
+    if lengths.sum() > n_bytes:
+        raise _Refused(f"it blows {n_bytes:,} bytes up into {lengths.sum():,} likes")
+    try:
+        ids = np.fromiter(chain.from_iterable(lists), np.int64, lengths.sum())
+    except OverflowError:
+        raise _Refused("it holds an item id beyond 64 bits") from None
+    if len(ids) and ids.min() < 1:
+        raise _Refused(f"it holds the item id {ids.min()}, where 0 is padding and ids are from 1")
+    if len(ids) and ids.max() > MAX_INFERRED_ITEMS:
+        raise _Refused(
+            f"it holds the item id {ids.max()}, beyond the {MAX_INFERRED_ITEMS:,} items that a cache may have"
+        )
+    return lengths, ids
