@@ -286,8 +286,8 @@ def as_user_items(x, n_items: int | None = None) -> sparse.csr_array:
         return x if _is_canonical(x) else _canonical(x)
     if isinstance(x, np.ndarray) and x.dtype != object:
         raise TypeError(
-            f"user_items is a dense array of shape {x.shape}; pass scipy.sparse.csr_array(user_items) where a row holds "
-            "zeros and ones, or user_items.tolist() where a row lists items."
+            f"user_items is a dense array of shape {x.shape}; pass scipy.sparse.csr_array(user_items) where a row "
+            "holds zeros and ones, or user_items.tolist() where a row lists items."
         )
     lengths, items = _flatten(x, "user_items")
     if items.dtype.kind != "i":
@@ -303,7 +303,8 @@ def as_user_items(x, n_items: int | None = None) -> sparse.csr_array:
         _check_width(n_items)
     elif largest >= n_items:
         raise ValueError(
-            f"user_items lists the item index {largest}, where there are {n_items:,} items: indices go from 0 to {n_items - 1}."
+            f"user_items lists the item index {largest}, where there are {n_items:,} items; "
+            f"pass indices from 0 to {n_items - 1}."
         )
     indptr = np.concatenate([[0], np.cumsum(lengths)])
     ones = np.ones(len(items), np.float32)
@@ -371,17 +372,18 @@ def _check_width(n_items: int) -> None:
 def _ids(values, argument: str) -> np.ndarray:
     """External ids as a 1-D array of int64 or str."""
     if hasattr(values, "__array__"):
-        array = originals = np.asarray(values)
+        array, originals = np.asarray(values), None
     else:
         originals = _listed(values, argument)
         array = np.asarray(originals)
     if array.ndim != 1:
         raise ValueError(f"{argument} has {array.ndim} dimensions; pass a flat list or array of ids.")
-    if array.dtype == object or (array.dtype.kind == "U" and originals is not array):
+    if array.dtype == object or (array.dtype.kind == "U" and originals is not None):
         # NumPy takes a mixture for strings, or for objects
-        if all(isinstance(v, str) for v in originals):
+        elements = array if originals is None else originals
+        if all(isinstance(v, str) for v in elements):
             return array.astype(str)
-        strange = [v for v in originals if isinstance(v, bool) or not isinstance(v, (int, np.integer))]
+        strange = [v for v in elements if isinstance(v, bool) or not isinstance(v, (int, np.integer))]
         if strange:
             raise TypeError(f"{argument} holds {strange[0]!r}; pass ids that are all whole numbers or all strings.")
     if array.dtype.kind in "UT":

@@ -103,8 +103,8 @@ def holdout_users(user_items, test_users: float = 0.1, holdout: float = 0.2, see
     n_test = test_users if isinstance(test_users, Integral) else np.rint(test_users * n_users)
     if not 0 < n_test <= min(len(eligible), n_users - 1):
         raise ValueError(
-            f"test_users is {test_users}, which makes {n_test:,.0f} of {n_users:,} users; pass a share below 1 or a number, "
-            f"so that they are at least 1 and at most the {len(eligible):,} with two likes, and one is left to train on."
+            f"test_users is {test_users}, which makes {n_test:,.0f} of {n_users:,} users; pass a share or a number "
+            f"that makes at least 1 and at most the {len(eligible):,} with two likes, and leaves one to train on."
         )
     rng = np.random.Generator(np.random.Philox(seed))
     chosen = np.sort(rng.choice(eligible, int(n_test), replace=False))
