@@ -130,14 +130,17 @@ class Network:
         key = (seed, epoch, step) names the dropout masks; evaluation ignores it.
         """
         h1 = self.embedding.forward(user_items)  # (batch, emb_dim)
+        h2 = self.middle(h1, training, key)  # (batch, hidden_dim)
+        return self.output.forward(h2)  # (batch, n_items)
+
+    def middle(self, h1: np.ndarray, training: bool, key=(0, 0, 0)) -> np.ndarray:
+        """From the embedding's sums (batch, emb_dim) to what the output layer gets, (batch, hidden_dim)."""
         h1 = self.batchnorm1.forward(self.relu1.forward(h1), training)
         h1 = self.dropout1.forward(h1, training, (*key, 1))
 
-        h2 = self.bottleneck.forward(h1)  # (batch, hidden_dim)
+        h2 = self.bottleneck.forward(h1)
         h2 = self.batchnorm2.forward(self.relu2.forward(h2), training)
-        h2 = self.dropout2.forward(h2, training, (*key, 2))
-
-        return self.output.forward(h2)  # (batch, n_items)
+        return self.dropout2.forward(h2, training, (*key, 2))
 
     def forward(self, user_items: sparse.csr_array, key=(0, 0, 0)) -> float:
         """The loss of a batch in training, summed over its users and items."""
@@ -161,10 +164,21 @@ class Network:
 
         The sigmoid rises with the logit, so the ranking is the same without it.
         """
-        logits = self.logits(user_items, training=False)
+        return self._forgetting(self.logits(user_items, training=False))
+
+    def encode(self, user_items: sparse.csr_array) -> np.ndarray:
+        """The bottleneck of each user, in evaluation: (batch, hidden_dim)."""
+        return self.encode_sums(self.embedding.forward(user_items))
+
+    def encode_sums(self, item_sums: np.ndarray) -> np.ndarray:
+        """The same from the embedding's sums, (batch, emb_dim)."""
+        return self._forgetting(self.middle(item_sums, training=False))
+
+    def _forgetting(self, output):
+        """`output`, with nothing kept for a backward that evaluation doesn't have."""
         for layer in self.layers.values():
             layer.kept = None
-        return logits
+        return output
 
 
 def train_step(network: Network, adam: Adam, user_items: sparse.csr_array, key: tuple[int, int, int]) -> float:

@@ -50,6 +50,10 @@ class PlainNetwork:
         with compute_threads():
             return self.network.score(user_items)
 
+    def encode(self, user_items: sparse.csr_array) -> np.ndarray:
+        with compute_threads():
+            return self.network.encode(user_items)
+
     def current_state(self) -> dict[str, np.ndarray]:
         return self.network.state
 
