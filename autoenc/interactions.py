@@ -239,7 +239,7 @@ class Interactions:
         if columns:
             ids = ", ".join(str(i) for i in self.item_ids[columns])
             raise ValueError(f"{name!r} is the title of {len(columns)} items; pass one of their ids: {ids}.")
-        near = self._near(name)
+        near = [] if name.isdecimal() else self._near(name)
         mend = f"did you mean {' or '.join(map(repr, near))}?" if near else "see item_ids and titles for those known."
         raise ValueError(f"There is no item {name!r} among the {self.n_items:,}; {mend}")
 
@@ -292,7 +292,7 @@ def as_user_items(x, n_items: int | None = None) -> sparse.csr_array:
     lengths, items = _flatten(x, "user_items")
     if items.dtype.kind != "i":
         raise TypeError(
-            f"user_items lists items like {items[0]!r}; pass indices from 0 on, "
+            f"user_items lists items like {str(items[0])!r}; pass indices from 0 on, "
             "or Interactions.from_lists, which numbers any ids."
         )
     largest = int(items.max()) if len(items) else -1
@@ -351,7 +351,7 @@ def _is_canonical(x) -> bool:
 def _canonical(x) -> sparse.csr_array:
     """A checked matrix as CSR of float32 ones, each like once, in order."""
     # float32 before duplicates are summed: 256 of them would be 0 in a byte
-    csr = sparse.csr_array(x, dtype=np.float32, copy=x.format == "csr")
+    csr = sparse.csr_array(x.astype(np.float32, copy=x.format == "csr"))
     csr = sparse.csr_array(
         (csr.data, csr.indices.astype(np.int32, copy=False), csr.indptr.astype(np.int32, copy=False)), shape=csr.shape
     )
@@ -375,7 +375,12 @@ def _ids(values, argument: str) -> np.ndarray:
         array, originals = np.asarray(values), None
     else:
         originals = _listed(values, argument)
-        array = np.asarray(originals)
+        try:
+            array = np.asarray(originals)
+        except ValueError:
+            raise ValueError(
+                f"{argument} holds lists of different lengths; pass a flat list or array of ids."
+            ) from None
     if array.ndim != 1:
         raise ValueError(f"{argument} has {array.ndim} dimensions; pass a flat list or array of ids.")
     if array.dtype == object or (array.dtype.kind == "U" and originals is not None):

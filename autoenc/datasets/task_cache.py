@@ -24,7 +24,7 @@ import pickletools
 import re
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import numpy as np
 from scipy import sparse
@@ -245,7 +245,7 @@ class _Dtype:
 
     def __init__(self, code, align=False, copy=True):
         self.code = code
-        self.byteorder: Literal["little", "big"] = "little"
+        self.byteorder = "little"
 
     def __setstate__(self, state):
         self.byteorder = "big" if state[1] == ">" else "little"

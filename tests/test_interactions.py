@@ -1,0 +1,359 @@
+"""Who liked what: the rules of input, and each error's sentence."""
+
+from __future__ import annotations
+
+import re
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+
+from autoenc import interactions
+from autoenc.interactions import Interactions, as_user_items
+
+DENSE = np.array([[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 1, 1]])
+
+
+@pytest.fixture
+def films():
+    return Interactions.from_pairs(
+        [7, 7, 9, 9], [30, 10, 10, 20], titles={10: "Heat (1995)", 20: "Ronin (1998)", 30: "Ronin (1998)"}, name="films"
+    )
+
+
+def assert_canonical(user_items, dense):
+    assert isinstance(user_items, sparse.csr_array)
+    assert (user_items.dtype, user_items.indices.dtype) == (np.float32, np.int32)
+    assert sparse.csr_array((user_items.data, user_items.indices, user_items.indptr)).has_canonical_format
+    assert (user_items.data == 1).all()
+    np.testing.assert_array_equal(user_items.toarray(), dense)
+
+
+def pairs_of(likes):
+    rows, columns = likes.user_items.nonzero()
+    return set(zip(likes.user_ids[rows].tolist(), likes.item_ids[columns].tolist()))
+
+
+# From pairs
+
+
+@given(
+    pairs=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 8)), min_size=1, max_size=40),
+    spread=st.sampled_from([1, 3, 10**17]),  # dense ids are numbered by a table, wide ones by sorting
+    offset=st.sampled_from([0, 2**62]),
+)
+def test_pairs_are_the_set_of_pairs(pairs, spread, offset):
+    users = [u * spread + offset for u, _ in pairs]
+    items = [i * spread for _, i in pairs]
+    likes = Interactions.from_pairs(users, items)
+    assert pairs_of(likes) == set(zip(users, items))
+    assert likes.n_likes == len(set(pairs))
+    assert likes.user_ids.tolist() == sorted(set(users))
+    assert likes.item_ids.tolist() == sorted(set(items))
+    assert_canonical(likes.user_items, likes.user_items.toarray())
+
+
+def test_strings_are_ids():
+    likes = Interactions.from_pairs(["eve", "bob", "eve"], ["tea", "tea", "rum"])
+    assert likes.user_ids.tolist() == ["bob", "eve"]
+    assert pairs_of(likes) == {("eve", "tea"), ("bob", "tea"), ("eve", "rum")}
+
+
+@pytest.mark.parametrize(
+    "users",
+    [
+        [3, 1, 3],
+        (3.0, 1.0, 3.0),
+        np.array([3, 1, 3], np.uint8),
+        np.array([3, 1, 3], object),
+        iter([3, 1, 3]),
+        np.array([3, 1, 3], np.float32),
+    ],
+)
+def test_whole_numbers_of_any_kind_are_ids(users):
+    likes = Interactions.from_pairs(users, [5, 5, 6])
+    assert likes.user_ids.dtype == np.int64
+    assert pairs_of(likes) == {(3, 5), (1, 5), (3, 6)}
+
+
+def test_a_table_column_is_read_as_an_array():
+    class Column:
+        def __array__(self, dtype=None, copy=None):
+            return np.array(["b", "a"], object)
+
+        def __iter__(self):
+            raise AssertionError("a column of millions is not walked through")
+
+    assert Interactions.from_pairs(Column(), Column()).user_ids.tolist() == ["a", "b"]
+
+
+def test_real_ratings_come_back(ratings):
+    rows, columns = ratings.user_items.nonzero()
+    again = Interactions.from_pairs(ratings.user_ids[rows][::-1], ratings.item_ids[columns][::-1])
+    np.testing.assert_array_equal(again.user_ids, ratings.user_ids)
+    np.testing.assert_array_equal(again.item_ids, ratings.item_ids)
+    assert (again.user_items != ratings.user_items).nnz == 0
+
+
+def test_pairs_are_read_in_bounded_memory():
+    n_pairs = 300_000
+    rng = np.random.Generator(np.random.Philox(0))
+    users, items = rng.integers(1, 5000, n_pairs), rng.integers(1, 3000, n_pairs)
+    tracemalloc.start()
+    Interactions.from_pairs(users, items)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 60 * n_pairs  # bytes
+
+
+@pytest.mark.parametrize(
+    ("users", "items", "error", "sentence"),
+    [
+        ([1, 2], [1], ValueError, "users has 2 entries and items 1; pass two of the same length"),
+        ([], [], ValueError, "users and items are empty; pass at least one pair"),
+        ([1, -1], [1, 1], ValueError, "users holds -1; ids are from 0 on: drop it if it marks a missing value"),
+        ([1], [-3.0], ValueError, "items holds -3"),
+        ([1], [float("nan")], ValueError, "items holds nan; pass whole numbers"),
+        ([1], [float("inf")], ValueError, "items holds inf; pass whole numbers"),
+        ([1], [1.5], ValueError, "items holds 1.5; pass whole numbers"),
+        ([1], [1e300], ValueError, "items holds 1e[+]300; pass whole numbers"),
+        ([1], [2**63], ValueError, "items holds 9223372036854775808, beyond 64 bits; pass such ids as strings"),
+        ([1], [2**90], ValueError, "items holds 12379400\\d+, beyond 64 bits"),
+        ([1, "1"], [1, 1], TypeError, "users holds '1'; pass ids that are all whole numbers or all strings"),
+        ([1, None], [1, 1], TypeError, "users holds None; pass ids that are all"),
+        (np.array([1, True], object), [1, 1], TypeError, "users holds True; pass ids that are all"),
+        ([True, False], [1, 1], TypeError, "users has dtype bool; pass ids that are whole numbers or strings"),
+        ([b"a"], [1], TypeError, r"users has dtype \|S1; pass ids"),
+        (7, [1], TypeError, "users is 7; pass a list or an array of ids"),
+        ("abc", [1], TypeError, "users is 'abc'; pass a list or an array of ids"),
+        ([[1, 2]], [1], ValueError, "users has 2 dimensions; pass a flat list or array of ids"),
+        ([[1], [1, 2]], [1], ValueError, "users holds lists of different lengths; pass a flat list or array of ids"),
+    ],
+)
+def test_bad_pairs(users, items, error, sentence):
+    with pytest.raises(error, match=sentence):
+        Interactions.from_pairs(users, items)
+
+
+# From lists
+
+
+def test_lists_keep_users_without_likes():
+    likes = Interactions.from_lists([[30, 10, 30], [], [20]])
+    assert likes.user_ids.tolist() == [0, 1, 2]
+    assert likes.item_ids.tolist() == [10, 20, 30]
+    assert_canonical(likes.user_items, [[1, 0, 1], [0, 0, 0], [0, 1, 0]])
+
+
+def test_lists_of_anything_that_holds_ids():
+    likes = Interactions.from_lists([{"b", "a"}, ("c",), np.array(["a"]), []])
+    assert_canonical(likes.user_items, [[1, 1, 0], [0, 0, 1], [1, 0, 0], [0, 0, 0]])
+
+
+def test_lists_over_a_catalogue_keep_items_without_likes():
+    likes = Interactions.from_lists([[30], [10]], user_ids=[5, 6], item_ids=[10, 20, 30, 10**12], name="shop")
+    assert_canonical(likes.user_items, [[0, 0, 1, 0], [1, 0, 0, 0]])
+    assert likes.name == "shop"
+
+
+@pytest.mark.parametrize(
+    ("lists", "options", "error", "sentence"),
+    [
+        ([[1], [4]], {"item_ids": [1, 2]}, ValueError, "lists holds the item id 4, which is not among item_ids"),
+        ([["a"]], {"item_ids": [1, 2]}, ValueError, "lists holds the item id a, which is not among item_ids"),
+        ([[1]], {"item_ids": [2, 1]}, ValueError, "item_ids must ascend without repeats; sort it"),
+        ([[1]], {"item_ids": [1, 1]}, ValueError, "item_ids must ascend without repeats"),
+        ([[1]], {"user_ids": [1, 2]}, ValueError, "user_ids has 2 entries for 1 rows; pass one for each"),
+        ([[1], ["a"]], {}, TypeError, "lists holds numbers in one row and strings in another; pass ids of one kind"),
+        ([[1], 2], {}, TypeError, r"lists\[1\] is 2; pass a list or an array of ids"),
+        ([[1], "23"], {}, TypeError, r"lists\[1\] is '23'; pass a list or an array of ids"),
+        ([[1], [2, -5]], {}, ValueError, r"lists\[1\] holds -5; ids are from 0 on"),
+        (5, {}, TypeError, "lists is a int; pass an Interactions, a scipy sparse matrix"),
+    ],
+)
+def test_bad_lists(lists, options, error, sentence):
+    with pytest.raises(error, match=sentence):
+        Interactions.from_lists(lists, **options)
+
+
+# From matrices
+
+
+@pytest.mark.parametrize("format", ["csr", "csc", "coo", "bsr", "dia", "dok", "lil"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int8, bool])
+@pytest.mark.parametrize("kind", [sparse.coo_array, sparse.coo_matrix])
+def test_matrices_of_any_format(format, dtype, kind):
+    matrix = kind(DENSE.astype(dtype)).asformat(format)
+    likes = Interactions.from_csr(matrix, item_ids=[2, 3, 5, 7])
+    assert_canonical(likes.user_items, DENSE)
+    np.testing.assert_array_equal(matrix.toarray(), DENSE.astype(dtype))
+
+
+def test_a_canonical_matrix_is_not_copied():
+    user_items = as_user_items(sparse.csr_array(DENSE, dtype=np.float32))
+    assert as_user_items(user_items) is user_items
+    assert as_user_items(user_items, n_items=4) is user_items
+    assert as_user_items(Interactions.from_csr(user_items)) is user_items
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int8])
+def test_duplicates_collapse_and_stored_zeros_go(dtype):
+    # 256 times one like: summed in a byte, it would be none
+    data = np.array([1] * 256 + [0, 1], dtype)
+    columns = np.array([2] * 256 + [1, 0], np.int64)
+    csr = sparse.csr_array((data, columns, [0, 257, 258]), shape=(2, 3))
+    for matrix in (csr, csr.tocoo()):
+        assert_canonical(as_user_items(matrix), [[0, 0, 1], [1, 0, 0]])
+    assert csr.nnz == 258 and csr.indices[0] == 2, "the caller's matrix changed"
+
+
+@pytest.mark.parametrize("value", [5, 0.5, -1, np.nan, np.inf])
+@pytest.mark.parametrize("format", ["csr", "csc", "coo", "dok"])
+def test_other_values_are_refused(value, format):
+    matrix = sparse.coo_array(([1.0, value], ([0, 1], [0, 1])), shape=(2, 3)).asformat(format)
+    with pytest.raises(ValueError, match=rf"holds the value {value}.*; a like is 1.*`matrix.data\[:\] = 1`"):
+        as_user_items(matrix)
+
+
+@pytest.mark.parametrize("format", [sparse.csr_array, sparse.csc_array])
+@pytest.mark.parametrize(
+    ("indices", "indptr"), [([0, 7], [0, 1, 2]), ([0, -1], [0, 1, 2]), ([0, 1], [0, 2, 1]), ([0, 1], [0, 9, 2])]
+)
+def test_a_broken_matrix_is_refused(format, indices, indptr):
+    matrix = sparse.csr_array(np.eye(2, dtype=np.float32))
+    matrix = format(matrix)
+    matrix.indices, matrix.indptr = np.array(indices, np.int32), np.array(indptr, np.int32)
+    with pytest.raises(ValueError, match=f"user_items is a broken {matrix.format} matrix .*; build it anew"):
+        as_user_items(matrix)
+
+
+def test_lists_of_indices():
+    assert_canonical(as_user_items([[2, 0, 2], [], [1]]), [[1, 0, 1], [0, 0, 0], [0, 1, 0]])
+    assert_canonical(as_user_items([[1]], n_items=3), [[0, 1, 0]])
+    assert_canonical(as_user_items(np.array([[0], [0, 1]], object)), [[1, 0], [1, 1]])
+    assert as_user_items([], n_items=3).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("x", "n_items", "error", "sentence"),
+    [
+        (DENSE, None, TypeError, r"is a dense array of shape \(3, 4\); pass scipy.sparse.csr_array\(user_items\)"),
+        (None, None, TypeError, "user_items is a NoneType; pass an Interactions, a scipy sparse matrix"),
+        ("abc", None, TypeError, "user_items is a str; pass an Interactions"),
+        (sparse.csr_array(DENSE), 5, ValueError, "has 4 columns where 5 items are expected; give it the shape"),
+        (sparse.coo_array([1, 0]), None, ValueError, "user_items has 1 dimension; pass a matrix of users x items"),
+        ([[0, 3]], 3, ValueError, "lists the item index 3, where there are 3 items; pass indices from 0 to 2"),
+        ([[], []], None, ValueError, "lists no item, so its width is unknown; pass n_items"),
+        ([["a"]], None, TypeError, "lists items like 'a'; pass indices from 0 on, or Interactions.from_lists"),
+        ([[1, 10**9]], None, ValueError, "would be 1,000,000,001 items wide; pass n_items or item_ids if that is"),
+        (sparse.coo_array((1, 10**9)), None, ValueError, "would be 1,000,000,000 items wide"),
+        (sparse.coo_array((1, 2**40)), 2**40, ValueError, "has 1,099,511,627,776 columns .* at most 2,147,483,647 fit"),
+    ],
+)
+def test_bad_user_items(x, n_items, error, sentence):
+    with pytest.raises(error, match=sentence):
+        as_user_items(x, n_items)
+
+
+def test_more_likes_than_32_bits_count_are_refused(monkeypatch):
+    monkeypatch.setattr(interactions, "_INT32_MAX", 4)
+    with pytest.raises(ValueError, match="4 columns and 5 entries; at most 4 fit"):
+        as_user_items(sparse.csr_array(DENSE))
+
+
+def test_a_width_that_was_asked_for_is_taken():
+    assert as_user_items([[10**9]], n_items=10**9 + 1).shape == (1, 10**9 + 1)
+
+
+# Ids and titles
+
+
+def test_what_it_says_of_itself(films, ratings):
+    assert repr(films) == "Interactions('films', 2 users x 3 items, 4 likes)"
+    assert repr(films.with_user_items([[0], [1]])) == "Interactions('films', 2 users x 3 items, 2 likes)"
+    assert (ratings.n_users, ratings.n_items, ratings.n_likes) == (671, 9066, 100_004)
+
+
+def test_with_user_items_keeps_the_rest(films):
+    other = films.with_user_items(sparse.coo_array(np.eye(2, 3)))
+    assert_canonical(other.user_items, np.eye(2, 3))
+    assert other.item_ids is films.item_ids and other.user_ids is films.user_ids and other.name == "films"
+    with pytest.raises(ValueError, match="user_items has 1 rows for 2 users; pass a row for each"):
+        films.with_user_items([[0]])
+    with pytest.raises(ValueError, match="has 2 columns where 3 items are expected"):
+        films.with_user_items(sparse.csr_array((2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "columns"),
+    [("Heat (1995)", [0]), (20, [1]), (np.int32(30), [2]), ("30", [2]), (["30", "Heat (1995)"], [2, 0]), ([], [])],
+)
+def test_items_by_id_and_title(films, asked, columns):
+    found = films.index_of_items(asked)
+    assert found.dtype == np.int32 and found.tolist() == columns
+
+
+def test_users_by_id(films):
+    assert films.index_of_users([9, 7, 9]).tolist() == [1, 0, 1]
+    assert films.index_of_users(7).tolist() == [0]
+    for stranger in (8, "7"):
+        with pytest.raises(ValueError, match=f"There is no user {stranger!r} among the 2; see user_ids"):
+            films.index_of_users(stranger)
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ("heat", "There is no item 'heat' among the 3; did you mean 'Heat (1995)'?"),
+        ("Ronan (1998)", "There is no item 'Ronan (1998)' among the 3; did you mean 'Ronin (1998)' or"),
+        ("Ronin (1998)", "'Ronin (1998)' is the title of 2 items; pass one of their ids: 20, 30."),
+        ("zzz", "There is no item 'zzz' among the 3; see item_ids and titles"),
+        (99, "There is no item '99' among the 3; see item_ids and titles"),
+        ("9" * 40, "There is no item '9999999"),
+    ],
+)
+def test_items_that_are_not_there(films, asked, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        films.index_of_items(asked)
+
+
+def test_near_misses_among_string_ids():
+    likes = Interactions.from_pairs([1, 1], ["green-tea", "rum"])
+    assert likes.index_of_items(["rum", "green-tea"]).tolist() == [1, 0]
+    with pytest.raises(ValueError, match=r"There is no item 'gren-tea' among the 2; did you mean 'green-tea'\?"):
+        likes.index_of_items("gren-tea")
+
+
+def test_titles_of_real_films(ratings):
+    columns = np.arange(0, ratings.n_items, 700)
+    titles = ratings.item_names(columns)
+    assert titles == [str(ratings.titles[c]) for c in columns]
+    assert ratings.index_of_items(titles).tolist() == columns.tolist()
+    with pytest.raises(ValueError, match=r"did you mean 'Heat \(1995\)'"):
+        ratings.index_of_items("heat (1995)")
+
+
+def test_item_names(films):
+    assert films.item_names([0, 2]) == ["Heat (1995)", "Ronin (1998)"]
+    assert films.item_names([]) == []
+    assert Interactions.from_pairs([1, 1], [4, 5]).item_names([1]) == ["5"]
+    for beyond in (-1, 3):
+        with pytest.raises(ValueError, match=f"columns holds {beyond}; pass positions of items, 0 to 2"):
+            films.item_names([0, beyond])
+
+
+def test_titles():
+    assert Interactions.from_pairs([1, 1], [4, 5], titles={5: "five", 6: "six"}).titles.tolist() == ["4", "five"]
+    assert Interactions.from_csr(sparse.csr_array((1, 2)), titles=["a", "b"]).titles.tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match=r"titles has shape \(1,\) for 2 items; pass one title for each"):
+        Interactions.from_csr(sparse.csr_array((1, 2)), titles=["a"])
+
+
+def test_ids_are_checked_however_they_come():
+    with pytest.raises(ValueError, match="user_ids has 1 entries for 3 rows; pass one for each"):
+        Interactions.from_csr(sparse.csr_array(DENSE), user_ids=[1])
+    with pytest.raises(ValueError, match="has 4 columns where 3 items are expected"):
+        Interactions(sparse.csr_array(DENSE), np.arange(3), np.arange(3))

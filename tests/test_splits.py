@@ -1,0 +1,129 @@
+"""The split per user and the split by users."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+
+from autoenc.splits import holdout_per_user, holdout_users
+
+
+def likes_of(lengths, n_items=40):
+    rng = np.random.Generator(np.random.Philox(1))
+    return [rng.choice(n_items, length, replace=False) for length in lengths]
+
+
+def counts(user_items):
+    return np.diff(user_items.indptr)
+
+
+def assert_halves(train, held_out, user_items):
+    assert train.shape == held_out.shape == user_items.shape
+    assert train.multiply(held_out).nnz == 0
+    assert ((train + held_out) != user_items).nnz == 0
+    for half in (train, held_out):
+        assert (half.dtype, half.indices.dtype) == (np.float32, np.int32)
+        assert sparse.csr_array((half.data, half.indices, half.indptr), shape=half.shape).has_canonical_format
+
+
+def test_the_tasks_split_of_real_ratings(ratings, split):
+    train, held_out = split
+    assert_halves(train, held_out, ratings.user_items)
+    assert held_out.nnz == round(0.2 * ratings.n_likes)
+    assert (np.abs(counts(held_out) - 0.2 * counts(ratings.user_items)) < 1).all()
+
+
+@given(
+    lengths=st.lists(st.integers(0, 40), min_size=1, max_size=30).filter(any),
+    holdout=st.sampled_from([0.01, 0.2, 0.29, 1 / 3, 0.5, 0.7, 0.99]),
+    seed=st.integers(0, 2**32),
+)
+def test_each_users_share(lengths, holdout, seed):
+    train, held_out = holdout_per_user(likes_of(lengths), holdout, seed)
+    shares, wanted = counts(held_out), holdout * np.array(lengths)
+    assert (counts(train) + shares == lengths).all()
+    assert (shares >= np.floor(wanted + 1e-9)).all()
+    assert (shares <= np.ceil(wanted - 1e-9)).all()
+    assert (counts(train)[np.array(lengths) > 0] >= 1).all()
+    # The whole comes out exactly, unless those whose last like would go are needed for it.
+    can_round_up = np.minimum(np.ceil(wanted - 1e-9), np.maximum(np.array(lengths) - 1, 0)).astype(int)
+    assert shares.sum() == min(round(holdout * sum(lengths)), can_round_up.sum())
+
+
+def test_the_largest_remainders_are_rounded_up():
+    # 0.2 of 6, 7, 8 and 9 likes leaves remainders .2, .4, .6 and .8; 30 likes make 6 in all
+    _, held_out = holdout_per_user(likes_of([6, 7, 8, 9]), 0.2)
+    assert counts(held_out).tolist() == [1, 1, 2, 2]
+
+
+def test_ties_are_rounded_up_at_random_whatever_the_length():
+    # 0.2 * 7 = 1.4 and 0.2 * 12 = 2.4 have the same remainder, though not in floating point
+    lengths = [7, 12] * 5
+    rounded_up = [counts(holdout_per_user(likes_of(lengths), 0.2, seed)[1]) - [1, 2] * 5 for seed in range(200)]
+    assert {int(r.sum()) for r in rounded_up} == {19 - 15}
+    assert (np.abs(np.sum(rounded_up, axis=0) - 80) < 5 * np.sqrt(200 * 0.4 * 0.6)).all()
+
+
+def test_every_like_is_as_likely_to_be_held_out():
+    times = sum(holdout_per_user(likes_of([10, 30]), 0.3, seed)[1] for seed in range(300))
+    assert (np.abs(times.data - 90) < 5 * np.sqrt(300 * 0.3 * 0.7)).all()
+    assert times.nnz == 40
+
+
+def test_the_only_like_stays_in_training():
+    train, held_out = holdout_per_user([[3], [2], [], [0, 1]], 0.9)
+    assert counts(train).tolist() == [1, 1, 0, 1]
+    assert counts(held_out).tolist() == [0, 0, 0, 1]
+
+
+def test_the_seed_decides(ratings, split):
+    again = holdout_per_user(ratings, seed=0)
+    other = holdout_per_user(ratings, seed=1)
+    for half, same, different in zip(split, again, other):
+        np.testing.assert_array_equal(half.indices, same.indices)
+        np.testing.assert_array_equal(half.indptr, same.indptr)
+        assert (half != different).nnz > 0.2 * ratings.n_likes
+
+
+def test_the_first_split_is_the_same_for_ever():
+    _, held_out = holdout_per_user([range(20), range(10)], 0.2, seed=7)
+    assert held_out[0].coords[0].tolist() == [0, 5, 10, 13]
+    assert held_out[1].coords[0].tolist() == [3, 7]
+
+
+@pytest.mark.parametrize("holdout", [0, 1, -0.2, 20, float("nan")])
+def test_bad_shares(holdout):
+    with pytest.raises(ValueError, match=f"holdout is {holdout}; pass the share to hold out, above 0 and below 1"):
+        holdout_per_user([[0, 1]], holdout)
+
+
+@pytest.mark.parametrize(("test_users", "n_test"), [(0.1, 67), (100, 100), (np.int64(100), 100), (0.5, 336)])
+def test_held_out_users_of_real_ratings(ratings, test_users, n_test):
+    train, fold_in, held_out, users = holdout_users(ratings, test_users, seed=3)
+    assert len(users) == n_test and (np.diff(users) > 0).all()
+    assert_halves(fold_in, held_out, ratings.user_items[users])
+    assert held_out.nnz == round(0.2 * ratings.user_items[users].nnz)
+    others = np.setdiff1d(np.arange(ratings.n_users), users)
+    assert (train != ratings.user_items[others]).nnz == 0
+
+
+def test_held_out_users_have_two_likes_and_depend_on_the_seed():
+    likes = likes_of([1, 0, 5, 1, 6, 2, 7])
+    chosen = [tuple(holdout_users(likes, 2, seed=seed).test_users.tolist()) for seed in range(60)]
+    assert set(chosen) == {(2, 4), (2, 5), (2, 6), (4, 5), (4, 6), (5, 6)}
+    assert chosen[0] == tuple(holdout_users(likes, 2, seed=0).test_users.tolist())
+
+
+@pytest.mark.parametrize("test_users", [0, -1, 3, 0.01, 1.0, float("nan")])
+def test_bad_numbers_of_users(test_users):
+    sentence = f"test_users is {test_users}, which makes .* of 4 users; pass .* at most the 2 with two likes"
+    with pytest.raises(ValueError, match=sentence):
+        holdout_users([[0, 1], [0], [1, 2], [2]], test_users)
+
+
+def test_one_user_is_left_to_train_on():
+    with pytest.raises(ValueError, match=r"makes 2 of 2 users; pass .* and leaves one to train on"):
+        holdout_users([[0, 1], [1, 2]], 2)
