@@ -15,8 +15,8 @@ from numba import prange
 from autoenc.kernels.adam import adam_rows, adam_slice
 from autoenc.kernels.jit import kernel
 
-USERS_PER_BLOCK = 64
-OUTPUTS_PER_BLOCK = 50
+USERS_PER_BLOCK = 128
+OUTPUTS_PER_BLOCK = 100
 
 
 @kernel(parallel=True)
