@@ -45,14 +45,20 @@ def sum_rows(rows, ids, total):
             total[j] += a[j]
 
 
+@kernel
 def balanced_blocks(indptr, n_blocks=64, row_cost=8):
     """Cut the rows of a CSR (or the columns of a CSC) into runs of about equal work.
 
     A row costs as much as its entries and `row_cost` more if it has any. Returns ascending
     boundaries (at most n_blocks + 1,) from 0 to the number of rows.
     """
-    entries = np.diff(indptr)
-    work = np.concatenate(([0], np.cumsum(entries + row_cost * (entries > 0))))
-    targets = np.linspace(0, work[-1], n_blocks + 1)[1:-1]
-    inner = np.searchsorted(work, targets)
-    return np.unique(np.concatenate(([0], inner, [len(entries)]))).astype(np.int64)
+    n_rows = len(indptr) - 1
+    work = np.zeros(n_rows + 1, np.int64)
+    for row in range(n_rows):
+        entries = indptr[row + 1] - indptr[row]
+        work[row + 1] = work[row] + entries + (row_cost if entries > 0 else 0)
+    blocks = np.full(n_blocks + 1, n_rows)
+    for block in range(n_blocks):
+        blocks[block] = np.searchsorted(work, work[n_rows] * block // n_blocks)
+    blocks[0] = 0
+    return np.unique(blocks)
