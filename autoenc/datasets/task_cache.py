@@ -293,10 +293,10 @@ def _check_lists(array, n_lists: int, n_bytes: int) -> tuple[np.ndarray, np.ndar
         raise _Refused(f"it has {len(lists):,} users where its header says {n_lists:,}")
     for user, items in enumerate(lists):
         if type(items) is not list:
-            raise _Refused(f"it has a {type(items).__name__} and not a list for user {user:,}")
+            raise _Refused(f"what it has for user {user:,} is no list, but of type {type(items).__name__}")
         if not set(map(type, items)) <= {int}:
             stranger = next(item for item in items if type(item) is not int)
-            raise _Refused(f"it has a {type(stranger).__name__} and not an item id in the list of user {user:,}")
+            raise _Refused(f"the list of user {user:,} holds something of type {type(stranger).__name__}, no item id")
     lengths = np.fromiter(map(len, lists), np.int64, n_lists)
     if lengths.sum() > n_bytes:
         raise _Refused(f"it blows {n_bytes:,} bytes up into {lengths.sum():,} likes")
