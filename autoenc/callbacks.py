@@ -111,7 +111,7 @@ class Validation(Callback):
     def on_epoch_end(self, trainer):
         if (trainer.epoch + 1) % self.every and trainer.epoch + 1 < trainer.epochs:
             return
-        report = evaluate(trainer.model, self.train, self.held_out, ks=(self.k,), batch_size=1024)
+        report = evaluate(trainer.model, self.train, self.held_out, ks=(self.k,))
         if self.metric not in report.means:
             raise ValueError(f"metric must be one of {', '.join(report.means)}, got {self.metric!r}")
         self.values.append(report[self.metric])

@@ -88,7 +88,7 @@ def top_n_of_scores(scores: np.ndarray, liked: sparse.csr_array | None, n: int) 
     return top_items, top_scores
 
 
-def rank(scorer, user_items, n: int, batch_size: int = 256) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+def rank(scorer, user_items, n: int, batch_size: int | None = None) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
     """Rank for any number of users, a batch at a time.
 
     Parameters
@@ -97,8 +97,9 @@ def rank(scorer, user_items, n: int, batch_size: int = 256) -> Iterator[tuple[sl
     user_items : (n_users, scorer.n_items), whatever `as_user_items` takes
     n : int
         How many items to rank for each user.
-    batch_size : int
-        How many users to score at a time; this bounds the memory.
+    batch_size : int, optional
+        How many users to score at a time; this bounds the memory. By default the scorer's
+        `users_at_once`, or 256.
 
     Yields
     ------
@@ -115,7 +116,8 @@ def rank(scorer, user_items, n: int, batch_size: int = 256) -> Iterator[tuple[sl
     """
     user_items = as_user_items(user_items, scorer.n_items)
     n = _at_least_1(n, "n")
-    return ((users, *_top_n(scorer, user_items[users], n)) for users in _batches(user_items.shape[0], batch_size))
+    batches = _batches(user_items.shape[0], batch_size, scorer)
+    return ((users, *_top_n(scorer, user_items[users], n)) for users in batches)
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ def evaluate(
     train,
     held_out,
     ks: Sequence[int] = (1, 5, 10),
-    batch_size: int = 256,
+    batch_size: int | None = None,
     progress: Callable[[int, int], object] | None = None,
     per_user: bool = False,
 ) -> Report:
@@ -221,7 +223,7 @@ def evaluate(
     item_counts = np.bincount(train.indices, minlength=n_items)
     found = {f"{metric}@{k}": _Mean(per_user) for metric in [*PER_USER, "novelty"] for k in ks}
     recommended = {k: np.empty(0, np.int32) for k in ks}
-    for batch in _batches(len(users), batch_size):
+    for batch in _batches(len(users), batch_size, scorer):
         top_items, _ = _top_n(scorer, train[users[batch]], ks[-1])
         held_out_of_batch = held_out[users[batch]]
         for k in ks:
@@ -318,7 +320,7 @@ def compare(
     train,
     held_out,
     ks: Sequence[int] = (1, 5, 10),
-    batch_size: int = 256,
+    batch_size: int | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Comparison:
     """Evaluate several scorers on one split and stand them beside the first, with a paired test.
@@ -385,7 +387,9 @@ def _top_n(scorer, user_items: sparse.csr_array, n: int) -> tuple[np.ndarray, np
     return top_n_of_scores(scorer.score(user_items), user_items, n)
 
 
-def _batches(n_users: int, batch_size: int) -> Iterator[slice]:
+def _batches(n_users: int, batch_size: int | None, scorer) -> Iterator[slice]:
+    if batch_size is None:
+        batch_size = getattr(scorer, "users_at_once", 256)
     batch_size = _at_least_1(batch_size, "batch_size")
     return (slice(start, min(n_users, start + batch_size)) for start in range(0, n_users, batch_size))
 

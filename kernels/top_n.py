@@ -16,8 +16,9 @@ from numba import prange
 from autoenc.kernels.jit import kernel
 from autoenc.kernels.linear import matmul_add
 
-USERS_PER_BLOCK = 128
+USERS_PER_BLOCK = 256
 TILE = 512
+CHUNK = 64  # scores that are passed over together if none is good enough
 
 
 @kernel(parallel=True)
@@ -59,13 +60,26 @@ def top_n_block(h2, weight, bias, liked_indptr, liked_items, items, scores):
 def keep_best(row, first_item, items, scores, found):
     """Insert what is among the best len(items) so far; return how many are held."""
     n = len(items)
-    for j in range(len(row)):
-        score = row[j]
-        if (found == n and score > scores[n - 1]) or (found < n and score == score):
-            at = min(found, n - 1)
-            while at > 0 and score > scores[at - 1]:
-                items[at], scores[at] = items[at - 1], scores[at - 1]
-                at -= 1
-            items[at], scores[at] = first_item + j, score
-            found = min(n, found + 1)
+    for start in range(0, len(row), CHUNK):
+        chunk = row[start : start + CHUNK]
+        if found == n and count_above(chunk, scores[n - 1]) == 0:
+            continue
+        for j in range(len(chunk)):
+            score = chunk[j]
+            if (found == n and score > scores[n - 1]) or (found < n and score == score):
+                at = min(found, n - 1)
+                while at > 0 and score > scores[at - 1]:
+                    items[at], scores[at] = items[at - 1], scores[at - 1]
+                    at -= 1
+                items[at], scores[at] = first_item + start + j, score
+                found = min(n, found + 1)
     return found
+
+
+@kernel
+def count_above(row, bound):
+    """How many are above the bound: without a branch, so that many are compared at once."""
+    n = 0
+    for j in range(len(row)):
+        n += row[j] > bound
+    return n
