@@ -37,7 +37,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from autoenc.layers import BatchNorm1d, Dropout, Linear, ReLU, SigmoidBCE, SparseEmbedding
+from autoenc.layers import BatchNorm1d, Dropout, Linear, Multinomial, ReLU, SigmoidBCE, SparseEmbedding
 from autoenc.network import Network, initial_state
 
 STEP = 1e-5
@@ -228,6 +228,10 @@ def _sigmoid_bce(rng):
     return SigmoidBCE(), 1.5 * rng.standard_normal((7, 9)), _likes(rng)
 
 
+def _multinomial(rng):
+    return Multinomial(), 1.5 * rng.standard_normal((7, 9)), _likes(rng)
+
+
 def _network(rng):
     """The whole, dropout on, redrawn until no ReLU's input is near its corner and no feature nearly constant.
 
@@ -258,6 +262,7 @@ CASES: dict[str, Callable[[np.random.Generator], tuple]] = {
     "dropout": _dropout,
     "linear": _linear,
     "sigmoid_bce": _sigmoid_bce,
+    "multinomial": _multinomial,
     "network": _network,
 }
 

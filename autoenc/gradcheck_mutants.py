@@ -77,6 +77,14 @@ MUTANTS = [
     ),
     Mutant("sigmoid_bce", "targets forgotten", "grad_logits[user_items.nonzero()] -= 1", "pass"),
     Mutant("sigmoid_bce", "averaged over the batch", "return grad_logits", "return grad_logits / len(logits)"),
+    Mutant("multinomial", "number of likes forgotten", "n * np.exp(log_p)", "np.exp(log_p)"),
+    Mutant("multinomial", "targets forgotten", "grad_logits[user_items.nonzero()] -= 1", "pass"),
+    Mutant(
+        "multinomial",
+        "softmax over the batch",
+        "n * np.exp(log_p)",
+        "n * np.exp(log_p) / np.exp(log_p).sum(axis=0)",
+    ),
     Mutant("network", "dropout left out", "grad_h1 = self.dropout1.backward(grad_h1)", "pass"),
     Mutant(
         "network",

@@ -5,6 +5,8 @@
     h3 = sigmoid(h2 @ W_output + B_output)
     loss = -sum(x * log(h3) + (1 - x) * log(1 - h3))
 
+With loss="multinomial" a softmax stands in the sigmoid's place and loss = -sum(x * log(h3)).
+
 This module is the definition of the network, in NumPy alone; `fused.py` is the same step made of
 kernels, on the same arrays.
 """
@@ -14,8 +16,10 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from autoenc.layers import BatchNorm1d, Dropout, Linear, ReLU, SigmoidBCE, SparseEmbedding
+from autoenc.layers import BatchNorm1d, Dropout, Linear, Multinomial, ReLU, SigmoidBCE, SparseEmbedding
 from autoenc.optim import Adam
+
+LOSSES = {"bce": SigmoidBCE, "multinomial": Multinomial}
 
 
 def initial_state(
@@ -74,9 +78,18 @@ class Network:
         what there is to save.
     dropout : float
         The probability with which training drops a value of h1 or of h2.
+    loss : "bce" or "multinomial"
+        The task's, or that of Mult-DAE.
+
+    Raises
+    ------
+    ValueError
+        If there is no such loss, or dropout is not in [0, 1).
     """
 
-    def __init__(self, state: dict[str, np.ndarray], dropout: float = 0.5):
+    def __init__(self, state: dict[str, np.ndarray], dropout: float = 0.5, loss: str = "bce"):
+        if loss not in LOSSES:
+            raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}")
         self.state = state
         self.dropout = dropout
 
@@ -91,7 +104,7 @@ class Network:
         self.dropout2 = Dropout(dropout)
 
         self.output = Linear(**_arrays_of(state, "output"))
-        self.sigmoid_bce = SigmoidBCE()
+        self.loss = LOSSES[loss]()
 
     @property
     def n_items(self) -> int:
@@ -125,7 +138,7 @@ class Network:
         return {f"{name}.{key}": g for name, layer in self.layers.items() for key, g in layer.grads.items()}
 
     def logits(self, user_items: sparse.csr_array, training: bool, key=(0, 0, 0)) -> np.ndarray:
-        """The forward up to the sigmoid: (batch, n_items).
+        """The forward up to the loss: (batch, n_items).
 
         key = (seed, epoch, step) names the dropout masks; evaluation ignores it.
         """
@@ -144,11 +157,11 @@ class Network:
 
     def forward(self, user_items: sparse.csr_array, key=(0, 0, 0)) -> float:
         """The loss of a batch in training, summed over its users and items."""
-        return self.sigmoid_bce.forward(self.logits(user_items, True, key), user_items)
+        return self.loss.forward(self.logits(user_items, True, key), user_items)
 
     def backward(self) -> None:
         """Fill `grads` with the gradient of the last forward's loss: the same lines, from the last."""
-        grad_logits = self.sigmoid_bce.backward()  # (batch, n_items)
+        grad_logits = self.loss.backward()  # (batch, n_items)
         grad_h2 = self.output.backward(grad_logits)  # (batch, hidden_dim)
 
         grad_h2 = self.dropout2.backward(grad_h2)
@@ -162,7 +175,7 @@ class Network:
     def score(self, user_items: sparse.csr_array) -> np.ndarray:
         """Every item's logit for each user, in evaluation: (batch, n_items).
 
-        The sigmoid rises with the logit, so the ranking is the same without it.
+        Sigmoid and softmax rise with the logit, so the ranking is the same without them.
         """
         return self._forgetting(self.logits(user_items, training=False))
 

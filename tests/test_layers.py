@@ -10,7 +10,7 @@ from scipy import sparse
 
 from autoenc import layers
 from autoenc.gradcheck import CASES, check_backward, check_layer
-from autoenc.layers import BatchNorm1d, Dropout, Linear, ReLU, SigmoidBCE, SparseEmbedding
+from autoenc.layers import BatchNorm1d, Dropout, Linear, Multinomial, ReLU, SigmoidBCE, SparseEmbedding
 from autoenc.layers.dropout import draw_keeps
 from autoenc.layers.sigmoid_bce import sigmoid
 
@@ -352,3 +352,48 @@ def test_a_stored_zero_is_no_like():
     sigmoid_bce = SigmoidBCE()
     assert sigmoid_bce.forward(np.zeros((1, 2)), likes) == pytest.approx(2 * np.log(2))
     np.testing.assert_array_equal(sigmoid_bce.backward(), [[-0.5, 0.5]])
+    multinomial = Multinomial()
+    assert multinomial.forward(np.zeros((1, 2)), likes) == pytest.approx(np.log(2))
+    np.testing.assert_allclose(multinomial.backward(), [[-0.5, 0.5]], rtol=1e-15)
+
+
+# Softmax and the multinomial likelihood
+
+
+def test_multinomial_is_its_equations():
+    rng = np.random.default_rng(0)
+    logits, x = rng.normal(0, 3, (6, 8)), (rng.random((6, 8)) < 0.3) * 1.0
+    x[2] = 0  # a user without likes costs nothing, whatever the logits
+    softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    multinomial = Multinomial()
+    loss = multinomial.forward(logits, sparse.csr_array(x))
+    assert isinstance(loss, float)
+    assert loss == pytest.approx(-np.sum(x * np.log(softmax)), rel=1e-13)
+    grad_logits = multinomial.backward()
+    np.testing.assert_allclose(grad_logits, x.sum(axis=1, keepdims=True) * softmax - x, rtol=1e-12, atol=1e-15)
+    np.testing.assert_array_equal(grad_logits[2], 0)
+    np.testing.assert_allclose(grad_logits.sum(axis=1), 0, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_multinomial_stays_finite_however_wrong_the_logits(dtype):
+    logits = np.array([[1e4, -1e4, 0, 9999], [1e4] * 4, [-1e4] * 4], dtype)
+    user_items = sparse.csr_array(np.array([[0, 1, 1, 0], [1, 0, 0, 1], [0, 0, 1, 0]], dtype))
+    multinomial = Multinomial()
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        loss = multinomial.forward(logits, user_items)
+        grad_logits = multinomial.backward()
+    e = np.exp(-1.0)
+    assert loss == pytest.approx(2e4 + 1e4 + 2 * np.log(1 + e) + 3 * np.log(4), rel=1e-6)
+    answer = [[2 / (1 + e), -1, -1, 2 * e / (1 + e)], [-0.5, 0.5, 0.5, -0.5], [0.25, 0.25, -0.75, 0.25]]
+    np.testing.assert_allclose(grad_logits, answer, rtol=1e-5)
+
+
+def test_multinomial_does_not_see_a_shift_of_a_row():
+    rng = np.random.default_rng(0)
+    logits, user_items = rng.normal(0, 3, (5, 8)), sparse.csr_array((rng.random((5, 8)) < 0.4) * 1.0)
+    multinomial = Multinomial()
+    loss, grad_logits = multinomial.forward(logits, user_items), multinomial.backward()
+    shifted = logits + rng.normal(0, 9, (5, 1))
+    assert multinomial.forward(shifted, user_items) == pytest.approx(loss, rel=1e-13)
+    np.testing.assert_allclose(multinomial.backward(), grad_logits, rtol=1e-12)

@@ -7,6 +7,7 @@ import pytest
 from scipy import sparse
 
 from autoenc.gradcheck import check_layer
+from autoenc.layers import Multinomial, SigmoidBCE
 from autoenc.layers.dropout import draw_keeps
 from autoenc.network import Network, initial_state, train_step
 from autoenc.optim import Adam
@@ -122,8 +123,26 @@ def test_params_are_the_state_without_the_running_statistics():
     assert list(network.layers) == [
         *("embedding", "relu1", "batchnorm1", "dropout1"),
         *("bottleneck", "relu2", "batchnorm2", "dropout2"),
-        *("output", "sigmoid_bce"),
+        *("output", "loss"),
     ]
+
+
+def test_the_loss_is_chosen_by_name():
+    network, user_items = a_network()
+    answers = {"bce": SigmoidBCE(), "multinomial": Multinomial()}
+    assert type(network.loss) is SigmoidBCE
+    for name, layer in answers.items():
+        chosen = Network(network.state, network.dropout, loss=name)
+        assert type(chosen.loss) is type(layer)
+        loss = layer.forward(chosen.logits(user_items, True, KEY), user_items)
+        assert chosen.forward(user_items, KEY) == loss
+        chosen.backward()
+        np.testing.assert_array_equal(chosen.grads["output.bias"], layer.backward().sum(axis=0))
+
+
+def test_an_unknown_loss_is_refused():
+    with pytest.raises(ValueError, match="loss must be one of bce, multinomial, got 'mse'"):
+        Network(initial_state(3, 2, 2), loss="mse")
 
 
 def test_the_state_is_what_training_changes():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from autoenc.layers import BatchNorm1d, Dropout, Linear, ReLU, SigmoidBCE, SparseEmbedding
+from autoenc.layers import BatchNorm1d, Dropout, Linear, Multinomial, ReLU, SigmoidBCE, SparseEmbedding
 from autoenc.network import Network, train_step
 from autoenc.optim import Adam
 
@@ -61,7 +61,8 @@ def assert_equal_but_for_rounding(ours, answer, tolerance, name=""):
 
 
 def test_the_stored_answers_are_pytorch_2_13s_and_small():
-    assert CASES == ["adam", "batchnorm", "dropout", "embedding", "linear", "network", "relu", "sigmoid_bce"]
+    layers = ["batchnorm", "dropout", "embedding", "linear", "multinomial", "relu", "sigmoid_bce"]
+    assert CASES == sorted(["adam", "network", *layers])
     for case in CASES:
         with np.load(FOLDER / f"{case}.npz", allow_pickle=False) as file:
             assert str(file["torch_version"]).startswith("2.13.0")
@@ -135,6 +136,18 @@ def test_sigmoid_bce(oracle, dtype):
     assert loss == pytest.approx(float(answers["loss"]), rel=ROUNDING[dtype])
     # by element: the gradient of a logit of -89 is 2e-39
     np.testing.assert_allclose(grad_logits, answers["grad_logits"], rtol=20 * ROUNDING[dtype], atol=1e-37)
+
+
+@both_dtypes
+def test_multinomial(oracle, dtype):
+    inputs, answers = oracle("multinomial", dtype)
+    layer = Multinomial()
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        loss = layer.forward(inputs["logits"], sparse.csr_array(inputs["user_items"]))
+        grad_logits = layer.backward()
+    assert loss == pytest.approx(float(answers["loss"]), rel=ROUNDING[dtype])
+    # by element; log_p goes down to -2000, and its exp is as far off, relatively, as it is in itself
+    np.testing.assert_allclose(grad_logits, answers["grad_logits"], rtol=100 * ROUNDING[dtype], atol=1e-37)
 
 
 @both_dtypes

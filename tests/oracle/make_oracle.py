@@ -156,6 +156,23 @@ def sigmoid_bce(logits, user_items):
     return arrays(loss=loss, grad_logits=logits.grad)
 
 
+def multinomial_inputs(rng):
+    logits = rng.normal(size=(6, 9)) * 4
+    logits[0] = 0, 17, -17, 89, -89, 104, -104, 1000, -1000
+    logits[1] = 1e4 + rng.normal(size=9)  # where exp overflows for the whole row
+    user_items = (rng.random((6, 9)) < 0.4).astype(float)
+    user_items[0] = 1, 0, 1, 0, 1, 0, 1, 0, 1  # wrong by up to 2000
+    user_items[3] = 0
+    return {"logits": logits, "user_items": user_items}
+
+
+def multinomial(logits, user_items):
+    logits = tensor(logits)
+    loss = -(F.log_softmax(logits, dim=1) * torch.from_numpy(user_items)).sum()
+    loss.backward()
+    return arrays(loss=loss, grad_logits=logits.grad)
+
+
 def adam_inputs(rng):
     sizes = np.array([1, 1e4, 1e-4, 1e-8, 1e-9, 1e-12, 1e-20, 0])  # from 1e-8 down eps decides the step
     grads = rng.normal(size=(20, 3, 8)) * sizes  # (steps, ...)
@@ -236,6 +253,7 @@ CASES = {
     "batchnorm": (batchnorm_inputs, batchnorm),
     "dropout": (dropout_inputs, dropout),
     "sigmoid_bce": (sigmoid_bce_inputs, sigmoid_bce),
+    "multinomial": (multinomial_inputs, multinomial),
     "adam": (adam_inputs, adam),
     "network": (network_inputs, network),
 }
