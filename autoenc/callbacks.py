@@ -64,7 +64,11 @@ class History(Callback):
             rows = [row for row in self.epochs if metric in row]
             other = ax.twinx()
             [line] = other.plot(
-                [row["epoch"] for row in rows], [row[metric] for row in rows], color="tab:orange", marker=".", label=metric
+                [row["epoch"] for row in rows],
+                [row[metric] for row in rows],
+                color="tab:orange",
+                marker=".",
+                label=metric,
             )
             other.set_ylabel(f"validation {metric}")
             lines.append(line)

@@ -42,9 +42,7 @@ class Checkpoints(Callback):
         such a folder is refused: what is in it would be lost.
     """
 
-    def __init__(
-        self, folder, every_steps: int | None = None, every_minutes: float | None = None, resume: bool = True
-    ):
+    def __init__(self, folder, every_steps: int | None = None, every_minutes: float | None = None, resume: bool = True):
         if (every_steps is not None and every_steps < 1) or (every_minutes is not None and not every_minutes > 0):
             raise ValueError(
                 f"every_steps must be 1 or more and every_minutes above 0, got {every_steps} and {every_minutes}"
@@ -161,7 +159,9 @@ def restore_checkpoint(folder, trainer: Trainer) -> bool:
     wanted = _named_arrays(trainer)
     for name, array in wanted.items():
         if name not in arrays or arrays[name].shape != array.shape or arrays[name].dtype != array.dtype:
-            raise ValueError(f"{shard_path} lacks {name} of shape {array.shape}; delete {folder} and train from the beginning")
+            raise ValueError(
+                f"{shard_path} lacks {name} of shape {array.shape}; delete {folder} and train from the beginning"
+            )
     for name, array in wanted.items():
         array[:] = arrays[name]
     adam.step_count, adam.lr = manifest["step_count"], manifest["last_lr"]

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-import autoenc
+from autoenc import __version__
 from autoenc.interactions import Interactions
 from autoenc.model_file import Model, save_model
 from autoenc.models.popular import Popular
@@ -122,7 +122,7 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
     if settings.out is not None:
         trained_with = [f.name for f in fields(Settings)[:6]] + ["epochs", "seed"]
         config = {name: getattr(settings, name) for name in trained_with}
-        config |= {"dataset": train.name, "autoenc": autoenc.__version__}
+        config |= {"dataset": train.name, "autoenc": __version__}
         save_model(settings.out, Model(network, train.item_ids, train.titles, config))
         say(f"wrote the model to {settings.out}")
 
@@ -150,7 +150,7 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
 
 def load_likes(settings: Settings, say=lambda line: None) -> tuple[Interactions, object, bool]:
     """The training likes, the held-out CSR beside them, and whether they are the task's own cache."""
-    from autoenc import datasets
+    from autoenc.datasets import load
     from autoenc.datasets.task_cache import read_task_cache
 
     named = [name for name in ("cache_path", "dataset", "data") if getattr(settings, name) is not None]
@@ -164,7 +164,7 @@ def load_likes(settings: Settings, say=lambda line: None) -> tuple[Interactions,
         train, valid = read_task_cache(cache)
         held_out = valid.user_items
     else:
-        likes = datasets.load(settings.dataset or "ml-latest-small", path=settings.data, progress=settings.progress)
+        likes = load(settings.dataset or "ml-latest-small", path=settings.data, progress=settings.progress)
         train_items, held_out = holdout_per_user(likes.user_items, 0.2, settings.seed)
         train = likes.with_user_items(train_items)
     say(
@@ -196,7 +196,7 @@ def write_rankings(path, scorer, train: Interactions, n: int = 10) -> None:
     from autoenc.datasets.task_cache import write_topk
 
     top_items = np.empty((train.n_users, n), np.int32)
-    for users, items, _ in rank(scorer, train.user_items, n, batch_size=1024):
+    for users, items, _ in rank(scorer, train.user_items, n):
         top_items[users] = items
     write_topk(path, np.where(top_items >= 0, train.item_ids[top_items], 0))
 

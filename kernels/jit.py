@@ -25,7 +25,12 @@ def kernel(function=None, *, parallel=False, fastmath=FASTMATH):
     if function is None:
         return lambda f: kernel(f, parallel=parallel, fastmath=fastmath)
     # NumPy's error model: x / 0 is inf, where Python's would put a branch into every division.
-    options = {"nogil": True, "error_model": "numpy", "parallel": PRANGE_ONLY if parallel else False, "fastmath": set(fastmath)}
+    options = {
+        "nogil": True,
+        "error_model": "numpy",
+        "parallel": PRANGE_ONLY if parallel else False,
+        "fastmath": set(fastmath),
+    }
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError as error:

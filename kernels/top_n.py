@@ -35,7 +35,13 @@ def top_n(h2, weight, bias, liked_indptr, liked_items, n):
     for block in prange((users + USERS_PER_BLOCK - 1) // USERS_PER_BLOCK):
         first, last = block * USERS_PER_BLOCK, min(users, (block + 1) * USERS_PER_BLOCK)
         top_n_block(
-            h2[first:last], weight, bias, liked_indptr[first : last + 1], liked_items, items[first:last], scores[first:last]
+            h2[first:last],
+            weight,
+            bias,
+            liked_indptr[first : last + 1],
+            liked_items,
+            items[first:last],
+            scores[first:last],
         )
     return items, scores
 

@@ -26,7 +26,7 @@ def add_arguments(parser) -> None:
     network = parser.add_argument_group("the network and its training")
     network.add_argument("--emb-dim", type=int, default=800, help="width of the embedding (default: %(default)s)")
     network.add_argument("--hidden-dim", type=int, default=400, help="width of the bottleneck (default: %(default)s)")
-    network.add_argument("--bias-offset", type=float, default=-10.0, help="where the output's bias starts (default: %(default)s)")
+    network.add_argument("--bias-offset", type=float, default=-10.0, help="the output's first bias (default: %(default)s)")
     network.add_argument("--dropout", type=float, default=0.5, help="share of values dropped (default: %(default)s)")
     network.add_argument("--batch-size", type=int, default=256, help="users a step (default: %(default)s)")
     network.add_argument("--lr", type=float, default=0.01, help="Adam's learning rate (default: %(default)s)")
