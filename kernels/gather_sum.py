@@ -57,8 +57,10 @@ def balanced_blocks(indptr, n_blocks=64, row_cost=8):
     for row in range(n_rows):
         entries = indptr[row + 1] - indptr[row]
         work[row + 1] = work[row] + entries + (row_cost if entries > 0 else 0)
-    blocks = np.full(n_blocks + 1, n_rows)
-    for block in range(n_blocks):
-        blocks[block] = np.searchsorted(work, work[n_rows] * block // n_blocks)
-    blocks[0] = 0
-    return np.unique(blocks)
+    blocks = np.zeros(n_blocks + 1, np.int64)
+    n = 0
+    for row in range(1, n_rows + 1):
+        if row == n_rows or (n < n_blocks - 1 and work[row] * n_blocks >= work[n_rows] * (n + 1)):
+            n += 1
+            blocks[n] = row
+    return blocks[: n + 1]

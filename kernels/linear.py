@@ -13,7 +13,7 @@ import numpy as np
 from numba import prange
 
 from autoenc.kernels.adam import adam_rows, adam_slice
-from autoenc.kernels.jit import kernel
+from autoenc.kernels.jit import FASTMATH, kernel
 
 USERS_PER_BLOCK = 128
 OUTPUTS_PER_BLOCK = 100
@@ -62,8 +62,22 @@ def linear_backward_weight(grad_output, x, weight, bias, rates):
 
 @kernel
 def backward_weight_rows(grad_output, x, weight, bias, rates, first, last):
-    grad_block = np.ascontiguousarray(grad_output[:, first:last].T)  # (block, batch)
+    grad_block = np.empty((last - first, len(x)), x.dtype)  # (block, batch)
+    for u in range(len(x)):
+        for j in range(first, last):
+            grad_block[j - first, u] = grad_output[u, j]
     grad_weight = np.dot(grad_block, x)  # (block, in_features)
-    grad_bias = grad_block.sum(axis=1)  # (block,)
+    grad_bias = np.empty(last - first, x.dtype)  # (block,)
+    for j in range(len(grad_bias)):
+        grad_bias[j] = sum_of(grad_block[j])
     adam_rows(weight, first, last, grad_weight, rates)
     adam_slice(bias, first, last, grad_bias, rates)
+
+
+@kernel(fastmath=FASTMATH | {"reassoc"})
+def sum_of(row):
+    """The sum of a 1-D array, in the order that suits vector instructions: fixed when compiled."""
+    total = row.dtype.type(0)
+    for i in range(len(row)):
+        total += row[i]
+    return total

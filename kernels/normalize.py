@@ -62,16 +62,17 @@ def normalize_columns(x, mask, norm, output, x_hat, inv_std, first, last):
         row = x[u, first:last]
         for j in range(len(row)):
             mean[j] += max(row[j], number(0))
-    mean /= number(batch)
+    for j in range(len(mean)):
+        mean[j] /= number(batch)
     for u in range(batch):
         row = x[u, first:last]
         for j in range(len(row)):
             centered = max(row[j], number(0)) - mean[j]
             var[j] += centered * centered
-    var /= number(batch)
-    inv = inv_std[first:last]
-    inv[:] = number(1) / np.sqrt(var + norm.eps)
-    weight, bias = norm.weight[first:last], norm.bias[first:last]
+    inv, weight, bias = inv_std[first:last], norm.weight[first:last], norm.bias[first:last]
+    for j in range(len(var)):
+        var[j] /= number(batch)
+        inv[j] = number(1) / np.sqrt(var[j] + norm.eps)
     for u in range(batch):
         row, hat, out, keep = x[u, first:last], x_hat[u, first:last], output[u, first:last], mask.keeps[u, first:last]
         for j in range(len(row)):
@@ -79,8 +80,9 @@ def normalize_columns(x, mask, norm, output, x_hat, inv_std, first, last):
             kept = mask.scale if keep[j] else number(0)
             out[j] = (weight[j] * hat[j] + bias[j]) * kept
     running_mean, running_var = norm.running_mean[first:last], norm.running_var[first:last]
-    running_mean += norm.momentum * (mean - running_mean)
-    running_var += norm.momentum * (var * number(batch / (batch - 1)) - running_var)
+    for j in range(len(mean)):
+        running_mean[j] += norm.momentum * (mean[j] - running_mean[j])
+        running_var[j] += norm.momentum * (var[j] * number(batch / (batch - 1)) - running_var[j])
 
 
 @kernel(parallel=True)
@@ -106,8 +108,8 @@ def sum_parts(parts, total, first, last):
     """total = the sum of the parts, in order, in the columns first .. last."""
     for u in range(len(total)):
         into = total[u, first:last]
-        into[:] = parts[0, u, first:last]
-        for part in range(1, len(parts)):
+        into[:] = 0
+        for part in range(len(parts)):
             more = parts[part, u, first:last]
             for j in range(len(into)):
                 into[j] += more[j]
@@ -124,20 +126,21 @@ def backward_columns(grad, x, mask, x_hat, inv_std, weight, grad_weight, grad_bi
             row[j] *= mask.scale if keep[j] else number(0)
             grad_b[j] += row[j]
             grad_w[j] += row[j] * hat[j]
-    scale = weight[first:last] * inv_std[first:last]
-    mean_grad, mean_grad_hat = grad_b / number(batch), grad_w / number(batch)
+    w, inv, n = weight[first:last], inv_std[first:last], number(batch)
     for u in range(batch):
         row, hat, relu_input = grad[u, first:last], x_hat[u, first:last], x[u, first:last]
         for j in range(len(row)):
-            through = scale[j] * (row[j] - mean_grad[j] - hat[j] * mean_grad_hat[j])
+            through = w[j] * inv[j] * (row[j] - grad_b[j] / n - hat[j] * (grad_w[j] / n))
             row[j] = through if relu_input[j] > 0 else number(0)
 
 
 @kernel(parallel=True)
 def normalize_eval(x, norm):
     """ReLU and BatchNorm in evaluation, by the running statistics, in place on x (batch, features)."""
-    scale = norm.weight / np.sqrt(norm.running_var + norm.eps)  # (features,)
-    shift = norm.bias - norm.running_mean * scale  # (features,)
+    scale, shift = np.empty_like(norm.weight), np.empty_like(norm.weight)  # (features,)
+    for j in range(len(scale)):
+        scale[j] = norm.weight[j] / np.sqrt(norm.running_var[j] + norm.eps)
+        shift[j] = norm.bias[j] - norm.running_mean[j] * scale[j]
     for u in prange(len(x)):
         relu_affine(x[u], scale, shift)
 
