@@ -114,10 +114,9 @@ def holdout_users(user_items, test_users: float = 0.1, holdout: float = 0.2, see
 
 def _shares(n_likes: np.ndarray, holdout: float, rng: np.random.Generator) -> np.ndarray:
     """How many of each user's likes to hold out."""
-    # rounded to 9 digits, so that equal remainders compare as equal
-    wanted = np.round(holdout * n_likes, 9)
+    wanted = holdout * n_likes
     n_held_out = np.floor(wanted).astype(np.int64)
-    remainder = np.round(wanted - n_held_out, 9)
+    remainder = np.round(wanted - n_held_out, 9)  # so that .2 * 7 and .2 * 12 leave equal ones
     by_remainder = np.lexsort((rng.random(len(n_likes)), -remainder))
     can_round_up = (remainder > 0) & (n_held_out + 1 < n_likes)
     n_up = round(holdout * int(n_likes.sum())) - int(n_held_out.sum())

@@ -119,6 +119,7 @@ def test_pairs_are_read_in_bounded_memory():
         ([1], [float("nan")], ValueError, "items holds nan; pass whole numbers"),
         ([1], [float("inf")], ValueError, "items holds inf; pass whole numbers"),
         ([1], [1.5], ValueError, "items holds 1.5; pass whole numbers"),
+        ([1], [1e17], ValueError, r"items holds 1e\+17; pass whole numbers"),
         ([1], [1e300], ValueError, "items holds 1e[+]300; pass whole numbers"),
         ([1], [2**63], ValueError, "items holds 9223372036854775808, beyond 64 bits; pass such ids as strings"),
         ([1], [2**90], ValueError, "items holds 12379400\\d+, beyond 64 bits"),
@@ -210,6 +211,15 @@ def test_duplicates_collapse_and_stored_zeros_go(dtype):
     assert csr.nnz == 258 and csr.indices[0] == 2, "the caller's matrix changed"
 
 
+@pytest.mark.parametrize(
+    ("data", "columns", "dense"),
+    [([1, 0], [0, 2], [1, 0, 0]), ([1, 1, 1], [0, 2, 2], [1, 0, 1]), ([1, 1], [2, 0], [1, 0, 1])],
+)
+def test_nearly_canonical_matrices_are_brought_in_order(data, columns, dense):
+    matrix = sparse.csr_array((np.array(data, np.float32), np.array(columns, np.int32), [0, len(data)]), shape=(1, 3))
+    assert_canonical(as_user_items(matrix), [dense])
+
+
 @pytest.mark.parametrize("value", [5, 0.5, -1, np.nan, np.inf])
 @pytest.mark.parametrize("format", ["csr", "csc", "coo", "dok"])
 def test_other_values_are_refused(value, format):
@@ -294,6 +304,12 @@ def test_with_user_items_keeps_the_rest(films):
 def test_items_by_id_and_title(films, asked, columns):
     found = films.index_of_items(asked)
     assert found.dtype == np.int32 and found.tolist() == columns
+
+
+def test_a_title_goes_before_a_number():
+    likes = Interactions.from_pairs([1, 1], [1917, 1984], titles={1917: "1984", 1984: "1917"})
+    assert likes.index_of_items(["1984", "1917"]).tolist() == [0, 1]
+    assert likes.index_of_items(1984).tolist() == [1]
 
 
 def test_users_by_id(films):

@@ -60,10 +60,10 @@ def test_the_largest_remainders_are_rounded_up():
 
 
 def test_ties_are_rounded_up_at_random_whatever_the_length():
-    # 0.2 * 7 = 1.4 and 0.2 * 12 = 2.4 have the same remainder, though not in floating point
-    lengths = [7, 12] * 5
-    rounded_up = [counts(holdout_per_user(likes_of(lengths), 0.2, seed)[1]) - [1, 2] * 5 for seed in range(200)]
-    assert {int(r.sum()) for r in rounded_up} == {19 - 15}
+    # 0.2 * 7 = 1.4 and 0.2 * 37 = 7.4 have the same remainder, though not in floating point
+    lengths = [7, 37] * 5
+    rounded_up = [counts(holdout_per_user(likes_of(lengths), 0.2, seed)[1]) - [1, 7] * 5 for seed in range(200)]
+    assert {int(r.sum()) for r in rounded_up} == {44 - 40}
     assert (np.abs(np.sum(rounded_up, axis=0) - 80) < 5 * np.sqrt(200 * 0.4 * 0.6)).all()
 
 
@@ -77,6 +77,10 @@ def test_the_only_like_stays_in_training():
     train, held_out = holdout_per_user([[3], [2], [], [0, 1]], 0.9)
     assert counts(train).tolist() == [1, 1, 0, 1]
     assert counts(held_out).tolist() == [0, 0, 0, 1]
+
+    # 2 of 10 likes would be held out, but 5 users have nothing to spare and the other is at its share
+    _, held_out = holdout_per_user(likes_of([1, 1, 1, 1, 1, 5]), 0.2)
+    assert counts(held_out).tolist() == [0, 0, 0, 0, 0, 1]
 
 
 def test_the_seed_decides(ratings, split):
