@@ -216,7 +216,8 @@ def test_duplicates_collapse_and_stored_zeros_go(dtype):
     [([1, 0], [0, 2], [1, 0, 0]), ([1, 1, 1], [0, 2, 2], [1, 0, 1]), ([1, 1], [2, 0], [1, 0, 1])],
 )
 def test_nearly_canonical_matrices_are_brought_in_order(data, columns, dense):
-    matrix = sparse.csr_array((np.array(data, np.float32), np.array(columns, np.int32), [0, len(data)]), shape=(1, 3))
+    columns, indptr = np.array(columns, np.int32), np.array([0, len(data)], np.int32)
+    matrix = sparse.csr_array((np.array(data, np.float32), columns, indptr), shape=(1, 3))
     assert_canonical(as_user_items(matrix), [dense])
 
 

@@ -94,8 +94,8 @@ def test_the_seed_decides(ratings, split):
 
 def test_the_first_split_is_the_same_for_ever():
     _, held_out = holdout_per_user([range(20), range(10)], 0.2, seed=7)
-    assert held_out[0].coords[0].tolist() == [0, 5, 10, 13]
-    assert held_out[1].coords[0].tolist() == [3, 7]
+    assert held_out.indices.tolist() == [0, 5, 10, 13, 3, 7]
+    assert held_out.indptr.tolist() == [0, 4, 6]
 
 
 @pytest.mark.parametrize("holdout", [0, 1, -0.2, 20, float("nan")])
