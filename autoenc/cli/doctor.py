@@ -1,0 +1,28 @@
+"""`autoenc doctor`: what `autoenc.doctor` finds, on the command line."""
+
+from __future__ import annotations
+
+HELP = "say how fast this machine trains, and what holds it back"
+EPILOG = """\
+Exit code 0, also where something holds the machine back; 1 where the kernels give wrong answers.
+
+example:
+  autoenc doctor --json
+"""
+
+
+def add_arguments(parser) -> None:
+    parser.add_argument("--json", action="store_true", help="all that was found, as one line of JSON")
+
+
+def run(args) -> int:
+    import json
+    import sys
+
+    from autoenc.doctor import as_text, examine
+    from autoenc.run import warm_up
+
+    warm_up(lambda line: print(line, file=sys.stderr, flush=True))
+    facts = examine()
+    print(json.dumps(facts) if args.json else as_text(facts))
+    return 0 if facts["ok"] else 1

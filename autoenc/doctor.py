@@ -1,0 +1,322 @@
+"""What this machine and its libraries make of the kernels: how fast, whether right, and what holds them back.
+
+`examine` gathers facts, as a dict that JSON holds; `advice` makes of them a sentence for each
+thing that holds the machine back, and `as_text` a page.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+
+from autoenc import __version__
+from autoenc.fused import FusedNetwork
+from autoenc.network import Network, initial_state, train_step
+from autoenc.optim import Adam
+from autoenc.ranking import top_n_of_scores
+from autoenc.threads import compute_threads
+
+# The task's sizes, on MovieLens 10M.
+BATCH, N_ITEMS, EMB_DIM, HIDDEN_DIM = 256, 10_677, 800, 400
+STEPS_PER_EPOCH, LIKES_PER_USER = 273, 115
+
+PREFIXES = ("OPENBLAS_", "GOTO_", "MKL_", "BLIS_", "VECLIB_", "OMP_", "KMP_", "NUMBA_")
+PINNING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+SLOWING = (
+    "NUMBA_OPT",
+    "NUMBA_CPU_NAME",
+    "NUMBA_CPU_FEATURES",
+    "NUMBA_BOUNDSCHECK",
+    "NUMBA_DEBUG",
+    "NUMBA_LOOP_VECTORIZE",
+)
+TOLERANCE = 1e-4  # of float32 sums over a few dozen numbers, relative to the largest
+
+
+def step_flops(batch: int = BATCH, n_items: int = N_ITEMS, emb_dim: int = EMB_DIM, hidden_dim: int = HIDDEN_DIM) -> int:
+    """The matmuls of one training step: bottleneck and output layer, each once forwards and twice backwards."""
+    return 6 * batch * hidden_dim * (emb_dim + n_items)
+
+
+def examine() -> dict:
+    """All facts: versions, processors, BLAS, numba, variables, self-check, probe, and the advice they give."""
+    facts = {
+        "versions": versions(),
+        "processors": processors(),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "variables": {name: os.environ[name] for name in sorted(os.environ) if name.startswith(PREFIXES)},
+    }
+    facts["self_check"] = self_check()
+    facts["blas"] = blas_pools()
+    facts["unpinned"] = unpinned_kernels() if any(name in facts["variables"] for name in PINNING) else None
+    facts["numba"] = numba_facts()
+    facts["probe"] = None if facts["numba"]["jit_disabled"] else probe()
+    facts["advice"] = advice(facts)
+    facts["ok"] = all(check["ok"] for check in facts["self_check"])
+    return facts
+
+
+def versions() -> dict[str, str]:
+    names = ("numpy", "scipy", "numba", "llvmlite", "threadpoolctl")
+    system = f"{platform.system()} {platform.machine()}"
+    return {"autoenc": __version__, "python": platform.python_version(), "system": system} | {
+        n: version(n) for n in names
+    }
+
+
+def processors() -> dict:
+    """The processor's name, how many are there, how many this process may use, and a container's quota of them."""
+    there = os.cpu_count() or 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else there
+    return {"model": cpu_model(), "there": there, "usable": usable, "quota": cpu_quota()}
+
+
+def cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def cpu_quota(root: Path = Path("/sys/fs/cgroup")) -> float | None:
+    """How many processors' time a container may use; None where there is no such limit."""
+    try:
+        if (root / "cpu.max").exists():
+            quota, period = (root / "cpu.max").read_text().split()
+        else:
+            quota, period = ((root / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        return float(quota) / float(period) if quota != "max" and float(quota) > 0 else None
+    except (OSError, ValueError):
+        return None
+
+
+def blas_pools() -> list[dict]:
+    """NumPy's BLAS and SciPy's, which the kernels call: often two copies of one library, each with its own threads."""
+    import scipy.linalg.blas  # noqa: F401  a library must be loaded to be found
+    from threadpoolctl import threadpool_info
+
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    keys = {"name": "internal_api", "version": "version", "kernel": "architecture", "threads": "num_threads"}
+    return [
+        {"used_by": users_of(pool["filepath"])} | {key: pool.get(theirs) for key, theirs in keys.items()}
+        for pool in pools
+    ]
+
+
+def users_of(library: str) -> list[str]:
+    """Whose copy a shared library is: a wheel's lies in a folder of the wheel's name; others serve both."""
+    folders = {part.removesuffix(".libs") for part in Path(library).parts}
+    return [name for name in ("numpy", "scipy") if name in folders] or ["numpy", "scipy"]
+
+
+def unpinned_kernels() -> list[str | None]:
+    """The kernels that BLAS picks where no variable pins them, found by a process without those."""
+    script = (
+        "import json; from autoenc.doctor import blas_pools; print(json.dumps([p['kernel'] for p in blas_pools()]))"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in PINNING}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    return json.loads(run.stdout)
+
+
+def numba_facts() -> dict:
+    import numba
+
+    from autoenc.kernels.gather_sum import gather_sum
+
+    cache = None if numba.config.DISABLE_JIT else gather_sum.stats.cache_path
+    try:
+        layer = numba.threading_layer()
+    except ValueError:  # no kernel has run in parallel
+        layer = None
+    return {
+        "threads": numba.config.NUMBA_NUM_THREADS,
+        "threading_layer": layer,
+        "svml": bool(numba.config.USING_SVML),
+        "jit_disabled": bool(numba.config.DISABLE_JIT),
+        "cache": cache,
+        "cached": len(list(Path(cache).glob("*.nbc"))) if cache else 0,
+    }
+
+
+def self_check() -> list[dict]:
+    """Three training steps and a ranking by the kernels and by the layers, on a tiny batch.
+
+    A check is a tensor's largest difference relative to its largest value. The moments start far
+    from 0, since Adam's first steps are near sign(gradient), which rounding may turn.
+    """
+    rng = np.random.default_rng(0)
+    state = initial_state(n_items=70, emb_dim=24, hidden_dim=12, bias_offset=-2.0)
+    networks = [Network({name: array.copy() for name, array in state.items()}) for _ in range(2)]
+    adams = [Adam(network.params) for network in networks]
+    for name, w in adams[0].params.items():
+        m = 0.1 * rng.standard_normal(w.shape)
+        for adam in adams:
+            adam.first_moment[name][:], adam.second_moment[name][:] = m, 1.0
+            adam.step_count = 50
+    definition, fused = networks[0], FusedNetwork(networks[1], adams[1])
+    liked = sparse.csr_array((rng.random((3, 16, 70)) < 0.1).reshape(48, 70).astype(np.float32))
+    losses = []
+    with compute_threads():
+        for step in range(3):
+            batch = liked[16 * step : 16 * (step + 1)]
+            key = (0, 0, step)
+            losses.append((fused.train_step(batch, key), train_step(definition, adams[0], batch, key)))
+        fused.settle()
+        scores = top_n_of_scores(networks[1].score(batch), batch, 5)[1]
+        pairs = {"loss": tuple(np.array(losses).T)}
+        pairs |= {name: (networks[1].state[name], definition.state[name]) for name in state}
+        pairs["top_n"] = fused.top_n(batch, 5)[1], scores
+    errors = {name: float(abs(kernel - layer).max() / abs(layer).max()) for name, (kernel, layer) in pairs.items()}
+    return [{"name": name, "error": error, "ok": error < TOLERANCE} for name, error in errors.items()]
+
+
+def probe(seconds: float = 0.5, batch=BATCH, n_items=N_ITEMS, emb_dim=EMB_DIM, hidden_dim=HIDDEN_DIM) -> dict:
+    """Train at the task's sizes for `seconds`, three steps at least, after a moment of BLAS alone."""
+    blas = matmul_rate()
+    rng = np.random.default_rng(0)
+    likes = (rng.random((batch, min(LIKES_PER_USER, n_items))) ** 2 * n_items).astype(np.int32)  # low items are popular
+    indptr = np.arange(0, likes.size + 1, likes.shape[1])
+    user_items = sparse.csr_array((np.ones(likes.size, np.float32), likes.ravel(), indptr), (batch, n_items))
+    user_items.sum_duplicates()
+    user_items.data[:] = 1
+    network = Network(initial_state(n_items, emb_dim, hidden_dim))
+    model = FusedNetwork(network, Adam(network.params))
+    took = []
+    model.train_step(user_items, (0, 0, 0))  # touches the memory and loads the kernels
+    while len(took) < 3 or sum(took) < seconds:
+        start = time.perf_counter()
+        model.train_step(user_items, (0, 0, len(took) + 1))
+        took.append(time.perf_counter() - start)
+    step = float(np.median(took))
+    rate = step_flops(batch, n_items, emb_dim, hidden_dim) / step
+    return {
+        "blas_gflops": blas / 1e9,
+        "step_ms": step * 1e3,
+        "step_gflops": rate / 1e9,
+        "share_of_blas": rate / blas,
+        "epoch_seconds": step * STEPS_PER_EPOCH,
+    }
+
+
+def matmul_rate(size: int = 2048, seconds: float = 0.25) -> float:
+    """Flops a second of NumPy's BLAS in a square float32 matmul, on as many threads as it has."""
+    a, b, out = np.ones((3, size, size), np.float32)
+    np.matmul(a, b, out)  # wakes the threads
+    took = []
+    while not took or sum(took) < seconds:
+        start = time.perf_counter()
+        np.matmul(a, b, out)
+        took.append(time.perf_counter() - start)
+    return 2 * size**3 / float(np.median(took))
+
+
+def advice(facts: dict) -> list[str]:
+    """A sentence for each thing that holds the machine back, saying what to change."""
+    cpu, numba, variables, measured = facts["processors"], facts["numba"], facts["variables"], facts["probe"]
+    sentences = []
+    wrong = [check["name"] for check in facts["self_check"] if not check["ok"]]
+    if wrong:
+        sentences.append(
+            f"The kernels and the layers they stand for differ in {', '.join(wrong)}: install numba and SciPy anew, "
+            "and until then train with --backend numpy."
+        )
+    if numba["jit_disabled"]:
+        sentences.append("NUMBA_DISABLE_JIT is set, so the kernels run as plain Python: unset it.")
+    elif numba["cache"] is None:
+        sentences.append(
+            "numba finds no folder that it can write to, so every start compiles the kernels anew: "
+            "set NUMBA_CACHE_DIR to a folder of yours."
+        )
+    kernels = {pool["kernel"] for pool in facts["blas"]}
+    if "OPENBLAS_CORETYPE" in variables and set(facts["unpinned"]) != kernels:
+        sentences.append(
+            f"OPENBLAS_CORETYPE={variables['OPENBLAS_CORETYPE']} makes BLAS use its kernels for {_and(kernels)} "
+            f"where it would itself pick those for {_and(facts['unpinned'])}: unset it."
+        )
+    if "OPENBLAS_L2_SIZE" in variables:
+        sentences.append(
+            f"OPENBLAS_L2_SIZE={variables['OPENBLAS_L2_SIZE']} overrides the cache's size that BLAS would read from "
+            "the processor: unset it."
+        )
+    slowing = [name for name in SLOWING if name in variables]
+    if slowing:
+        sentences.append(f"{_and(slowing)} changes how numba compiles the kernels: unset it.")
+    if not any("scipy" in pool["used_by"] for pool in facts["blas"]):
+        sentences.append(
+            "SciPy's BLAS is none that threadpoolctl knows, so it can't be kept to one thread inside the kernels: "
+            "install SciPy from its wheel (pip install --force-reinstall scipy)."
+        )
+    if numba["threads"] < cpu["usable"]:
+        sentences.append(
+            f"The kernels use {numba['threads']} of the {cpu['usable']} processors that they may use: unset "
+            "NUMBA_NUM_THREADS."
+        )
+    if cpu["quota"] is not None and cpu["quota"] < numba["threads"]:
+        sentences.append(
+            f"This container may use the time of {cpu['quota']:g} processors, and {numba['threads']} threads share it "
+            f"in turns: set NUMBA_NUM_THREADS={max(1, math.floor(cpu['quota']))}, or raise the container's limit."
+        )
+    if facts["load"] is not None and facts["load"] > 0.5 * cpu["usable"]:
+        sentences.append(
+            f"Other work keeps {facts['load']:.1f} of {cpu['usable']} processors busy (the load over the last minute): "
+            "without it training is faster than measured here."
+        )
+    elif measured and measured["share_of_blas"] < 0.4:
+        sentences.append(
+            f"A training step reaches {measured['share_of_blas']:.0%} of the rate of BLAS alone, where 60% to 80% is "
+            "usual: look for what else uses the processor or the memory, other virtual machines of the host among it."
+        )
+    return sentences
+
+
+def as_text(facts: dict) -> str:
+    """The facts as a page for people, the advice last."""
+    v, cpu, numba, measured = facts["versions"], facts["processors"], facts["numba"], facts["probe"]
+    quota = "no quota" if cpu["quota"] is None else f"a quota of {cpu['quota']:g}"
+    load = "" if facts["load"] is None else f", load {facts['load']:.1f}"
+    worst = max(facts["self_check"], key=lambda check: check["error"])
+    lines = [
+        ("versions", f"autoenc {v['autoenc']}, Python {v['python']}, NumPy {v['numpy']}, SciPy {v['scipy']}, "
+                     f"numba {v['numba']}, {v['system']}"),
+        ("processor", f"{cpu['model']}, {cpu['usable']} of {cpu['there']} usable, {quota}{load}"),
+    ]  # fmt: skip
+    for pool in facts["blas"]:
+        owners = _and({"numpy": "NumPy", "scipy": "SciPy and the kernels"}[name] for name in pool["used_by"])
+        name = {"openblas": "OpenBLAS", "mkl": "MKL", "blis": "BLIS"}.get(pool["name"], pool["name"])
+        kernel = f" for {pool['kernel']}" if pool["kernel"] else ""
+        lines.append(("BLAS", f"{name} {pool['version']}{kernel}, {pool['threads']} threads: {owners}"))
+    lines += [
+        ("numba", f"{numba['threads']} threads, layer {numba['threading_layer']}"),
+        ("cache", f"{numba['cache']}, {numba['cached']} compiled kernels" if numba["cache"] else "none"),
+        ("SVML", "there" if numba["svml"] else "not there, and not needed: the kernels have an exp of their own"),
+        ("variables", ", ".join(f"{name}={value}" for name, value in facts["variables"].items()) or "none set"),
+        ("self-check", f"{'right' if facts['ok'] else 'WRONG'}: kernels and layers differ by {worst['error']:.0e} of "
+                       f"the largest value at most, in {worst['name']}"),
+    ]  # fmt: skip
+    if measured:
+        lines += [
+            ("BLAS alone", f"{measured['blas_gflops']:.0f} GFLOP/s"),
+            ("training", f"{measured['step_ms']:.1f} ms a step, {measured['step_gflops']:.0f} GFLOP/s, "
+                         f"{measured['share_of_blas']:.0%} of BLAS's"),
+            ("ML-10M", f"{measured['epoch_seconds']:.1f} s an epoch expected"),
+        ]  # fmt: skip
+    page = "\n".join(f"{name:<11} {value}" for name, value in lines)
+    return page + "\n\n" + ("\n".join(facts["advice"]) or "Nothing holds this machine back.")
+
+
+def _and(names) -> str:
+    return " and ".join(sorted(set(map(str, names))))
