@@ -1,0 +1,567 @@
+"""Each layer beside the kernel that stands for it, on the same arrays of the task's sizes: milliseconds, bound, ulp.
+
+    python benchmarks/kernel_pairs.py
+
+The layers run on as many threads as NumPy's BLAS likes, the kernels as they do in training. Apart
+means the largest difference of any output, in units in the last place (ulp) of the largest number
+of its kind; beside it, by the same measure, how far each is from the layer computed in float64.
+
+The figures are printed, and kept in benchmarks/results/speed.json, of which `kernels_page.py` makes
+docs/kernels.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import arrays
+import figures
+import numpy as np
+from phases import Stopwatch, copy_rate, on_kernels
+from results import Results, add_arguments
+from scipy import sparse
+from turns import run_again_if_pinned
+
+from autoenc.doctor import matmul_rate
+from autoenc.fused import DriftTable, FusedNetwork
+from autoenc.kernels import adam as adam_kernels
+from autoenc.kernels import exp as exp_kernels
+from autoenc.kernels import linear as linear_kernels
+from autoenc.kernels import normalize as normalize_kernels
+from autoenc.kernels import output_tile as output_kernels
+from autoenc.kernels import scatter_add as scatter_kernels
+from autoenc.kernels import top_n as top_n_kernels
+from autoenc.kernels.adam import Trained, adam_rows, rates_at
+from autoenc.kernels.exp import exp_of_negative
+from autoenc.kernels.gather_sum import balanced_blocks, gather_sum, sum_rows
+from autoenc.kernels.jit import kernel
+from autoenc.kernels.linear import linear, linear_backward_input, linear_backward_weight
+from autoenc.kernels.normalize import Mask, Normalizer, normalize, normalize_backward, normalize_eval
+from autoenc.kernels.output_tile import output_tile
+from autoenc.kernels.scatter_add import catch_up, scatter_add
+from autoenc.kernels.top_n import top_n
+from autoenc.layers import BatchNorm1d, Dropout, Linear, ReLU, SigmoidBCE, SparseEmbedding
+from autoenc.layers.dropout import draw_keeps
+from autoenc.network import Network, initial_state, train_step
+from autoenc.optim import Adam
+from autoenc.ranking import top_n_of_scores
+from autoenc.threads import compute_threads
+
+KEY = (0, 0, 0, 1)
+
+
+class Problem:
+    """The arrays of a step in mid-training: drawn in float32 and the same numbers in any dtype."""
+
+    def __init__(self, batches: list[sparse.csr_array], emb_dim: int, hidden_dim: int, dtype="float32"):
+        self.dtype = np.dtype(dtype)
+        self.batches = [batch.astype(dtype) for batch in batches]
+        self.user_items = self.batches[0]
+        self.batch, self.n_items = self.user_items.shape
+        self.emb_dim, self.hidden_dim = emb_dim, hidden_dim
+        self.state = initial_state(self.n_items, emb_dim, hidden_dim, bias_offset=-5.0, dtype=dtype)
+        self.item_sum = self.draw(1, self.batch, emb_dim)
+        self.h1 = self.draw(2, self.batch, emb_dim)
+        self.h2 = self.draw(3, self.batch, hidden_dim)
+        self.grad_h1 = self.draw(4, self.batch, emb_dim)
+        self.grad_z2 = self.draw(5, self.batch, hidden_dim)
+        self.dropout = Dropout(0.5)
+
+    @functools.cache  # noqa: B019  a problem lives as long as the measuring
+    def draw(self, seed: int, *shape: int) -> np.ndarray:
+        return np.random.default_rng(seed).standard_normal(shape, np.float32).astype(self.dtype)
+
+    def adam(self, params: dict[str, np.ndarray]) -> Adam:
+        """Adam of copies of `params` after a hundred steps. At the first ones it is near sign(gradient)."""
+        adam = Adam({name: w.copy() for name, w in params.items()})
+        adam.step_count = 100
+        for seed, (name, w) in enumerate(params.items()):
+            adam.first_moment[name][:] = self.draw(10 + seed, *w.shape)
+            adam.second_moment[name][:] = 1 + self.draw(20 + seed, *w.shape) ** 2
+        return adam
+
+    def layer(self, name: str) -> dict[str, np.ndarray]:
+        """The arrays of one layer."""
+        prefix = name + "."
+        return {key.removeprefix(prefix): w for key, w in self.state.items() if key.startswith(prefix)}
+
+    def normalizing(self) -> tuple[BatchNorm1d, Adam]:
+        parts = {key: w.copy() for key, w in self.layer("batchnorm1").items()}
+        adam = self.adam({key: parts[key] for key in ("weight", "bias")})
+        return BatchNorm1d(**parts | adam.params), adam
+
+    def normalizer(self, batchnorm: BatchNorm1d) -> Normalizer:
+        number = self.dtype.type
+        return Normalizer(
+            *batchnorm.params.values(), *batchnorm.buffers.values(), number(batchnorm.eps), number(batchnorm.momentum)
+        )
+
+    def mask(self) -> Mask:
+        return Mask(
+            draw_keeps((self.batch, self.emb_dim), self.dropout.threshold, KEY), self.dtype.type(self.dropout.scale)
+        )
+
+
+def trained(adam: Adam, name: str) -> Trained:
+    return Trained(adam.params[name], adam.first_moment[name], adam.second_moment[name])
+
+
+def next_rates(adam: Adam):
+    adam.step_count += 1
+    return rates_at(adam)
+
+
+# Each of the functions below returns two others, the layers' side and the kernels'. A side
+# prepares, and returns what is timed: a function whose outputs are arrays by name, or functions
+# that make them afterwards.
+
+
+def gather(p: Problem):
+    def layers():
+        return lambda: {"output": SparseEmbedding(p.state["embedding.weight"]).forward(p.user_items)}
+
+    def kernels():
+        indptr, indices = p.user_items.indptr, p.user_items.indices
+        return lambda: {"output": gather_sum(indptr, indices, p.state["embedding.weight"], balanced_blocks(indptr))}
+
+    return layers, kernels
+
+
+def normalizing(p: Problem):
+    def layers():
+        relu, dropout, (batchnorm, _) = ReLU(), Dropout(0.5), p.normalizing()
+
+        def run():
+            output = dropout.forward(batchnorm.forward(relu.forward(p.item_sum), True), True, KEY)
+            return {"output": output, **batchnorm.buffers}
+
+        return run
+
+    def kernels():
+        batchnorm, _ = p.normalizing()
+        norm = p.normalizer(batchnorm)
+        return lambda: {"output": normalize(p.item_sum, p.mask(), norm)[0], **batchnorm.buffers}
+
+    return layers, kernels
+
+
+def normalizing_backward(p: Problem):
+    def layers():
+        relu, dropout, (batchnorm, adam) = ReLU(), Dropout(0.5), p.normalizing()
+        dropout.forward(batchnorm.forward(relu.forward(p.item_sum), True), True, KEY)
+
+        def run():
+            grad_input = relu.backward(batchnorm.backward(dropout.backward(p.grad_h1)))
+            adam.step(batchnorm.grads)
+            return {"grad_input": grad_input, **adam.params}
+
+        return run
+
+    def kernels():
+        batchnorm, adam = p.normalizing()
+        mask = p.mask()
+        _, x_hat, inv_std = normalize(p.item_sum, mask, p.normalizer(batchnorm))
+
+        def run():
+            scale = trained(adam, "weight"), trained(adam, "bias")
+            grad_parts, rates = p.grad_h1[None], next_rates(adam)
+            grad_input = normalize_backward(grad_parts, p.item_sum, mask, x_hat, inv_std, *scale, rates)
+            return {"grad_input": grad_input, **adam.params}
+
+        return run
+
+    return layers, kernels
+
+
+def normalizing_eval(p: Problem):
+    def layers():
+        batchnorm, _ = p.normalizing()
+        return lambda: {"output": batchnorm.forward(ReLU().forward(p.item_sum), False)}
+
+    def kernels():
+        x, norm = p.item_sum.copy(), p.normalizer(p.normalizing()[0])
+
+        def run():
+            normalize_eval(x, norm)
+            return {"output": x}
+
+        return run
+
+    return layers, kernels
+
+
+def matmul(p: Problem):
+    weight, bias = p.layer("bottleneck").values()
+
+    def layers():
+        return lambda: {"output": Linear(weight, bias).forward(p.h1)}
+
+    def kernels():
+        return lambda: {"output": linear(p.h1, weight, bias)}
+
+    return layers, kernels
+
+
+def matmul_backward(p: Problem):
+    def layers():
+        adam = p.adam(p.layer("bottleneck"))
+        layer = Linear(**adam.params)
+        layer.forward(p.h1)
+
+        def run():
+            grad_input = layer.backward(p.grad_z2)
+            adam.step(layer.grads)
+            return {"grad_input": grad_input, **adam.params}
+
+        return run
+
+    def kernels():
+        adam = p.adam(p.layer("bottleneck"))
+        weight, bias = trained(adam, "weight"), trained(adam, "bias")
+
+        def run():
+            grad_parts = linear_backward_input(p.grad_z2, weight.weight)
+            linear_backward_weight(p.grad_z2, p.h1, weight, bias, next_rates(adam))
+            return {"grad_input": grad_parts[0], **adam.params}
+
+        return run
+
+    return layers, kernels
+
+
+def output(p: Problem):
+    def layers():
+        adam = p.adam(p.layer("output"))
+        layer, sigmoid_bce = Linear(**adam.params), SigmoidBCE()
+
+        def run():
+            loss = sigmoid_bce.forward(layer.forward(p.h2), p.user_items)
+            grad_h2 = layer.backward(sigmoid_bce.backward())
+            adam.step(layer.grads)
+            return {"loss": np.float32(loss), "grad_h2": grad_h2, **adam.params}
+
+        return run
+
+    def kernels():
+        adam, item_users = p.adam(p.layer("output")), p.user_items.tocsc()
+        weight, bias = trained(adam, "weight"), trained(adam, "bias")
+
+        def run():
+            rates = next_rates(adam)
+            loss, grad_parts = output_tile(weight, bias, p.h2, item_users.indptr, item_users.indices, rates)
+            return {"loss": np.float32(loss), "grad_h2": lambda: grad_parts.sum(axis=0), **adam.params}
+
+        return run
+
+    return layers, kernels
+
+
+def scatter(p: Problem):
+    """The second step of two, so that rows of the batch have missed one."""
+    before, now = p.batches[1], p.batches[0]
+
+    def layers():
+        adam = p.adam(p.layer("embedding"))
+        embedding = SparseEmbedding(**adam.params)
+
+        def step(user_items):
+            embedding.kept = user_items
+            embedding.backward(p.grad_h1)
+            adam.step(embedding.grads)
+            return adam.params
+
+        step(before)
+        return lambda: step(now)
+
+    def kernels():
+        adam = p.adam(p.layer("embedding"))
+        embedding, drift = trained(adam, "weight"), DriftTable(adam)
+        last_step = np.full(p.n_items, adam.step_count)
+        before_csc, now_csc = before.tocsc(), now.tocsc()
+
+        def step(item_users):
+            items = np.flatnonzero(np.diff(item_users.indptr))
+            items = items[last_step[items] < adam.step_count]
+            catch_up(items, embedding, last_step, drift.history(), embedding.weight)
+            rates = next_rates(adam)
+            drift.advance()
+            blocks = balanced_blocks(item_users.indptr)
+            csc = item_users.indptr, item_users.indices
+            scatter_add(*csc, p.grad_h1, embedding, last_step, drift.history(), rates, blocks)
+            return {"weight": caught_up}
+
+        def caught_up():
+            weight = np.empty_like(embedding.weight)
+            catch_up(np.arange(p.n_items), embedding, last_step, drift.history(), weight)
+            return weight
+
+        step(before_csc)
+        return lambda: step(now_csc)
+
+    return layers, kernels
+
+
+def ranking(p: Problem):
+    weight, bias = p.layer("output").values()
+
+    def layers():
+        return lambda: {"scores": top_n_of_scores(Linear(weight, bias).forward(p.h2), p.user_items, 10)[1]}
+
+    def kernels():
+        indptr, indices = p.user_items.indptr, p.user_items.indices
+        return lambda: {"scores": top_n(p.h2, weight, bias, indptr, indices, 10)[1]}
+
+    return layers, kernels
+
+
+def adam_alone(p: Problem):
+    grad_weight = p.draw(6, p.n_items, p.hidden_dim)
+    params = {"weight": p.state["output.weight"]}
+
+    def layers():
+        adam = p.adam(params)
+
+        def run():
+            adam.step({"weight": grad_weight})
+            return adam.params
+
+        return run
+
+    def kernels():
+        adam = p.adam(params)
+
+        def run():
+            adam_rows(trained(adam, "weight"), 0, p.n_items, grad_weight, next_rates(adam))
+            return adam.params
+
+        return run
+
+    return layers, kernels
+
+
+def exp_alone(p: Problem):
+    x = np.linspace(-87, 0, p.batch * p.n_items, dtype=np.float32).astype(p.dtype)
+
+    def layers():
+        return lambda: {"exp": np.exp(x)}
+
+    def kernels():
+        out = np.empty_like(x)
+
+        def run():
+            exp_of_all(x, out)
+            return {"exp": out}
+
+        return run
+
+    return layers, kernels
+
+
+@kernel
+def exp_of_all(x, out):
+    for i in range(len(x)):
+        out[i] = exp_of_negative(x[i])
+
+
+def whole_step(p: Problem):
+    def network():
+        # The parameters are Adam's copies, the buffers copies too.
+        adam = p.adam(Network(p.state).params)
+        buffers = {name: w.copy() for name, w in p.state.items() if name not in adam.params}
+        return Network(adam.params | buffers), adam
+
+    def layers():
+        net, adam = network()
+        return lambda: {"loss": np.float32(train_step(net, adam, p.user_items, KEY[:3])), **net.state}
+
+    def kernels():
+        net, adam = network()
+        model = FusedNetwork(net, adam)
+
+        def run():
+            loss = model.train_step(p.user_items, KEY[:3])
+            embedding = {"embedding.weight": lambda: model.current_state()["embedding.weight"]}
+            return {"loss": np.float32(loss), **net.state, **embedding}
+
+        return run
+
+    return layers, kernels
+
+
+class Pair(NamedTuple):
+    """What stands for what: the functions to show beside each other, and how both are run."""
+
+    file: str  # of kernels/
+    title: str
+    definition: list[Callable]
+    kernel: list[Callable]
+    make: Callable
+
+
+PAIRS = [
+    Pair("gather_sum", "The embedding's forward", [SparseEmbedding.forward], [gather_sum, sum_rows], gather),
+    Pair(
+        "normalize",
+        "ReLU, BatchNorm and dropout, forward",
+        [ReLU.forward, BatchNorm1d.forward, Dropout.forward],
+        [normalize, normalize_kernels.normalize_columns],
+        normalizing,
+    ),
+    Pair(
+        "normalize",
+        "ReLU, BatchNorm and dropout, backward, with Adam",
+        [Dropout.backward, BatchNorm1d.backward, ReLU.backward],
+        [normalize_backward, normalize_kernels.backward_columns],
+        normalizing_backward,
+    ),
+    Pair(
+        "normalize",
+        "ReLU and BatchNorm in evaluation",
+        [],
+        [normalize_eval, normalize_kernels.relu_affine],
+        normalizing_eval,
+    ),
+    Pair("linear", "The bottleneck's forward", [Linear.forward], [linear, linear_kernels.matmul_add], matmul),
+    Pair(
+        "linear",
+        "The bottleneck's backward, with Adam",
+        [Linear.backward],
+        [linear_backward_input, linear_backward_weight, linear_kernels.backward_weight_rows],
+        matmul_backward,
+    ),
+    Pair(
+        "output_tile",
+        "The output layer's whole step, with Adam",
+        [Linear.forward, SigmoidBCE.forward, SigmoidBCE.backward, Linear.backward],
+        [output_tile, output_kernels.output_part, output_kernels.sigmoid_bce, output_kernels.sigmoid_row],
+        output,
+    ),
+    Pair(
+        "scatter_add",
+        "The embedding's backward, with Adam",
+        [SparseEmbedding.backward],
+        [scatter_add, catch_up, scatter_kernels.drift],
+        scatter,
+    ),
+    Pair("adam", "Adam alone, on one thread", [Adam.step], [adam_rows, adam_kernels.adam_row], adam_alone),
+    Pair("exp", "exp alone, on one thread (NumPy's too)", [], [exp_kernels._exp_of_negative], exp_alone),
+    Pair(
+        "top_n",
+        "Scores and the ten best, liked ones struck",
+        [top_n_of_scores],
+        [top_n, top_n_kernels.top_n_block, top_n_kernels.keep_best],
+        ranking,
+    ),
+    Pair("", "A whole training step", [train_step], [], whole_step),
+]
+
+
+def ulp_apart(a, b) -> float:
+    """The largest |a - b|, in units in the last place of float32 at the largest |b|."""
+    b = np.asarray(b)
+    largest = np.float32(np.abs(b).max())
+    return float(np.abs(np.asarray(a, np.float64) - b).max() / np.spacing(largest))
+
+
+def outputs_of(side) -> dict:
+    return {name: value() if callable(value) else value for name, value in side()().items()}
+
+
+def farthest(a: dict, b: dict) -> tuple[float, str]:
+    return max((ulp_apart(a[name], b[name]), name) for name in b)
+
+
+def milliseconds(layers, kernels, rounds: int) -> tuple[float, float]:
+    """Medians of both sides, in turns of three; a side is run once before its turn, to have the threads to itself."""
+    took: tuple[list[float], list[float]] = ([], [])
+
+    def turn(side, into):
+        for i in range(4):
+            run = side()
+            start = time.perf_counter()
+            run()
+            if i:
+                into.append(1e3 * (time.perf_counter() - start))
+
+    for _ in range(rounds):
+        turn(layers, took[0])
+        with compute_threads():
+            turn(kernels, took[1])
+    return statistics.median(took[0]), statistics.median(took[1])
+
+
+def bound_ms(kernels, blas: float, copy: float) -> float:
+    """What the kernels' flops or bytes take at least, as in phases.py."""
+    stopwatch = Stopwatch()
+    run = kernels()
+    with on_kernels(stopwatch, sys.modules[__name__]), on_kernels(stopwatch):
+        run()
+    calls = [call for calls in stopwatch.read()[1].values() for call in calls]
+    return 1e3 * sum(max(call.flops / blas, call.bytes / copy) for call in calls)
+
+
+def measure(batches, threads: int, rounds: int = 5, emb_dim=figures.EMB_DIM, hidden_dim=figures.HIDDEN_DIM) -> dict:
+    """All pairs on the first of two batches of users."""
+    blas, copy = matmul_rate(4096, 1.5), copy_rate(threads)
+    single, double = (Problem(batches, emb_dim, hidden_dim, dtype) for dtype in ("float32", "float64"))
+    rows = []
+    for pair in PAIRS:
+        layers, kernels = pair.make(single)
+        exact = outputs_of(pair.make(double)[0])
+        with compute_threads():
+            by_layer, by_kernel = outputs_of(layers), outputs_of(kernels)
+        apart, where = farthest(by_kernel, by_layer)
+        layer_ms, kernel_ms = milliseconds(layers, kernels, rounds)
+        rows.append({
+            "file": pair.file,
+            "title": pair.title,
+            "layer_ms": layer_ms,
+            "kernel_ms": kernel_ms,
+            "bound_ms": bound_ms(kernels, blas, copy),
+            "ulp_apart": apart,
+            "farthest": where,
+            "layer_ulp": farthest(by_layer, exact)[0],
+            "kernel_ulp": farthest(by_kernel, exact)[0],
+        })  # fmt: skip
+    sizes = f"{single.batch} users, {single.n_items:,} items, emb_dim {emb_dim}, hidden_dim {hidden_dim}"
+    return {"sizes": sizes, "blas_gflops": blas / 1e9, "copy_gbs": copy / 1e9, "pairs": rows}
+
+
+def rows_of_table(part: dict) -> list[list[str]]:
+    rows = [["", "layer, ms", "kernel, ms", "times", "share of bound", "ulp apart", "layer, ulp", "kernel, ulp"]]
+    for pair in part["pairs"]:
+        rows.append([
+            pair["title"],
+            f"{pair['layer_ms']:.2f}",
+            f"{pair['kernel_ms']:.2f}",
+            f"{pair['layer_ms'] / pair['kernel_ms']:.1f}",
+            f"{pair['bound_ms'] / pair['kernel_ms']:.0%}",
+            f"{pair['ulp_apart']:.1f}",
+            f"{pair['layer_ulp']:.1f}",
+            f"{pair['kernel_ulp']:.1f}",
+        ])  # fmt: skip
+    return rows
+
+
+def main(argv=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    args = parser.parse_args(argv)
+    if (code := run_again_if_pinned("kernel_pairs.py", argv, args.threads)) is not None:
+        return code
+    user_items = arrays.load(arrays.prepared(args.cache, *args.shape))
+    batch = min(figures.BATCH, user_items.shape[0] // 2)
+    part = measure([user_items[:batch], user_items[batch : 2 * batch]], args.threads)
+    Results(args.out, args.shape, args.threads).add("kernels", part)
+    print(figures.as_text(rows_of_table(part)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
