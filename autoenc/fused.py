@@ -16,10 +16,12 @@ from scipy import sparse
 from autoenc.kernels.adam import Trained, rates_at
 from autoenc.kernels.gather_sum import balanced_blocks, gather_sum
 from autoenc.kernels.linear import linear, linear_backward_input, linear_backward_weight
+from autoenc.kernels.log_normalizer import log_normalizer
 from autoenc.kernels.normalize import Mask, Normalizer, normalize, normalize_backward, normalize_eval
 from autoenc.kernels.output_tile import output_tile
 from autoenc.kernels.scatter_add import History, catch_up, scatter_add, settle
 from autoenc.kernels.top_n import top_n
+from autoenc.layers import Multinomial
 from autoenc.layers.batchnorm import check_batch
 from autoenc.layers.dropout import draw_keeps
 from autoenc.network import Network
@@ -86,7 +88,7 @@ class FusedNetwork:
         adam.step_count += 1
         self._drift.advance()
         rates = rates_at(adam)
-        loss, grad_h2 = output_tile(*self._output, h2, item_users.indptr, item_users.indices, rates)
+        loss, grad_h2 = output_tile(*self._output, h2, item_users.indptr, item_users.indices, rates, self._log_z(h2))
 
         grad_z2 = normalize_backward(grad_h2, z2, mask2, x_hat2, inv_std2, *self._scale2, rates)
         grad_h1 = linear_backward_input(grad_z2, self._bottleneck[0].weight)
@@ -163,6 +165,12 @@ class FusedNetwork:
 
     def _item_sum(self, user_items, weight):
         return gather_sum(user_items.indptr, user_items.indices, weight, balanced_blocks(user_items.indptr))
+
+    def _log_z(self, h2):
+        """What the softmax divides by, as a logarithm, (batch,); empty where the loss has no softmax."""
+        if not isinstance(self.network.loss, Multinomial):
+            return np.empty(0, h2.dtype)
+        return log_normalizer(self.network.state["output.weight"], self.network.state["output.bias"], h2)
 
     def _trained(self, name):
         return Trained(self.network.state[name], self.adam.first_moment[name], self.adam.second_moment[name])

@@ -254,7 +254,8 @@ def output(p: Problem):
 
         def run():
             rates = next_rates(adam)
-            loss, grad_parts = output_tile(weight, bias, p.h2, item_users.indptr, item_users.indices, rates)
+            log_z = np.empty(0, p.h2.dtype)  # BCE has none
+            loss, grad_parts = output_tile(weight, bias, p.h2, item_users.indptr, item_users.indices, rates, log_z)
             return {"loss": np.float32(loss), "grad_h2": lambda: grad_parts.sum(axis=0), **adam.params}
 
         return run

@@ -1,7 +1,7 @@
 """The output layer's whole training step, a tile of items at a time.
 
-Definition: autoenc.layers.Linear.forward, SigmoidBCE.forward and backward, Linear.backward and
-autoenc.optim.Adam.step, one after the other.
+Definition: autoenc.layers.Linear.forward, SigmoidBCE.forward and backward (or Multinomial's),
+Linear.backward and autoenc.optim.Adam.step, one after the other.
 
 Nine tenths of a step's arithmetic is here: three matmuls of 2.2 GFLOP at the task's sizes. As
 layers they would write and read logits and grad_logits of 11 MB and grad_weight of 17 MB; here a
@@ -11,6 +11,9 @@ tile of items goes through everything while it is in the second-level cache:
     grad_logits = sigmoid(logits + bias[tile]) - targets
     grad_h2    += grad_logits.T @ weight[tile]          (batch, hidden_dim)
     grad_weight = grad_logits @ h2                      (tile, hidden_dim), then Adam
+
+Under the multinomial loss grad_logits is n * exp(logits + bias[tile] - log_z) - targets, with log_z
+from `log_normalizer`, which has gone over the same tiles before: a fourth matmul.
 
 Tiles are dealt to a fixed number of parts, each with a partial sum of grad_h2 and of the loss of
 its own, which are added in order: the bits don't depend on how many threads share the parts, and
@@ -32,20 +35,24 @@ RUN = 64  # and one of so many into a float32
 
 
 @kernel(parallel=True)
-def output_tile(weight, bias, h2, item_indptr, item_users, rates):
+def output_tile(weight, bias, h2, item_indptr, item_users, rates, log_z):
     """One training step of the output layer, in place.
 
     weight is a Trained of (n_items, hidden_dim), bias one of (n_items,), h2 (batch, hidden_dim);
-    item_indptr (n_items + 1,) and item_users (n_likes,) are the batch's CSC, the targets.
+    item_indptr (n_items + 1,) and item_users (n_likes,) are the batch's CSC, the targets. The loss
+    is the multinomial where log_z is `log_normalizer`'s (batch,), and BCE where it is empty.
     Returns the summed loss, and grad_h2 in parts (parts, batch, hidden_dim) to be added in order.
     """
     n_items = len(weight.weight)
     n_parts = min(PARTS, n_items)
     losses = np.zeros(n_parts)
     grad_h2 = np.zeros((n_parts, h2.shape[0], h2.shape[1]), h2.dtype)
+    likes = likes_of_users(item_users, h2)
     for part in prange(n_parts):
         first, last = part * n_items // n_parts, (part + 1) * n_items // n_parts
-        losses[part] = output_part(weight, bias, h2, item_indptr, item_users, rates, first, last, grad_h2[part])
+        losses[part] = output_part(
+            weight, bias, h2, item_indptr, item_users, rates, log_z, likes, first, last, grad_h2[part]
+        )
     return sum_in_order(losses), grad_h2
 
 
@@ -59,10 +66,9 @@ def sum_in_order(numbers):
 
 
 @kernel
-def output_part(weight, bias, h2, item_indptr, item_users, rates, part_first, part_last, grad_h2):
+def output_part(weight, bias, h2, item_indptr, item_users, rates, log_z, likes, part_first, part_last, grad_h2):
     """The items part_first .. part_last, in tiles of equal size; adds to grad_h2, returns their loss."""
-    n_tiles = (part_last - part_first + TILE - 1) // TILE
-    size = (part_last - part_first + n_tiles - 1) // n_tiles
+    size = tile_size(part_last - part_first)
     logits = np.empty((size, len(h2)), h2.dtype)  # (tile, batch)
     grad_weight = np.empty((size, h2.shape[1]), h2.dtype)  # (tile, hidden_dim)
     grad_bias = np.empty(size, h2.dtype)  # (tile,)
@@ -72,9 +78,11 @@ def output_part(weight, bias, h2, item_indptr, item_users, rates, part_first, pa
         last = min(part_last, first + size)
         n = last - first
         np.dot(weight.weight[first:last], h2.T, logits[:n])
-        loss += sigmoid_bce(
-            logits[:n], bias.weight[first:last], item_indptr[first : last + 1], item_users, grad_bias[:n]
-        )
+        bias_tile, indptr = bias.weight[first:last], item_indptr[first : last + 1]
+        if len(log_z) == 0:
+            loss += sigmoid_bce(logits[:n], bias_tile, indptr, item_users, grad_bias[:n])
+        else:
+            loss += multinomial(logits[:n], bias_tile, indptr, item_users, log_z, likes, grad_bias[:n])
         grad_logits = logits[:n]
         np.dot(grad_logits.T, weight.weight[first:last], grad_h2_tile)
         add(grad_h2, grad_h2_tile)
@@ -82,6 +90,22 @@ def output_part(weight, bias, h2, item_indptr, item_users, rates, part_first, pa
         adam_rows(weight, first, last, grad_weight, rates)
         adam_slice(bias, first, last, grad_bias, rates)
     return loss
+
+
+@kernel
+def tile_size(n_items):
+    """How many items make a tile of a part of n_items."""
+    n_tiles = (n_items + TILE - 1) // TILE
+    return (n_items + n_tiles - 1) // n_tiles
+
+
+@kernel
+def likes_of_users(item_users, h2):
+    """How many items each user of the batch likes: (batch,), of h2's dtype."""
+    likes = np.zeros(len(h2), h2.dtype)
+    for u in item_users:
+        likes[u] += 1
+    return likes
 
 
 @kernel
@@ -122,6 +146,29 @@ def sigmoid_row(z, bias, product, positive):
         z[u] = (number(1) if logit >= 0 else e) / one_plus_e
         product[u] *= one_plus_e
         positive[u] += max(logit, number(0))
+
+
+@kernel
+def multinomial(logits, bias, item_indptr, item_users, log_z, likes, grad_bias):
+    """The same for the multinomial loss: log_z and likes (batch,), how many each user has."""
+    number = logits.dtype.type
+    loss = 0.0
+    for i in range(len(logits)):
+        users = item_users[item_indptr[i] : item_indptr[i + 1]]
+        for u in users:
+            loss += log_z[u] - (logits[i, u] + bias[i])
+        softmax_row(logits[i], bias[i], log_z, likes)
+        for u in users:
+            logits[i, u] -= number(1)
+        grad_bias[i] = sum_of(logits[i])
+    return loss
+
+
+@kernel
+def softmax_row(z, bias, log_z, likes):
+    """z[:] = likes * exp(z + bias - log_z)."""
+    for u in range(len(z)):
+        z[u] = likes[u] * exp_of_negative(z[u] + bias - log_z[u])
 
 
 @kernel(fastmath=FASTMATH | {"reassoc"})

@@ -31,8 +31,9 @@ def likes(n_users=60, n_items=N_ITEMS, seed=0) -> sparse.csr_array:
     return sparse.csr_array((csr.data, csr.indices.astype(np.int32), csr.indptr.astype(np.int32)), shape=csr.shape)
 
 
-def make(dtype, n_items=N_ITEMS, emb_dim=13, hidden_dim=7, dropout=0.5) -> tuple[Network, Adam]:
-    network = Network(initial_state(n_items, emb_dim, hidden_dim, bias_offset=-4.0, seed=3, dtype=dtype), dropout)
+def make(dtype, n_items=N_ITEMS, emb_dim=13, hidden_dim=7, dropout=0.5, loss="bce") -> tuple[Network, Adam]:
+    state = initial_state(n_items, emb_dim, hidden_dim, bias_offset=-4.0, seed=3, dtype=dtype)
+    network = Network(state, dropout, loss)
     return network, Adam(network.params)
 
 
@@ -84,10 +85,11 @@ def test_25_steps_in_float64_are_those_of_the_layers(dropout):
     assert_states_near(moments(twins_adam), moments(adam), 1e-9)
 
 
-def test_20_steps_in_float64_over_several_tiles():
+@pytest.mark.parametrize("loss", ["bce", "multinomial"])
+def test_20_steps_in_float64_over_several_tiles(loss):
     user_items = likes(n_items=TWO_TILES)
-    network, adam = make(np.float64, TWO_TILES)
-    twin, twins_adam = make(np.float64, TWO_TILES)
+    network, adam = make(np.float64, TWO_TILES, loss=loss)
+    twin, twins_adam = make(np.float64, TWO_TILES, loss=loss)
     fused = FusedNetwork(twin, twins_adam)
     for key, batch in batches(user_items, 20):
         assert fused.train_step(batch, key) == pytest.approx(train_step(network, adam, batch, key), rel=1e-9)

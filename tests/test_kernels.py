@@ -30,11 +30,12 @@ from autoenc.kernels.exp import exp_of_negative
 from autoenc.kernels.gather_sum import balanced_blocks, gather_sum
 from autoenc.kernels.jit import kernel
 from autoenc.kernels.linear import linear, linear_backward_input, linear_backward_weight
+from autoenc.kernels.log_normalizer import log_normalizer
 from autoenc.kernels.normalize import Mask, Normalizer, normalize, normalize_backward, normalize_eval
 from autoenc.kernels.output_tile import output_tile
 from autoenc.kernels.scatter_add import catch_up, scatter_add, settle
 from autoenc.kernels.top_n import top_n
-from autoenc.layers import BatchNorm1d, Dropout, Linear, ReLU, SigmoidBCE, SparseEmbedding
+from autoenc.layers import BatchNorm1d, Dropout, Linear, Multinomial, ReLU, SigmoidBCE, SparseEmbedding
 from autoenc.optim import Adam
 from autoenc.ranking import top_n_of_scores
 from autoenc.threads import compute_threads
@@ -276,25 +277,32 @@ OUTPUT_EDGES = sorted(
 )
 
 
-def check_output_tile(dtype, user_items, hidden_dim, bias_of_items, seed):
+def no_log_z(dtype):
+    """What `output_tile` takes for log_z under BCE."""
+    return np.empty(0, dtype)
+
+
+def check_output_tile(dtype, user_items, hidden_dim, bias_of_items, seed, loss_layer=SigmoidBCE):
     batch, n_items = user_items.shape
     rng = np.random.default_rng(seed)
     h2 = normal(rng, dtype, batch, hidden_dim)
     bias = np.resize(bias_of_items, n_items).astype(dtype)
     ours, definition = mid_training(rng, weight=normal(rng, dtype, n_items, hidden_dim), bias=bias)
-    layer, sigmoid_bce = Linear(**definition.params), SigmoidBCE()
+    layer, of_loss = Linear(**definition.params), loss_layer()
     item_users = user_items.tocsc()
 
-    loss, grad_parts = output_tile(
-        trained(ours, "weight"), trained(ours, "bias"), h2, item_users.indptr, item_users.indices, next_rates(ours)
-    )
+    weight, bias, rates = trained(ours, "weight"), trained(ours, "bias"), next_rates(ours)
+    log_z = log_normalizer(weight.weight, bias.weight, h2) if loss_layer is Multinomial else no_log_z(dtype)
+    loss, grad_parts = output_tile(weight, bias, h2, item_users.indptr, item_users.indices, rates, log_z)
     logits = layer.forward(h2)
-    answer = sigmoid_bce.forward(logits, user_items)
-    # In float32 each log(1 + exp(-|z|)) is exact to a rounding of 1 + exp(-|z|), not of itself.
-    rounding = float(np.finfo(dtype).eps) * logits.size
+    answer = of_loss.forward(logits, user_items)
+    # In float32 each log(1 + exp(-|z|)) is exact to a rounding of 1 + exp(-|z|), not of itself; and each log_p to one
+    # of the logit and of log_z.
+    largest = float(np.abs(logits).max()) if loss_layer is Multinomial else 1
+    rounding = float(np.finfo(dtype).eps) * logits.size * max(1, largest)
     assert loss == pytest.approx(answer, rel=ROUNDING[dtype], abs=rounding)
 
-    grad_logits = sigmoid_bce.backward()
+    grad_logits = of_loss.backward()
     size = np.abs(grad_logits).sum(axis=1).max() * np.abs(layer.params["weight"]).max()
     assert_near(grad_parts.sum(axis=0), layer.backward(grad_logits), size=size)
     definition.step(layer.grads)
@@ -321,6 +329,26 @@ def test_output_tile_at_the_edges_of_parts_and_tiles(dtype, n_items):
 
 
 @both_dtypes
+@few_examples
+@given(
+    user_items=batches(max_items=2 * output_module.PARTS + 1),
+    hidden_dim=st.integers(1, 6),
+    bias=st.sampled_from([[0.0], [-10.0], [-10.0, 5.0], [1e4]]),
+    seed=seeds,
+)
+def test_output_tile_is_linear_and_multinomial(dtype, user_items, hidden_dim, bias, seed):
+    if bias == [1e4]:
+        dtype = "float64"  # in float32 a logit of 10,000 is itself off by a thousandth
+    check_output_tile(dtype, user_items, hidden_dim, bias, seed, Multinomial)
+
+
+@pytest.mark.parametrize("n_items", OUTPUT_EDGES)
+def test_multinomial_at_the_edges_of_parts_and_tiles(n_items):
+    user_items = random_csr(np.random.default_rng(n_items), 3, n_items, 0.1)
+    check_output_tile("float64", user_items, 2, [-10.0, 1.0, 0.0], n_items, Multinomial)
+
+
+@both_dtypes
 def test_output_tiles_product_of_a_tile_does_not_overflow(dtype):
     """At logits of 0 each factor is 2, the largest that there is."""
     n_items, batch = output_module.PARTS * output_module.TILE, 2
@@ -329,7 +357,13 @@ def test_output_tiles_product_of_a_tile_does_not_overflow(dtype):
     h2 = np.ones((batch, 1), dtype)
     rates = next_rates(adam)
     loss, _ = output_tile(
-        trained(adam, "weight"), trained(adam, "bias"), h2, item_users.indptr, item_users.indices, rates
+        trained(adam, "weight"),
+        trained(adam, "bias"),
+        h2,
+        item_users.indptr,
+        item_users.indices,
+        rates,
+        no_log_z(dtype),
     )
     assert loss == pytest.approx(n_items * batch * np.log(2), rel=1e-12)
 
@@ -341,7 +375,13 @@ def test_output_tile_does_not_hide_nan(dtype):
     h2 = np.array([[1], [np.nan]], dtype)
     rates = next_rates(adam)
     loss, grad_parts = output_tile(
-        trained(adam, "weight"), trained(adam, "bias"), h2, item_users.indptr, item_users.indices, rates
+        trained(adam, "weight"),
+        trained(adam, "bias"),
+        h2,
+        item_users.indptr,
+        item_users.indices,
+        rates,
+        no_log_z(dtype),
     )
     assert np.isnan(loss) and np.isnan(grad_parts).any() and np.isnan(adam.params["weight"]).all()
 

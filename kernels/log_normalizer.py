@@ -1,0 +1,89 @@
+"""The logarithm of each user's sum of exp(logits) over all items, without ever holding all logits.
+
+Definition: log_z of log_p = logits - log_z in autoenc.layers.Multinomial.forward, of
+autoenc.layers.Linear.forward.
+
+The softmax of one item needs all the others first, so under the multinomial loss the output layer
+goes over its tiles twice: once here, and once in `output_tile`, which makes the same logits again
+from the same tiles. A user's sum is kept relative to the largest logit so far:
+
+    top'  = max(top, largest logit of the tile)
+    total = total * exp(top - top') + sum of exp(logits - top') over the tile
+    log_z = top + log(total)
+
+Bound by arithmetic: a matmul of 2.2 GFLOP at the task's sizes. A part's items are summed into a
+top and a total of its own, and the parts are merged in order, so the bits don't depend on the
+number of threads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from autoenc.kernels.exp import exp_of_negative
+from autoenc.kernels.jit import kernel
+from autoenc.kernels.output_tile import PARTS, tile_size
+
+
+@kernel(parallel=True)
+def log_normalizer(weight, bias, h2):
+    """log_z (batch,), of h2's dtype: h2 (batch, hidden_dim), weight (n_items, hidden_dim), bias (n_items,)."""
+    n_items, batch = len(weight), len(h2)
+    n_parts = min(PARTS, n_items)
+    tops = np.full((n_parts, batch), -np.inf, h2.dtype)
+    totals = np.zeros((n_parts, batch))  # float64
+    for part in prange(n_parts):
+        first, last = part * n_items // n_parts, (part + 1) * n_items // n_parts
+        sum_part(weight, bias, h2, first, last, tops[part], totals[part])
+    return merge_parts(tops, totals)
+
+
+@kernel
+def sum_part(weight, bias, h2, part_first, part_last, top, total):
+    """Take the items part_first .. part_last into top and total (batch,), a tile at a time."""
+    size = tile_size(part_last - part_first)
+    logits = np.empty((size, len(h2)), h2.dtype)  # (tile, batch)
+    tile_top, tile_total = np.empty_like(top), np.empty_like(top)  # (batch,)
+    for first in range(part_first, part_last, size):
+        last = min(part_last, first + size)
+        n = last - first
+        np.dot(weight[first:last], h2.T, logits[:n])
+        tile_top[:], tile_total[:] = -np.inf, 0
+        for i in range(n):
+            largest_so_far(logits[i], bias[first + i], tile_top)
+        for i in range(n):
+            add_exp(logits[i], tile_top, tile_total)
+        merge(top, total, tile_top, tile_total)
+
+
+@kernel
+def largest_so_far(z, bias, top):
+    """z += bias; top = max(top, z)."""
+    for u in range(len(z)):
+        z[u] += bias
+        top[u] = max(top[u], z[u])
+
+
+@kernel
+def add_exp(z, top, total):
+    """total += exp(z - top)."""
+    for u in range(len(z)):
+        total[u] += exp_of_negative(z[u] - top[u])
+
+
+@kernel
+def merge_parts(tops, totals):
+    """top + log(total) of all parts together: (batch,)."""
+    for part in range(1, len(tops)):
+        merge(tops[0], totals[0], tops[part], totals[part])
+    return (tops[0] + np.log(totals[0])).astype(tops.dtype)
+
+
+@kernel
+def merge(top, total, more_top, more_total):
+    """Add the sums more_total, relative to more_top, to those of total, relative to top, in place."""
+    for u in range(len(top)):
+        new_top = max(top[u], more_top[u])
+        total[u] = total[u] * exp_of_negative(top[u] - new_top) + more_total[u] * exp_of_negative(more_top[u] - new_top)
+        top[u] = new_top
