@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from autoenc.interactions import Interactions as Interactions
     from autoenc.interactions import as_user_items as as_user_items
-    from autoenc.model_file import Model as Model
-    from autoenc.model_file import load_model as load_model
-    from autoenc.model_file import save_model as save_model
+    from autoenc.models import load_model as load_model
+    from autoenc.models.autoencoder import AutoEncoder as AutoEncoder
+    from autoenc.models.ease import EASE as EASE
+    from autoenc.models.item_knn import ItemKNN as ItemKNN
+    from autoenc.models.popular import Popular as Popular
     from autoenc.network import Network as Network
     from autoenc.network import initial_state as initial_state
     from autoenc.ranking import compare as compare
@@ -29,9 +31,11 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     "Interactions": "interactions",
     "as_user_items": "interactions",
-    "Model": "model_file",
-    "load_model": "model_file",
-    "save_model": "model_file",
+    "load_model": "models",
+    "AutoEncoder": "models.autoencoder",
+    "EASE": "models.ease",
+    "ItemKNN": "models.item_knn",
+    "Popular": "models.popular",
     "Network": "network",
     "initial_state": "network",
     "compare": "ranking",

@@ -1,88 +1,92 @@
-"""The model as one safetensors file: arrays by name, and a few lines of JSON about them.
+"""A model as one safetensors file: arrays by name, and a few lines of JSON about them.
 
 Format, version 1
-    arrays      `Network.state`, by its names, in PyTorch's layout: `output.weight` (n_items, hidden_dim)
-    item_ids    (n_items,) int64; or, where ids are text, item_ids.text
+    arrays      what the model has learned, by the names that it gives them; the network's are
+                PyTorch's, in its layout: `output.weight` (n_items, hidden_dim)
+    item_ids    (n_items,) int64; or, where ids are text, item_ids.text; neither where the model was
+                fitted on a matrix, whose items are called by their columns
     titles.text where there are titles
     NAME.text   (bytes,) uint8: UTF-8 strings end to end; with NAME.ends (n,) int64, where each ends
-    metadata    format: "autoenc", version: "1", model: "autoencoder", config: a JSON object with
-                dropout, eps and momentum, and what else the trainer knows (dataset, epochs, seed, lr ...)
+    metadata    format: "autoenc"; version: "1"; model: the class's name, such as "AutoEncoder";
+                params: a JSON object, the constructor's arguments, each null, a truth value, a
+                number or a string; about: a JSON object, what is known of the training (dataset,
+                seed, epochs ...)
 
-The file is replaced atomically. Reading it runs no code and trusts no number: every array that a
-network of these sizes needs must be there, of the right shape and dtype, and finite.
+The file is replaced atomically. Reading it runs no code and trusts no number: arrays are of the
+dtypes below and finite, and the model looks at their names and shapes before it takes them.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from autoenc.files import replacing
-from autoenc.network import Network, shapes_of_state
 
 FORMAT, VERSION = "autoenc", "1"
-DTYPES = ("F32", "F64", "I64", "U8")
+DTYPES = ("F32", "F64", "I32", "I64", "U8")
 
 
 @dataclass
-class Model:
-    """A trained network with the catalogue that it was trained on.
+class ModelFile:
+    """What a model file holds.
 
     Attributes
     ----------
-    network : Network
-    item_ids : array (n_items,), int64 or str
+    model : str
+        The class's name.
+    params : dict
+        Its hyperparameters.
+    arrays : dict of str to array
+    item_ids : array (n_items,), int64 or str, or None
     titles : array (n_items,) of str, or None
-    config : dict
-        What JSON holds: how the network was trained.
+    about : dict
+        What JSON holds: on what and how the model was trained.
     """
 
-    network: Network
-    item_ids: np.ndarray
+    model: str
+    params: dict
+    arrays: dict[str, np.ndarray]
+    item_ids: np.ndarray | None = None
     titles: np.ndarray | None = None
-    config: dict = field(default_factory=dict)
+    about: dict = field(default_factory=dict)
 
 
-def save_model(path, model: Model) -> None:
-    """Write `model` to `path` as one safetensors file, atomically.
+def write_model_file(path, content: ModelFile) -> None:
+    """Write `content` to `path` as one safetensors file, atomically.
 
     Raises OSError where that cannot be written.
     """
     from safetensors.numpy import save_file
 
-    network = model.network
-    arrays = dict(network.state)
-    if model.item_ids.dtype.kind == "i":
-        arrays["item_ids"] = model.item_ids
-    else:
-        arrays.update(_pack_text("item_ids", model.item_ids))
-    if model.titles is not None:
-        arrays.update(_pack_text("titles", model.titles))
-    numbers = {"dropout": network.dropout, "eps": network.batchnorm1.eps, "momentum": network.batchnorm1.momentum}
+    arrays = dict(content.arrays)
+    for name, values in (("item_ids", content.item_ids), ("titles", content.titles)):
+        if values is not None:
+            arrays |= {name: values} if values.dtype.kind == "i" else _pack_text(name, values)
     metadata = {
         "format": FORMAT,
         "version": VERSION,
-        "model": "autoencoder",
-        "config": json.dumps({**model.config, **numbers}),
+        "model": content.model,
+        "params": json.dumps(content.params),
+        "about": json.dumps(content.about),
     }
     with replacing(path) as temporary:
         save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, temporary, metadata)
 
 
-def load_model(path) -> Model:
-    """Read what `save_model` wrote, to the same bits.
+def read_model_file(path) -> ModelFile:
+    """Read what `write_model_file` wrote, to the same bits.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is not such a file: truncated, foreign, of a later version, or with an array missing,
-        of another shape, or not finite.
+        If it is not such a file: truncated, foreign, of a later version, or with metadata, ids or
+        numbers that no model has.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -106,43 +110,30 @@ def load_model(path) -> Model:
             arrays = {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
         raise ValueError(f"{path} is no whole safetensors file ({error}); write it again") from None
-    try:
-        config = json.loads(metadata["config"])
-        dropout, eps, momentum = (float(config[key]) for key in ("dropout", "eps", "momentum"))
-        sound = 0 <= dropout < 1 and 0 <= eps < math.inf and 0 <= momentum <= 1
-    except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
-        sound = False
-    if not sound:
-        raise ValueError(f"{path}: its metadata lacks a config with dropout, eps and momentum; write it again")
-
-    state = _checked_state(path, arrays)
-    network = Network(state, dropout)
-    for batchnorm in (network.batchnorm1, network.batchnorm2):
-        batchnorm.eps, batchnorm.momentum = eps, momentum
-    item_ids = arrays["item_ids"] if "item_ids" in arrays else _unpack_text(path, "item_ids", arrays)
-    titles = _unpack_text(path, "titles", arrays) if "titles.text" in arrays else None
-    for name, values in (("item_ids", item_ids), ("titles", titles)):
-        if values is not None and values.shape != (network.n_items,):
-            raise ValueError(f"{path}: {name} has shape {values.shape} for {network.n_items:,} items; write it again")
-    if item_ids.dtype.kind not in "iU" or not (item_ids[1:] > item_ids[:-1]).all():
-        raise ValueError(f"{path}: item_ids is no ascending list of ids; write it again")
-    return Model(network, item_ids, titles, config)
-
-
-def _checked_state(path, arrays):
-    for name in ("embedding.weight", "output.weight"):
-        if name not in arrays or arrays[name].ndim != 2 or arrays[name].size == 0:
-            raise ValueError(f"{path}: the array {name} is missing or not a matrix; write it again")
-    shapes = shapes_of_state(*arrays["embedding.weight"].shape, arrays["output.weight"].shape[1])
-    dtype = arrays["embedding.weight"].dtype
-    for name, shape in shapes.items():
-        array = arrays.get(name)
-        if array is None or array.shape != shape or array.dtype != dtype or dtype.kind != "f":
-            found = "is missing" if array is None else f"is {array.dtype} of shape {array.shape}"
-            raise ValueError(f"{path}: the array {name} {found}, and should be float of shape {shape}; write it again")
+    params, about = (_json_object(path, metadata, key) for key in ("params", "about"))
+    if not all(value is None or isinstance(value, (bool, int, float, str)) for value in params.values()):
+        raise ValueError(f"{path}: its params are not all numbers and strings; write it again")
+    for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ValueError(f"{path}: the array {name} holds a number that is not finite; train again with a lower lr")
-    return {name: arrays[name] for name in shapes}
+
+    item_ids = _unpack_text(path, "item_ids", arrays) if "item_ids.text" in arrays else arrays.pop("item_ids", None)
+    titles = _unpack_text(path, "titles", arrays) if "titles.text" in arrays else None
+    if item_ids is not None and not (
+        item_ids.ndim == 1 and item_ids.dtype.kind in "iU" and (item_ids[1:] > item_ids[:-1]).all()
+    ):
+        raise ValueError(f"{path}: item_ids is no ascending list of ids; write it again")
+    return ModelFile(metadata.get("model", ""), params, arrays, item_ids, titles, about)
+
+
+def _json_object(path, metadata, key):
+    try:
+        value = json.loads(metadata[key])
+    except (KeyError, ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: its metadata lacks {key} as a JSON object; write it again")
+    return value
 
 
 def _pack_text(name, values):
@@ -152,7 +143,7 @@ def _pack_text(name, values):
 
 
 def _unpack_text(path, name, arrays):
-    text, ends = arrays.get(f"{name}.text"), arrays.get(f"{name}.ends")
+    text, ends = arrays.pop(f"{name}.text"), arrays.pop(f"{name}.ends", None)
     try:
         raw = text.astype(np.uint8, casting="no", copy=False).tobytes()
         starts = np.concatenate(([0], ends[:-1]))

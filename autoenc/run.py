@@ -13,22 +13,24 @@ import os
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
-from autoenc import __version__
+from autoenc import __version__, plots
+from autoenc.checkpoint import Checkpoints
 from autoenc.interactions import Interactions
-from autoenc.model_file import Model, save_model
+from autoenc.models.autoencoder import AutoEncoder
 from autoenc.models.popular import Popular
 from autoenc.network import Network, initial_state
 from autoenc.optim import Adam
 from autoenc.ranking import evaluate, rank
 from autoenc.splits import holdout_per_user
 from autoenc.threads import compute_threads
-from autoenc.trainer import ProgressBar, Trainer, default_epochs, on_backend
+from autoenc.trainer import Callback, ProgressBar, default_epochs, on_backend
 
 PASS_AT = 0.475
 ML_10M = {"users": 69_878, "items": 10_677, "likes": 10_000_054}
@@ -59,10 +61,16 @@ class Settings:
     backend: str = "numba"
     out: str | None = None  # the model file
     topk: str | None = None  # the task's results/topk; by default written for the task's cache alone
+    schedule: str = "constant"
+    early_stopping: str | None = None  # a metric; a tenth of the users are then validated and not trained on
+    checkpoint: str | None = None  # a folder; a training that was cut off goes on from what is there
+    checkpoint_minutes: float = 5.0
+    plot: str | None = None  # a picture of the training
     progress: bool = True
 
     def are_the_tasks(self) -> bool:
-        return self.epochs == 1 and all(getattr(self, f.name) == f.default for f in fields(Settings)[:6])
+        as_ever = self.schedule == "constant" and self.early_stopping is None
+        return as_ever and self.epochs == 1 and all(getattr(self, f.name) == f.default for f in fields(Settings)[:6])
 
 
 def main_job(settings: Settings, say: Callable[[str], object] = lambda line: None) -> dict:
@@ -84,47 +92,51 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
         settings.topk = "results/topk"
     if settings.topk is not None and train.item_ids.dtype.kind != "i":
         raise ValueError(f"topk lists items by number, and {train.name} has ids like {train.item_ids[0]}; leave it out")
-    network = Network(
-        initial_state(
-            train.n_items,
-            _at_least_1("emb_dim", settings.emb_dim),
-            _at_least_1("hidden_dim", settings.hidden_dim),
-            settings.bias_offset,
-            settings.seed,
-        ),
-        settings.dropout,
-    )
-    trainer = Trainer(
-        network,
+    if settings.plot is not None:
+        plots.check_matplotlib()
+    model = AutoEncoder(
+        emb_dim=settings.emb_dim,
+        hidden_dim=settings.hidden_dim,
+        dropout=settings.dropout,
+        bias_offset=settings.bias_offset,
         epochs=settings.epochs,
         batch_size=settings.batch_size,
         lr=settings.lr,
-        seed=settings.seed,
+        schedule=settings.schedule,
+        early_stopping=settings.early_stopping,
+        random_state=settings.seed,
         backend=settings.backend,
         threads=settings.threads,
-        callbacks=[ProgressBar()] if settings.progress else [],
     )
+    watch = _Watch(settings, say)
+    callbacks: list[Callback] = [watch]
+    if settings.checkpoint is not None:
+        callbacks.append(Checkpoints(settings.checkpoint, every_minutes=settings.checkpoint_minutes))
 
     with compute_threads(settings.threads):
-        for path in filter(None, (settings.out, settings.topk)):
+        for path in filter(None, (settings.out, settings.topk, settings.plot)):
             check_writable(path)
-        if settings.backend == "numba":
-            warm_up(say)
-        training_started = time.perf_counter()
-        trainer.fit(train.user_items)
-        train_seconds = time.perf_counter() - training_started
+        model.fit(train, callbacks=callbacks)
+        train_seconds = time.perf_counter() - watch.started
 
-        with _bar(settings.progress, "ranking") as progress:
-            report = evaluate(trainer.model, train.user_items, held_out, progress=progress)
+        with progress_bar(settings.progress, "ranking") as progress:
+            report = evaluate(model, train.user_items, held_out, progress=progress)
         popular = evaluate(Popular().fit(train.user_items), train.user_items, held_out)
         if settings.topk is not None:
-            write_rankings(settings.topk, trainer.model, train)
+            write_rankings(settings.topk, model, train)
     if settings.out is not None:
-        trained_with = [f.name for f in fields(Settings)[:6]] + ["epochs", "seed"]
-        config = {name: getattr(settings, name) for name in trained_with}
-        config |= {"dataset": train.name, "autoenc": __version__}
-        save_model(settings.out, Model(network, train.item_ids, train.titles, config))
+        model.about_ |= {
+            "epochs": len(model.history_),
+            "split": "cache" if is_the_cache else "per user, 0.2",
+            "seed": settings.seed,
+            "likes": fingerprint(train.user_items),
+            "autoenc": __version__,
+        }
+        model.save(settings.out)
         say(f"wrote the model to {settings.out}")
+    if settings.plot is not None:
+        plots.save(plots.draw_history(model.history_), settings.plot)
+        say(f"drew the training to {settings.plot}")
 
     likes = train.n_likes + held_out.nnz
     shape = {"users": train.n_users, "items": train.n_items, "likes": likes}
@@ -146,6 +158,34 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
         "seconds": round(time.perf_counter() - started, 2),
         "peak_memory_mb": peak_memory_mb(),
     }
+
+
+class _Watch(Callback):
+    """Readies the kernels once all settings are found good, takes the time, and shows the progress.
+
+    One callback whether or not there is a bar, as a checkpoint goes on only with the same callbacks.
+    """
+
+    def __init__(self, settings, say):
+        self.backend, self.say = settings.backend, say
+        self.bar = ProgressBar() if settings.progress else Callback()
+
+    def on_train_begin(self, trainer):
+        if self.backend == "numba":
+            warm_up(self.say)
+        self.bar.on_train_begin(trainer)
+        self.started = time.perf_counter()
+
+    def on_step_end(self, trainer):
+        self.bar.on_step_end(trainer)
+
+    def on_train_end(self, trainer):
+        self.bar.on_train_end(trainer)
+
+
+def fingerprint(user_items) -> int:
+    """A number that tells one set of likes from another, as the trainer has it."""
+    return zlib.crc32(user_items.indices, zlib.crc32(user_items.indptr))
 
 
 def load_likes(settings: Settings, say=lambda line: None) -> tuple[Interactions, object, bool]:
@@ -206,10 +246,11 @@ def check_writable(path) -> None:
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; name a file in it")
-    folder = path.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"{folder} can't be written to; name a file in a folder of yours")
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(f"{there} is a file, so there can be no {path}; name a file in a folder")
+    if not os.access(there, os.W_OK):
+        raise PermissionError(f"{path.parent} can't be written to; name a file in a folder of yours")
 
 
 def peak_memory_mb() -> int | None:
@@ -228,7 +269,8 @@ def peak_memory_mb() -> int | None:
 
 
 @contextlib.contextmanager
-def _bar(wanted: bool, what: str):
+def progress_bar(wanted: bool, what: str):
+    """Yield a function of (done, total) users that moves a bar on stderr; None where none is wanted."""
     if not wanted:
         yield None
         return
@@ -241,9 +283,3 @@ def _bar(wanted: bool, what: str):
             bar.update(done - bar.n)
 
         yield progress
-
-
-def _at_least_1(name, value):
-    if value < 1:
-        raise ValueError(f"{name} must be 1 or more, got {value}")
-    return value

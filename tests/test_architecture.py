@@ -31,6 +31,8 @@ ORDER = (
     "gradcheck_mutants",
     "doctor",
     "models",
+    "plots",
+    "population",
     "run",
     "serve",
     "cli",

@@ -19,11 +19,10 @@ from autoenc import datasets
 from autoenc.cli import main
 from autoenc.datasets.task_cache import write_task_cache
 from autoenc.interactions import Interactions
-from autoenc.model_file import load_model
+from autoenc.models import load_model
 from autoenc.models.popular import Popular
 from autoenc.ranking import evaluate
-from autoenc.run import Settings, check_writable, main_job, write_rankings
-from autoenc.trainer import on_backend
+from autoenc.run import Settings, check_writable, fingerprint, main_job, write_rankings
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--emb-dim", "24", "--hidden-dim", "12", "--no-progress"]
@@ -93,11 +92,11 @@ def test_the_model_that_is_written_scores_the_same(train, ratings, split, backen
     assert files() == ["new", "new/model.safetensors"]
 
     model = load_model("new/model.safetensors")
-    np.testing.assert_array_equal(model.item_ids, ratings.item_ids)
-    np.testing.assert_array_equal(model.titles, ratings.titles)
-    assert model.config["epochs"] == 3 and model.config["dataset"] == "ml-latest-small"
-    assert model.config["emb_dim"] == 24 and model.config["seed"] == 0
-    found = evaluate(on_backend(backend, model.network), *split)
+    np.testing.assert_array_equal(model.catalogue_.item_ids, ratings.item_ids)
+    np.testing.assert_array_equal(model.catalogue_.titles, ratings.titles)
+    assert model.about_["epochs"] == 3 and model.about_["dataset"] == "ml-latest-small"
+    assert model.emb_dim == 24 and model.about_["seed"] == 0 and model.about_["likes"] == fingerprint(split[0])
+    found = evaluate(model, *split)
     popular = evaluate(Popular().fit(split[0]), *split)
     for k in (1, 5, 10):
         assert report[f"p_at_{k:02d}"] == round(found[f"precision@{k}"], 6)
@@ -115,7 +114,7 @@ def test_the_seed_names_the_whole_run(train):
 
 
 def test_progress_is_shown_on_stderr(train):
-    code, report, err = train("--epochs", "2", *SMALL[:-1])
+    code, report, err = train("--epochs", "2", *SMALL[:-1], "--progress")
     assert code == 0 and report is not None
     assert "epoch 2/2: 100%" in err and "users/s" in err and "loss=" in err and "ranking: 100%" in err
 
@@ -304,7 +303,7 @@ def test_a_training_that_diverges_is_code_1_and_writes_nothing(train):
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
 def test_ctrl_c_in_mid_training_is_code_130_and_leaves_nothing():
-    arguments = ["--epochs", "100000", "--out", "model.safetensors", *SMALL[:-1]]
+    arguments = ["--epochs", "100000", "--out", "model.safetensors", *SMALL[:-1], "--progress"]
     process = subprocess.Popen(
         [sys.executable, ROOT / "run_train.py", *arguments],
         stdout=subprocess.PIPE,

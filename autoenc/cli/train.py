@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 
@@ -26,12 +27,18 @@ def add_arguments(parser) -> None:
     network = parser.add_argument_group("the network and its training")
     network.add_argument("--emb-dim", type=int, default=800, help="width of the embedding (default: %(default)s)")
     network.add_argument("--hidden-dim", type=int, default=400, help="width of the bottleneck (default: %(default)s)")
-    network.add_argument("--bias-offset", type=float, default=-10.0, help="the output's first bias (default: %(default)s)")
+    network.add_argument("--bias-offset", type=float, default=-10.0,
+                         help="where the output's bias starts (default: %(default)s)")  # fmt: skip
     network.add_argument("--dropout", type=float, default=0.5, help="share of values dropped (default: %(default)s)")
     network.add_argument("--batch-size", type=int, default=256, help="users a step (default: %(default)s)")
     network.add_argument("--lr", type=float, default=0.01, help="Adam's learning rate (default: %(default)s)")
     network.add_argument("--epochs", type=int, help="passes over the users (default: as many as make 60 steps; "
                          "1 for ml-10m, 20 for ml-latest-small)")  # fmt: skip
+    network.add_argument("--schedule", choices=("constant", "cosine"), default="constant",
+                         help="whether lr stays or falls to 0 by the last epoch (default: %(default)s)")  # fmt: skip
+    network.add_argument("--early-stopping", metavar="METRIC", help="such as ndcg@100: validate a tenth of the users "
+                         "after each epoch instead of training on them, end after 5 epochs without a new best, and "
+                         "keep the best weights")  # fmt: skip
     network.add_argument("--seed", type=int, default=0, help="of the split, the weights and all else that is random")
 
     run = parser.add_argument_group("the run")
@@ -40,7 +47,21 @@ def add_arguments(parser) -> None:
     run.add_argument("--out", metavar="FILE", help="write the trained model there, as safetensors")
     run.add_argument("--topk", metavar="FILE", help="write each user's ten best there, as the task does "
                      "(default: results/topk for the task's cache)")  # fmt: skip
-    run.add_argument("--no-progress", dest="progress", action="store_false", help="no progress bars")
+    run.add_argument("--checkpoint", metavar="FOLDER", help="keep the state of the training there; the same command "
+                     "goes on from it after a crash")  # fmt: skip
+    run.add_argument("--checkpoint-minutes", type=float, default=5.0, metavar="N",
+                     help="how often (default: %(default)s)")  # fmt: skip
+    run.add_argument("--plot", metavar="FILE", help="draw loss and validation by epoch there, such as training.png")
+    add_progress(run)
+
+
+def add_progress(group) -> None:
+    group.add_argument("--progress", action=argparse.BooleanOptionalAction, default=None,
+                       help="progress bars (default: where stderr is a terminal)")  # fmt: skip
+
+
+def wants_progress(args) -> bool:
+    return sys.stderr.isatty() if args.progress is None else args.progress
 
 
 def run(args) -> int:
@@ -52,7 +73,8 @@ def run(args) -> int:
         print(line, file=sys.stderr, flush=True)
 
     try:
-        report = main_job(Settings(**{f.name: getattr(args, f.name) for f in fields(Settings)}), say)
+        settings = {f.name: getattr(args, f.name) for f in fields(Settings)} | {"progress": wants_progress(args)}
+        report = main_job(Settings(**settings), say)
     except FloatingPointError as error:
         say(f"autoenc train: {error}")
         return 1

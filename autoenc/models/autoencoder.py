@@ -28,8 +28,7 @@ from __future__ import annotations
 import numpy as np
 
 from autoenc.callbacks import History, Validation, WeightAverage
-from autoenc.interactions import as_user_items
-from autoenc.models.base import Recommender
+from autoenc.models.base import BATCH_SIZE, Recommender
 from autoenc.network import Network, initial_state, shapes_of_state
 from autoenc.splits import holdout_users
 from autoenc.threads import compute_threads
@@ -157,7 +156,7 @@ class AutoEncoder(Recommender):
                 "early_stopping keeps the best weights and average_last a mean of the last; give one of them"
             )
 
-        callbacks, validation = list(self._callbacks), None
+        callbacks, validation = [], None
         if self.early_stopping is not None:
             split = holdout_users(user_items, self.validation_fraction, seed=self.seed_)
             user_items = split.train
@@ -166,7 +165,7 @@ class AutoEncoder(Recommender):
         if self.average_last:
             callbacks.append(WeightAverage(self.average_last))
         history = History(validation)
-        callbacks.append(history)
+        callbacks += [history, *self._callbacks]  # a checkpoint is to hold what the others have just taken down
 
         state = initial_state(n_items, self.emb_dim, self.hidden_dim, self.bias_offset, self.seed_)
         n_users = int((np.diff(user_items.indptr) > 0).sum())
@@ -228,6 +227,11 @@ class AutoEncoder(Recommender):
         with compute_threads(self.threads):
             return self._scorer.encode(user_items)
 
+    @property
+    def users_at_once(self) -> int:
+        """How many users `ranking` has scored at a time."""
+        return getattr(self._scorer, "users_at_once", BATCH_SIZE)
+
     def top_n(self, user_items, n: int):
         user_items = self._as_fitted(user_items)
         if not hasattr(self._scorer, "top_n"):
@@ -252,16 +256,18 @@ class AutoEncoder(Recommender):
 
     def _set_arrays(self, arrays):
         embedding, output = arrays.get("embedding.weight"), arrays.get("output.weight")
-        if any(a is None or a.ndim != 2 or a.dtype.kind != "f" for a in (embedding, output)):
+        if any(a is None or a.ndim != 2 or a.size == 0 or a.dtype.kind != "f" for a in (embedding, output)):
             raise ValueError("embedding.weight and output.weight must both be there, each a matrix of floats")
-        for name, shape in shapes_of_state(*embedding.shape, output.shape[1]).items():
+        shapes = shapes_of_state(*embedding.shape, output.shape[1])
+        for name, shape in shapes.items():
             found = arrays.get(name)
             if found is None or found.shape != shape or found.dtype != embedding.dtype:
                 what = "missing" if found is None else f"{found.dtype} of shape {found.shape}"
                 raise ValueError(f"{name} must be {embedding.dtype} of shape {shape}, and is {what}")
-        self.network_ = Network(arrays, self.dropout, self.loss)
+        self.network_ = Network({name: arrays[name] for name in shapes}, self.dropout, self.loss)
         self._scorer = on_backend(self.backend, self.network_)
         self._trainer, self.history_, self.seed_ = None, [], _seed_of(self.random_state)
+        return len(embedding)
 
 
 def _seed_of(random_state) -> int:

@@ -20,6 +20,7 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.interactions import Interactions, as_user_items
+from autoenc.model_file import ModelFile, write_model_file
 from autoenc.ranking import top_n_of_scores
 
 BATCH_SIZE = 256
@@ -39,6 +40,9 @@ class Recommender(ABC):
         How many items the model was fitted on.
     catalogue_ : Interactions or None
         Their ids and titles (and no users), where it was fitted on an Interactions.
+    about_ : dict
+        What `save` writes down of the training beside the hyperparameters, such as the data set's
+        name: add what JSON holds.
     """
 
     @abstractmethod
@@ -54,8 +58,11 @@ class Recommender(ABC):
         """What was learned, by name: all that a model file has to hold."""
 
     @abstractmethod
-    def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take back what `_arrays` gave. Raise ValueError where it is not of the form that `_fit` leaves."""
+    def _set_arrays(self, arrays: dict[str, np.ndarray]) -> int:
+        """Take back what `_arrays` gave, and return for how many items it is.
+
+        Raise ValueError where it is not of the form that `_fit` leaves.
+        """
 
     def fit(self, user_items, y=None) -> Recommender:
         """Learn from who liked what.
@@ -80,8 +87,31 @@ class Recommender(ABC):
         likes = as_user_items(user_items)
         self._fit(likes)
         self.n_items_ = likes.shape[1]
-        self.catalogue_ = _catalogue_of(user_items) if isinstance(user_items, Interactions) else None
+        self.catalogue_, self.about_ = None, {}
+        if isinstance(user_items, Interactions):
+            self.catalogue_, self.about_ = _catalogue_of(user_items), {"dataset": user_items.name}
         return self
+
+    def save(self, path) -> None:
+        """Write the fitted model to one file, atomically; `autoenc.load_model` reads it.
+
+        The format is specified in `autoenc.model_file`: safetensors, with item ids and titles.
+        Nothing of a user is in it. `threads` is left out, as it is the machine's.
+
+        Raises
+        ------
+        ValueError
+            If the model is not fitted.
+        OSError
+            If the file can't be written.
+        """
+        self._check_fitted()
+        params = {name: _plain(value) for name, value in self.get_params().items() if name != "threads"}
+        if not isinstance(params.get("random_state"), (int, type(None))):
+            params["random_state"] = self.seed_  # a generator is not what it was before the fit
+        known = self.catalogue_
+        ids, titles = (None, None) if known is None else (known.item_ids, known.titles)
+        write_model_file(path, ModelFile(type(self).__name__, params, self._arrays(), ids, titles, self.about_))
 
     @property
     def n_items(self) -> int:
@@ -152,7 +182,7 @@ class Recommender(ABC):
             raise ValueError(f"N is {N!r}; pass how many items to recommend, 1 or more.")
         if filter_items is not None and items is not None:
             raise ValueError("filter_items and items are both given; pass one of them.")
-        likes = self._row_of(liked) if by_name else self._as_fitted(user_items)
+        likes = self.row_of(liked) if by_name else self._as_fitted(user_items)
         left_out = None
         if items is not None:
             left_out = np.setdiff1d(np.arange(self.n_items_), self._columns(items, "items", by_name))
@@ -224,7 +254,7 @@ class Recommender(ABC):
         by_name = self._check_either(user_items, liked)
         if item is None:
             raise TypeError("item is missing; pass the item whose score is to be explained.")
-        row = self._row_of(liked) if by_name else self._as_fitted(user_items)
+        row = self.row_of(liked) if by_name else self._as_fitted(user_items)
         if row.shape[0] != 1:
             raise ValueError(f"user_items has {row.shape[0]:,} rows; pass one user's, such as user_items[[0]].")
         [column] = self._columns(item, "item", by_name)
@@ -312,7 +342,9 @@ class Recommender(ABC):
             )
         return as_user_items(user_items, self.n_items_)
 
-    def _row_of(self, liked) -> sparse.csr_array:
+    def row_of(self, liked) -> sparse.csr_array:
+        """One user's likes, named by titles or external ids, as a row (1, n_items)."""
+        self._check_fitted()
         return as_user_items([self._columns(liked, "liked", by_name=True)], self.n_items_)
 
     def _columns(self, items, argument: str, by_name: bool) -> np.ndarray:
@@ -337,6 +369,11 @@ class Recommender(ABC):
         assert self.catalogue_ is not None
         names = self.catalogue_.item_ids if self.catalogue_.titles is None else self.catalogue_.titles
         return names[columns[columns >= 0]], scores[columns >= 0]
+
+
+def _plain(value):
+    """A NumPy number as Python's, which JSON takes."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _catalogue_of(interactions: Interactions) -> Interactions:

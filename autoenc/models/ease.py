@@ -101,6 +101,7 @@ class EASE(Recommender):
         if weights is None or weights.ndim != 2 or weights.shape[0] != weights.shape[1] or weights.dtype != np.float32:
             raise ValueError("item_weights must be there, a square matrix of float32.")
         self.item_weights_ = weights
+        return len(weights)
 
 
 def _gram(user_items: sparse.csr_array) -> np.ndarray:

@@ -113,3 +113,4 @@ class ItemKNN(Recommender):
                 "nearest.data, nearest.indices and nearest.indptr must be there, a square CSR matrix of float32."
             ) from None
         self.nearest_ = nearest
+        return n_items

@@ -55,3 +55,4 @@ class Popular(Recommender):
         if counts is None or counts.ndim != 1 or counts.dtype != np.int64:
             raise ValueError("item_counts must be there, a number an item of int64.")
         self.item_counts_ = counts
+        return len(counts)
