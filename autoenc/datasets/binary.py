@@ -12,7 +12,10 @@ from autoenc.datasets.sources import Source, SourceError, members
 
 
 def read_npz(path: Path, values: bool) -> Ratings:
-    """A matrix of users x items as scipy.sparse.save_npz writes it; ids are the positions from 0 on.
+    """A matrix of users x items as scipy.sparse.save_npz writes it.
+
+    Ids are the positions from 0 on, or what stands beside the matrix as user_ids and item_ids, with
+    titles, as `autoenc prepare` writes it.
 
     What scipy.sparse.load_npz leaves unchecked is checked before SciPy's C code sees it: sizes that
     are out of proportion, and indices out of range.
@@ -40,7 +43,21 @@ def read_npz(path: Path, values: bool) -> Ratings:
         raise ValueError(f"{path} holds a broken {kind} matrix ({error}); save it anew.") from None
     liked = matrix.data != 0
     users, items = matrix.row[liked].astype(np.int64), matrix.col[liked].astype(np.int64)
-    return Ratings(users, items, matrix.data[liked].astype(np.float32) if values else None)
+    ratings = matrix.data[liked].astype(np.float32) if values else None
+    if not any(member.filename == "item_ids.npy" for member in members(path)):
+        return Ratings(users, items, ratings)
+    user_ids, item_ids = _names(path, "user_ids", shape[0]), _names(path, "item_ids", shape[1])
+    titles = None
+    if any(member.filename == "titles.npy" for member in members(path)):
+        titles = dict(zip(item_ids.tolist(), _names(path, "titles", shape[1]).astype(str).tolist()))
+    return Ratings(user_ids[users], item_ids[items], ratings, titles=titles)
+
+
+def _names(path: Path, name: str, n: int) -> np.ndarray:
+    names = _array(path, name)
+    if names.shape != (n,) or names.dtype.kind not in "iU":
+        raise ValueError(f"{path} has {name} of {names.dtype} and shape {names.shape} for {n:,}; save it anew.")
+    return names
 
 
 def _array(path: Path, name: str, max_bytes: int | None = None) -> np.ndarray:

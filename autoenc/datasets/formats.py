@@ -69,9 +69,10 @@ def read(path, values: bool = False) -> Ratings:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no file or folder {path}.")
-    titles = None
+    titles = titles_of = None
     if _is_npz(path):
         parts = [read_npz(path, values)]
+        titles_of = parts[0].titles
     elif path.is_file() and Source(path).head()[:4] == b"PAR1":
         parts = [read_parquet(path, values)]
     else:
@@ -80,7 +81,8 @@ def read(path, values: bool = False) -> Ratings:
     users, items, ratings, timestamps, _ = [_joined(column) for column in zip(*parts)]
     if len(users) == 0:
         raise ValueError(f"{path} holds no ratings; pass a file with at least one.")
-    titles_of = None if titles is None else read_titles(titles, numbers=items.dtype.kind == "i")
+    if titles is not None:
+        titles_of = read_titles(titles, numbers=items.dtype.kind == "i")
     return Ratings(users, items, ratings, timestamps, titles_of)
 
 

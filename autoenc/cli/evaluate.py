@@ -1,0 +1,109 @@
+"""`autoenc evaluate`: how good a model is, beside popularity."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+HELP = "measure a model on held-out likes, beside popularity"
+EPILOG = """\
+--protocol weak takes the split that the model was trained on: the same data and seed, a fifth of
+each user's likes held out. --protocol strong holds out a tenth of the users, trains a new model of
+the same settings on the others, shows it four fifths of the likes of those, and asks for the rest
+(Liang et al. 2018); it takes as long as a training. Figures are means over users with their
+standard errors.
+
+example:
+  autoenc evaluate model.safetensors --k 1 5 10
+"""
+
+
+def add_arguments(parser) -> None:
+    from autoenc.cli.train import add_progress
+
+    parser.add_argument("model", metavar="MODEL", help="what `autoenc train --out` wrote")
+    likes = parser.add_argument_group("the likes, one of (default: those that the model was trained on, if bundled)")
+    likes.add_argument("--dataset", metavar="NAME", help="as `autoenc train` has it")
+    likes.add_argument("--data", metavar="PATH", help="likewise")
+    likes.add_argument("--cache-path", metavar="PREFIX", help="likewise; weak alone")
+    parser.add_argument("--protocol", choices=("weak", "strong"), default="weak", help="(default: %(default)s)")
+    parser.add_argument("--k", type=int, nargs="+", default=[1, 5, 10], help="how many places count (default: 1 5 10)")
+    parser.add_argument("--seed", type=int, help="of the split (default: the model's)")
+    parser.add_argument("--plot", metavar="FILE", help="draw precision and recall by k, and hits by the items' "
+                        "popularity, there")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="one line of JSON instead of the tables")
+    add_progress(parser)
+
+
+def run(args) -> int:
+    from pathlib import Path
+
+    from autoenc import plots
+    from autoenc.cli.train import wants_progress
+    from autoenc.datasets import NAMES
+    from autoenc.models import Popular, load_model
+    from autoenc.population import on_items_of
+    from autoenc.ranking import compare
+    from autoenc.run import DEFAULT_CACHE, Settings, check_writable, fingerprint, load_likes, progress_bar
+    from autoenc.splits import holdout_users
+
+    def say(line):
+        print(line, file=sys.stderr, flush=True)
+
+    if min(args.k) < 1:
+        raise ValueError(f"--k must be 1 or more, got {min(args.k)}")
+    if args.plot is not None:
+        plots.check_matplotlib()
+        check_writable(args.plot)
+    model = load_model(args.model)
+    about = model.about_
+    seed = about.get("seed", 0) if args.seed is None else args.seed
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"--seed must be 0 or more, got {seed}")
+    source = {"dataset": args.dataset, "data": args.data, "cache_path": args.cache_path}
+    if not any(source.values()):
+        if about.get("split") == "cache" and Path(f"{DEFAULT_CACHE}_train.npy").is_file():
+            source["cache_path"] = DEFAULT_CACHE
+        elif about.get("dataset") in NAMES:
+            source["dataset"] = about["dataset"]
+        else:
+            raise ValueError(
+                f"the model was trained on {about.get('dataset') or 'likes without a name'}, which isn't found by "
+                "that; pass --data, --dataset or --cache-path"
+            )
+    train, held_out, is_the_cache = load_likes(Settings(**source, seed=seed, progress=wants_progress(args)), say)
+    held_out = train.with_user_items(held_out)
+    if args.protocol == "strong":
+        if is_the_cache:
+            raise ValueError("the task's cache is a weak split; pass --protocol weak, or the ratings by --data")
+        everything = train.with_user_items(train.user_items + held_out.user_items)
+        user_items, _, _ = on_items_of(model, everything)
+        split = holdout_users(user_items, seed=seed)
+        say(f"training on {split.train.shape[0]:,} users, judged by the other {len(split.test_users):,}")
+        model = type(model)(**model.get_params()).fit(split.train)
+        popular, shown, asked = Popular().fit(split.train), split.fold_in, split.held_out
+    else:
+        shown, n_unknown, _ = on_items_of(model, train)
+        asked, _, _ = on_items_of(model, held_out)
+        if n_unknown:
+            say(f"left out {n_unknown:,} items that the model doesn't know")
+        if about.get("likes") not in (None, fingerprint(shown)):
+            say("this is not the split that the model was trained on: it may have seen what is held out here")
+        popular = Popular().fit(shown)
+
+    scorers = {type(model).__name__: model, "Popular": popular}
+    with progress_bar(wants_progress(args), "ranking") as progress:
+        comparison = compare(scorers, shown, asked, args.k, progress=progress)
+    if args.plot is not None:
+        k = max(args.k)
+        hits = {name: plots.hits_by_popularity(scorer, shown, asked, k) for name, scorer in scorers.items()}
+        plots.save(plots.draw_evaluation(comparison.reports, hits, k), args.plot)
+        say(f"drew it to {args.plot}")
+    if args.json:
+        models = {name: report.as_row() for name, report in comparison.reports.items()}
+        print(json.dumps({"dataset": train.name, "protocol": args.protocol, "seed": seed, "models": models}))
+        return 0
+    for name, report in comparison.reports.items():
+        print(f"{name}\n{report}\n")
+    print(comparison)
+    return 0

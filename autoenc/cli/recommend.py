@@ -1,0 +1,94 @@
+"""`autoenc recommend`: what somebody would like, for one person by name or for everybody in a file."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+
+HELP = "recommend items to one person, or to everybody in a file"
+EPILOG = """\
+With --liked a table of items with their scores, and the likes that drove each: those without which
+its score would be lowest. A score is the model's own: higher is better, and no more is meant.
+
+With --users a file of any format that `train --data` takes, and --out names another: .csv and
+.parquet have the columns user, rank, item, score; .npz has user_ids, item_ids and scores. Items
+that the model doesn't know are left out, and counted on stderr. Users pass in batches: the memory
+is that of the model, 100 bytes a like, and 100 MB.
+
+example:
+  autoenc recommend model.safetensors --liked "Heat (1995)" --liked "Ronin (1998)"
+"""
+
+
+def add_arguments(parser) -> None:
+    from autoenc.cli.train import add_progress
+
+    parser.add_argument("model", metavar="MODEL", help="what `autoenc train --out` wrote")
+    parser.add_argument("--liked", metavar="TITLE", action="append", help="a title or an id; again for each like")
+    parser.add_argument("--users", metavar="FILE", help="everybody's likes")
+    parser.add_argument("--out", metavar="FILE", help="where their recommendations go: .csv, .parquet or .npz")
+    parser.add_argument("-n", type=int, default=10, help="how many items (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="one line of JSON instead of the table")
+    add_progress(parser)
+
+
+def run(args) -> int:
+    if (args.liked is None) == (args.users is None) or (args.users is None) != (args.out is None):
+        raise ValueError("pass either --liked, once for each like, or --users with --out")
+    if args.n < 1:
+        raise ValueError(f"-n must be 1 or more, got {args.n}")
+    return for_one(args) if args.users is None else for_all(args)
+
+
+def for_one(args) -> int:
+    from autoenc.models import load_model
+
+    model = load_model(args.model)
+    names = functools.partial(named, model)
+    row = model.row_of(args.liked)
+    items, scores = model.recommend(row, N=args.n)
+    rows: list[dict] = []
+    for item, score in zip(items[0], scores[0]):
+        if item < 0:
+            break  # fewer are left
+        likes, contributions = model.explain(row, item)
+        drivers = [{"item": name, "contribution": float(c)} for name, c in zip(names(likes), contributions)]
+        rows.append({"item": names([item])[0], "score": float(score), "because": drivers})
+    if args.json:
+        print(json.dumps({"liked": args.liked, "recommended": rows}))
+        return 0
+    width = max([len(row["item"]) for row in rows], default=0)
+    for place, row in enumerate(rows, 1):
+        because = ", ".join(f"{d['item']} {d['contribution']:+.2f}" for d in row["because"][:3])
+        print(f"{place:>3}  {row['item']:<{width}}  {row['score']:8.3f}  {because}")
+    return 0
+
+
+def named(model, columns) -> list[str]:
+    """Titles, or else ids, of a model's items."""
+    return [str(c) for c in columns] if model.catalogue_ is None else model.catalogue_.item_names(columns)
+
+
+def for_all(args) -> int:
+    from autoenc import datasets
+    from autoenc.cli.train import wants_progress
+    from autoenc.models import load_model
+    from autoenc.population import check_ending, on_items_of, write_recommendations
+    from autoenc.run import check_writable, progress_bar
+
+    check_ending(args.out)
+    check_writable(args.out)
+    model = load_model(args.model)
+    likes = datasets.load(path=args.users)
+    user_items, n_unknown, n_dropped = on_items_of(model, likes)
+    if n_unknown:
+        print(f"left out {n_dropped:,} likes of {n_unknown:,} items that the model doesn't know", file=sys.stderr)
+    with progress_bar(wants_progress(args), "recommending") as progress:
+        write_recommendations(args.out, model, user_items, likes.user_ids, args.n, progress)
+    if args.json:
+        counts = {"users": likes.n_users, "unknown_items": n_unknown, "likes_left_out": n_dropped}
+        print(json.dumps({"out": args.out, **counts}))
+    else:
+        print(f"wrote the {args.n} best of {likes.n_users:,} users to {args.out}")
+    return 0

@@ -1,0 +1,34 @@
+"""`autoenc similar`: the items most like one."""
+
+from __future__ import annotations
+
+import json
+
+HELP = "list the items most like one item"
+EPILOG = """\
+They are what the model recommends to somebody who likes that item alone.
+
+example:
+  autoenc similar model.safetensors "Heat (1995)"
+"""
+
+
+def add_arguments(parser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="what `autoenc train --out` wrote")
+    parser.add_argument("title", metavar="TITLE", help="an item's title or id")
+    parser.add_argument("-n", type=int, default=10, help="how many (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="one line of JSON instead of the table")
+
+
+def run(args) -> int:
+    from autoenc.models import load_model
+
+    titles, scores = load_model(args.model).similar_items(args.title, args.n)
+    rows = [{"item": str(title), "score": float(score)} for title, score in zip(titles, scores)]
+    if args.json:
+        print(json.dumps({"item": args.title, "similar": rows}))
+        return 0
+    width = max([len(row["item"]) for row in rows], default=0)
+    for place, row in enumerate(rows, 1):
+        print(f"{place:>3}  {row['item']:<{width}}  {row['score']:8.3f}")
+    return 0

@@ -1,0 +1,207 @@
+"""Recommendations for whole populations: users in a file in, their rankings in a file out.
+
+Users pass in batches and every ranking is written as it comes, so what is held is the likes, one
+batch of scores, and nothing of the answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from autoenc.files import replacing
+from autoenc.interactions import Interactions
+from autoenc.models.base import Recommender
+from autoenc.ranking import rank
+
+ENDINGS = (".parquet", ".csv", ".npz")
+
+
+class Mapped(NamedTuple):
+    """Likes over a model's items."""
+
+    user_items: sparse.csr_array  # (n_users, model.n_items)
+    n_unknown_items: int
+    n_dropped: int  # the likes of those
+
+
+def ids_of(model: Recommender) -> np.ndarray:
+    """The external ids of a model's items (n_items,): of one fitted on a matrix, the columns."""
+    return np.arange(model.n_items) if model.catalogue_ is None else model.catalogue_.item_ids
+
+
+def on_items_of(model: Recommender, likes: Interactions) -> Mapped:
+    """The same likes in the columns of the model's items; what the model doesn't know is dropped and counted.
+
+    Raises ValueError where it knows none of the items.
+    """
+    known = ids_of(model)
+    same_kind = known.dtype.kind == likes.item_ids.dtype.kind
+    if same_kind and np.array_equal(known, likes.item_ids):
+        return Mapped(likes.user_items, 0, 0)
+    is_known = np.isin(likes.item_ids, known) if same_kind else np.zeros(likes.n_items, bool)
+    if not is_known.any():
+        raise ValueError(
+            f"the model knows none of the {likes.n_items:,} items, which have ids like {likes.item_ids[0]!s}, and its "
+            f"own like {known[0]!s}; pass likes of the items that it was trained on."
+        )
+    column = np.searchsorted(known, likes.item_ids[is_known])
+    new_column = np.zeros(likes.n_items, np.int32)
+    new_column[is_known] = column
+    # Ids ascend on both sides, so the columns of a row ascend still.
+    kept = is_known[likes.user_items.indices]
+    n_kept = np.concatenate([[0], np.cumsum(kept)])
+    indptr = n_kept[likes.user_items.indptr].astype(np.int32)
+    indices = new_column[likes.user_items.indices[kept]]
+    mapped = sparse.csr_array((np.ones(len(indices), np.float32), indices, indptr), (likes.n_users, len(known)))
+    return Mapped(mapped, int((~is_known).sum()), likes.n_likes - len(indices))
+
+
+def check_ending(path) -> None:
+    """Raise ValueError unless `path` can be written: another ending, or parquet without pyarrow."""
+    if Path(path).suffix not in ENDINGS:
+        raise ValueError(f"{path} ends in none of {', '.join(ENDINGS)}; call it recs.csv, say.")
+    if Path(path).suffix == ".parquet":
+        try:
+            import pyarrow.parquet  # noqa: F401
+        except ImportError:
+            raise ValueError(
+                f"{path} is a parquet file, which needs pyarrow: pip install 'autoenc[parquet]', or write a .csv."
+            ) from None
+
+
+def write_recommendations(
+    path,
+    model: Recommender,
+    user_items: sparse.csr_array,
+    user_ids: np.ndarray,
+    n: int = 10,
+    progress: Callable[[int, int], object] | None = None,
+) -> None:
+    """Write each user's n best items, liked ones left out, to `path`, atomically.
+
+    .csv and .parquet have a row for a recommendation: user, rank (from 1), item, score; a user with
+    fewer than n items left has fewer rows. .npz has the arrays user_ids (n_users,), item_ids and
+    scores (n_users, n), padded with -1, or with "" where ids are text; no pickle.
+
+    Parameters
+    ----------
+    user_items : (n_users, n_items), as `on_items_of` makes it
+    user_ids : array (n_users,)
+    progress : callable, optional
+        Called after each batch with the number of users done and of users to do.
+
+    Raises
+    ------
+    ValueError
+        As `check_ending` does.
+    OSError
+        Where the file can't be written; what stood there stands there still.
+    """
+    check_ending(path)
+    writer = {".csv": _csv, ".parquet": _parquet, ".npz": _npz}[Path(path).suffix]
+    item_ids = ids_of(model)
+    batches = rank(model, user_items, n)
+    with replacing(path) as temporary, writer(temporary, user_ids, item_ids, n) as write:
+        for users, items, scores in batches:
+            write(users, items, scores)
+            if progress is not None:
+                progress(users.stop, len(user_ids))
+
+
+def _rows(user_ids, item_ids, users, items, scores):
+    """The columns user, rank, item, score of a batch, without the padding."""
+    row, place = np.nonzero(items >= 0)
+    return user_ids[users][row], place + 1, item_ids[items[row, place]], scores[row, place]
+
+
+@contextlib.contextmanager
+def _csv(path, user_ids, item_ids, n) -> Iterator[Callable]:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(("user", "rank", "item", "score"))
+
+        def write(users, items, scores):
+            columns = _rows(user_ids, item_ids, users, items, scores)
+            out.writerows(zip(*(column.tolist() for column in columns[:3]), map("{:.6g}".format, columns[3])))
+
+        yield write
+
+
+@contextlib.contextmanager
+def _parquet(path, user_ids, item_ids, n) -> Iterator[Callable]:
+    import pyarrow
+    from pyarrow import parquet
+
+    kinds = {"i": pyarrow.int64(), "U": pyarrow.string()}
+    schema = pyarrow.schema(
+        {
+            "user": kinds[user_ids.dtype.kind],
+            "rank": pyarrow.int32(),
+            "item": kinds[item_ids.dtype.kind],
+            "score": pyarrow.float32(),
+        }
+    )
+    with parquet.ParquetWriter(path, schema) as out:
+
+        def write(users, items, scores):
+            columns = _rows(user_ids, item_ids, users, items, scores)
+            arrays = [pyarrow.array(column, kind) for column, kind in zip(columns, schema.types)]
+            out.write_table(pyarrow.table(arrays, schema=schema))
+
+        yield write
+
+
+@contextlib.contextmanager
+def _npz(path, user_ids, item_ids, n) -> Iterator[Callable]:
+    padded = np.append(item_ids, item_ids.dtype.type(-1) if item_ids.dtype.kind == "i" else "")  # [-1] is the padding
+    shape = (len(user_ids), n)
+    # An archive takes one member after the other, so the columns wait on the disk, not in memory.
+    with tempfile.TemporaryFile(dir=path.parent) as ids_file, tempfile.TemporaryFile(dir=path.parent) as scores_file:
+
+        def write(users, items, scores):
+            ids_file.write(padded[items].tobytes())
+            scores_file.write(scores.astype(np.float32, copy=False).tobytes())
+
+        yield write
+        with zipfile.ZipFile(path, "w", allowZip64=True) as archive:
+            with archive.open("user_ids.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, user_ids, allow_pickle=False)
+            for name, dtype, file in (("item_ids", padded.dtype, ids_file), ("scores", np.dtype("f4"), scores_file)):
+                header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+                file.seek(0)
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array_header_1_0(member, header)
+                    shutil.copyfileobj(file, member)
+
+
+def save_likes(likes: Interactions, path) -> None:
+    """Write likes as one .npz that `autoenc.datasets.load(path=...)` reads back, atomically.
+
+    It is what `scipy.sparse.save_npz` writes, and `scipy.sparse.load_npz` reads, with user_ids,
+    item_ids and, where there are any, titles beside it; no pickle.
+    """
+    matrix = likes.user_items
+    arrays = {
+        "indices": matrix.indices,
+        "indptr": matrix.indptr,
+        "format": np.array(b"csr"),
+        "shape": np.array(matrix.shape),
+        "data": matrix.data,
+        "_is_array": np.array(True),
+        "user_ids": likes.user_ids,
+        "item_ids": likes.item_ids,
+    }
+    if likes.titles is not None:
+        arrays["titles"] = likes.titles
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)  # none is of objects, so there is nothing to pickle
