@@ -39,6 +39,7 @@ test-long: $(VENV)/installed-test
 
 lint: $(VENV)/installed-lint
 	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy autoenc
 
 quality: $(VENV)/installed-bench
