@@ -46,7 +46,7 @@ def output_tile(weight, bias, h2, item_indptr, item_users, rates, log_z):
     n_items = len(weight.weight)
     n_parts = min(PARTS, n_items)
     losses = np.zeros(n_parts)
-    grad_h2 = np.zeros((n_parts, h2.shape[0], h2.shape[1]), h2.dtype)
+    grad_h2 = np.empty((n_parts, h2.shape[0], h2.shape[1]), h2.dtype)
     likes = likes_of_users(item_users, h2)
     for part in prange(n_parts):
         first, last = part * n_items // n_parts, (part + 1) * n_items // n_parts
@@ -67,7 +67,7 @@ def sum_in_order(numbers):
 
 @kernel
 def output_part(weight, bias, h2, item_indptr, item_users, rates, log_z, likes, part_first, part_last, grad_h2):
-    """The items part_first .. part_last, in tiles of equal size; adds to grad_h2, returns their loss."""
+    """The items part_first .. part_last, in tiles of equal size; fills grad_h2, returns their loss."""
     size = tile_size(part_last - part_first)
     logits = np.empty((size, len(h2)), h2.dtype)  # (tile, batch)
     grad_weight = np.empty((size, h2.shape[1]), h2.dtype)  # (tile, hidden_dim)
@@ -84,8 +84,11 @@ def output_part(weight, bias, h2, item_indptr, item_users, rates, log_z, likes, 
         else:
             loss += multinomial(logits[:n], bias_tile, indptr, item_users, log_z, likes, grad_bias[:n])
         grad_logits = logits[:n]
-        np.dot(grad_logits.T, weight.weight[first:last], grad_h2_tile)
-        add(grad_h2, grad_h2_tile)
+        if first == part_first:
+            np.dot(grad_logits.T, weight.weight[first:last], grad_h2)
+        else:
+            np.dot(grad_logits.T, weight.weight[first:last], grad_h2_tile)
+            add(grad_h2, grad_h2_tile)
         np.dot(grad_logits, h2, grad_weight[:n])
         adam_rows(weight, first, last, grad_weight, rates)
         adam_slice(bias, first, last, grad_bias, rates)
@@ -121,7 +124,8 @@ def sigmoid_bce(logits, bias, item_indptr, item_users, grad_bias):
     run_product, run_positive = np.empty(batch, logits.dtype), np.empty(batch, logits.dtype)
     liked = 0.0
     for run in range(0, n_items, RUN):
-        run_product[:], run_positive[:] = 1, 0
+        run_product[:] = 1
+        run_positive[:] = 0
         for i in range(run, min(n_items, run + RUN)):
             users = item_users[item_indptr[i] : item_indptr[i + 1]]
             for u in users:
@@ -130,9 +134,13 @@ def sigmoid_bce(logits, bias, item_indptr, item_users, grad_bias):
             for u in users:
                 logits[i, u] -= number(1)
             grad_bias[i] = sum_of(logits[i])
-        product *= run_product
-        positive += run_positive
-    return np.log(product).sum() + positive.sum() - liked
+        for u in range(batch):
+            product[u] *= run_product[u]
+            positive[u] += run_positive[u]
+    loss = -liked
+    for u in range(batch):
+        loss += np.log(product[u]) + positive[u]
+    return loss
 
 
 @kernel
