@@ -35,7 +35,7 @@ class History(Callback):
 
     def on_epoch_end(self, trainer):
         row = {"epoch": trainer.epoch + 1, "loss": trainer.epoch_loss, "lr": trainer.adam.lr}
-        if self.validation is not None and self.validation.values:
+        if self.validation is not None and self.validation.last_epoch == row["epoch"]:
             row[self.validation.metric] = self.validation.values[-1]
         self.epochs.append(row)
 
@@ -98,6 +98,8 @@ class Validation(Callback):
         What was measured, one a validation.
     best_epoch : int
         Of the best of them, from 1; 0 before the first.
+    last_epoch : int
+        Of the last of them, from 1; 0 where there was none since the training began or went on.
     """
 
     def __init__(self, train, held_out, metric="precision@10", patience=None, every=1, keep_best=True):
@@ -111,6 +113,7 @@ class Validation(Callback):
         self.patience, self.every, self.keep_best = patience, every, keep_best
         self.values: list[float] = []
         self.best, self.best_epoch, self.best_state = -math.inf, 0, None
+        self.last_epoch = 0
 
     def on_epoch_end(self, trainer):
         if (trainer.epoch + 1) % self.every and trainer.epoch + 1 < trainer.epochs:
@@ -119,6 +122,7 @@ class Validation(Callback):
         if self.metric not in report.means:
             raise ValueError(f"metric must be one of {', '.join(report.means)}, got {self.metric!r}")
         self.values.append(report[self.metric])
+        self.last_epoch = trainer.epoch + 1
         if self.values[-1] > self.best:
             self.best, self.best_epoch = self.values[-1], trainer.epoch + 1
             if self.keep_best:

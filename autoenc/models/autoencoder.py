@@ -139,11 +139,14 @@ class AutoEncoder(Recommender):
         KeyboardInterrupt
             On Ctrl-C, after the step; the model is then fitted by the steps until there.
         """
-        self._callbacks = list(callbacks)
+        self._callbacks, self._interrupt = list(callbacks), None
         try:
-            return super().fit(user_items)
+            super().fit(user_items)
+            if self._interrupt is not None:
+                raise self._interrupt
+            return self
         finally:
-            del self._callbacks
+            del self._callbacks, self._interrupt
 
     def _fit(self, user_items):
         self.seed_ = _seed_of(self.random_state)
@@ -183,6 +186,8 @@ class AutoEncoder(Recommender):
         self.history_ = history.epochs
         try:
             self._trainer.fit(user_items)
+        except KeyboardInterrupt as interrupt:
+            self._interrupt = interrupt  # `fit` raises it, when it has noted the items
         finally:
             self.network_ = self._trainer.model.network
             self._scorer = self._trainer.model

@@ -1,0 +1,160 @@
+"""What watches a training: its figures are right, the best weights are kept, and watching changes no bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from autoenc.callbacks import History, Validation, WeightAverage
+from autoenc.network import Network, initial_state
+from autoenc.ranking import evaluate
+from autoenc.splits import holdout_per_user
+from autoenc.trainer import Callback, Trainer
+
+N_USERS, N_ITEMS = 60, 40
+
+both_backends = pytest.mark.parametrize("backend", ["numba", "numpy"])
+
+
+class Ends(Callback):
+    """The network's state at the end of each epoch."""
+
+    def __init__(self):
+        self.states = []
+
+    def on_epoch_end(self, trainer):
+        self.states.append({name: array.copy() for name, array in trainer.model.current_state().items()})
+
+
+@pytest.fixture(scope="module")
+def halves():
+    """Two kinds of users, who like what their kind likes: (train, held_out)."""
+    rng = np.random.default_rng(0)
+    kind = np.arange(N_USERS)[:, None] % 2 == np.arange(N_ITEMS) % 2
+    liked = rng.random((N_USERS, N_ITEMS)) < np.where(kind, 0.5, 0.03)
+    return holdout_per_user(sparse.csr_array(liked.astype(np.float32)), 0.3)
+
+
+def fit(halves, callbacks, epochs=6, backend="numba", **params):
+    network = Network(initial_state(N_ITEMS, 6, 4, bias_offset=-2.0))
+    return Trainer(network, epochs=epochs, batch_size=16, backend=backend, callbacks=callbacks, **params).fit(halves[0])
+
+
+def assert_same_bits(ours, answer):
+    for name, array in answer.items():
+        np.testing.assert_array_equal(ours[name], array, err_msg=name)
+
+
+@both_backends
+def test_a_watched_run_has_the_bits_of_one_that_is_not(halves, backend):
+    plain = fit(halves, [], backend=backend)
+    validation = Validation(*halves, "ndcg@5", keep_best=False)
+    watched = fit(halves, [validation, History(validation)], backend=backend)
+    assert len(validation.values) == 6
+    assert_same_bits(watched.model.network.state, plain.model.network.state)
+    assert_same_bits(watched.adam.first_moment, plain.adam.first_moment)
+
+
+def test_history_takes_down_each_epoch(halves):
+    losses = []
+
+    class Losses(Callback):
+        def on_epoch_end(self, trainer):
+            losses.append(trainer.epoch_loss)
+
+    validation = Validation(*halves, "precision@3", every=2, keep_best=False)
+    history = History(validation)
+    fit(halves, [validation, history, Losses()], schedule="cosine", epochs=5)
+    assert [row["epoch"] for row in history.epochs] == [1, 2, 3, 4, 5]
+    assert [row["loss"] for row in history.epochs] == losses
+    rates = [row["lr"] for row in history.epochs]
+    assert rates == sorted(rates, reverse=True) and rates[-1] < 0.001
+    assert len(validation.values) == 3  # after epochs 2 and 4, and after the last
+    measured = {row["epoch"]: row["precision@3"] for row in history.epochs if "precision@3" in row}
+    assert measured == dict(zip([2, 4, 5], validation.values))
+
+
+def test_validation_measures_what_evaluate_does_and_keeps_the_best_weights(halves):
+    validation, ends = Validation(*halves, "ndcg@5"), Ends()
+    trainer = fit(halves, [ends, validation], epochs=12, lr=0.05)
+    best = int(np.argmax(validation.values))
+    assert best + 1 == validation.best_epoch
+    assert validation.best == validation.values[best]
+    assert len(validation.values) == 12
+    assert_same_bits(trainer.model.network.state, ends.states[best])
+    report = evaluate(trainer.model, *halves, ks=(5,))
+    assert report["ndcg@5"] == pytest.approx(validation.best, abs=1e-6)
+
+
+def test_patience_ends_the_training(halves):
+    validation, history = Validation(*halves, "ndcg@5", patience=2), History()
+    trainer = fit(halves, [validation, history], epochs=200, lr=0.05)
+    assert len(validation.values) == len(history.epochs) < 200
+    assert int(np.argmax(validation.values)) == len(validation.values) - 3
+    assert trainer.stop
+
+
+@both_backends
+def test_weight_average_is_the_mean_of_the_last_epochs_ends(halves, backend):
+    ends = Ends()
+    trainer = fit(halves, [ends, WeightAverage(3)], backend=backend)
+    for name, array in trainer.model.network.state.items():
+        mean = np.mean([state[name] for state in ends.states[-3:]], axis=0)
+        np.testing.assert_allclose(array, mean, rtol=1e-5, atol=1e-6, err_msg=name)
+    plain = fit(halves, [], backend=backend)
+    assert not np.array_equal(trainer.model.network.state["output.weight"], plain.model.network.state["output.weight"])
+
+
+@pytest.mark.parametrize(
+    "make", [lambda halves: Validation(*halves, "ndcg@5"), lambda _: WeightAverage(3), lambda _: History()]
+)
+def test_what_a_checkpoint_holds_is_all_that_is_remembered(halves, make):
+    watched, again = make(halves), make(halves)
+    fit(halves, [watched])
+    facts, arrays = watched.memory()
+    again.remember(facts, {name: array.copy() for name, array in arrays.items()})
+    assert again.memory()[0] == facts
+    assert_same_bits(again.memory()[1], arrays)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"metric": "ndcg"}, r'metric must be like "precision@10" or "ndcg@100", got \'ndcg\''),
+        ({"metric": "ndcg@0"}, "got 'ndcg@0'"),
+        ({"metric": "@5"}, "got '@5'"),
+        ({"patience": 0}, "every and patience must be 1 or more, got 1 and 0"),
+        ({"every": 0}, "every and patience must be 1 or more, got 0 and None"),
+    ],
+)
+def test_validation_refuses(halves, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Validation(*halves, **arguments)
+
+
+def test_a_metric_that_is_none_is_refused_by_naming_those_that_are(halves):
+    with pytest.raises(ValueError, match=r"metric must be one of .*ndcg@5.*, got 'beauty@5'"):
+        fit(halves, [Validation(*halves, "beauty@5")], epochs=1)
+
+
+def test_weight_average_refuses_no_epochs():
+    with pytest.raises(ValueError, match="last must be 1 or more, got 0"):
+        WeightAverage(0)
+
+
+def test_history_is_drawn(halves):
+    figure = pytest.importorskip("matplotlib.figure")
+    validation = Validation(*halves, "precision@3", every=2, keep_best=False)
+    history = History(validation)
+    fit(halves, [validation, history], epochs=4)
+    ax = history.plot(figure.Figure().add_subplot())
+    [line] = ax.get_lines()
+    np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4])
+    np.testing.assert_array_equal(line.get_ydata(), [row["loss"] for row in history.epochs])
+    [other] = [twin for twin in ax.figure.axes if twin is not ax]
+    [line] = other.get_lines()
+    np.testing.assert_array_equal(line.get_xdata(), [2, 4])
+    np.testing.assert_array_equal(line.get_ydata(), validation.values)
+    assert other.get_ylabel() == "validation precision@3"
+    assert History().plot(figure.Figure().add_subplot()).get_xlabel() == "epoch"
