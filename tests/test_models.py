@@ -17,9 +17,10 @@ from threadpoolctl import threadpool_limits
 from autoenc import ranking
 from autoenc.interactions import Interactions, as_user_items
 from autoenc.models import EASE, ItemKNN, NotFittedError, Popular, Recommender, ease, item_knn
+from autoenc.models.autoencoder import AutoEncoder
 from autoenc.splits import holdout_per_user
 
-MODELS = [Popular(), EASE(l2=50.0), ItemKNN(k=20)]
+MODELS = [Popular(), EASE(l2=50.0), ItemKNN(k=20), AutoEncoder(emb_dim=24, hidden_dim=16, epochs=12, batch_size=64)]
 LOWEST = np.finfo(np.float32).min
 
 

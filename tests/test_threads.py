@@ -29,12 +29,12 @@ EMB_DIM, HIDDEN_DIM, BATCH_SIZE = 37, 61, 137
 at_two_threads = pytest.mark.skipif(MOST < 2, reason="numba's pool has one thread on this machine")
 
 
-def digest_of_training(threads, backend="numba") -> str:
+def digest_of_training(threads, backend="numba", loss="bce") -> str:
     """A hash of all the bits of a training and of a ranking by it."""
     rng = np.random.default_rng(0)
     popularity = np.minimum(0.5, 5 / np.arange(1, N_ITEMS + 1))
     user_items = sparse.csr_array((rng.random((N_USERS, N_ITEMS)) < popularity).astype(np.float32))
-    network = Network(initial_state(N_ITEMS, EMB_DIM, HIDDEN_DIM))
+    network = Network(initial_state(N_ITEMS, EMB_DIM, HIDDEN_DIM), loss=loss)
     trainer = Trainer(network, epochs=2, batch_size=BATCH_SIZE, backend=backend, threads=threads).fit(user_items)
     arrays = [*network.state.values(), *trainer.adam.first_moment.values(), *trainer.adam.second_moment.values()]
     with compute_threads(threads):
@@ -52,8 +52,9 @@ def blas_threads() -> set[int]:
 
 
 @at_two_threads
-def test_the_same_bits_at_1_and_2_threads():
-    assert digest_of_training(1) == digest_of_training(2)
+@pytest.mark.parametrize("loss", ["bce", "multinomial"])
+def test_the_same_bits_at_1_and_2_threads(loss):
+    assert digest_of_training(1, loss=loss) == digest_of_training(2, loss=loss)
 
 
 def test_the_same_bits_at_1_2_and_4_threads_where_there_are_4():
