@@ -28,6 +28,7 @@ def kernel(function=None, *, parallel=False, fastmath=FASTMATH):
     options = {
         "nogil": True,
         "error_model": "numpy",
+        "no_cfunc_wrapper": True,  # nobody calls a kernel from C, and a wrapper takes time to compile
         "parallel": PRANGE_ONLY if parallel else False,
         "fastmath": set(fastmath),
     }

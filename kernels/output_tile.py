@@ -27,7 +27,8 @@ from numba import prange
 
 from autoenc.kernels.adam import adam_rows, adam_slice
 from autoenc.kernels.exp import exp_of_negative
-from autoenc.kernels.jit import FASTMATH, kernel
+from autoenc.kernels.jit import kernel
+from autoenc.kernels.linear import sum_of
 
 PARTS = 16
 TILE = 336  # items at most; a product of as many numbers from 1 to 2 fits into a float64,
@@ -177,15 +178,6 @@ def softmax_row(z, bias, log_z, likes):
     """z[:] = likes * exp(z + bias - log_z)."""
     for u in range(len(z)):
         z[u] = likes[u] * exp_of_negative(z[u] + bias - log_z[u])
-
-
-@kernel(fastmath=FASTMATH | {"reassoc"})
-def sum_of(row):
-    """The sum of a 1-D array, in the order that suits vector instructions: fixed when compiled."""
-    total = row.dtype.type(0)
-    for i in range(len(row)):
-        total += row[i]
-    return total
 
 
 @kernel
