@@ -15,6 +15,7 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -50,7 +51,7 @@ def step_flops(batch: int = BATCH, n_items: int = N_ITEMS, emb_dim: int = EMB_DI
 
 def examine() -> dict:
     """All facts: versions, processors, BLAS, numba, variables, self-check, probe, and the advice they give."""
-    facts = {
+    facts: dict[str, Any] = {
         "versions": versions(),
         "processors": processors(),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
@@ -195,7 +196,7 @@ def probe(seconds: float = 0.5, batch=BATCH, n_items=N_ITEMS, emb_dim=EMB_DIM, h
     user_items.data[:] = 1
     network = Network(initial_state(n_items, emb_dim, hidden_dim))
     model = FusedNetwork(network, Adam(network.params))
-    took = []
+    took: list[float] = []
     model.train_step(user_items, (0, 0, 0))  # touches the memory and loads the kernels
     while len(took) < 3 or sum(took) < seconds:
         start = time.perf_counter()
@@ -216,7 +217,7 @@ def matmul_rate(size: int = 2048, seconds: float = 0.25) -> float:
     """Flops a second of NumPy's BLAS in a square float32 matmul, on as many threads as it has."""
     a, b, out = np.ones((3, size, size), np.float32)
     np.matmul(a, b, out)  # wakes the threads
-    took = []
+    took: list[float] = []
     while not took or sum(took) < seconds:
         start = time.perf_counter()
         np.matmul(a, b, out)

@@ -44,12 +44,14 @@ class FusedNetwork:
         every row is at adam.step_count.
     """
 
+    users_at_once = 2048  # for `ranking`: enough blocks of users for every thread, 7 MB of embedding sums
+
     def __init__(self, network: Network, adam: Adam | None = None, last_step: np.ndarray | None = None):
         self.network = network
         self.adam = adam
         self.n_items = network.n_items
         self._lags = False
-        self._embedding_now = network.state["embedding.weight"]
+        self._embedding_now: np.ndarray | None = network.state["embedding.weight"]
         if adam is None:
             return
         self.last_step = np.full(self.n_items, adam.step_count, np.int64) if last_step is None else last_step
@@ -219,4 +221,7 @@ class DriftTable:
         drift2[start:step] += step_size[step] / inv_root[step] ** 2 * self.fade2**missed
 
     def history(self) -> History:
-        return History(self.adam.step_count, self.horizon, *self.adam.betas, *self.tables, self.adam.eps)
+        step_size, inv_root, drift1, drift2 = self.tables
+        beta1, beta2 = self.adam.betas
+        step, eps = self.adam.step_count, self.adam.eps
+        return History(step, self.horizon, beta1, beta2, step_size, inv_root, drift1, drift2, eps)

@@ -19,7 +19,7 @@ from scipy import sparse
 from autoenc.layers import BatchNorm1d, Dropout, Linear, Multinomial, ReLU, SigmoidBCE, SparseEmbedding
 from autoenc.optim import Adam
 
-LOSSES = {"bce": SigmoidBCE, "multinomial": Multinomial}
+LOSSES: dict[str, type[SigmoidBCE] | type[Multinomial]] = {"bce": SigmoidBCE, "multinomial": Multinomial}
 
 
 def initial_state(

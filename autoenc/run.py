@@ -19,6 +19,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
+from scipy import sparse
 
 from autoenc import __version__, plots
 from autoenc.checkpoint import Checkpoints
@@ -188,7 +189,7 @@ def fingerprint(user_items) -> int:
     return zlib.crc32(user_items.indices, zlib.crc32(user_items.indptr))
 
 
-def load_likes(settings: Settings, say=lambda line: None) -> tuple[Interactions, object, bool]:
+def load_likes(settings: Settings, say=lambda line: None) -> tuple[Interactions, sparse.csr_array, bool]:
     """The training likes, the held-out CSR beside them, and whether they are the task's own cache."""
     from autoenc.datasets import load
     from autoenc.datasets.task_cache import read_task_cache

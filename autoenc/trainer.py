@@ -16,6 +16,7 @@ import threading
 import zlib
 from collections.abc import Iterable, Iterator
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -39,7 +40,7 @@ class PlainNetwork:
 
     def __init__(self, network: Network, adam: Adam | None = None):
         self.network = network
-        self.adam = adam
+        self.adam: Any = adam
         self.n_items = network.n_items
 
     def train_step(self, user_items: sparse.csr_array, key: tuple[int, int, int]) -> float:
@@ -147,6 +148,20 @@ class Trainer:
         Where `fit` goes on: at 0, 0 in a new trainer, at `epochs`, 0 when training is done. To
         train on, raise `epochs` and fit again.
     """
+
+    epochs: int
+    threads: int | None
+    callbacks: list[Callback]
+    adam: Adam
+    model: Any
+    n_users: int
+    n_steps: int
+    users_done: int
+    fingerprint: int
+    next_epoch: int
+    next_step: int
+    total_loss: float
+    stop: bool
 
     def __init__(
         self,

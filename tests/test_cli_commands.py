@@ -73,7 +73,8 @@ def test_recommend_for_everybody_in_each_format(ask, model_file, ratings):
         assert (code, out) == (0, f"wrote the 5 best of 2 users to recs.{ending}\n")
         assert err == "left out 1 likes of 1 items that the model doesn't know\n"
         if ending == "csv":
-            rows = list(csv.DictReader(open("recs.csv", encoding="utf-8")))
+            with open("recs.csv", encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file))
             assert [row["user"] for row in rows] == ["7"] * 5 + ["9"] * 5
             found, theirs = [int(row["item"]) for row in rows[:5]], [float(row["score"]) for row in rows[:5]]
         elif ending == "npz":

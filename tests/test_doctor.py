@@ -108,7 +108,9 @@ def test_where_the_system_says_nothing_or_nothing_was_measured():
 
 def test_self_check_is_within_rounding():
     checks = doctor.self_check()
-    assert {"loss", "top_n", "embedding.weight", "batchnorm1.running_var", "output.weight"} <= {c["name"] for c in checks}
+    assert {"loss", "top_n", "embedding.weight", "batchnorm1.running_var", "output.weight"} <= {
+        c["name"] for c in checks
+    }
     assert max(check["error"] for check in checks) < 1e-5
     assert all(check["ok"] for check in checks)
 

@@ -33,7 +33,7 @@ def run(args) -> int:
         print(json.dumps({"item": args.item, "score": score, "because": rows}))
         return 0
     print(f"{args.item} has the score {score:.3f}; without a like it would lose")
-    width = max(len(row["item"]) for row in rows)
+    width = max(len(str(like)) for like in likes)
     for row in rows:
         print(f"  {row['item']:<{width}}  {row['contribution']:+8.3f}")
     return 0

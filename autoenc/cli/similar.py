@@ -28,7 +28,7 @@ def run(args) -> int:
     if args.json:
         print(json.dumps({"item": args.title, "similar": rows}))
         return 0
-    width = max([len(row["item"]) for row in rows], default=0)
+    width = max([len(str(title)) for title in titles], default=0)
     for place, row in enumerate(rows, 1):
         print(f"{place:>3}  {row['item']:<{width}}  {row['score']:8.3f}")
     return 0

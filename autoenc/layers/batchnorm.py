@@ -58,6 +58,8 @@ Example
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 
@@ -83,12 +85,12 @@ class BatchNorm1d:
     """
 
     def __init__(self, weight, bias, running_mean, running_var, eps=1e-5, momentum=0.1):
-        self.params = {"weight": weight, "bias": bias}
-        self.grads = {"weight": None, "bias": None}
+        self.params: dict[str, np.ndarray] = {"weight": weight, "bias": bias}
+        self.grads: dict[str, Any] = {"weight": None, "bias": None}
         self.buffers = {"running_mean": running_mean, "running_var": running_var}
         self.eps = eps
         self.momentum = momentum
-        self.kept = None
+        self.kept: Any = None
 
     def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
         """Raise ValueError in training if the batch has one row."""

@@ -46,6 +46,8 @@ Example
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 
@@ -79,9 +81,9 @@ class Dropout:
             raise ValueError(f"dropout must be at least 0 and below 1, got {p}")
         self.threshold = max(1, round((1 - p) * 65536))
         self.scale = 65536 / self.threshold
-        self.params = {}
-        self.grads = {}
-        self.kept = None
+        self.params: dict[str, np.ndarray] = {}
+        self.grads: dict[str, Any] = {}
+        self.kept: Any = None
 
     def forward(self, x: np.ndarray, training: bool, key=None) -> np.ndarray:
         if not training:

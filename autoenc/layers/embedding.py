@@ -44,6 +44,8 @@ Example
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy import sparse
 
@@ -58,9 +60,9 @@ class SparseEmbedding:
     """
 
     def __init__(self, weight: np.ndarray):
-        self.params = {"weight": weight}
-        self.grads = {"weight": None}
-        self.kept = None
+        self.params: dict[str, np.ndarray] = {"weight": weight}
+        self.grads: dict[str, Any] = {"weight": None}
+        self.kept: Any = None
 
     def forward(self, user_items: sparse.csr_array) -> np.ndarray:
         self.kept = user_items

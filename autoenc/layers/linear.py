@@ -45,6 +45,8 @@ Example
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 
@@ -59,9 +61,9 @@ class Linear:
     """
 
     def __init__(self, weight: np.ndarray, bias: np.ndarray):
-        self.params = {"weight": weight, "bias": bias}
-        self.grads = {"weight": None, "bias": None}
-        self.kept = None
+        self.params: dict[str, np.ndarray] = {"weight": weight, "bias": bias}
+        self.grads: dict[str, Any] = {"weight": None, "bias": None}
+        self.kept: Any = None
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         self.kept = x

@@ -44,6 +44,8 @@ Example
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy import sparse
 
@@ -52,9 +54,9 @@ class Multinomial:
     """Cross-entropy of softmax(logits) with the batch itself as target, summed."""
 
     def __init__(self):
-        self.params = {}
-        self.grads = {}
-        self.kept = None
+        self.params: dict[str, np.ndarray] = {}
+        self.grads: dict[str, Any] = {}
+        self.kept: Any = None
 
     def forward(self, logits: np.ndarray, user_items: sparse.csr_array) -> float:
         shifted = logits - logits.max(axis=1, keepdims=True)  # (batch, n_items)

@@ -34,6 +34,8 @@ Example
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 
@@ -41,9 +43,9 @@ class ReLU:
     """Clip from below at zero. It has no parameters."""
 
     def __init__(self):
-        self.params = {}
-        self.grads = {}
-        self.kept = None
+        self.params: dict[str, np.ndarray] = {}
+        self.grads: dict[str, Any] = {}
+        self.kept: Any = None
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         active = x > 0  # (batch, features)

@@ -44,6 +44,8 @@ Example
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy import sparse
 
@@ -58,9 +60,9 @@ class SigmoidBCE:
     """Binary cross-entropy of sigmoid(logits) with the batch itself as target, summed."""
 
     def __init__(self):
-        self.params = {}
-        self.grads = {}
-        self.kept = None
+        self.params: dict[str, np.ndarray] = {}
+        self.grads: dict[str, Any] = {}
+        self.kept: Any = None
 
     def forward(self, logits: np.ndarray, user_items: sparse.csr_array) -> float:
         self.kept = logits, user_items

@@ -45,6 +45,8 @@ class Recommender(ABC):
         name: add what JSON holds.
     """
 
+    seed_: int  # of a model that draws random numbers
+
     @abstractmethod
     def _fit(self, user_items: sparse.csr_array) -> None:
         """Check the hyperparameters, then learn from canonical likes."""
@@ -87,7 +89,8 @@ class Recommender(ABC):
         likes = as_user_items(user_items)
         self._fit(likes)
         self.n_items_ = likes.shape[1]
-        self.catalogue_, self.about_ = None, {}
+        self.about_: dict = {}
+        self.catalogue_: Interactions | None = None
         if isinstance(user_items, Interactions):
             self.catalogue_, self.about_ = _catalogue_of(user_items), {"dataset": user_items.name}
         return self
