@@ -33,6 +33,7 @@ from autoenc.fused import DriftTable, FusedNetwork
 from autoenc.kernels import adam as adam_kernels
 from autoenc.kernels import exp as exp_kernels
 from autoenc.kernels import linear as linear_kernels
+from autoenc.kernels import log_normalizer as log_kernels
 from autoenc.kernels import normalize as normalize_kernels
 from autoenc.kernels import output_tile as output_kernels
 from autoenc.kernels import scatter_add as scatter_kernels
@@ -42,11 +43,12 @@ from autoenc.kernels.exp import exp_of_negative
 from autoenc.kernels.gather_sum import balanced_blocks, gather_sum, sum_rows
 from autoenc.kernels.jit import kernel
 from autoenc.kernels.linear import linear, linear_backward_input, linear_backward_weight
+from autoenc.kernels.log_normalizer import log_normalizer
 from autoenc.kernels.normalize import Mask, Normalizer, normalize, normalize_backward, normalize_eval
 from autoenc.kernels.output_tile import output_tile
 from autoenc.kernels.scatter_add import catch_up, scatter_add
 from autoenc.kernels.top_n import top_n
-from autoenc.layers import BatchNorm1d, Dropout, Linear, ReLU, SigmoidBCE, SparseEmbedding
+from autoenc.layers import BatchNorm1d, Dropout, Linear, Multinomial, ReLU, SigmoidBCE, SparseEmbedding
 from autoenc.layers.dropout import draw_keeps
 from autoenc.network import Network, initial_state, train_step
 from autoenc.optim import Adam
@@ -235,14 +237,14 @@ def matmul_backward(p: Problem):
     return layers, kernels
 
 
-def output(p: Problem):
+def output(p: Problem, loss_layer=SigmoidBCE):
     def layers():
         adam = p.adam(p.layer("output"))
-        layer, sigmoid_bce = Linear(**adam.params), SigmoidBCE()
+        layer, last = Linear(**adam.params), loss_layer()
 
         def run():
-            loss = sigmoid_bce.forward(layer.forward(p.h2), p.user_items)
-            grad_h2 = layer.backward(sigmoid_bce.backward())
+            loss = last.forward(layer.forward(p.h2), p.user_items)
+            grad_h2 = layer.backward(last.backward())
             adam.step(layer.grads)
             return {"loss": np.float32(loss), "grad_h2": grad_h2, **adam.params}
 
@@ -255,12 +257,18 @@ def output(p: Problem):
         def run():
             rates = next_rates(adam)
             log_z = np.empty(0, p.h2.dtype)  # BCE has none
+            if loss_layer is Multinomial:
+                log_z = log_normalizer(weight.weight, bias.weight, p.h2)
             loss, grad_parts = output_tile(weight, bias, p.h2, item_users.indptr, item_users.indices, rates, log_z)
             return {"loss": np.float32(loss), "grad_h2": lambda: grad_parts.sum(axis=0), **adam.params}
 
         return run
 
     return layers, kernels
+
+
+def multinomial_output(p: Problem):
+    return output(p, Multinomial)
 
 
 def scatter(p: Problem):
@@ -442,6 +450,13 @@ PAIRS = [
         [Linear.forward, SigmoidBCE.forward, SigmoidBCE.backward, Linear.backward],
         [output_tile, output_kernels.output_part, output_kernels.sigmoid_bce, output_kernels.sigmoid_row],
         output,
+    ),
+    Pair(
+        "log_normalizer",
+        "The same under the multinomial loss",
+        [Multinomial.forward, Multinomial.backward],
+        [log_normalizer, log_kernels.sum_part, output_kernels.multinomial],
+        multinomial_output,
     ),
     Pair(
         "scatter_add",

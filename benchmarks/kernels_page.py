@@ -149,7 +149,11 @@ def main(argv=None) -> int:
     parser.add_argument("--results", type=Path, metavar="FILE", default=DEFAULT, help="default: %(default)s")
     parser.add_argument("--out", type=Path, metavar="FILE", default=PAGE, help="default: %(default)s")
     args = parser.parse_args(argv)
-    text = page(read(args.results))
+    stored = read(args.results)
+    if "kernels" not in stored["parts"]:
+        print(f"{args.results} has no figures of the kernels: run python benchmarks/kernel_pairs.py", file=sys.stderr)
+        return 2
+    text = page(stored)
     with replacing(args.out) as temporary:
         temporary.write_text(text, encoding="utf-8")
     print(args.out)

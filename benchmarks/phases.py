@@ -45,6 +45,7 @@ WORK: dict[str, Callable[..., Work]] = {
     "catch_up": lambda items, embedding, *_: Work(bytes=16 * len(items) * embedding.weight.shape[1]),
     "normalize": lambda x, *_: Work(bytes=13 * x.size),
     "linear": lambda x, weight, *_: Work(2 * len(x) * weight.size),
+    "log_normalizer": lambda weight, bias, h2: Work(2 * len(h2) * weight.size),
     "output_tile": lambda weight, bias, h2, *_: Work(6 * len(h2) * weight.weight.size, 24 * weight.weight.size),
     "normalize_backward": lambda grad_parts, x, *_: Work(bytes=4 * grad_parts.size + 13 * x.size),
     "linear_backward_input": lambda grad_output, weight: Work(2 * len(grad_output) * weight.size),
@@ -66,7 +67,7 @@ TRAINING = {
     "embedding: catch up": ["catch_up"],
     "embedding: gather": ["balanced_blocks", "gather_sum"],
     "middle, forward": ["normalize", "linear"],
-    "output tiles": ["output_tile"],
+    "output tiles": ["log_normalizer", "output_tile"],
     "middle, backward": ["normalize_backward", "linear_backward_input", "linear_backward_weight"],
     "embedding: update": ["scatter_add"],
 }

@@ -44,7 +44,7 @@ class Results:
         self.setting = {"shape": list(shape), "threads": threads, "processor": processors()["model"]}
         stored = read(path) if path.exists() else {}
         same = all(stored.get(key) == value for key, value in self.setting.items())
-        self.parts = stored["parts"] if same and stored else {}
+        self.parts = stored["parts"] if same else {}
 
     def add(self, part: str, figures: dict) -> None:
         date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")

@@ -9,13 +9,13 @@ and again; a ratio is the median over the turns. The likes are synthetic, of Mov
 four fifths of them to train on. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are cleared for all, so
 that each library picks its own kernels.
 
-The figures go to benchmarks/results/speed.json, with a picture beside it.
+The figures go to benchmarks/results/speed.json, with a picture beside it, and from there to
+docs/kernels.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
@@ -27,8 +27,8 @@ from typing import NamedTuple
 import arrays
 import figures
 from contestants import label, missing_package
-from results import Results, add_arguments, machine, read
-from turns import CLEARED, FOLDER, environment, once, take_turns
+from results import DEFAULT, Results, add_arguments, machine, read
+from turns import CLEARED, FOLDER, environment, once, run_again_if_pinned, take_turns
 
 SCALES = (0.25, 0.5, 1, 2, 4)
 
@@ -115,7 +115,9 @@ def memory(plan: Plan) -> dict:
             found[name].append(once(*plan.on_likes(name, "memory", steps=steps[name]), env=plan.env))
     return {
         "megabytes": {name: [a["above_imports"] for a in answers] for name, answers in found.items()},
+        "process": {name: [a["above_imports"] + a["imports"] for a in answers] for name, answers in found.items()},
         "imports": {name: statistics.median(a["imports"] for a in answers) for name, answers in found.items()},
+        "at_work": {name: statistics.median(a["at_work"] for a in answers) for name, answers in found.items()},
         "data": found["autoenc"][0]["data"],
     }
 
@@ -227,6 +229,10 @@ def tables(parts: dict, is_the_tasks: bool) -> str:
     ):
         if part in parts:
             blocks.append(f"{title}\n{figures.as_text(comparison(parts[part][unit], unit))}")
+    if "memory" in parts:
+        at_work = ", ".join(f"{label(name)} {mb:.0f}" for name, mb in parts["memory"]["at_work"].items())
+        data = f"{parts['memory']['data']:.0f}"
+        blocks.append(f"Of these megabytes the likes take {data}, and the libraries, once at work: {at_work}")
     if "scaling" in parts:
         blocks.append("An epoch's seconds by size\n" + figures.as_text(scaling_rows(parts["scaling"])))
     if is_the_tasks:
@@ -263,18 +269,21 @@ def main(argv=None) -> int:
     parser.add_argument("--turns", type=int, default=5, help="measurements of each (default: %(default)s)")
     add_arguments(parser)
     args = parser.parse_args(argv)
+    if (code := run_again_if_pinned("speed.py", argv, args.threads)) is not None:
+        return code
 
     plan = Plan(args.cache, tuple(args.shape), args.threads, args.turns, args.quick)
     results = Results(args.out, plan.shape, plan.threads)
-    were_set = [f"{name}={os.environ[name]}" for name in CLEARED if name in os.environ]
-    say(f"{' and '.join(CLEARED)} are cleared for all contestants ({' '.join(were_set) or 'neither was set'})")
-    for part in args.only or (QUICK if args.quick else PARTS):
+    parts = args.only or (QUICK if args.quick else PARTS)
+    for part in parts:
         say(f"{part}:")
         results.add(part, PARTS[part](plan))
 
     print(tables(results.parts, plan.shape == (figures.USERS, figures.ITEMS, figures.LIKES)))
-    print(f"\n{machine(read(args.out))}")
+    print(f"\n{machine(read(args.out))}; {' and '.join(CLEARED)} cleared for all")
     draw(args.out)
+    if args.out == DEFAULT and {"profile", "kernels"} & set(parts):
+        subprocess.run([sys.executable, str(FOLDER / "kernels_page.py")], check=True, stdout=sys.stderr)
     return 0
 
 

@@ -53,7 +53,8 @@ def bar_chart(ax, values: dict[str, list[float]], title: str, logarithmic: bool)
     ax.barh(range(len(names)), medians, color=colors, height=0.62)
     for row, name in enumerate(names):
         ax.plot(values[name], [row] * len(values[name]), "o", color=DOTS, markersize=3, alpha=0.6)
-        ax.annotate(f"{medians[row]:.3g}", (max(values[name]), row), (5, 0), textcoords="offset points", va="center")
+        figure = f"{medians[row]:,.0f}" if medians[row] >= 100 else f"{medians[row]:.3g}"
+        ax.annotate(figure, (max(values[name]), row), (5, 0), textcoords="offset points", va="center")
     ax.set_yticks(range(len(names)), [label(name) for name in names])
     ax.invert_yaxis()
     if logarithmic:

@@ -27,6 +27,9 @@ def run_again_if_pinned(script: str, argv: list[str] | None, threads: int) -> in
     wanted = environment(threads)
     if all(os.environ.get(name) == wanted.get(name) for name in (*CLEARED, *THREADS)):
         return None
+    pinned = [f"{name}={os.environ[name]}" for name in CLEARED if name in os.environ]
+    if pinned:
+        print(f"{' and '.join(pinned)} cleared, so that each library picks its own kernels", file=sys.stderr)
     words = sys.argv[1:] if argv is None else argv
     return subprocess.run([sys.executable, str(FOLDER / script), *words], env=wanted).returncode
 

@@ -104,7 +104,7 @@ def epoch(args, answer):
 
 
 def score(args, answer):
-    """Seconds of the top 10 of --users users, a turn, in batches of 256 or 1,024: what was faster in the warm-up."""
+    """Seconds of the top 10 of --users users, a turn, in batches of 256 to 2,048: what was faster in the warm-up."""
     import arrays
 
     user_items = arrays.load(args.arrays)
@@ -117,8 +117,9 @@ def score(args, answer):
             recommend(slice(first, min(n_users, first + batch_size)))
         return time.perf_counter() - start
 
-    warm_ups = [(seconds(min(n_users, 2048), size), size) for size in (256, 1024) * 2]
-    batch_size = min(warm_ups[2:])[1]
+    sizes = (256, 1024, 2048)
+    warm_ups = [(seconds(min(n_users, 4096), size), size) for size in sizes * 2]
+    batch_size = min(warm_ups[len(sizes) :])[1]
     answer(ready=True)
     while told_to_go_on():
         answer(seconds=seconds(n_users, batch_size), users=n_users, batch_size=batch_size)
@@ -138,15 +139,21 @@ def matmul(args, answer):
 
 
 def memory(args, answer):
-    """The peak of a training of --steps steps that starts from prepared likes, above the imports."""
+    """The peak of a training of --steps steps that starts from prepared likes, above the imports.
+
+    What the libraries hold once they are at work, compiled kernels above all, is measured too, by a
+    training of next to nothing.
+    """
     import arrays  # NumPy and SciPy, for those that don't import them
 
     contestant = contestant_of(args)
     imports = resident_megabytes("VmRSS")
+    contestant.train(arrays.tiny(), Few(2))
+    at_work = resident_megabytes("VmRSS") - imports
     user_items = arrays.load(args.arrays)
     contestant.train(user_items, Few(args.steps))
-    peak = resident_megabytes("VmHWM")
-    answer(above_imports=peak - imports, imports=imports, data=arrays.megabytes(user_items))
+    peak = resident_megabytes("VmHWM") - imports
+    answer(above_imports=peak, imports=imports, at_work=at_work, data=arrays.megabytes(user_items))
 
 
 def resident_megabytes(field: str) -> float:
