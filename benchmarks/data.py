@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from autoenc.datasets.synthetic import synthetic
-
 from autoenc.datasets import load as load_movielens
+from autoenc.datasets.synthetic import synthetic
 from autoenc.interactions import Interactions
 
 FOLDER = Path(os.environ.get("AUTOENC_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
