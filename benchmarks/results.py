@@ -13,6 +13,7 @@ import figures
 from autoenc.doctor import blas_pools, processors, versions
 from autoenc.files import replacing
 
+FORMAT = 2  # of the parts; counts up when what a part holds changes
 DEFAULT = Path(__file__).parent / "results" / "speed.json"
 
 
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class Results:
-    """The parts by name. Those measured on another machine or shape are dropped when one is added.
+    """The parts by name. Those of another format, machine or shape are dropped when one is added.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ class Results:
 
     def __init__(self, path: Path, shape, threads: int):
         self.path = path
-        self.setting = {"shape": list(shape), "threads": threads, "processor": processors()["model"]}
+        self.setting = {"format": FORMAT, "shape": list(shape), "threads": threads, "processor": processors()["model"]}
         stored = read(path) if path.exists() else {}
         same = all(stored.get(key) == value for key, value in self.setting.items())
         self.parts = stored["parts"] if same else {}
