@@ -311,6 +311,14 @@ def as_user_items(x, n_items: int | None = None) -> sparse.csr_array:
     return _canonical(sparse.csr_array((ones, items, indptr), shape=(len(lengths), n_items)))
 
 
+def likes_per_item(user_items: sparse.csr_array) -> np.ndarray:
+    """How many users like each item: (n_items,), int64."""
+    counts = np.zeros(user_items.shape[1], np.int64)
+    for start in range(0, user_items.nnz, 2**20):  # bincount makes 64-bit copies of what it counts
+        counts += np.bincount(user_items.indices[start : start + 2**20], minlength=len(counts))
+    return counts
+
+
 def _check_sparse(x, n_items: int | None) -> None:
     if x.ndim != 2:
         raise ValueError(f"user_items has {x.ndim} dimension; pass a matrix of users x items, of one row for one user.")

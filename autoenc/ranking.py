@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse, special
 
-from autoenc.interactions import as_user_items
+from autoenc.interactions import as_user_items, likes_per_item
 from autoenc.metrics import PER_USER, coverage, novelty_at_k
 
 
@@ -220,7 +220,7 @@ def evaluate(
     if not len(users):
         raise ValueError("held_out holds no item of any user, so there is nothing to evaluate; hold some out.")
 
-    item_counts = np.bincount(train.indices, minlength=n_items)
+    item_counts = likes_per_item(train)
     found = {f"{metric}@{k}": _Mean(per_user) for metric in [*PER_USER, "novelty"] for k in ks}
     recommended = {k: np.empty(0, np.int32) for k in ks}
     for batch in _batches(len(users), batch_size, scorer):

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from autoenc.interactions import likes_per_item
 from autoenc.models.base import Recommender
 
 
@@ -41,7 +42,7 @@ class Popular(Recommender):
     """
 
     def _fit(self, user_items):
-        counts = np.bincount(user_items.indices, minlength=user_items.shape[1])
+        counts = likes_per_item(user_items)
         self.item_counts_ = counts.astype(np.int64, copy=False)
 
     def _score(self, user_items):
