@@ -10,6 +10,8 @@ of the items: `item_sum` on the way up, `grad_h2` on the way down.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy import sparse
 
@@ -51,6 +53,7 @@ class FusedNetwork:
         self.adam = adam
         self.n_items = network.n_items
         self._lags = False
+        self._output_is_finite: bool | None = None
         self._embedding_now: np.ndarray | None = network.state["embedding.weight"]
         if adam is None:
             return
@@ -106,7 +109,7 @@ class FusedNetwork:
             rates,
             balanced_blocks(item_users.indptr),
         )
-        self._lags, self._embedding_now = True, None
+        self._lags, self._embedding_now, self._output_is_finite = True, None, None
         return loss
 
     def settle(self) -> None:
@@ -160,7 +163,9 @@ class FusedNetwork:
         """
         h2 = self.encode(user_items)
         state = self.network.state
-        if not (np.isfinite(h2).all() and np.isfinite(state["output.bias"]).all()):
+        if self._output_is_finite is None:  # looked at once after training, for it takes as long as a user
+            self._output_is_finite = all(np.isfinite(state[f"output.{key}"]).all() for key in ("weight", "bias"))
+        if not (self._output_is_finite and np.isfinite(h2).all()):
             raise ValueError("the network's scores are NaN: its training diverged; train it with a lower lr")
         with compute_threads():
             return top_n(h2, state["output.weight"], state["output.bias"], user_items.indptr, user_items.indices, n)
@@ -197,9 +202,13 @@ class DriftTable:
     def __init__(self, adam: Adam):
         beta1, beta2 = adam.betas
         self.adam = adam
-        self.fade1, self.fade2 = beta1 / beta2**0.5, beta1 / beta2
-        # After so many steps 1e-12 of a row's movement is still to come.
-        self.horizon = int(np.ceil(np.log(1e-12) / np.log(self.fade2))) if 0 < self.fade2 < 1 else 2**62
+        # Where v fades as fast as m does, missed steps don't die out and are done one by one.
+        self.dies_out = beta1 < beta2
+        self.horizon = 2**62
+        if self.dies_out:
+            self.fade1, self.fade2 = beta1 / beta2**0.5, beta1 / beta2
+            # After so many steps 1e-12 of a row's movement is still to come.
+            self.horizon = math.ceil(math.log(1e-12) / math.log(self.fade2)) if beta1 > 0 else 1
         self.tables = np.zeros((4, 1024))  # of History: step_size, inv_root, drift1, drift2
         for step in range(1, adam.step_count + 1):
             self._advance_to(step)
@@ -215,6 +224,8 @@ class DriftTable:
         beta1, beta2 = self.adam.betas
         step_size[step] = self.adam.lr / (1 - beta1**step)
         inv_root[step] = (1 - beta2**step) ** -0.5
+        if not self.dies_out:
+            return
         start = max(0, step - self.horizon)
         missed = np.arange(step - start, 0, -1)
         drift1[start:step] += step_size[step] / inv_root[step] * self.fade1**missed

@@ -18,8 +18,8 @@ were missed in one: with m and v as they stood after step t0, and k = s - t0,
     drift2[t0] = sum of step_size[s] / inv_root[s]**2 * (beta1 / beta2)**k
 
 The two drifts depend on the steps alone, so one table serves all rows. The second line is the
-first to second order in y = eps / (sqrt(v) * inv_root); where y is above 1e-3, and in float64
-always, the sum is done step by step.
+first to second order in y = eps / (sqrt(v) * inv_root); where y is above 1e-3, and always in
+float64 or where beta1 >= beta2, the sum is done step by step.
 
 Bound by memory: a row liked by n users costs 3.2 (n + 6) kB at emb_dim 800. One thread makes a
 row, in the order of the users, so the bits don't depend on the number of threads.
@@ -107,8 +107,10 @@ def settle(embedding, last_step, history):
 @kernel
 def advance(w, m, v, t0, history):
     """Move a row from step t0 to history.step by its moments as of t0, which stay as they are."""
-    # Below this v the expansion's error shows; in float64 it always would.
-    smallest = w.dtype.type((history.eps * 1e3 / history.inv_root[history.step]) ** 2 if w.itemsize == 4 else np.inf)
+    # Below this v the expansion's error shows; in float64, or where v fades as fast as m, it always would.
+    smallest = w.dtype.type(np.inf)
+    if w.itemsize == 4 and history.beta1 < history.beta2:
+        smallest = w.dtype.type((history.eps * 1e3 / history.inv_root[history.step]) ** 2)
     if not drift(w, m, v, t0, history, smallest):
         drift_by_steps(w, m, v, t0, history, smallest)
 

@@ -274,7 +274,9 @@ def test_top_n_with_fewer_items_left_than_n_is_padded():
     assert (scores[items < 0] == np.finfo(np.float32).min).all()
 
 
-@pytest.mark.parametrize("name", ["embedding.weight", "batchnorm2.running_var", "bottleneck.bias", "output.bias"])
+@pytest.mark.parametrize(
+    "name", ["embedding.weight", "batchnorm2.running_var", "bottleneck.bias", "output.bias", "output.weight"]
+)
 def test_a_ranking_by_nan_is_refused(name):
     network = trained(np.float32)
     network.state[name][:] = np.nan

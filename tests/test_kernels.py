@@ -492,7 +492,17 @@ def exact_movement(m, v, t0, history) -> np.ndarray:
 
 @both_dtypes
 @pytest.mark.parametrize(
-    ("betas", "missed"), [((0.9, 0.999), 1), ((0.9, 0.999), 400), ((0.5, 0.9), 30), ((0.9, 0.9), 9)]
+    ("betas", "missed"),
+    [
+        ((0.9, 0.999), 1),
+        ((0.9, 0.999), 400),
+        ((0.5, 0.9), 30),
+        ((0.9, 0.9), 9),
+        ((0.9, 0.9), 400),
+        ((0.95, 0.9), 400),
+        ((0.9, 0.0), 5),
+        ((0.0, 0.9), 9),
+    ],
 )
 @pytest.mark.parametrize("t0", [1, 30])
 def test_the_drift_of_a_row_is_the_sum_of_its_steps(dtype, t0, betas, missed):
