@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 
+import numba
 import numpy as np
 from scipy import sparse
 
@@ -22,7 +23,7 @@ from autoenc.kernels.log_normalizer import log_normalizer
 from autoenc.kernels.normalize import Mask, Normalizer, normalize, normalize_backward, normalize_eval
 from autoenc.kernels.output_tile import output_tile
 from autoenc.kernels.scatter_add import History, catch_up, scatter_add, settle
-from autoenc.kernels.top_n import top_n
+from autoenc.kernels.top_n import USERS_PER_BLOCK, top_n
 from autoenc.layers import Multinomial
 from autoenc.layers.batchnorm import check_batch
 from autoenc.layers.dropout import draw_keeps
@@ -46,8 +47,6 @@ class FusedNetwork:
         every row is at adam.step_count.
     """
 
-    users_at_once = 2048  # for `ranking`: enough blocks of users for every thread, 7 MB of embedding sums
-
     def __init__(self, network: Network, adam: Adam | None = None, last_step: np.ndarray | None = None):
         self.network = network
         self.adam = adam
@@ -67,6 +66,11 @@ class FusedNetwork:
         self._scale2 = self._trained("batchnorm2.weight"), self._trained("batchnorm2.bias")
         self._bottleneck = self._trained("bottleneck.weight"), self._trained("bottleneck.bias")
         self._output = self._trained("output.weight"), self._trained("output.bias")
+
+    @property
+    def users_at_once(self) -> int:
+        """How many users `ranking` has scored at a time: two blocks of `top_n` a thread, 6.6 MB of sums each."""
+        return 2 * USERS_PER_BLOCK * numba.get_num_threads()
 
     def train_step(self, user_items: sparse.csr_array, key: tuple[int, int, int]) -> float:
         """One minibatch, as `network.train_step` has it. Returns the batch's summed loss before the step."""

@@ -104,7 +104,7 @@ def epoch(args, answer):
 
 
 def score(args, answer):
-    """Seconds of the top 10 of --users users, a turn, in batches of 256 to 2,048: what was faster in the warm-up."""
+    """Seconds of the top 10 of --users users, a turn, in batches of 256 to 4,096: what was faster in the warm-up."""
     import arrays
 
     user_items = arrays.load(args.arrays)
@@ -117,8 +117,8 @@ def score(args, answer):
             recommend(slice(first, min(n_users, first + batch_size)))
         return time.perf_counter() - start
 
-    sizes = (256, 1024, 2048)
-    warm_ups = [(seconds(min(n_users, 4096), size), size) for size in sizes * 2]
+    sizes = (256, 1024, 4096)
+    warm_ups = [(seconds(min(n_users, 8192), size), size) for size in sizes * 2]
     batch_size = min(warm_ups[len(sizes) :])[1]
     answer(ready=True)
     while told_to_go_on():

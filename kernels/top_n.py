@@ -2,10 +2,10 @@
 
 Definition: autoenc.ranking.top_n_of_scores of autoenc.layers.Linear.forward.
 
-A block of users meets the items a tile at a time: scores = h2 @ weight[tile].T in the
-second-level cache, then one comparison an item with the worst of the user's best N so far, which
-few pass. Bound by arithmetic: 8.5 MFLOP a user at the task's sizes. Users don't touch each other,
-so the bits don't depend on the number of threads. Ties go to the lower item.
+A block of users meets the items a tile at a time: scores = h2 @ weight[tile].T in the cache, then
+one comparison an item with the worst of the user's best N so far, which few pass. Bound by
+arithmetic: 8.5 MFLOP a user at the task's sizes. Users don't touch each other, so the bits don't
+depend on the number of threads. Ties go to the lower item.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from numba import prange
 from autoenc.kernels.jit import kernel
 from autoenc.kernels.linear import matmul_add
 
-USERS_PER_BLOCK = 256
-TILE = 512
+USERS_PER_BLOCK = 1024  # BLAS packs a tile anew for each block
+TILE = 1024
 CHUNK = 64  # scores that are passed over together if none is good enough
 
 
