@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from autoenc.models import load_model as load_model
     from autoenc.models.autoencoder import AutoEncoder as AutoEncoder
     from autoenc.models.ease import EASE as EASE
+    from autoenc.models.edlae import EDLAE as EDLAE
     from autoenc.models.item_knn import ItemKNN as ItemKNN
     from autoenc.models.popular import Popular as Popular
     from autoenc.network import Network as Network
@@ -34,6 +35,7 @@ _MODULE_OF = {
     "load_model": "models",
     "AutoEncoder": "models.autoencoder",
     "EASE": "models.ease",
+    "EDLAE": "models.edlae",
     "ItemKNN": "models.item_knn",
     "Popular": "models.popular",
     "Network": "network",

@@ -40,6 +40,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import get_lapack_funcs
 
+from autoenc.interactions import likes_per_item
 from autoenc.models.base import Recommender
 from autoenc.threads import compute_threads
 
@@ -75,17 +76,24 @@ class EASE(Recommender):
         needed = BYTES_A_PAIR * n_items**2
         if needed > self.max_memory:
             raise ValueError(
-                f"EASE on {n_items:,} items needs {needed:,} bytes, but max_memory is {self.max_memory:,.0f}; "
+                f"{type(self).__name__} on {n_items:,} items needs {needed:,} bytes, "
+                f"but max_memory is {self.max_memory:,.0f}; "
                 "raise max_memory if the machine has them, or take ItemKNN, which needs no items squared."
             )
+        counts = likes_per_item(user_items)
+        penalty = self._penalty(counts)
         # Above this the factorization can't fail: Higham 2002, theorem 10.7.
-        least_l2 = np.finfo(np.float64).eps * n_items**2 * np.bincount(user_items.indices, minlength=1).max()
+        least_l2 = np.finfo(np.float64).eps * n_items**2 * (counts + penalty).max()
         if self.l2 < least_l2:
             raise ValueError(
                 f"l2 is {self.l2}, which these likes round away; pass more than {least_l2:.1g}, such as 500."
             )
         with compute_threads():
-            self.item_weights_ = _weights(_inverse(_gram(user_items), self.l2))
+            self.item_weights_ = _weights(_inverse(_gram(user_items), penalty))
+
+    def _penalty(self, counts: np.ndarray) -> np.ndarray:
+        """What goes onto the diagonal of G, whose own is `counts`: (n_items,) float64."""
+        return np.full(len(counts), self.l2, np.float64)
 
     def _score(self, user_items):
         return user_items @ self.item_weights_  # (batch, n_items)
@@ -135,9 +143,9 @@ def _gram(user_items: sparse.csr_array) -> np.ndarray:
     return gram
 
 
-def _inverse(gram: np.ndarray, l2: float) -> np.ndarray:
-    """The inverse of gram + l2 * I, in place; only the upper triangle of what is returned is it."""
-    gram.flat[:: len(gram) + 1] += l2
+def _inverse(gram: np.ndarray, penalty: np.ndarray) -> np.ndarray:
+    """The inverse of gram + diag(penalty), in place; only the upper triangle of what is returned is it."""
+    gram.flat[:: len(gram) + 1] += penalty
     factorize, invert = get_lapack_funcs(("potrf", "potri"), (gram,))
     # LAPACK counts by columns, so it sees the transpose: its lower triangle is our upper one.
     factor, _ = factorize(gram.T, lower=True, overwrite_a=True, clean=False)
