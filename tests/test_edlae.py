@@ -64,7 +64,7 @@ def test_it_refuses_a_dropout_that_is_none(dropout):
 
 
 def test_it_refuses_what_ease_refuses():
-    with pytest.raises(ValueError, match="l2 is -1.0; pass a number above 0"):
+    with pytest.raises(ValueError, match=r"l2 is -1\.0; pass a number above 0"):
         EDLAE(l2=-1.0).fit([[0, 1]])
     with pytest.raises(ValueError, match="l2 is 1e-30, which these likes round away; pass more than"):
         EDLAE(l2=1e-30).fit([[0, 1], [0, 1]])

@@ -31,8 +31,6 @@ Example
 
 from __future__ import annotations
 
-import numpy as np
-
 from autoenc.models.ease import EASE
 
 
