@@ -11,7 +11,9 @@ import contextlib
 import functools
 import os
 import sys
+import threading
 from numbers import Integral
+from typing import Any
 
 
 @functools.cache
@@ -22,30 +24,47 @@ def _blas():
     return ThreadpoolController()
 
 
-_depth = 0
-
-
 @contextlib.contextmanager
 def compute_threads(threads: int | None = None):
     """Run the block with BLAS on one thread and numba on `threads` (None: as many as it has now).
 
-    May be nested; an inner block without `threads` changes nothing. Raises TypeError if `threads`
-    is no whole number, ValueError if it is below 1 or more than numba's pool has.
+    May be nested; an inner block without `threads` changes nothing. May be entered by several Python
+    threads at once: BLAS keeps to one thread until the last has left. But threadpoolctl obeys only
+    the Python thread that first set a limit: a program that computes in others should be inside
+    this in that one all the while.
+
+    Raises TypeError if `threads` is no whole number, ValueError if it is below 1 or more than
+    numba's pool has.
     """
-    global _depth
     with contextlib.ExitStack() as stack:
         if threads is not None:
             stack.enter_context(_numba_threads(threads))
-        if _depth == 0:
-            stack.enter_context(_blas().limit(limits=1, user_api="blas"))
-        _depth += 1
-        stack.callback(_leave)
+        stack.enter_context(_blas_on_one_thread)
         yield
 
 
-def _leave():
-    global _depth
-    _depth -= 1
+class _BlasOnOneThread:
+    """Holds BLAS, whose limit is the process's, while anybody is inside."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.limit: Any = None
+
+    def __enter__(self):
+        with self.lock:
+            if self.inside == 0:
+                self.limit = _blas().limit(limits=1, user_api="blas")
+            self.inside += 1
+
+    def __exit__(self, *error):
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                self.limit.restore_original_limits()
+
+
+_blas_on_one_thread = _BlasOnOneThread()
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numba
@@ -86,6 +87,26 @@ def test_blas_has_one_thread_inside_and_its_own_number_after():
         with pytest.raises(ZeroDivisionError), compute_threads():
             raise ZeroDivisionError
         assert blas_threads() == {2}
+
+
+def test_blas_has_one_thread_until_the_last_python_thread_has_left():
+    other_is_in, first_has_left = threading.Event(), threading.Event()
+    seen = []
+
+    def stay():
+        with compute_threads():
+            other_is_in.set()
+            first_has_left.wait(10)
+            seen.append(blas_threads())
+
+    with threadpool_limits(2, user_api="blas"):
+        with compute_threads():
+            other = threading.Thread(target=stay)
+            other.start()
+            other_is_in.wait(10)
+        first_has_left.set()
+        other.join()
+    assert seen == [{1}]
 
 
 @at_two_threads
