@@ -48,6 +48,9 @@ class Interactions:
         What people call the items.
     name : str
         What reports call the data set.
+    times : array (n_likes,), int64, optional
+        When each like came, in seconds since 1970, in the order of `user_items.indices`; what
+        `splits.holdout_by_time` needs.
 
     Raises
     ------
@@ -71,11 +74,17 @@ class Interactions:
     item_ids: np.ndarray
     titles: np.ndarray | None = None
     name: str = ""
+    times: np.ndarray | None = None
 
     def __post_init__(self):
         set_field = object.__setattr__  # the class is frozen
         n_items = np.size(self.item_ids)
-        set_field(self, "user_items", as_user_items(self.user_items, n_items))
+        user_items = as_user_items(self.user_items, n_items)
+        if self.times is not None:
+            if user_items is not self.user_items:
+                raise ValueError("times follow a canonical user_items; pass it through as_user_items first.")
+            set_field(self, "times", _times(self.times, user_items.nnz, "likes"))
+        set_field(self, "user_items", user_items)
         set_field(self, "user_ids", _ascending_ids(self.user_ids, self.n_users, "user_ids", "rows"))
         set_field(self, "item_ids", _ascending_ids(self.item_ids, self.n_items, "item_ids", "columns"))
         set_field(self, "titles", _titles(self.titles, self.item_ids))
@@ -97,7 +106,7 @@ class Interactions:
         return self.user_items.nnz
 
     @classmethod
-    def from_pairs(cls, users, items, *, titles=None, name: str = "") -> Interactions:
+    def from_pairs(cls, users, items, *, titles=None, name: str = "", times=None) -> Interactions:
         """One like a pair of external ids, in any order.
 
         Parameters
@@ -106,6 +115,9 @@ class Interactions:
         titles : mapping of external item id to str, optional
             An item that it lacks is called by its id.
         name : str
+        times : array-like (n_pairs,), optional
+            When each came: seconds since 1970, or datetime64. Of a pair that occurs twice the first
+            time counts.
         """
         users, items = _ids(users, "users"), _ids(items, "items")
         if len(users) != len(items):
@@ -119,7 +131,12 @@ class Interactions:
         item_ids, columns = _number(items)
         ones = np.ones(len(rows), np.float32)
         user_items = _canonical(sparse.coo_array((ones, (rows, columns)), shape=(len(user_ids), len(item_ids))))
-        return cls(user_items, user_ids, item_ids, titles, name)
+        if times is not None:
+            times = _times(times, len(rows), "pairs")
+            in_order = np.lexsort((times, columns, rows))
+            pairs = rows.astype(np.int64)[in_order] * len(item_ids) + columns[in_order]
+            times = times[in_order][np.diff(pairs, prepend=-1) > 0]
+        return cls(user_items, user_ids, item_ids, titles, name, times)
 
     @classmethod
     def from_lists(cls, lists, *, user_ids=None, item_ids=None, titles=None, name: str = "") -> Interactions:
@@ -173,13 +190,13 @@ class Interactions:
         )
 
     def with_user_items(self, user_items) -> Interactions:
-        """The same users and items with other likes, such as one half of a split."""
+        """The same users and items with other likes, such as one half of a split; without times."""
         user_items = as_user_items(user_items, self.n_items)
         if user_items.shape[0] != self.n_users:
             raise ValueError(
                 f"user_items has {user_items.shape[0]:,} rows for {self.n_users:,} users; pass a row for each."
             )
-        return replace(self, user_items=user_items)
+        return replace(self, user_items=user_items, times=None)
 
     def index_of_items(self, items) -> np.ndarray:
         """The columns of items by external id or by title.
@@ -474,3 +491,18 @@ def _titles(titles, item_ids: np.ndarray) -> np.ndarray | None:
     if titles.shape != item_ids.shape:
         raise ValueError(f"titles has shape {titles.shape} for {len(item_ids):,} items; pass one title for each.")
     return titles
+
+
+def _times(times, n: int, of: str) -> np.ndarray:
+    times = np.asarray(times)
+    if times.dtype.kind == "M":
+        if np.isnat(times).any():
+            raise ValueError("times holds NaT; drop what has no time, or leave times out.")
+        times = times.astype("datetime64[s]")
+    elif times.dtype.kind not in "iuf":
+        raise TypeError(f"times has dtype {times.dtype}; pass seconds since 1970, or datetime64.")
+    elif not np.isfinite(times).all():
+        raise ValueError(f"times holds {times[~np.isfinite(times)][0]}; drop what has no time, or leave times out.")
+    if times.shape != (n,):
+        raise ValueError(f"times has shape {times.shape} for {n:,} {of}; pass one time for each.")
+    return times.astype(np.int64)

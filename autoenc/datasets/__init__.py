@@ -21,6 +21,7 @@ def load(
     cache_dir=None,
     base_url: str | None = None,
     progress: bool = False,
+    times: bool = False,
 ) -> Interactions:
     """Load a data set: who liked what, where liked means rated.
 
@@ -40,6 +41,8 @@ def load(
         or else GroupLens' own server.
     progress : bool
         Show a progress bar for a download, on stderr.
+    times : bool
+        Also read when each like came, for `splits.holdout_by_time`.
 
     Returns
     -------
@@ -49,7 +52,8 @@ def load(
     Raises
     ------
     ValueError
-        Where there is no data set of that name, or the path can't be read.
+        Where there is no data set of that name, or the path can't be read, or has no times though
+        `times` asks for them.
     OSError
         Where there is nothing at `path`, or the download failed: what to fetch and where to put it.
 
@@ -60,19 +64,29 @@ def load(
     """
     if path is not None:
         path = Path(path)
-        return _interactions(read(path), _name_of(path))
+        return _interactions(read(path, values=times), _name_of(path), times)
     if name not in NAMES:
         raise ValueError(f"name is {name!r}; pass one of {', '.join(NAMES)}, or the path of a file.")
     if name == "synthetic":
+        if times:
+            raise ValueError("the synthetic likes have no times; pass times=False, or the name of another data set.")
         from autoenc.datasets.synthetic import synthetic
 
         return synthetic()
     with movielens.archive(name, cache_dir, base_url, progress) as archive:
-        return _interactions(read(archive), name)
+        return _interactions(read(archive, values=times), name, times)
 
 
-def _interactions(ratings: Ratings, name: str) -> Interactions:
-    return Interactions.from_pairs(ratings.users, ratings.items, titles=ratings.titles, name=name)
+def _interactions(ratings: Ratings, name: str, times: bool) -> Interactions:
+    if times and ratings.timestamps is None:
+        raise ValueError(f"{name} has no column of timestamps; pass times=False, or ratings that have one.")
+    return Interactions.from_pairs(
+        ratings.users,
+        ratings.items,
+        titles=ratings.titles,
+        name=name,
+        times=ratings.timestamps if times else None,
+    )
 
 
 def _name_of(path: Path) -> str:
