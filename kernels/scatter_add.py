@@ -90,18 +90,21 @@ def catch_up(items, embedding, last_step, history, weight):
             advance(w, embedding.first_moment[item], embedding.second_moment[item], last_step[item], history)
 
 
-@kernel(parallel=True)
 def settle(embedding, last_step, history):
     """Bring all rows and their moments to history.step, in place."""
-    beta1, beta2 = history.beta1, history.beta2
-    for item in prange(len(last_step)):
+    catch_up(np.flatnonzero(last_step < history.step), embedding, last_step, history, embedding.weight)
+    fade_rows(embedding, last_step, history)
+    last_step[:] = history.step
+
+
+@kernel
+def fade_rows(embedding, last_step, history):
+    """Give all moments the decay of the steps that their rows have missed."""
+    for item in range(len(last_step)):
         missed = history.step - last_step[item]
         if missed > 0:
-            w, m, v = embedding.weight[item], embedding.first_moment[item], embedding.second_moment[item]
-            advance(w, m, v, last_step[item], history)
-            fade(m, beta1**missed)
-            fade(v, beta2**missed)
-            last_step[item] = history.step
+            fade(embedding.first_moment[item], history.beta1**missed)
+            fade(embedding.second_moment[item], history.beta2**missed)
 
 
 @kernel
