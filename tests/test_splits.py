@@ -1,6 +1,8 @@
-"""The split per user and the split by users."""
+"""The split per user, the split by users, and the split by time with the times that it needs."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from autoenc.splits import holdout_per_user, holdout_users
+from autoenc import datasets
+from autoenc.interactions import Interactions
+from autoenc.splits import holdout_by_time, holdout_per_user, holdout_users
 
 
 def likes_of(lengths, n_items=40):
@@ -131,3 +135,107 @@ def test_bad_numbers_of_users(test_users):
 def test_one_user_is_left_to_train_on():
     with pytest.raises(ValueError, match=r"makes 2 of 2 users; pass .* and leaves one to train on"):
         holdout_users([[0, 1], [1, 2]], 2)
+
+
+@pytest.fixture(scope="module")
+def timed():
+    """The bundled ratings with their times."""
+    return datasets.load(times=True)
+
+
+def test_times_of_real_ratings_stand_beside_their_likes(timed, ratings):
+    assert (timed.user_items != ratings.user_items).nnz == 0
+    assert ratings.times is None
+    raw = datasets.read(Path(datasets.__file__).parent / "bundled/ml-latest-small.zip", values=True)
+    time_of = dict(zip(zip(raw.users.tolist(), raw.items.tolist()), raw.timestamps.tolist()))
+    rows, columns = timed.user_items.nonzero()
+    pairs = zip(timed.user_ids[rows].tolist(), timed.item_ids[columns].tolist())
+    assert timed.times.tolist() == [time_of[pair] for pair in pairs]
+
+
+def test_the_first_time_of_a_like_counts():
+    likes = Interactions.from_pairs([2, 1, 2, 2, 1], [5, 5, 5, 4, 5], times=[30, 7, 10, 40, 8])
+    assert likes.user_items.indices.tolist() == [1, 0, 1]
+    assert likes.times.tolist() == [7, 40, 10]
+    assert likes.with_user_items(likes.user_items[:, :]).times is None
+
+
+def test_times_may_be_dates():
+    dates = np.array(["2020-01-02T00:00:01.9", "1969-12-31T23:59:59"], "datetime64[ms]")
+    assert Interactions.from_pairs([1, 2], [1, 1], times=dates).times.tolist() == [1_577_923_201, -1]
+
+
+@pytest.mark.parametrize(
+    ("times", "error", "sentence"),
+    [
+        ([1], ValueError, r"times has shape \(1,\) for 2 pairs; pass one time for each"),
+        ([1.0, np.nan], ValueError, "times holds nan; drop what has no time"),
+        (np.array(["2020-01-01", "NaT"], "datetime64[s]"), ValueError, "times holds NaT; drop what has no time"),
+        (["noon", "now"], TypeError, "times has dtype <U4; pass seconds since 1970, or datetime64"),
+    ],
+)
+def test_bad_times(times, error, sentence):
+    with pytest.raises(error, match=sentence):
+        Interactions.from_pairs([1, 2], [1, 1], times=times)
+
+
+def test_times_need_a_matrix_in_their_order():
+    with pytest.raises(ValueError, match="times follow a canonical user_items; pass it through as_user_items first"):
+        Interactions(sparse.coo_array(np.eye(2)), [0, 1], [0, 1], times=[3, 4])
+
+
+def test_a_data_set_without_times_says_so(tmp_path):
+    (tmp_path / "likes.csv").write_text("user,item\n1,2\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="likes has no column of timestamps; pass times=False, or ratings that"):
+        datasets.load(path=tmp_path / "likes.csv", times=True)
+    with pytest.raises(ValueError, match="the synthetic likes have no times; pass times=False"):
+        datasets.load("synthetic", times=True)
+
+
+def times_of(timed, half):
+    """The times of the likes in `half`, which are some of `timed`."""
+    everything = timed.user_items.copy()
+    everything.data = np.arange(timed.n_likes) + 1.0
+    return timed.times[everything.multiply(half).tocsr().data.astype(int) - 1]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.5])
+def test_the_cut_parts_real_ratings(timed, share):
+    train, held_out, cut, n_newcomers, n_left_out = holdout_by_time(timed, share)
+    assert times_of(timed, train).max() < cut <= times_of(timed, held_out).min()
+    assert train.multiply(held_out).nnz == 0
+    assert train.nnz + held_out.nnz + n_left_out == timed.n_likes
+    # Ties at the cut are held out, so it is the share at least, and no more than the ties over it.
+    n_late = (timed.times >= cut).sum()
+    assert n_late - (timed.times == cut).sum() < round(share * timed.n_likes) <= n_late
+    assert train.nnz == timed.n_likes - n_late
+    newcomers = (counts(train) == 0) & (counts(timed.user_items) > 0)
+    assert n_newcomers == newcomers.sum() > 0
+    assert n_left_out == counts(timed.user_items)[newcomers].sum() > 0
+    assert counts(held_out)[newcomers].sum() == 0 < held_out.nnz
+    assert (counts(train) + counts(held_out))[~newcomers].tolist() == counts(timed.user_items)[~newcomers].tolist()
+    for half in (train, held_out):
+        assert (half.dtype, half.indices.dtype) == (np.float32, np.int32)
+        assert sparse.csr_array((half.data, half.indices, half.indptr), shape=half.shape).has_canonical_format
+
+
+def test_an_item_that_nobody_liked_before_the_cut_is_held_out():
+    split = holdout_by_time(Interactions.from_pairs([1, 1, 2], [1, 2, 1], times=[1, 3, 2]), share=1 / 3)
+    assert split.cut == 3
+    assert split.held_out.toarray().tolist() == [[0, 1], [0, 0]]
+    assert (split.n_newcomers, split.n_left_out) == (0, 0)
+
+
+def test_what_has_no_split_by_time():
+    with pytest.raises(TypeError, match="likes is a list; pass an Interactions with times"):
+        holdout_by_time([[0, 1]])
+    with pytest.raises(ValueError, match=r"likes has no times; make it by datasets.load\(times=True\)"):
+        holdout_by_time(Interactions.from_pairs([1], [1]))
+    likes = Interactions.from_pairs([1, 2], [1, 2], times=[0, 5])
+    with pytest.raises(ValueError, match="share is 1; pass the share to hold out, above 0 and below 1"):
+        holdout_by_time(likes, share=1)
+    with pytest.raises(ValueError, match="no user has likes both before and after 1970-01-01T00:00:05, where a share"):
+        holdout_by_time(likes, share=0.5)
+    same = Interactions.from_pairs([1, 1], [1, 2], times=[5, 5])
+    with pytest.raises(ValueError, match="no user has likes both before and after 1970-01-01T00:00:05"):
+        holdout_by_time(same)
