@@ -4,8 +4,11 @@ The same parameters, buffers, dropout masks and arithmetic as network.py, but no
 stored: a tile of items at a time goes through the output layer's matmuls, sigmoid, gradient and
 Adam while it is in the cache, and an embedding row is touched only when a batch holds its item.
 
+That holds of every `ItemNetwork`, as they differ in the middle alone. The task's middle has
+kernels of its own (KernelMiddle); any other is computed by its layers, one-threaded (LayerMiddle).
+
 The sums over items are named, for they are all that processes would exchange if each held a part
-of the items: `item_sum` on the way up, `grad_h2` on the way down.
+of the items: `item_sum` on the way up, `grad_hidden` on the way down.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import numba
 import numpy as np
 from scipy import sparse
 
+from autoenc.item_network import ItemNetwork
 from autoenc.kernels.adam import Trained, rates_at
 from autoenc.kernels.gather_sum import balanced_blocks, gather_sum
 from autoenc.kernels.linear import linear, linear_backward_input, linear_backward_weight
@@ -24,7 +28,7 @@ from autoenc.kernels.normalize import Mask, Normalizer, normalize, normalize_bac
 from autoenc.kernels.output_tile import output_tile
 from autoenc.kernels.scatter_add import History, catch_up, scatter_add, settle
 from autoenc.kernels.top_n import USERS_PER_BLOCK, top_n
-from autoenc.layers import Multinomial
+from autoenc.layers import Multinomial, SigmoidBCE
 from autoenc.layers.batchnorm import check_batch
 from autoenc.layers.dropout import draw_keeps
 from autoenc.network import Network
@@ -37,7 +41,7 @@ class FusedNetwork:
 
     Parameters
     ----------
-    network : Network
+    network : ItemNetwork
         Its state is trained in place. Between steps, embedding rows that no batch has asked for
         lag behind: read `current_state()`, or call `settle()` when training is over.
     adam : Adam or None
@@ -47,10 +51,13 @@ class FusedNetwork:
         every row is at adam.step_count.
     """
 
-    def __init__(self, network: Network, adam: Adam | None = None, last_step: np.ndarray | None = None):
+    def __init__(self, network: ItemNetwork, adam: Adam | None = None, last_step: np.ndarray | None = None):
         self.network = network
         self.adam = adam
         self.n_items = network.n_items
+        self._middle: KernelMiddle | LayerMiddle = (
+            KernelMiddle(network, adam) if isinstance(network, Network) else LayerMiddle(network, adam)
+        )
         self._lags = False
         self._output_is_finite: bool | None = None
         self._embedding_now: np.ndarray | None = network.state["embedding.weight"]
@@ -60,12 +67,8 @@ class FusedNetwork:
         if (self.last_step < adam.step_count).any():
             self._lags, self._embedding_now = True, None
         self._drift = DriftTable(adam)
-        self._embedding = self._trained("embedding.weight")
-        self._norm1, self._norm2 = self._normalizer("batchnorm1"), self._normalizer("batchnorm2")
-        self._scale1 = self._trained("batchnorm1.weight"), self._trained("batchnorm1.bias")
-        self._scale2 = self._trained("batchnorm2.weight"), self._trained("batchnorm2.bias")
-        self._bottleneck = self._trained("bottleneck.weight"), self._trained("bottleneck.bias")
-        self._output = self._trained("output.weight"), self._trained("output.bias")
+        self._embedding = trained("embedding.weight", adam)
+        self._output = trained("output.weight", adam), trained("output.bias", adam)
 
     @property
     def users_at_once(self) -> int:
@@ -79,42 +82,45 @@ class FusedNetwork:
 
     def _train_step(self, user_items, key):
         network, adam = self.network, self.adam
-        batch = user_items.shape[0]
-        check_batch(batch)
+        self._middle.check_batch(user_items.shape[0])
+        network.anneal(adam.step_count)
+        shown = network.drop_input(user_items, key)  # to the embedding; the targets are all likes
         item_users = user_items.tocsc()
-        mask1, mask2 = self._mask(batch, network.emb_dim, (*key, 1)), self._mask(batch, network.hidden_dim, (*key, 2))
+        item_users_shown = item_users if shown is user_items else shown.tocsc()
 
         if self._lags:
-            items = np.flatnonzero(np.diff(item_users.indptr))
+            items = np.flatnonzero(np.diff(item_users_shown.indptr))
             items = items[self.last_step[items] < adam.step_count]
             catch_up(items, self._embedding, self.last_step, self._drift.history(), self._embedding.weight)
 
-        item_sum = self._item_sum(user_items, self._embedding.weight)  # (batch, emb_dim)
-        h1, x_hat1, inv_std1 = normalize(item_sum, mask1, self._norm1)
-        z2 = linear(h1, self._bottleneck[0].weight, self._bottleneck[1].weight)  # (batch, hidden_dim)
-        h2, x_hat2, inv_std2 = normalize(z2, mask2, self._norm2)
+        item_sum = self._item_sum(shown, self._embedding.weight)  # (batch, emb_dim)
+        hidden = self._middle.forward(item_sum, np.diff(shown.indptr), key)  # (batch, hidden_dim)
 
         adam.step_count += 1
         self._drift.advance()
         rates = rates_at(adam)
-        loss, grad_h2 = output_tile(*self._output, h2, item_users.indptr, item_users.indices, rates, self._log_z(h2))
-
-        grad_z2 = normalize_backward(grad_h2, z2, mask2, x_hat2, inv_std2, *self._scale2, rates)
-        grad_h1 = linear_backward_input(grad_z2, self._bottleneck[0].weight)
-        linear_backward_weight(grad_z2, h1, *self._bottleneck, rates)
-        grad_item_sum = normalize_backward(grad_h1, item_sum, mask1, x_hat1, inv_std1, *self._scale1, rates)
-        scatter_add(
+        loss, grad_hidden = output_tile(
+            *self._output,
+            hidden,
             item_users.indptr,
             item_users.indices,
+            rates,
+            self._log_z(hidden),
+            network.loss.negative_weight if isinstance(network.loss, SigmoidBCE) else 1.0,
+        )
+        grad_item_sum = self._middle.backward(grad_hidden, rates)  # (batch, emb_dim)
+        scatter_add(
+            item_users_shown.indptr,
+            item_users_shown.indices,
             grad_item_sum,
             self._embedding,
             self.last_step,
             self._drift.history(),
             rates,
-            balanced_blocks(item_users.indptr),
+            balanced_blocks(item_users_shown.indptr),
         )
         self._lags, self._embedding_now, self._output_is_finite = True, None, None
-        return loss
+        return loss + network.penalty
 
     def settle(self) -> None:
         """Bring every embedding row and its moments to the last step, in place: training is over.
@@ -144,14 +150,10 @@ class FusedNetwork:
         return {**self.network.state, "embedding.weight": self._embedding_now}
 
     def encode(self, user_items: sparse.csr_array) -> np.ndarray:
-        """The bottleneck h2 of each user, in evaluation: (batch, hidden_dim)."""
-        state = self.current_state()
+        """What the output layer gets for each user, in evaluation: (batch, hidden_dim)."""
+        weight = self.current_state()["embedding.weight"]
         with compute_threads():
-            h1 = self._item_sum(user_items, state["embedding.weight"])
-            normalize_eval(h1, self._normalizer("batchnorm1"))
-            h2 = linear(h1, state["bottleneck.weight"], state["bottleneck.bias"])
-            normalize_eval(h2, self._normalizer("batchnorm2"))
-            return h2
+            return self._middle.encode(self._item_sum(user_items, weight), np.diff(user_items.indptr))
 
     def score(self, user_items: sparse.csr_array) -> np.ndarray:
         """Every item's logit for each user, in evaluation: (batch, n_items)."""
@@ -183,18 +185,88 @@ class FusedNetwork:
             return np.empty(0, h2.dtype)
         return log_normalizer(self.network.state["output.weight"], self.network.state["output.bias"], h2)
 
-    def _trained(self, name):
-        return Trained(self.network.state[name], self.adam.first_moment[name], self.adam.second_moment[name])
 
-    def _normalizer(self, layer):
+class KernelMiddle:
+    """The middle of the task's network, made of kernels, with a step of Adam in its backward."""
+
+    def __init__(self, network: Network, adam: Adam | None):
+        self.network = network
+        self.norm1, self.norm2 = self.normalizer("batchnorm1"), self.normalizer("batchnorm2")
+        if adam is not None:
+            self.scale1 = trained("batchnorm1.weight", adam), trained("batchnorm1.bias", adam)
+            self.scale2 = trained("batchnorm2.weight", adam), trained("batchnorm2.bias", adam)
+            self.bottleneck = trained("bottleneck.weight", adam), trained("bottleneck.bias", adam)
+
+    def check_batch(self, batch):
+        check_batch(batch)
+
+    def forward(self, item_sum, n_likes, key):
+        bottleneck = self.network.bottleneck.params
+        mask1, mask2 = (
+            self.mask(item_sum.shape, (*key, 1)),
+            self.mask((len(item_sum), len(bottleneck["bias"])), (*key, 2)),
+        )
+        h1, x_hat1, inv_std1 = normalize(item_sum, mask1, self.norm1)
+        z2 = linear(h1, **bottleneck)  # (batch, hidden_dim)
+        h2, x_hat2, inv_std2 = normalize(z2, mask2, self.norm2)
+        self.kept = item_sum, mask1, x_hat1, inv_std1, h1, z2, mask2, x_hat2, inv_std2
+        return h2
+
+    def backward(self, grad_h2, rates):
+        """From grad_h2 in parts to the gradient of item_sum."""
+        (item_sum, mask1, x_hat1, inv_std1, h1, z2, mask2, x_hat2, inv_std2), self.kept = self.kept, None
+        grad_z2 = normalize_backward(grad_h2, z2, mask2, x_hat2, inv_std2, *self.scale2, rates)
+        grad_h1 = linear_backward_input(grad_z2, self.bottleneck[0].weight)
+        linear_backward_weight(grad_z2, h1, *self.bottleneck, rates)
+        return normalize_backward(grad_h1, item_sum, mask1, x_hat1, inv_std1, *self.scale1, rates)
+
+    def encode(self, item_sum, n_likes):
+        """The bottleneck h2 in evaluation; overwrites item_sum."""
+        normalize_eval(item_sum, self.norm1)
+        h2 = linear(item_sum, **self.network.bottleneck.params)
+        normalize_eval(h2, self.norm2)
+        return h2
+
+    def normalizer(self, layer):
         state, number = self.network.state, self.network.dtype.type
         batchnorm = getattr(self.network, layer)
         arrays = (state[f"{layer}.{key}"] for key in ("weight", "bias", "running_mean", "running_var"))
         return Normalizer(*arrays, number(batchnorm.eps), number(batchnorm.momentum))
 
-    def _mask(self, batch, features, key):
+    def mask(self, shape, key):
         dropout = self.network.dropout1
-        return Mask(draw_keeps((batch, features), dropout.threshold, key), self.network.dtype.type(dropout.scale))
+        return Mask(draw_keeps(shape, dropout.threshold, key), self.network.dtype.type(dropout.scale))
+
+
+class LayerMiddle:
+    """The middle of any other network, by its layers."""
+
+    def __init__(self, network: ItemNetwork, adam: Adam | None):
+        self.network, self.adam = network, adam
+        self.ends = network.embedding, network.output
+
+    def check_batch(self, batch):
+        """Any will do."""
+
+    def forward(self, item_sum, n_likes, key):
+        return self.network.middle(item_sum, n_likes, True, key)
+
+    def backward(self, grad_hidden, rates):
+        """From grad_hidden in parts to the gradient of item_sum, with a step of Adam."""
+        grad_item_sum = self.network.middle_backward(grad_hidden.sum(axis=0))
+        for name, layer in self.network.layers.items():
+            if layer not in self.ends:
+                for key, grad in layer.grads.items():
+                    self.adam.move(f"{name}.{key}", grad)
+        return grad_item_sum
+
+    def encode(self, item_sum, n_likes):
+        return self.network.encode_sums(item_sum, n_likes)
+
+
+def trained(name: str, adam: Adam) -> Trained:
+    """A parameter with its moments, as the kernels take them."""
+    return Trained(adam.params[name], adam.first_moment[name], adam.second_moment[name])
 
 
 class DriftTable:

@@ -8,7 +8,8 @@
 With loss="multinomial" a softmax stands in the sigmoid's place and loss = -sum(x * log(h3)).
 
 This module is the definition of the network, in NumPy alone; `fused.py` is the same step made of
-kernels, on the same arrays.
+kernels, on the same arrays. The products with W_embedding and W_output and the loss, which every
+network has, are called in item_network.py; what is between them is here.
 """
 
 from __future__ import annotations
@@ -16,10 +17,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from autoenc.layers import BatchNorm1d, Dropout, Linear, Multinomial, ReLU, SigmoidBCE, SparseEmbedding
+from autoenc.item_network import ItemNetwork, arrays_of, loss_named
+from autoenc.layers import BatchNorm1d, Dropout, Linear, ReLU, SparseEmbedding
 from autoenc.optim import Adam
-
-LOSSES: dict[str, type[SigmoidBCE] | type[Multinomial]] = {"bce": SigmoidBCE, "multinomial": Multinomial}
 
 
 def initial_state(
@@ -67,7 +67,7 @@ def shapes_of_state(n_items: int, emb_dim: int, hidden_dim: int) -> dict[str, tu
     }
 
 
-class Network:
+class Network(ItemNetwork):
     """The task's autoencoder.
 
     Parameters
@@ -88,120 +88,44 @@ class Network:
     """
 
     def __init__(self, state: dict[str, np.ndarray], dropout: float = 0.5, loss: str = "bce"):
-        if loss not in LOSSES:
-            raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}")
         self.state = state
         self.dropout = dropout
+        self.settings = {"dropout": dropout, "loss": loss}
 
         self.embedding = SparseEmbedding(state["embedding.weight"])
         self.relu1 = ReLU()
-        self.batchnorm1 = BatchNorm1d(**_arrays_of(state, "batchnorm1"))
+        self.batchnorm1 = BatchNorm1d(**arrays_of(state, "batchnorm1"))
         self.dropout1 = Dropout(dropout)
 
-        self.bottleneck = Linear(**_arrays_of(state, "bottleneck"))
+        self.bottleneck = Linear(**arrays_of(state, "bottleneck"))
         self.relu2 = ReLU()
-        self.batchnorm2 = BatchNorm1d(**_arrays_of(state, "batchnorm2"))
+        self.batchnorm2 = BatchNorm1d(**arrays_of(state, "batchnorm2"))
         self.dropout2 = Dropout(dropout)
 
-        self.output = Linear(**_arrays_of(state, "output"))
-        self.loss = LOSSES[loss]()
+        self.output = Linear(**arrays_of(state, "output"))
+        self.loss = loss_named(loss)
 
-    @property
-    def n_items(self) -> int:
-        return self.state["embedding.weight"].shape[0]
-
-    @property
-    def emb_dim(self) -> int:
-        return self.state["embedding.weight"].shape[1]
-
-    @property
-    def hidden_dim(self) -> int:
-        return self.state["output.weight"].shape[1]
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.state["embedding.weight"].dtype
-
-    @property
-    def layers(self) -> dict:
-        """The layers by name, in the order of the forward."""
-        return {name: layer for name, layer in vars(self).items() if hasattr(layer, "forward")}
-
-    @property
-    def params(self) -> dict[str, np.ndarray]:
-        """What is trained, by the names of the model file."""
-        return {f"{name}.{key}": w for name, layer in self.layers.items() for key, w in layer.params.items()}
-
-    @property
-    def grads(self) -> dict[str, np.ndarray]:
-        """The gradients that the last backward left, by the names of `params`."""
-        return {f"{name}.{key}": g for name, layer in self.layers.items() for key, g in layer.grads.items()}
-
-    def logits(self, user_items: sparse.csr_array, training: bool, key=(0, 0, 0)) -> np.ndarray:
-        """The forward up to the loss: (batch, n_items).
-
-        key = (seed, epoch, step) names the dropout masks; evaluation ignores it.
-        """
-        h1 = self.embedding.forward(user_items)  # (batch, emb_dim)
-        h2 = self.middle(h1, training, key)  # (batch, hidden_dim)
-        return self.output.forward(h2)  # (batch, n_items)
-
-    def middle(self, h1: np.ndarray, training: bool, key=(0, 0, 0)) -> np.ndarray:
-        """From the embedding's sums (batch, emb_dim) to what the output layer gets, (batch, hidden_dim)."""
-        h1 = self.batchnorm1.forward(self.relu1.forward(h1), training)
-        h1 = self.dropout1.forward(h1, training, (*key, 1))
+    def middle(self, item_sum, n_likes, training, key=(0, 0, 0)):
+        h1 = self.batchnorm1.forward(self.relu1.forward(item_sum), training)
+        h1 = self.dropout1.forward(h1, training, (*key, 1))  # (batch, emb_dim)
 
         h2 = self.bottleneck.forward(h1)
         h2 = self.batchnorm2.forward(self.relu2.forward(h2), training)
-        return self.dropout2.forward(h2, training, (*key, 2))
+        return self.dropout2.forward(h2, training, (*key, 2))  # (batch, hidden_dim)
 
-    def forward(self, user_items: sparse.csr_array, key=(0, 0, 0)) -> float:
-        """The loss of a batch in training, summed over its users and items."""
-        return self.loss.forward(self.logits(user_items, True, key), user_items)
-
-    def backward(self) -> None:
-        """Fill `grads` with the gradient of the last forward's loss: the same lines, from the last."""
-        grad_logits = self.loss.backward()  # (batch, n_items)
-        grad_h2 = self.output.backward(grad_logits)  # (batch, hidden_dim)
-
+    def middle_backward(self, grad_h2):
         grad_h2 = self.dropout2.backward(grad_h2)
         grad_h2 = self.relu2.backward(self.batchnorm2.backward(grad_h2))
         grad_h1 = self.bottleneck.backward(grad_h2)  # (batch, emb_dim)
 
         grad_h1 = self.dropout1.backward(grad_h1)
-        grad_h1 = self.relu1.backward(self.batchnorm1.backward(grad_h1))
-        self.embedding.backward(grad_h1)
-
-    def score(self, user_items: sparse.csr_array) -> np.ndarray:
-        """Every item's logit for each user, in evaluation: (batch, n_items).
-
-        Sigmoid and softmax rise with the logit, so the ranking is the same without them.
-        """
-        return self._forgetting(self.logits(user_items, training=False))
-
-    def encode(self, user_items: sparse.csr_array) -> np.ndarray:
-        """The bottleneck of each user, in evaluation: (batch, hidden_dim)."""
-        return self.encode_sums(self.embedding.forward(user_items))
-
-    def encode_sums(self, item_sums: np.ndarray) -> np.ndarray:
-        """The same from the embedding's sums, (batch, emb_dim)."""
-        return self._forgetting(self.middle(item_sums, training=False))
-
-    def _forgetting(self, output):
-        """`output`, with nothing kept for a backward that evaluation doesn't have."""
-        for layer in self.layers.values():
-            layer.kept = None
-        return output
+        return self.relu1.backward(self.batchnorm1.backward(grad_h1))
 
 
-def train_step(network: Network, adam: Adam, user_items: sparse.csr_array, key: tuple[int, int, int]) -> float:
+def train_step(network: ItemNetwork, adam: Adam, user_items: sparse.csr_array, key: tuple[int, int, int]) -> float:
     """One minibatch: forward, backward, Adam. Returns the batch's summed loss before the step."""
+    network.anneal(adam.step_count)
     loss = network.forward(user_items, key)
     network.backward()
     adam.step(network.grads)
     return loss
-
-
-def _arrays_of(state: dict[str, np.ndarray], layer: str) -> dict[str, np.ndarray]:
-    prefix = layer + "."
-    return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}

@@ -66,11 +66,15 @@ class Adam:
     def step(self, grads: dict[str, np.ndarray]) -> None:
         """Move every parameter by its gradient in `grads`, which has the same names."""
         self.step_count += 1
+        for name in self.params:
+            self.move(name, grads[name])
+
+    def move(self, name: str, grad_w: np.ndarray) -> None:
+        """Move one parameter by its gradient, in the step that `step_count` says."""
         beta1, beta2 = self.betas
         correction1 = 1 - beta1**self.step_count
         correction2 = 1 - beta2**self.step_count
-        for name, w in self.params.items():
-            grad_w, m, v = grads[name], self.first_moment[name], self.second_moment[name]
-            m += (1 - beta1) * (grad_w - m)
-            v += (1 - beta2) * (grad_w * grad_w - v)
-            w -= self.lr * (m / correction1) / (np.sqrt(v / correction2) + self.eps)
+        w, m, v = self.params[name], self.first_moment[name], self.second_moment[name]
+        m += (1 - beta1) * (grad_w - m)
+        v += (1 - beta2) * (grad_w * grad_w - v)
+        w -= self.lr * (m / correction1) / (np.sqrt(v / correction2) + self.eps)

@@ -259,7 +259,7 @@ def output(p: Problem, loss_layer=SigmoidBCE):
             log_z = np.empty(0, p.h2.dtype)  # BCE has none
             if loss_layer is Multinomial:
                 log_z = log_normalizer(weight.weight, bias.weight, p.h2)
-            loss, grad_parts = output_tile(weight, bias, p.h2, item_users.indptr, item_users.indices, rates, log_z)
+            loss, grad_parts = output_tile(weight, bias, p.h2, item_users.indptr, item_users.indices, rates, log_z, 1.0)
             return {"loss": np.float32(loss), "grad_h2": lambda: grad_parts.sum(axis=0), **adam.params}
 
         return run

@@ -8,7 +8,7 @@ layers they would write and read logits and grad_logits of 11 MB and grad_weight
 tile of items goes through everything while it is in the second-level cache:
 
     logits      = weight[tile] @ h2.T                   (tile, batch)
-    grad_logits = sigmoid(logits + bias[tile]) - targets
+    grad_logits = sigmoid(logits + bias[tile]) - targets      times negative_weight where the target is 0
     grad_h2    += grad_logits.T @ weight[tile]          (batch, hidden_dim)
     grad_weight = grad_logits @ h2                      (tile, hidden_dim), then Adam
 
@@ -36,12 +36,13 @@ RUN = 64  # and one of so many into a float32
 
 
 @kernel(parallel=True)
-def output_tile(weight, bias, h2, item_indptr, item_users, rates, log_z):
+def output_tile(weight, bias, h2, item_indptr, item_users, rates, log_z, negative_weight):
     """One training step of the output layer, in place.
 
     weight is a Trained of (n_items, hidden_dim), bias one of (n_items,), h2 (batch, hidden_dim);
     item_indptr (n_items + 1,) and item_users (n_likes,) are the batch's CSC, the targets. The loss
-    is the multinomial where log_z is `log_normalizer`'s (batch,), and BCE where it is empty.
+    is the multinomial where log_z is `log_normalizer`'s (batch,), and BCE where it is empty, in which
+    an item that is not liked counts negative_weight, a float.
     Returns the summed loss, and grad_h2 in parts (parts, batch, hidden_dim) to be added in order.
     """
     n_items = len(weight.weight)
@@ -52,7 +53,7 @@ def output_tile(weight, bias, h2, item_indptr, item_users, rates, log_z):
     for part in prange(n_parts):
         first, last = part * n_items // n_parts, (part + 1) * n_items // n_parts
         losses[part] = output_part(
-            weight, bias, h2, item_indptr, item_users, rates, log_z, likes, first, last, grad_h2[part]
+            weight, bias, h2, item_indptr, item_users, rates, log_z, negative_weight, likes, first, last, grad_h2[part]
         )
     return sum_in_order(losses), grad_h2
 
@@ -67,7 +68,9 @@ def sum_in_order(numbers):
 
 
 @kernel
-def output_part(weight, bias, h2, item_indptr, item_users, rates, log_z, likes, part_first, part_last, grad_h2):
+def output_part(
+    weight, bias, h2, item_indptr, item_users, rates, log_z, negative_weight, likes, part_first, part_last, grad_h2
+):
     """The items part_first .. part_last, in tiles of equal size; fills grad_h2, returns their loss."""
     size = tile_size(part_last - part_first)
     logits = np.empty((size, len(h2)), h2.dtype)  # (tile, batch)
@@ -81,7 +84,7 @@ def output_part(weight, bias, h2, item_indptr, item_users, rates, log_z, likes, 
         np.dot(weight.weight[first:last], h2.T, logits[:n])
         bias_tile, indptr = bias.weight[first:last], item_indptr[first : last + 1]
         if len(log_z) == 0:
-            loss += sigmoid_bce(logits[:n], bias_tile, indptr, item_users, grad_bias[:n])
+            loss += sigmoid_bce(logits[:n], bias_tile, indptr, item_users, negative_weight, grad_bias[:n])
         else:
             loss += multinomial(logits[:n], bias_tile, indptr, item_users, log_z, likes, grad_bias[:n])
         grad_logits = logits[:n]
@@ -113,14 +116,16 @@ def likes_of_users(item_users, h2):
 
 
 @kernel
-def sigmoid_bce(logits, bias, item_indptr, item_users, grad_bias):
+def sigmoid_bce(logits, bias, item_indptr, item_users, negative_weight, grad_bias):
     """Turn logits (items, batch), still without their bias, into grad_logits; return the summed loss.
 
     softplus(z) = max(z, 0) + log(1 + exp(-|z|)), and a sum of logs is the log of a product: one
-    log for a whole column of the tile.
+    log for a whole column of the tile. What the column counts too little of a liked item, whose
+    weight is 1, is added by itself.
     """
     n_items, batch = logits.shape
     number = logits.dtype.type
+    weight = number(negative_weight)
     product, positive = np.ones(batch), np.zeros(batch)  # float64 (batch,)
     run_product, run_positive = np.empty(batch, logits.dtype), np.empty(batch, logits.dtype)
     liked = 0.0
@@ -130,29 +135,38 @@ def sigmoid_bce(logits, bias, item_indptr, item_users, grad_bias):
         for i in range(run, min(n_items, run + RUN)):
             users = item_users[item_indptr[i] : item_indptr[i + 1]]
             for u in users:
-                liked += logits[i, u] + bias[i]
-            sigmoid_row(logits[i], bias[i], run_product, run_positive)
+                logit = logits[i, u] + bias[i]
+                liked += logit
+                if negative_weight != 1:
+                    liked -= (1 - negative_weight) * softplus(logit)
+            sigmoid_row(logits[i], bias[i], weight, run_product, run_positive)
             for u in users:
-                logits[i, u] -= number(1)
+                logits[i, u] = logits[i, u] / weight - number(1)
             grad_bias[i] = sum_of(logits[i])
         for u in range(batch):
             product[u] *= run_product[u]
             positive[u] += run_positive[u]
     loss = -liked
     for u in range(batch):
-        loss += np.log(product[u]) + positive[u]
+        loss += negative_weight * (np.log(product[u]) + positive[u])
     return loss
 
 
 @kernel
-def sigmoid_row(z, bias, product, positive):
-    """z[:] = sigmoid(z + bias); product *= 1 + exp(-|z + bias|), positive += max(z + bias, 0)."""
+def softplus(z):
+    """log(1 + exp(z)), in float64."""
+    return max(z, 0.0) + np.log1p(np.exp(-abs(np.float64(z))))
+
+
+@kernel
+def sigmoid_row(z, bias, weight, product, positive):
+    """z[:] = weight * sigmoid(z + bias); product *= 1 + exp(-|z + bias|), positive += max(z + bias, 0)."""
     number = z.dtype.type
     for u in range(len(z)):
         logit = z[u] + bias
         e = exp_of_negative(-abs(logit))
         one_plus_e = number(1) + e
-        z[u] = (number(1) if logit >= 0 else e) / one_plus_e
+        z[u] = (number(1) if logit >= 0 else e) / one_plus_e * weight
         product[u] *= one_plus_e
         positive[u] += max(logit, number(0))
 

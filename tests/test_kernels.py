@@ -282,23 +282,27 @@ def no_log_z(dtype):
     return np.empty(0, dtype)
 
 
-def check_output_tile(dtype, user_items, hidden_dim, bias_of_items, seed, loss_layer=SigmoidBCE):
+def check_output_tile(dtype, user_items, hidden_dim, bias_of_items, seed, of_loss):
     batch, n_items = user_items.shape
     rng = np.random.default_rng(seed)
     h2 = normal(rng, dtype, batch, hidden_dim)
     bias = np.resize(bias_of_items, n_items).astype(dtype)
     ours, definition = mid_training(rng, weight=normal(rng, dtype, n_items, hidden_dim), bias=bias)
-    layer, of_loss = Linear(**definition.params), loss_layer()
+    layer = Linear(**definition.params)
+    multinomial = isinstance(of_loss, Multinomial)
     item_users = user_items.tocsc()
 
     weight, bias, rates = trained(ours, "weight"), trained(ours, "bias"), next_rates(ours)
-    log_z = log_normalizer(weight.weight, bias.weight, h2) if loss_layer is Multinomial else no_log_z(dtype)
-    loss, grad_parts = output_tile(weight, bias, h2, item_users.indptr, item_users.indices, rates, log_z)
+    log_z = log_normalizer(weight.weight, bias.weight, h2) if multinomial else no_log_z(dtype)
+    negative_weight = 1.0 if multinomial else of_loss.negative_weight
+    loss, grad_parts = output_tile(
+        weight, bias, h2, item_users.indptr, item_users.indices, rates, log_z, negative_weight
+    )
     logits = layer.forward(h2)
     answer = of_loss.forward(logits, user_items)
     # In float32 each log(1 + exp(-|z|)) is exact to a rounding of 1 + exp(-|z|), not of itself; and each log_p to one
     # of the logit and of log_z.
-    largest = float(np.abs(logits).max()) if loss_layer is Multinomial else 1
+    largest = float(np.abs(logits).max()) if multinomial else 1
     rounding = float(np.finfo(dtype).eps) * logits.size * max(1, largest)
     assert loss == pytest.approx(answer, rel=ROUNDING[dtype], abs=rounding)
 
@@ -315,17 +319,18 @@ def check_output_tile(dtype, user_items, hidden_dim, bias_of_items, seed, loss_l
     user_items=batches(max_items=2 * output_module.PARTS + 1),
     hidden_dim=st.integers(1, 6),
     bias=st.sampled_from([[0.0], [-10.0], [-10.0, 5.0], [-60.0, 60.0], [-200.0, 0.0, 200.0]]),
+    negative_weight=st.sampled_from([1.0, 0.3]),
     seed=seeds,
 )
-def test_output_tile_is_linear_and_sigmoid_bce(dtype, user_items, hidden_dim, bias, seed):
-    check_output_tile(dtype, user_items, hidden_dim, bias, seed)
+def test_output_tile_is_linear_and_sigmoid_bce(dtype, user_items, hidden_dim, bias, negative_weight, seed):
+    check_output_tile(dtype, user_items, hidden_dim, bias, seed, SigmoidBCE(negative_weight))
 
 
 @both_dtypes
 @pytest.mark.parametrize("n_items", OUTPUT_EDGES)
 def test_output_tile_at_the_edges_of_parts_and_tiles(dtype, n_items):
     user_items = random_csr(np.random.default_rng(n_items), 3, n_items, 0.1)
-    check_output_tile(dtype, user_items, 2, [-10.0, 1.0, 0.0], seed=n_items)
+    check_output_tile(dtype, user_items, 2, [-10.0, 1.0, 0.0], n_items, SigmoidBCE())
 
 
 @both_dtypes
@@ -339,13 +344,13 @@ def test_output_tile_at_the_edges_of_parts_and_tiles(dtype, n_items):
 def test_output_tile_is_linear_and_multinomial(dtype, user_items, hidden_dim, bias, seed):
     if bias == [1e4]:
         dtype = "float64"  # in float32 a logit of 10,000 is itself off by a thousandth
-    check_output_tile(dtype, user_items, hidden_dim, bias, seed, Multinomial)
+    check_output_tile(dtype, user_items, hidden_dim, bias, seed, Multinomial())
 
 
 @pytest.mark.parametrize("n_items", OUTPUT_EDGES)
 def test_multinomial_at_the_edges_of_parts_and_tiles(n_items):
     user_items = random_csr(np.random.default_rng(n_items), 3, n_items, 0.1)
-    check_output_tile("float64", user_items, 2, [-10.0, 1.0, 0.0], n_items, Multinomial)
+    check_output_tile("float64", user_items, 2, [-10.0, 1.0, 0.0], n_items, Multinomial())
 
 
 @both_dtypes
@@ -364,6 +369,7 @@ def test_output_tiles_product_of_a_tile_does_not_overflow(dtype):
         item_users.indices,
         rates,
         no_log_z(dtype),
+        1.0,
     )
     assert loss == pytest.approx(n_items * batch * np.log(2), rel=1e-12)
 
@@ -382,6 +388,7 @@ def test_output_tile_does_not_hide_nan(dtype):
         item_users.indices,
         rates,
         no_log_z(dtype),
+        1.0,
     )
     assert np.isnan(loss) and np.isnan(grad_parts).any() and np.isnan(adam.params["weight"]).all()
 

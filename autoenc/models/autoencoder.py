@@ -253,7 +253,8 @@ class AutoEncoder(Recommender):
         item_sum = row @ weight  # (1, emb_dim)
         without = np.concatenate([item_sum, item_sum - weight[row.indices]])  # (1 + n_likes, emb_dim)
         output = self.network_.state["output.weight"][column], self.network_.state["output.bias"][column]
-        scores = self.network_.encode_sums(without) @ output[0] + output[1]  # (1 + n_likes,)
+        n_likes = np.append(row.nnz, np.full(row.nnz, row.nnz - 1))
+        scores = self.network_.encode_sums(without, n_likes) @ output[0] + output[1]  # (1 + n_likes,)
         return scores[0] - scores[1:]
 
     def _arrays(self):
