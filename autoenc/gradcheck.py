@@ -37,8 +37,22 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from autoenc.layers import BatchNorm1d, Dropout, Linear, Multinomial, ReLU, SigmoidBCE, SparseEmbedding
+from autoenc import denoising_network, variational_network
+from autoenc.denoising_network import DenoisingNetwork
+from autoenc.layers import (
+    BatchNorm1d,
+    Dropout,
+    GaussianSample,
+    InputNormalization,
+    Linear,
+    Multinomial,
+    ReLU,
+    SigmoidBCE,
+    SparseEmbedding,
+    Tanh,
+)
 from autoenc.network import Network, initial_state
+from autoenc.variational_network import VariationalNetwork
 
 STEP = 1e-5
 TOLERANCE = 1e-6
@@ -156,7 +170,8 @@ def check_backward(layer, *args, upstream: Callable) -> list[TensorCheck]:
     """Check what `layer.backward` says of `layer.forward(*args)`: every parameter, and the input.
 
     `upstream` makes the upstream gradient for a shape: a generator's `standard_normal`, say. It
-    isn't asked where the output is a number, a loss. The input is args[0], if it is an array.
+    isn't asked where the output is a number, a loss. A layer's `penalty`, where it has one, is part
+    of the loss. The input is args[0], if it is an array.
     """
     output = layer.forward(*args)
     if np.ndim(output) == 0:
@@ -168,7 +183,14 @@ def check_backward(layer, *args, upstream: Callable) -> list[TensorCheck]:
     arrays, grads = dict(layer.params), dict(layer.grads)
     if isinstance(args[0], np.ndarray):
         arrays["input"], grads["input"] = args[0], grad_input
-    return gradient_check(lambda: layer.forward(*args), arrays, grads, grad_output)
+    if not hasattr(layer, "penalty") or np.ndim(output) == 0:
+        return gradient_check(lambda: layer.forward(*args), arrays, grads, grad_output)
+
+    def output_and_penalty():
+        output = layer.forward(*args)
+        return np.append(output, layer.penalty)
+
+    return gradient_check(output_and_penalty, arrays, grads, np.append(grad_output, 1.0))
 
 
 def check_layer(name: str, seed: int = 0, upstream: Callable | None = None) -> list[TensorCheck]:
@@ -225,11 +247,24 @@ def _linear(rng):
 
 
 def _sigmoid_bce(rng):
-    return SigmoidBCE(), 1.5 * rng.standard_normal((7, 9)), _likes(rng)
+    return SigmoidBCE(negative_weight=0.3), 1.5 * rng.standard_normal((7, 9)), _likes(rng)
 
 
 def _multinomial(rng):
     return Multinomial(), 1.5 * rng.standard_normal((7, 9)), _likes(rng)
+
+
+def _input_normalization(rng):
+    """With a user who liked nothing; the sums are random, whatever the likes."""
+    return InputNormalization(rng.standard_normal(5)), rng.standard_normal((7, 5)), np.array([0, 1, 2, 3, 5, 9, 30])
+
+
+def _tanh(rng):
+    return Tanh(), rng.standard_normal((7, 5))
+
+
+def _gaussian_sample(rng):
+    return GaussianSample(beta=0.7), rng.standard_normal((7, 10)), True, (0, 0, 0, 2)
 
 
 def _network(rng):
@@ -255,6 +290,20 @@ def _network(rng):
             return network, user_items, key
 
 
+def _denoising_network(rng):
+    state = denoising_network.initial_state(n_items=9, hidden_dim=5, bias_offset=-1.0, dtype=np.float64)
+    return DenoisingNetwork(_moved(state, rng), dropout=0.3), _likes(rng), (0, 0, 0)
+
+
+def _variational_network(rng):
+    state = variational_network.initial_state(n_items=9, hidden_dim=5, latent_dim=3, dtype=np.float64)
+    return VariationalNetwork(_moved(state, rng), beta=0.7), _likes(rng), (0, 0, 0)
+
+
+def _moved(state, rng):
+    return {name: array + rng.uniform(-1, 1, array.shape) for name, array in state.items()}
+
+
 CASES: dict[str, Callable[[np.random.Generator], tuple]] = {
     "embedding": _embedding,
     "relu": _relu,
@@ -263,7 +312,12 @@ CASES: dict[str, Callable[[np.random.Generator], tuple]] = {
     "linear": _linear,
     "sigmoid_bce": _sigmoid_bce,
     "multinomial": _multinomial,
+    "input_normalization": _input_normalization,
+    "tanh": _tanh,
+    "gaussian_sample": _gaussian_sample,
     "network": _network,
+    "denoising_network": _denoising_network,
+    "variational_network": _variational_network,
 }
 
 

@@ -75,7 +75,9 @@ MUTANTS = [
         "return grad_logits",
         "return grad_logits * sigmoid(logits) * (1 - sigmoid(logits))",
     ),
-    Mutant("sigmoid_bce", "targets forgotten", "grad_logits[user_items.nonzero()] -= 1", "pass"),
+    Mutant("sigmoid_bce", "targets forgotten", "grad_logits[liked] = h[liked] - 1", "pass"),
+    Mutant("sigmoid_bce", "a like weighted as the others are", "h[liked] - 1", "grad_logits[liked] - 1"),
+    Mutant("sigmoid_bce", "negative_weight forgotten", "self.negative_weight * h", "1.0 * h"),
     Mutant("sigmoid_bce", "averaged over the batch", "return grad_logits", "return grad_logits / len(logits)"),
     Mutant("multinomial", "number of likes forgotten", "n * np.exp(log_p)", "np.exp(log_p)"),
     Mutant("multinomial", "targets forgotten", "grad_logits[user_items.nonzero()] -= 1", "pass"),
@@ -92,6 +94,27 @@ MUTANTS = [
         "self.relu1.backward(self.batchnorm1.backward(grad_h1))",
         "self.batchnorm1.backward(self.relu1.backward(grad_h1))",
     ),
+    Mutant("input_normalization", "scale forgotten", "grad_output / size", "grad_output"),
+    Mutant("input_normalization", "bias scaled too", "grad_output.sum(axis=0)", "(grad_output / size).sum(axis=0)"),
+    Mutant("input_normalization", "bias's gradient averaged", "grad_output.sum", "grad_output.mean"),
+    Mutant("tanh", "slope without the square", "output * output", "output"),
+    Mutant("tanh", "slope taken at the output", "output * output", "np.tanh(output) ** 2"),
+    Mutant("tanh", "upstream forgotten", "grad_output * (1", "1.0 * (1"),
+    Mutant("gaussian_sample", "noise forgotten", "grad_output * noise * std", "grad_output * std"),
+    Mutant("gaussian_sample", "log_var taken for log_std", "noise * std / 2", "noise * std"),
+    Mutant("gaussian_sample", "mean's KL dropped", " + self.beta * mean", ""),
+    Mutant("gaussian_sample", "log_var's KL dropped", " + self.beta * (std * std - 1) / 2", ""),
+    Mutant("gaussian_sample", "beta forgotten", "self.beta * mean", "mean"),
+    Mutant("gaussian_sample", "halves exchanged", "[grad_mean, grad_log_var]", "[grad_log_var, grad_mean]"),
+    Mutant("denoising_network", "dropout left out", "self.dropout.backward(grad_h)", "grad_h"),
+    Mutant(
+        "denoising_network",
+        "tanh left out",
+        "self.tanh.backward(self.dropout.backward(grad_h))",
+        "self.dropout.backward(grad_h)",
+    ),
+    Mutant("variational_network", "the second tanh left out", "self.tanh2.backward(grad_h2)", "grad_h2"),
+    Mutant("variational_network", "the first tanh left out", "self.tanh1.backward(grad_h1)", "grad_h1"),
 ]
 
 
@@ -105,12 +128,12 @@ def mutants_of(layer: str | None = None) -> list[Mutant]:
 
 
 def break_backward(layer, mutant: Mutant) -> None:
-    """Give `layer`, this one object, the backward that the mutant's edit makes.
+    """Give `layer`, this one object, the backward that the mutant's edit makes: of a network, its middle's.
 
     Raises ValueError if what it replaces doesn't stand in the source exactly once: the layer was
     rewritten, and the mutant must follow.
     """
-    backward = type(layer).backward
+    backward = getattr(type(layer), "middle_backward", None) or type(layer).backward
     source = textwrap.dedent(inspect.getsource(backward))
     if source.count(mutant.old) != 1:
         raise ValueError(
@@ -119,7 +142,7 @@ def break_backward(layer, mutant: Mutant) -> None:
         )
     names = dict(backward.__globals__)
     exec(source.replace(mutant.old, mutant.new), names)
-    layer.backward = names[backward.__name__].__get__(layer)
+    setattr(layer, backward.__name__, names[backward.__name__].__get__(layer))
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ example:
   autoenc gradcheck --layer batchnorm
 """
 
-CHECK_LINE = "{:<12} {:<20} {:>8} {:>11} {:>6}  {:<8} {}"
-MUTANT_LINE = "{:<12} {:<42} {:>8}  {:<7} {:<7} {}"
+CHECK_LINE = "{:<20} {:<20} {:>8} {:>11} {:>6}  {:<8} {}"
+MUTANT_LINE = "{:<20} {:<42} {:>8}  {:<7} {:<7} {}"
 CAUGHT = {True: "yes", False: "MISSED", None: "-"}
 
 

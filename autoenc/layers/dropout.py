@@ -56,11 +56,15 @@ def draw_keeps(shape: tuple[int, int], threshold: int, key: tuple[int, int, int,
 
     key = (seed, epoch, step, layer), each in 0 .. 2**64 - 1.
     """
-    seed, epoch, step, layer = key
-    philox = np.random.Philox(key=_words(seed, layer), counter=_words(0, 0, step, epoch))
     size = shape[0] * shape[1]
-    draws = philox.random_raw(-(-size // 4)).astype("<u8", copy=False).view("<u2")[:size]  # four to a word
+    draws = philox_of(key).random_raw(-(-size // 4)).astype("<u8", copy=False).view("<u2")[:size]  # four to a word
     return (draws < threshold).reshape(shape)
+
+
+def philox_of(key: tuple[int, int, int, int]) -> np.random.Philox:
+    """The generator of what is random in one layer at one step."""
+    seed, epoch, step, layer = key
+    return np.random.Philox(key=_words(seed, layer), counter=_words(0, 0, step, epoch))
 
 
 def _words(*numbers):
