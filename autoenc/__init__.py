@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from autoenc.models.autoencoder import AutoEncoder as AutoEncoder
     from autoenc.models.ease import EASE as EASE
     from autoenc.models.edlae import EDLAE as EDLAE
+    from autoenc.models.elsa import ELSA as ELSA
     from autoenc.models.item_knn import ItemKNN as ItemKNN
     from autoenc.models.popular import Popular as Popular
     from autoenc.network import Network as Network
@@ -36,6 +37,7 @@ _MODULE_OF = {
     "AutoEncoder": "models.autoencoder",
     "EASE": "models.ease",
     "EDLAE": "models.edlae",
+    "ELSA": "models.elsa",
     "ItemKNN": "models.item_knn",
     "Popular": "models.popular",
     "Network": "network",

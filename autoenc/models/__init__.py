@@ -11,12 +11,15 @@ from autoenc.models.autoencoder import AutoEncoder
 from autoenc.models.base import NotFittedError, Recommender
 from autoenc.models.ease import EASE
 from autoenc.models.edlae import EDLAE
+from autoenc.models.elsa import ELSA
 from autoenc.models.item_knn import ItemKNN
 from autoenc.models.popular import Popular
 
-__all__ = ["EASE", "EDLAE", "AutoEncoder", "ItemKNN", "NotFittedError", "Popular", "Recommender", "load_model"]
+__all__ = ["EASE", "EDLAE", "ELSA", "AutoEncoder", "ItemKNN", "NotFittedError", "Popular", "Recommender", "load_model"]
 
-MODELS: dict[str, type[Recommender]] = {model.__name__: model for model in (AutoEncoder, EASE, EDLAE, ItemKNN, Popular)}
+MODELS: dict[str, type[Recommender]] = {
+    model.__name__: model for model in (AutoEncoder, EASE, EDLAE, ELSA, ItemKNN, Popular)
+}
 """The classes that a model file may name."""
 
 

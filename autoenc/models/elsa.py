@@ -1,0 +1,217 @@
+"""ELSA: EASE's items squared as a product of item embeddings, for catalogues where the square does not fit.
+
+Score
+    A     = weight, each row divided by its length
+    score = user_items @ (A @ A.T - I)
+    The diagonal of A @ A.T is ones and that of the difference zeros: no item is scored by itself.
+
+Loss, for a batch X of user_items
+    Y     = X @ A @ A.T - X
+    loss  = mean over users of |Y / |Y| - X / |X||**2,  which is 2 - 2 * cosine(Y, X)
+
+The same without Y, which would be dense
+    With Z = X @ A, M = A.T @ A, and a number a user n = |X|**2, its likes, and a = |Z|**2:
+    dot(Y, X) = a - n
+    |Y|**2    = dot(Z, Z @ M) - 2 * a + n
+    cosine    = (a - n) / (|Y| * sqrt(n))
+
+Gradient
+    pull        = (a - n) / (|Y|**3 * sqrt(n)) / batch                               (batch,)
+    grad_Z      = 2 * pull * (Z @ M - 2 * Z) - 4 / (|Y| * sqrt(n)) / batch * Z       (batch, emb_dim)
+    grad_M      = Z.T @ (pull * Z)                                                   (emb_dim, emb_dim)
+    grad_A      = X.T @ grad_Z + 2 * A @ grad_M                                      (n_items, emb_dim)
+    grad_weight = (grad_A - dot(grad_A, A) * A) / |weight|
+    The last takes from each row what would only make it longer.
+
+Cost
+    3 * n_items * emb_dim**2 flops a step whatever the batch, where with Y they would be
+    6 * batch * n_items * emb_dim; and 16 bytes a weight, of Adam's moments and A too.
+
+What goes wrong
+    |Y|**2 is a difference. Where it is all rounding (a user of one like, of an item like no
+    other) it is held above ten roundings of what is subtracted from.
+
+Source
+    Vančura, Alves, Kasalický and Kordík 2022, Scalable Linear Shallow Autoencoder for Collaborative
+    Filtering (RecSys), and their package elsarec. Differences: Adam at .03 where that has NAdam at
+    .1; a user's error is summed over the items where that takes the mean, which moves Adam's eps.
+
+Example
+    >>> likes = [[0, 1], [0, 1, 2], [1, 2], [3, 4], [3, 4, 5], [4, 5]] * 8
+    >>> items, _ = ELSA(emb_dim=4, epochs=40, batch_size=16).fit(likes).recommend([[0], [3, 5]], N=1)
+    >>> items.ravel()
+    array([1, 4], dtype=int32)
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy import sparse
+
+from autoenc.models.autoencoder import _seed_of
+from autoenc.models.base import Recommender
+from autoenc.optim import Adam
+from autoenc.threads import compute_threads
+from autoenc.trainer import SCHEDULES, batch_bounds, minibatches
+
+BLOCK = 512  # items at a time, whose gradient and moments then stay in the cache
+LEAST_STEPS = 120  # by default; the paper's data peak within 4 epochs, which are more steps
+
+
+class ELSA(Recommender):
+    """The scalable linear shallow autoencoder.
+
+    Parameters
+    ----------
+    emb_dim : int
+        The length of an item's embedding, the rank of what stands in for EASE's weights.
+    epochs : int, optional
+        Passes over the users. By default 4, or as many as make 120 steps.
+    batch_size : int
+    lr : float
+        Adam's rate. Only a row's direction counts, so it can be a large one.
+    schedule : "constant" or "cosine"
+        Whether the rate stays or falls to 0 by the last step.
+    random_state : int, numpy.random.RandomState, numpy.random.Generator or None
+        Names the start and the order of the users; the same int gives the same bits.
+
+    Attributes
+    ----------
+    item_embeddings_ : array (n_items, emb_dim), float32
+        A above, of rows of length 1: their products are how much a like of one item adds to another.
+    history_ : list of dict
+        epoch, loss (per user) and lr, an epoch each.
+    seed_ : int
+        What `random_state` came to.
+    """
+
+    def __init__(self, emb_dim=256, epochs=None, batch_size=256, lr=0.03, schedule="constant", random_state=0):
+        self.emb_dim = emb_dim
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.schedule = schedule
+        self.random_state = random_state
+
+    def _fit(self, user_items):
+        users = np.flatnonzero(np.diff(user_items.indptr))
+        self._check(len(users))
+        self.seed_ = _seed_of(self.random_state)
+        self.history_ = []
+        n_steps = len(batch_bounds(len(users), self.batch_size)) - 1
+        epochs = max(4, math.ceil(LEAST_STEPS / n_steps)) if self.epochs is None else self.epochs
+
+        layer = CosineOfProduct(initial_weight(user_items.shape[1], self.emb_dim, self.seed_))
+        # One optimizer a block, so that what it computes on the way is as small as the block.
+        blocks = [slice(start, start + BLOCK) for start in range(0, user_items.shape[1], BLOCK)]
+        optimizers = [Adam({"weight": layer.params["weight"][block]}) for block in blocks]
+        with compute_threads():
+            for epoch in range(epochs):
+                total_loss = 0.0
+                for step, batch in enumerate(minibatches(users, self.batch_size, self.seed_, epoch)):
+                    lr = self.lr * SCHEDULES[self.schedule]((epoch * n_steps + step) / (epochs * n_steps))
+                    total_loss += len(batch) * layer.forward(user_items[batch])
+                    layer.backward_sums()
+                    for block, adam in zip(blocks, optimizers):
+                        adam.lr = lr
+                        adam.step({"weight": layer.backward_rows(block)})
+                self.history_.append({"epoch": epoch + 1, "loss": total_loss / len(users), "lr": lr})
+                if not math.isfinite(total_loss):
+                    raise FloatingPointError(
+                        f"the loss became {total_loss} in epoch {epoch + 1}; train with a lower lr than {self.lr}"
+                    )
+        self.item_embeddings_ = layer.item_embeddings()[0]
+
+    def _check(self, n_users):
+        for name in ("emb_dim", "epochs", "batch_size"):
+            value = getattr(self, name)
+            if not (name == "epochs" and value is None) and (not isinstance(value, (int, np.integer)) or value < 1):
+                raise ValueError(f"{name} is {value!r}; pass a whole number, 1 or more.")
+        if not (self.lr > 0 and math.isfinite(self.lr)):
+            raise ValueError(f"lr is {self.lr}; pass a number above 0, such as 0.03.")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule is {self.schedule!r}; pass one of {', '.join(SCHEDULES)}.")
+        if not n_users:
+            raise ValueError("user_items holds no likes, so there is nothing to learn from; pass some.")
+
+    def _score(self, user_items):
+        scores = (user_items @ self.item_embeddings_) @ self.item_embeddings_.T  # (batch, n_items)
+        scores[user_items.nonzero()] -= 1
+        return scores
+
+    def _contributions(self, row, column):
+        return self.item_embeddings_[row.indices] @ self.item_embeddings_[column] - (row.indices == column)
+
+    def _arrays(self):
+        return {"item_embeddings": self.item_embeddings_}
+
+    def _set_arrays(self, arrays):
+        item_embeddings = arrays.get("item_embeddings")
+        if item_embeddings is None or item_embeddings.ndim != 2 or item_embeddings.dtype != np.float32:
+            raise ValueError("item_embeddings must be there, a row of float32 an item.")
+        self.item_embeddings_ = item_embeddings
+        self.history_, self.seed_ = [], _seed_of(self.random_state)
+        return len(item_embeddings)
+
+
+class CosineOfProduct:
+    """The loss above as a function of `weight`, and its gradient, a block of items at a time.
+
+    Parameters
+    ----------
+    weight : array (n_items, emb_dim), floating
+        A row an item. Held, not copied: the optimizer updates it in place.
+    """
+
+    def __init__(self, weight: np.ndarray):
+        self.params = {"weight": weight}
+        self.kept: tuple = ()
+
+    def item_embeddings(self) -> tuple[np.ndarray, np.ndarray]:
+        """A, and the lengths of weight's rows (n_items, 1) that it is divided by."""
+        weight = self.params["weight"]
+        lengths = np.sqrt(np.einsum("ij,ij->i", weight, weight))[:, None]
+        return weight / lengths, lengths
+
+    def forward(self, user_items: sparse.csr_array) -> float:
+        """The loss of users with one like or more."""
+        rows, lengths = self.item_embeddings()  # A
+        gram = rows.T @ rows  # M
+        sums = user_items @ rows  # Z
+        through_gram = sums @ gram
+        n_likes = np.diff(user_items.indptr).astype(sums.dtype)
+        squares = np.einsum("ij,ij->i", sums, sums)  # a
+        product_squares = np.einsum("ij,ij->i", sums, through_gram)  # |X @ A @ A.T|**2
+        rounding = np.finfo(sums.dtype).eps * product_squares
+        output_squares = np.maximum(product_squares - 2 * squares + n_likes, 10 * rounding)  # |Y|**2
+        scale = 1 / np.sqrt(output_squares * n_likes)
+        cosine = (squares - n_likes) * scale
+        self.kept = user_items, rows, lengths, sums, through_gram, scale, cosine / output_squares
+        return float(2 - 2 * cosine.mean(dtype=np.float64))
+
+    def backward_sums(self) -> None:
+        """What all items' gradients share: grad_Z and grad_M."""
+        user_items, rows, lengths, sums, through_gram, scale, pull = self.kept
+        batch = len(sums)
+        pull, scale = pull[:, None] / batch, scale[:, None] / batch
+        grad_sums = 2 * pull * (through_gram - 2 * sums) - 4 * scale * sums  # (batch, emb_dim)
+        grad_gram = sums.T @ (pull * sums)  # (emb_dim, emb_dim)
+        self.kept = user_items.T.tocsr(), rows, lengths, grad_sums, grad_gram
+
+    def backward_rows(self, items: slice) -> np.ndarray:
+        """The gradient of these rows of weight."""
+        item_users, rows, lengths, grad_sums, grad_gram = self.kept
+        rows = rows[items]
+        grad_rows = item_users[items] @ grad_sums + 2 * (rows @ grad_gram)
+        grad_rows -= np.einsum("ij,ij->i", grad_rows, rows)[:, None] * rows
+        grad_rows /= lengths[items]
+        return grad_rows
+
+
+def initial_weight(n_items: int, emb_dim: int, seed: int) -> np.ndarray:
+    """Xavier's uniform draw: (n_items, emb_dim) float32."""
+    rng = np.random.Generator(np.random.Philox(seed))
+    bound = math.sqrt(6 / (n_items + emb_dim))
+    return rng.uniform(-bound, bound, (n_items, emb_dim)).astype(np.float32)
