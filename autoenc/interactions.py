@@ -11,6 +11,8 @@ rules, once and for all:
 - In `from_pairs`, users and items are the ones that occur, in ascending order of their ids. In
   `from_lists`, `from_csr` and `as_user_items`, rows are positions, so a user without likes keeps
   its row, and `n_items` (or the matrix's shape) keeps an item without likes.
+- A list of lists lists items. A dense two-dimensional array, or what turns into one, is a matrix of
+  zeros and ones as a sparse one is.
 """
 
 from __future__ import annotations
@@ -29,12 +31,17 @@ id would otherwise ask for a model of terabytes."""
 
 _INT32_MAX = 2**31 - 1
 
+_OF_A_DENSE_ARRAY = (
+    "Pass `user_items > 0` if whatever is above 0 is a like, user_items.tolist() if a row lists items, "
+    "or Interactions.from_table if a row is a pair of user and item."
+)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Interactions:
     """Who liked what.
 
-    Usually made by `from_pairs`, `from_lists`, `from_csr` or `autoenc.datasets.load`.
+    Usually made by `from_pairs`, `from_table`, `from_lists`, `from_csr` or `autoenc.datasets.load`.
 
     Parameters
     ----------
@@ -137,6 +144,34 @@ class Interactions:
             pairs = rows.astype(np.int64)[in_order] * len(item_ids) + columns[in_order]
             times = times[in_order][np.diff(pairs, prepend=-1) > 0]
         return cls(user_items, user_ids, item_ids, titles, name, times)
+
+    @classmethod
+    def from_table(cls, table, user: str = "user", item: str = "item", *, titles=None, name: str = "") -> Interactions:
+        """One like a row of a table, which names its columns.
+
+        Parameters
+        ----------
+        table : DataFrame of pandas or polars, Table of pyarrow, or mapping of str to array-like
+            None of the three packages is imported.
+        user, item : str
+            The names of the columns that hold the external ids, whole numbers or strings; other
+            columns are not looked at.
+        titles : mapping of external item id to str, optional
+            An item that it lacks is called by its id.
+        name : str
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `from_pairs` does, or where a column is not there or lacks a value.
+
+        Examples
+        --------
+        >>> Interactions.from_table({"who": ["ann", "bob", "ann"], "what": [3, 3, 1]}, user="who", item="what")
+        Interactions(2 users x 2 items, 3 likes)
+        """
+        users, items = _column(table, user, "user"), _column(table, item, "item")
+        return cls.from_pairs(users, items, titles=titles, name=name)
 
     @classmethod
     def from_lists(cls, lists, *, user_ids=None, item_ids=None, titles=None, name: str = "") -> Interactions:
@@ -273,7 +308,8 @@ def as_user_items(x, n_items: int | None = None) -> sparse.csr_array:
 
     Parameters
     ----------
-    x : Interactions, scipy sparse (users x items) of any format, or iterable of lists of item indices
+    x : Interactions, matrix of zeros and ones (users x items), or iterable of lists of item indices
+        The matrix is a scipy sparse one of any format, or a dense two-dimensional array.
     n_items : int, optional
         How many items there are. By default the matrix's width, or the largest index plus one.
 
@@ -286,7 +322,7 @@ def as_user_items(x, n_items: int | None = None) -> sparse.csr_array:
     Raises
     ------
     TypeError
-        Where `x` is something else; a dense array too, which could be meant either way.
+        Where `x` is something else.
     ValueError
         As the rules on top of this module have it.
 
@@ -301,11 +337,10 @@ def as_user_items(x, n_items: int | None = None) -> sparse.csr_array:
     if sparse.issparse(x):
         _check_sparse(x, n_items)
         return x if _is_canonical(x) else _canonical(x)
-    if isinstance(x, np.ndarray) and x.dtype != object:
-        raise TypeError(
-            f"user_items is a dense array of shape {x.shape}; pass scipy.sparse.csr_array(user_items) where a row "
-            "holds zeros and ones, or user_items.tolist() where a row lists items."
-        )
+    if hasattr(x, "__array__"):
+        x = np.asarray(x)
+        if x.ndim != 1 or x.dtype != object:  # such an array holds lists
+            return _from_dense(x, n_items)
     lengths, items = _flatten(x, "user_items")
     if items.dtype.kind != "i":
         raise TypeError(
@@ -355,12 +390,32 @@ def _check_sparse(x, n_items: int | None) -> None:
         except ValueError as error:
             raise ValueError(f"user_items is a broken {x.format} matrix ({error}); build it anew.") from None
     data = x.data if x.format in ("csr", "csc", "coo", "bsr") else x.tocoo().data
-    wrong = (data != 0) & (data != 1)
-    if wrong.any():
+    _check_values(data, "Binarize first: `matrix.data[:] = 1`.")
+
+
+def _from_dense(x: np.ndarray, n_items: int | None) -> sparse.csr_array:
+    if x.ndim != 2:
         raise ValueError(
-            f"user_items holds the value {data[wrong][0]}; a like is 1 and no like is 0. "
-            "Binarize first: `matrix.data[:] = 1`."
+            f"user_items is an array of shape {x.shape}, and not users x items. Reshape your data: "
+            "one user's row of zeros and ones is user_items.reshape(1, -1)."
         )
+    try:
+        x = x.astype(np.float64) if x.dtype == object else x
+        if x.dtype.kind not in "biuf":
+            raise TypeError(f"got dtype {x.dtype}")
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"user_items is an array of other things than numbers ({error}). {_OF_A_DENSE_ARRAY}") from None
+    matrix = sparse.csr_array(x)
+    _check_values(matrix.data, _OF_A_DENSE_ARRAY)
+    _check_sparse(matrix, n_items)
+    return _canonical(matrix)
+
+
+def _check_values(data: np.ndarray, mend: str) -> None:
+    wrong = data[(data != 0) & (data != 1)]
+    if wrong.size:
+        value = "NaN" if np.isnan(wrong[0]) else wrong[0]
+        raise ValueError(f"user_items holds the value {value}; a like is 1 and no like is 0. {mend}")
 
 
 def _is_canonical(x) -> bool:
@@ -415,7 +470,8 @@ def _ids(values, argument: str) -> np.ndarray:
             return array.astype(str)
         strange = [v for v in elements if isinstance(v, bool) or not isinstance(v, (int, np.integer))]
         if strange:
-            raise TypeError(f"{argument} holds {strange[0]!r}; pass ids that are all whole numbers or all strings.")
+            strangest = min(strange, key=lambda v: isinstance(v, str))
+            raise TypeError(f"{argument} holds {strangest!r}; pass ids that are all whole numbers or all strings.")
     if array.dtype.kind in "UT":
         return array.astype(str, copy=False)
     if array.dtype.kind == "f" and array.size:
@@ -429,6 +485,30 @@ def _ids(values, argument: str) -> np.ndarray:
     if array.size and array.min() < 0:
         raise ValueError(f"{argument} holds {array.min()}; ids are from 0 on: drop it if it marks a missing value.")
     return array.astype(np.int64, copy=False)
+
+
+def _column(table, name: str, argument: str) -> np.ndarray:
+    """The ids in a table's column."""
+    if not isinstance(table, Mapping) and not (hasattr(table, "__array__") and hasattr(table, "columns")):
+        raise TypeError(
+            f"table is a {type(table).__name__}; pass a DataFrame of pandas or polars "
+            "(a LazyFrame is to be collected), a Table of pyarrow, or a dict of columns."
+        )
+    # pyarrow's `columns` are not names
+    names = list(table) if isinstance(table, Mapping) else list(getattr(table, "column_names", table.columns))
+    if name not in names:
+        raise ValueError(
+            f"table has no column {name!r}, but {', '.join(map(repr, names)) or 'none'}; "
+            f"name the column of {argument}s by {argument}=."
+        )
+    column = table[name]
+    is_missing = getattr(column, "isna", None) or getattr(column, "is_null", None)  # of pandas; of polars and pyarrow
+    if is_missing is not None and (missing := np.asarray(is_missing())).any():
+        raise ValueError(
+            f"column {name!r} lacks {missing.sum():,} of its {len(missing):,} values, "
+            f"the first in row {missing.argmax()}; drop the rows without one."
+        )
+    return _ids(column, f"column {name!r}")
 
 
 def _listed(values, argument: str) -> Sequence:

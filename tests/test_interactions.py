@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from scipy import sparse
 from autoenc import interactions
 from autoenc.interactions import Interactions, as_user_items
 
+ROOT = Path(__file__).parent.parent
 DENSE = np.array([[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 1, 1]])
 
 
@@ -125,6 +129,7 @@ def test_pairs_are_read_in_bounded_memory():
         ([1], [2**90], ValueError, "items holds 12379400\\d+, beyond 64 bits"),
         ([1, "1"], [1, 1], TypeError, "users holds '1'; pass ids that are all whole numbers or all strings"),
         ([1, None], [1, 1], TypeError, "users holds None; pass ids that are all"),
+        (["a", None], [1, 1], TypeError, "users holds None; pass ids that are all"),
         (np.array([1, True], object), [1, 1], TypeError, "users holds True; pass ids that are all"),
         ([True, False], [1, 1], TypeError, "users has dtype bool; pass ids that are whole numbers or strings"),
         ([b"a"], [1], TypeError, r"users has dtype \|S1; pass ids"),
@@ -137,6 +142,153 @@ def test_pairs_are_read_in_bounded_memory():
 def test_bad_pairs(users, items, error, sentence):
     with pytest.raises(error, match=sentence):
         Interactions.from_pairs(users, items)
+
+
+# From tables
+
+
+def pandas_table(columns):
+    return pytest.importorskip("pandas").DataFrame(columns)
+
+
+def polars_table(columns):
+    return pytest.importorskip("polars").DataFrame(columns)
+
+
+def pyarrow_table(columns):
+    return pytest.importorskip("pyarrow").table(columns)
+
+
+of_every_table = pytest.mark.parametrize("table", [dict, pandas_table, polars_table, pyarrow_table])
+of_every_library = pytest.mark.parametrize("table", [pandas_table, polars_table, pyarrow_table])
+
+
+@of_every_table
+@pytest.mark.parametrize(
+    ("users", "items"),
+    [([9, 7, 9, 9], [30, 10, 10, 30]), (["b", "a", "b", "b"], ["x", "y", "y", "x"]), ([2, 1, 2, 2], list("xyyx"))],
+)
+def test_a_table_is_its_pairs(table, users, items):
+    likes = Interactions.from_table(table({"rating": [0.5] * 4, "item": items, "user": users}), name="shop")
+    assert pairs_of(likes) == set(zip(users, items)) and likes.name == "shop"
+    of_pairs = Interactions.from_pairs(users, items)
+    assert likes.user_ids.dtype == of_pairs.user_ids.dtype and likes.item_ids.dtype == of_pairs.item_ids.dtype
+    chosen = Interactions.from_table(table({"who": users, "what": items}), "who", "what", titles={10: "ten"})
+    assert pairs_of(chosen) == pairs_of(likes) and chosen.titles.tolist()[0] in ("ten", "x")
+
+
+@of_every_table
+def test_a_missing_column_is_named_with_those_there(table):
+    columns = table({"user": [1], "film": [2]})
+    with pytest.raises(ValueError, match=r"no column 'item', but 'user', 'film'; name the column of items by item=\."):
+        Interactions.from_table(columns)
+    with pytest.raises(ValueError, match=r"no column 'User', but 'user', 'film'; name the column of users by user=\."):
+        Interactions.from_table(columns, user="User", item="film")
+
+
+@of_every_library
+@pytest.mark.parametrize("users", [[9, 7, None, None], ["b", "a", None, None]])
+def test_a_table_with_nulls_is_refused(table, users):
+    sentence = "column 'user' lacks 2 of its 4 values, the first in row 2; drop the rows without one"
+    with pytest.raises(ValueError, match=sentence):
+        Interactions.from_table(table({"user": users, "item": [1, 2, 3, 4]}))
+    with pytest.raises(ValueError, match=sentence.replace("user", "item")):
+        Interactions.from_table(table({"item": users, "user": [1, 2, 3, 4]}))
+
+
+@pytest.mark.parametrize("dtype", ["category", "string", "str", "object", "string[pyarrow]"])
+def test_pandas_dtypes_of_text(dtype):
+    pandas = pytest.importorskip("pandas")
+    if "pyarrow" in dtype:
+        pytest.importorskip("pyarrow")
+    table = pandas.DataFrame({"user": ["b", "a", "b"], "item": ["x", "y", "y"]}, index=[5, 5, 6]).astype(dtype)
+    assert pairs_of(Interactions.from_table(table)) == {("b", "x"), ("a", "y"), ("b", "y")}
+    table.iloc[1, 0] = None
+    with pytest.raises(ValueError, match="column 'user' lacks 1 of its 3 values, the first in row 1"):
+        Interactions.from_table(table)
+
+
+@pytest.mark.parametrize("dtype", ["category", "Int64", "uint16", "float64", "object", "int64[pyarrow]"])
+def test_pandas_dtypes_of_whole_numbers(dtype):
+    pandas = pytest.importorskip("pandas")
+    if "pyarrow" in dtype:
+        pytest.importorskip("pyarrow")
+    table = pandas.DataFrame({"user": [2, 1, 2], "item": [8, 9, 9]}).astype(dtype)
+    likes = Interactions.from_table(table)
+    assert likes.user_ids.dtype == np.int64 and pairs_of(likes) == {(2, 8), (1, 9), (2, 9)}
+
+
+@pytest.mark.parametrize("dtype", ["Categorical", "Enum"])
+def test_polars_categories(dtype):
+    polars = pytest.importorskip("polars")
+    dtype = polars.Enum(["a", "b", "x", "y"]) if dtype == "Enum" else polars.Categorical
+    table = polars.DataFrame({"user": ["b", "a", "b"], "item": ["x", "y", None]}).cast(dtype)
+    assert pairs_of(Interactions.from_table(table.drop_nulls())) == {("b", "x"), ("a", "y")}
+    with pytest.raises(ValueError, match="column 'item' lacks 1 of its 3 values, the first in row 2"):
+        Interactions.from_table(table)
+
+
+@pytest.mark.parametrize("ids", [["b", "a", None], [2, 1, None]])
+def test_pyarrow_dictionaries(ids):
+    """Of a dictionary's null pyarrow itself makes the last entry, where it is asked for an array."""
+    pyarrow = pytest.importorskip("pyarrow")
+    encoded = pyarrow.chunked_array([pyarrow.array(ids).dictionary_encode()] * 2)
+    table = pyarrow.table({"user": encoded, "item": [5, 6, 7] * 2})
+    assert pairs_of(Interactions.from_table(table.slice(3, 2))) == {(ids[0], 5), (ids[1], 6)}
+    with pytest.raises(ValueError, match="column 'user' lacks 2 of its 6 values, the first in row 2"):
+        Interactions.from_table(table)
+
+
+@of_every_library
+@pytest.mark.parametrize(
+    ("users", "error", "sentence"),
+    [
+        ([1.5], ValueError, "column 'user' holds 1.5; pass whole numbers"),
+        ([-1], ValueError, "column 'user' holds -1; ids are from 0 on"),
+        ([True], TypeError, "column 'user' has dtype bool; pass ids"),
+        ([b"a"], TypeError, "column 'user' holds b'a'; pass ids that are all"),
+    ],
+)
+def test_bad_ids_in_a_table(table, users, error, sentence):
+    with pytest.raises(error, match=sentence):
+        Interactions.from_table(table({"user": users, "item": [1]}))
+
+
+@of_every_library
+def test_a_table_of_zeros_and_ones_is_a_matrix(table):
+    assert_canonical(as_user_items(table({"tea": [1, 0], "rum": [1, 1]})), [[1, 1], [0, 1]])
+    with pytest.raises(ValueError, match=r"holds the value 7.* Interactions.from_table if a row is a pair"):
+        as_user_items(table({"user": [7, 9], "item": [1, 3]}))
+
+
+@of_every_table
+def test_a_table_without_rows(table):
+    with pytest.raises(ValueError, match="users and items are empty; pass at least one pair"):
+        Interactions.from_table(table({"user": [], "item": []}))
+
+
+def test_what_is_no_table():
+    for other in ([[1, 2]], "user", np.ones((2, 2))):
+        with pytest.raises(TypeError, match=f"table is a {type(other).__name__}; pass a DataFrame of pandas or polars"):
+            Interactions.from_table(other)
+    lazy = polars_table({"user": [1], "item": [2]}).lazy()
+    with pytest.raises(TypeError, match=r"table is a LazyFrame; .* \(a LazyFrame is to be collected\)"):
+        Interactions.from_table(lazy)
+
+
+def test_tables_need_none_of_their_libraries():
+    code = """
+import importlib, pkgutil, sys
+import autoenc
+for module in pkgutil.walk_packages(autoenc.__path__, "autoenc."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+from autoenc.interactions import Interactions
+Interactions.from_table({"user": ["a"], "item": [1]})
+print(sorted({"pandas", "polars", "pyarrow", "sklearn", "torch"} & set(sys.modules)))
+"""
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert run.stdout == "[]\n", run.stderr
 
 
 # From lists
@@ -193,6 +345,15 @@ def test_matrices_of_any_format(format, dtype, kind):
     np.testing.assert_array_equal(matrix.toarray(), DENSE.astype(dtype))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, bool, object])
+def test_dense_arrays_are_matrices(dtype):
+    for dense in (DENSE.astype(dtype), np.asfortranarray(DENSE.astype(dtype))):
+        assert_canonical(as_user_items(dense), DENSE)
+        assert_canonical(Interactions.from_csr(dense, item_ids=[2, 3, 5, 7]).user_items, DENSE)
+    assert_canonical(as_user_items(np.eye(2)), np.eye(2))
+    assert_canonical(as_user_items(np.eye(2, dtype=int).tolist()), [[1, 1], [1, 1]])  # a list of lists lists items
+
+
 def test_a_canonical_matrix_is_not_copied():
     user_items = as_user_items(sparse.csr_array(DENSE, dtype=np.float32))
     assert as_user_items(user_items) is user_items
@@ -221,11 +382,16 @@ def test_nearly_canonical_matrices_are_brought_in_order(data, columns, dense):
     assert_canonical(as_user_items(matrix), [dense])
 
 
-@pytest.mark.parametrize("value", [5, 0.5, -1, np.nan, np.inf])
-@pytest.mark.parametrize("format", ["csr", "csc", "coo", "dok"])
-def test_other_values_are_refused(value, format):
-    matrix = sparse.coo_array(([1.0, value], ([0, 1], [0, 1])), shape=(2, 3)).asformat(format)
-    with pytest.raises(ValueError, match=rf"holds the value {value}.*; a like is 1.*`matrix.data\[:\] = 1`"):
+@pytest.mark.parametrize(
+    ("value", "called"), [(5, "5.0"), (0.5, "0.5"), (-1, "-1.0"), (np.nan, "NaN"), (np.inf, "inf")]
+)
+@pytest.mark.parametrize("format", ["csr", "csc", "coo", "dok", "dense"])
+def test_other_values_are_refused(value, called, format):
+    matrix = sparse.coo_array(([1.0, value], ([0, 1], [0, 1])), shape=(2, 3))
+    matrix = matrix.toarray() if format == "dense" else matrix.asformat(format)
+    mend = r"Pass `user_items > 0` if .*, user_items.tolist\(\) if .*, or Interactions.from_table if"
+    mend = mend if format == "dense" else r"Binarize first: `matrix.data\[:\] = 1`"
+    with pytest.raises(ValueError, match=rf"holds the value {called}; a like is 1 and no like is 0. {mend}"):
         as_user_items(matrix)
 
 
@@ -251,7 +417,13 @@ def test_lists_of_indices():
 @pytest.mark.parametrize(
     ("x", "n_items", "error", "sentence"),
     [
-        (DENSE, None, TypeError, r"is a dense array of shape \(3, 4\); pass scipy.sparse.csr_array\(user_items\)"),
+        (DENSE, 5, ValueError, "has 4 columns where 5 items are expected; give it the shape"),
+        (DENSE[0], None, ValueError, r"is an array of shape \(4,\), .* row of zeros and ones is user_items.reshape"),
+        (np.array(1), None, ValueError, r"is an array of shape \(\), and not users x items. Reshape your data"),
+        (DENSE + 0j, None, TypeError, r"array of other things than numbers \(got dtype complex128\). Pass `user_items"),
+        (DENSE.astype(str), None, TypeError, r"array of other things than numbers \(got dtype <U\d+\). Pass"),
+        (np.array([["a", 1]], object), None, TypeError, r"\(could not convert string to float: 'a'\). Pass"),
+        (np.array([[{}, 1]], object), None, TypeError, r"\(float\(\) argument must be a string .* 'dict'\). Pass"),
         (None, None, TypeError, "user_items is a NoneType; pass an Interactions, a scipy sparse matrix"),
         ("abc", None, TypeError, "user_items is a str; pass an Interactions"),
         (sparse.csr_array(DENSE), 5, ValueError, "has 4 columns where 5 items are expected; give it the shape"),

@@ -72,8 +72,9 @@ class Recommender(ABC):
         Parameters
         ----------
         user_items : (n_users, n_items)
-            An Interactions, a scipy sparse matrix of any format, or a list of item numbers for
-            each user. From an Interactions the model keeps ids and titles, to answer by name.
+            An Interactions, a matrix of zeros and ones (scipy sparse of any format, or a dense
+            array), or a list of item numbers for each user. From an Interactions the model keeps
+            ids and titles, to answer by name.
         y
             Ignored; scikit-learn passes it.
 
@@ -87,6 +88,8 @@ class Recommender(ABC):
             Where `user_items` is not what `as_user_items` takes, or a hyperparameter is no good.
         """
         likes = as_user_items(user_items)
+        if 0 in likes.shape:
+            raise ValueError(f"user_items is of shape {likes.shape}; pass one user and one item or more to learn from.")
         self._fit(likes)
         self.n_items_ = likes.shape[1]
         self.about_: dict = {}
@@ -121,6 +124,11 @@ class Recommender(ABC):
         """`n_items_`, under the name that `autoenc.ranking` asks for."""
         self._check_fitted()
         return self.n_items_
+
+    @property
+    def n_features_in_(self) -> int:
+        """`n_items_`, under the name that scikit-learn asks for."""
+        return self.n_items
 
     def score(self, user_items) -> np.ndarray:
         """Every item's score for each user, liked ones too: (n_users, n_items), floating.
@@ -312,7 +320,7 @@ class Recommender(ABC):
         return utils.Tags(
             estimator_type=None,
             target_tags=utils.TargetTags(required=False),
-            input_tags=utils.InputTags(two_d_array=False, sparse=True, positive_only=True),
+            input_tags=utils.InputTags(sparse=True, positive_only=True),
         )
 
     def _check_fitted(self) -> None:
@@ -338,9 +346,10 @@ class Recommender(ABC):
                     "make it with item_ids=model.catalogue_.item_ids."
                 )
             user_items = user_items.user_items
-        if sparse.issparse(user_items) and user_items.shape[-1] != self.n_items_:
+        shape = getattr(user_items, "shape", ())
+        if len(shape) == 2 and shape[1] != self.n_items_:
             raise ValueError(
-                f"user_items has {user_items.shape[-1]:,} columns, but the model was fitted on {self.n_items_:,} "
+                f"user_items has {shape[1]:,} columns, but the model was fitted on {self.n_items_:,} "
                 "items; pass likes of the same items, a column each."
             )
         return as_user_items(user_items, self.n_items_)
