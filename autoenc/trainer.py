@@ -22,7 +22,8 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.interactions import as_user_items
-from autoenc.network import Network, train_step
+from autoenc.item_network import ItemNetwork
+from autoenc.network import train_step
 from autoenc.optim import Adam
 from autoenc.threads import compute_threads
 
@@ -36,9 +37,9 @@ SCHEDULES = {
 
 
 class PlainNetwork:
-    """The layers of network.py behind the face of `fused.FusedNetwork`."""
+    """A network's layers behind the face of `fused.FusedNetwork`."""
 
-    def __init__(self, network: Network, adam: Adam | None = None):
+    def __init__(self, network: ItemNetwork, adam: Adam | None = None):
         self.network = network
         self.adam: Any = adam
         self.n_items = network.n_items
@@ -69,7 +70,7 @@ class PlainNetwork:
         """Take back what `training_arrays` gave."""
 
 
-def on_backend(backend: str, network: Network, adam: Adam | None = None):
+def on_backend(backend: str, network: ItemNetwork, adam: Adam | None = None):
     """The network as a scorer that can train (where it has an `adam`), on "numba" or "numpy"."""
     if backend == "numpy":
         return PlainNetwork(network, adam)
@@ -108,7 +109,7 @@ class Trainer:
 
     Parameters
     ----------
-    network : Network
+    network : ItemNetwork
         Trained in place.
     epochs : int
         0 or more.
@@ -117,8 +118,11 @@ class Trainer:
     lr, betas, eps
         As `optim.Adam` has them.
     schedule : "constant" or "cosine"
-        How the rate goes on from `lr`: stays, or falls to 0 along half a cosine by the last epoch's
-        last step.
+        How the rate goes on from `lr`: stays, or falls to 0 along half a cosine by the end of
+        `horizon` epochs.
+    horizon : int, optional
+        By default, and at least, `epochs`. A training that stops short of its horizon ends at a rate
+        above 0.
     seed : int
         0 to 2**63 - 1. Names the shuffles and the dropout masks.
     backend : "numba" or "numpy"
@@ -165,7 +169,7 @@ class Trainer:
 
     def __init__(
         self,
-        network: Network,
+        network: ItemNetwork,
         *,
         epochs: int = 1,
         batch_size: int = 256,
@@ -173,14 +177,16 @@ class Trainer:
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         schedule: str = "constant",
+        horizon: int | None = None,
         seed: int = 0,
         backend: str = "numba",
         threads: int | None = None,
         callbacks: Iterable[Callback] = (),
     ):
-        self.epochs = _whole("epochs", epochs, 0)
-        self.batch_size = _whole("batch_size", batch_size, 2)
-        self.seed = _whole("seed", seed, 0, 2**63 - 1)
+        self.epochs = whole_number("epochs", epochs, 0)
+        self.horizon = None if horizon is None else whole_number("horizon", horizon, 1)
+        self.batch_size = whole_number("batch_size", batch_size, 2)
+        self.seed = whole_number("seed", seed, 0, 2**63 - 1)
         if not isinstance(lr, Real) or not 0 < lr < math.inf:
             raise ValueError(f"lr must be a finite number above 0, got {lr}")
         if not all(0 <= beta < 1 for beta in betas):
@@ -255,7 +261,8 @@ class Trainer:
 
     def _run_step(self, step, user_items):
         self.step = step
-        progress = (self.epoch * self.n_steps + step) / (self.epochs * self.n_steps)
+        horizon = max(self.epochs, self.horizon or 0)
+        progress = (self.epoch * self.n_steps + step) / (horizon * self.n_steps)
         self.adam.lr = self.lr * SCHEDULES[self.schedule](progress)
         batch_loss = self.model.train_step(user_items, (self.seed, self.epoch, step))
         if not math.isfinite(batch_loss):
@@ -331,17 +338,22 @@ def minibatches(users: np.ndarray, batch_size: int, seed: int, epoch: int) -> It
         yield np.sort(shuffled[first:last])
 
 
-def default_epochs(n_users: int, batch_size: int = 256) -> int:
-    """How many epochs make 60 steps or more: 1 for MovieLens 10M, 20 for the bundled edition.
+def steps_an_epoch(n_users: int, batch_size: int) -> int:
+    """How many minibatches n_users make; 1 if there are none, so that one may divide by it."""
+    return max(1, len(batch_bounds(n_users, whole_number("batch_size", batch_size, 2))) - 1)
+
+
+def default_epochs(n_users: int, batch_size: int = 256, steps: int = 60) -> int:
+    """How many epochs make `steps` or more: of 60, 1 for MovieLens 10M and 20 for the bundled edition.
 
     The task's single epoch is 273 steps on its 69,878 users, but would be 3 on the bundled
     edition's 671, which teach nothing.
     """
-    steps_an_epoch = len(batch_bounds(n_users, _whole("batch_size", batch_size, 2))) - 1
-    return math.ceil(60 / max(1, steps_an_epoch))
+    return math.ceil(steps / steps_an_epoch(n_users, batch_size))
 
 
-def _whole(name, value, least, most=math.inf):
+def whole_number(name: str, value, least: int, most: float = math.inf) -> int:
+    """`value` as an int. Raises TypeError if it is no whole number, ValueError if it is out of the range."""
     try:
         number = operator.index(value)
     except TypeError:

@@ -315,3 +315,30 @@ def test_the_plain_network_is_the_layers():
     plain.settle()
     assert plain.current_state() is twins[0].state
     np.testing.assert_array_equal(plain.score(user_items), twins[1].score(user_items))
+
+
+# The rate
+
+
+class Rates(Callback):
+    def __init__(self):
+        self.taken = []
+
+    def on_step_end(self, trainer):
+        self.taken.append(trainer.adam.lr)
+
+
+@pytest.mark.parametrize(("epochs", "horizon", "until"), [(2, None, 2), (2, 3, 3), (2, 1, 2)])
+def test_the_cosine_falls_to_0_by_the_horizon_and_no_sooner_than_the_last_epoch(epochs, horizon, until):
+    rates = Rates()
+    Trainer(
+        network(), epochs=epochs, horizon=horizon, batch_size=20, lr=0.02, schedule="cosine", callbacks=[rates]
+    ).fit(likes())
+    steps = 3
+    answer = 0.01 * (1 + np.cos(np.pi * np.arange(epochs * steps) / (until * steps)))
+    np.testing.assert_allclose(rates.taken, answer, rtol=1e-12)
+
+
+def test_a_horizon_must_be_a_whole_number_of_1_or_more():
+    with pytest.raises(ValueError, match="^horizon must be 1 or more, got 0$"):
+        Trainer(network(), horizon=0)
