@@ -71,19 +71,25 @@ def test_users_and_items_have_long_tails(likes):
 
 
 def test_tastes_can_be_learnt(likes):
-    """Who likes what goes with what: neighbours are well ahead of popularity."""
+    """Who likes what goes with what: neighbours are well ahead of popularity.
+
+    Of ten items, as one alone is too few to tell: whether the most popular item fits decides there.
+    On seeds 1 to 4, two splits each, neighbours had 1.26 to 1.5 times popularity's precision.
+    """
     train, held_out = holdout_per_user(likes)
     together = (train.T @ train).toarray()
     popularity = together.diagonal().copy()
     np.fill_diagonal(together, 0)
-    struck = np.where(train.toarray() > 0, -np.inf, 0)
+    struck, hits = train.toarray() > 0, held_out.toarray()
 
-    def precision_at_1(scores):
-        return np.mean(held_out.toarray()[np.arange(likes.n_users), (scores + struck).argmax(axis=1)])
+    def precision_at_10(scores):
+        scores = np.where(struck, -np.inf, scores)
+        top = np.argpartition(scores, -10, axis=1)[:, -10:]
+        return np.take_along_axis(hits, top, axis=1).mean()
 
-    by_popularity = precision_at_1(popularity)
-    by_neighbours = precision_at_1(train @ (together / np.sqrt(np.outer(popularity + 1, popularity + 1))))
-    assert by_neighbours > by_popularity + 0.05
+    by_popularity = precision_at_10(popularity)
+    by_neighbours = precision_at_10(train @ (together / np.sqrt(np.outer(popularity + 1, popularity + 1))))
+    assert by_neighbours > 1.15 * by_popularity > 0.2
 
 
 def test_the_seed_decides_and_threads_do_not(likes):
