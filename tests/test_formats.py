@@ -273,9 +273,13 @@ def test_a_member_that_lies_about_its_compressed_size_cannot_grow_beyond_the_fil
     path = DATA / "hostile" / "bomb.zip"
     (member,) = sources.members(path)
     member.compress_size = 2**40
-    with sources.Source(path, member).open() as stream, pytest.raises(ValueError, match=r"cut off \(it ends early\)"):
-        while stream.read(2**20):
-            pass
+    n_bytes = 0
+    # newer versions of zipfile see that it would overlap the archive's directory, older ones read to the file's end
+    refused = pytest.raises(ValueError, match=r"is damaged \(Overlapped entries.*|cut off \(it ends early\)")
+    with refused, sources.Source(path, member).open() as stream:
+        while chunk := stream.read(2**20):
+            n_bytes += len(chunk)
+    assert n_bytes < sources._SMALL
 
 
 def test_a_bomb_goes_off_once(monkeypatch):

@@ -263,7 +263,7 @@ def test_params_that_the_model_does_not_take_are_refused(path, params, sentence)
 def test_a_model_that_is_not_known_is_refused(path, name):
     arrays, metadata = whole_file()
     safetensors.numpy.save_file(arrays, path, {**metadata, "model": name})
-    refuses(path, f"holds a model '{name}', and this autoenc has AutoEncoder, EASE, ItemKNN, Popular; use the autoenc")
+    refuses(path, f"holds a model '{name}', and this autoenc has {', '.join(MODELS)}; use the autoenc that wrote it")
 
 
 @pytest.mark.parametrize("name", shapes_of_state(1, 1, 1))
