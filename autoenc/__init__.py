@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from autoenc.interactions import as_user_items as as_user_items
     from autoenc.models import load_model as load_model
     from autoenc.models.autoencoder import AutoEncoder as AutoEncoder
+    from autoenc.models.denoising import DenoisingAutoEncoder as DenoisingAutoEncoder
     from autoenc.models.ease import EASE as EASE
     from autoenc.models.edlae import EDLAE as EDLAE
     from autoenc.models.elsa import ELSA as ELSA
     from autoenc.models.item_knn import ItemKNN as ItemKNN
+    from autoenc.models.mult_vae import MultVAE as MultVAE
     from autoenc.models.popular import Popular as Popular
     from autoenc.network import Network as Network
     from autoenc.network import initial_state as initial_state
@@ -35,10 +37,12 @@ _MODULE_OF = {
     "as_user_items": "interactions",
     "load_model": "models",
     "AutoEncoder": "models.autoencoder",
+    "DenoisingAutoEncoder": "models.denoising",
     "EASE": "models.ease",
     "EDLAE": "models.edlae",
     "ELSA": "models.elsa",
     "ItemKNN": "models.item_knn",
+    "MultVAE": "models.mult_vae",
     "Popular": "models.popular",
     "Network": "network",
     "initial_state": "network",

@@ -40,6 +40,20 @@ def initial_state(
     return {name: array.astype(dtype, copy=False) for name, array in state.items()}
 
 
+def shapes_of_state(n_items: int, hidden_dim: int, latent_dim: int) -> dict[str, tuple[int, ...]]:
+    """The names of a network's arrays and the shape that each has."""
+    return {
+        "embedding.weight": (n_items, hidden_dim),
+        "normalization.bias": (hidden_dim,),
+        "encoder.weight": (2 * latent_dim, hidden_dim),
+        "encoder.bias": (2 * latent_dim,),
+        "decoder.weight": (hidden_dim, latent_dim),
+        "decoder.bias": (hidden_dim,),
+        "output.weight": (n_items, hidden_dim),
+        "output.bias": (n_items,),
+    }
+
+
 class VariationalNetwork(ItemNetwork):
     """The variational autoencoder.
 

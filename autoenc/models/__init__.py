@@ -9,16 +9,30 @@ from autoenc.interactions import Interactions
 from autoenc.model_file import read_model_file
 from autoenc.models.autoencoder import AutoEncoder
 from autoenc.models.base import NotFittedError, Recommender
+from autoenc.models.denoising import DenoisingAutoEncoder
 from autoenc.models.ease import EASE
 from autoenc.models.edlae import EDLAE
 from autoenc.models.elsa import ELSA
 from autoenc.models.item_knn import ItemKNN
+from autoenc.models.mult_vae import MultVAE
 from autoenc.models.popular import Popular
 
-__all__ = ["EASE", "EDLAE", "ELSA", "AutoEncoder", "ItemKNN", "NotFittedError", "Popular", "Recommender", "load_model"]
+__all__ = [
+    "EASE",
+    "EDLAE",
+    "ELSA",
+    "AutoEncoder",
+    "DenoisingAutoEncoder",
+    "ItemKNN",
+    "MultVAE",
+    "NotFittedError",
+    "Popular",
+    "Recommender",
+    "load_model",
+]
 
 MODELS: dict[str, type[Recommender]] = {
-    model.__name__: model for model in (AutoEncoder, EASE, EDLAE, ELSA, ItemKNN, Popular)
+    model.__name__: model for model in (AutoEncoder, DenoisingAutoEncoder, EASE, EDLAE, ELSA, ItemKNN, MultVAE, Popular)
 }
 """The classes that a model file may name."""
 

@@ -50,8 +50,8 @@ import math
 import numpy as np
 from scipy import sparse
 
-from autoenc.models.autoencoder import _seed_of
 from autoenc.models.base import Recommender
+from autoenc.models.random_state import seed_of
 from autoenc.optim import Adam
 from autoenc.threads import compute_threads
 from autoenc.trainer import SCHEDULES, batch_bounds, minibatches
@@ -98,7 +98,7 @@ class ELSA(Recommender):
     def _fit(self, user_items):
         users = np.flatnonzero(np.diff(user_items.indptr))
         self._check(len(users))
-        self.seed_ = _seed_of(self.random_state)
+        self.seed_ = seed_of(self.random_state)
         self.history_ = []
         n_steps = len(batch_bounds(len(users), self.batch_size)) - 1
         epochs = max(4, math.ceil(LEAST_STEPS / n_steps)) if self.epochs is None else self.epochs
@@ -152,7 +152,7 @@ class ELSA(Recommender):
         if item_embeddings is None or item_embeddings.ndim != 2 or item_embeddings.dtype != np.float32:
             raise ValueError("item_embeddings must be there, a row of float32 an item.")
         self.item_embeddings_ = item_embeddings
-        self.history_, self.seed_ = [], _seed_of(self.random_state)
+        self.history_, self.seed_ = [], seed_of(self.random_state)
         return len(item_embeddings)
 
 

@@ -1,0 +1,119 @@
+"""DenoisingAutoEncoder: one wide hidden layer that learns to predict all likes from half of them.
+
+Training, of a user's likes x
+    u = (x * m) / sqrt(max(1, sum(x * m)))                 m ~ Bernoulli(1 - input_dropout)
+    h = dropout(tanh(u @ W_embedding + b))
+    y = h @ W_output + B_output
+    loss = sum over all items of w * (softplus(y) - x * y),   w = 1 where liked, negative_weight elsewhere
+Score
+    y, of u = x / sqrt(max(1, n_likes)) and without dropout
+
+A held-out like is a negative in training. What keeps the network from learning that it is one: it
+is asked for likes that it wasn't shown, dropout of h lets it remember no user, a term that is no
+like counts little, and training stops at a rate that is still above 0.
+
+Mult-DAE (Liang et al. 2018) is
+    DenoisingAutoEncoder(hidden_dim=200, dropout=0.0, loss="multinomial", bias_offset=0.0, lr=1e-3)
+
+Explaining
+    By leaving out, exactly: the sum loses a row, and its scale changes from sqrt(n) to sqrt(n - 1).
+
+Source
+    Vincent et al. 2008, denoising autoencoders; Wu et al. 2016, Collaborative denoising
+    auto-encoders, for likes; the normalized input: Liang et al. 2018 (arXiv 1802.05814).
+
+Example
+    >>> likes = [[0, 1], [0, 1, 2], [1, 2], [3, 4], [3, 4, 5], [4, 5]] * 8
+    >>> model = DenoisingAutoEncoder(hidden_dim=16, batch_size=16, epochs=60, lr=0.02).fit(likes)
+    >>> items, _ = model.recommend([[0], [3, 5]], N=1)         # what goes with 0? and with 3 and 5?
+    >>> items.ravel()
+    array([1, 4], dtype=int32)
+"""
+
+from __future__ import annotations
+
+from autoenc.denoising_network import DenoisingNetwork, initial_state, shapes_of_state
+from autoenc.models.network_model import NetworkRecommender, check_widths
+
+
+class DenoisingAutoEncoder(NetworkRecommender):
+    """A wide tanh layer with dropout of the input and of the hidden layer.
+
+    Parameters
+    ----------
+    hidden_dim : int
+    input_dropout : float
+        The probability with which training hides a like from the network, though not from the loss.
+    dropout : float
+        The share of the hidden layer that training drops.
+    bias_offset : float
+        Where the output's bias starts.
+    loss : "bce" or "multinomial"
+    negative_weight : float
+        What an item that isn't liked counts in the BCE, where a liked one counts 1.
+    epochs : int, optional
+        By default as many as make 480 steps or more.
+    batch_size, lr, schedule, horizon
+        As AutoEncoder has them. By default the rate falls along a cosine that would reach 0 only
+        half as many epochs later again.
+    early_stopping, validation_fraction, patience, average_last, random_state, backend, threads
+        As AutoEncoder has them.
+
+    Attributes
+    ----------
+    network_ : DenoisingNetwork
+    history_, seed_
+        As AutoEncoder has them.
+    """
+
+    default_steps = 480
+
+    def __init__(
+        self,
+        hidden_dim=600,
+        input_dropout=0.5,
+        dropout=0.5,
+        bias_offset=-2.0,
+        loss="bce",
+        negative_weight=0.3,
+        epochs=None,
+        batch_size=256,
+        lr=0.005,
+        schedule="cosine",
+        horizon=None,
+        early_stopping=None,
+        validation_fraction=0.1,
+        patience=5,
+        average_last=0,
+        random_state=0,
+        backend="numba",
+        threads=None,
+    ):
+        self.hidden_dim = hidden_dim
+        self.input_dropout = input_dropout
+        self.dropout = dropout
+        self.bias_offset = bias_offset
+        self.loss = loss
+        self.negative_weight = negative_weight
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.schedule = schedule
+        self.horizon = horizon
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.average_last = average_last
+        self.random_state = random_state
+        self.backend = backend
+        self.threads = threads
+
+    def _initial_state(self, n_items):
+        check_widths(self, "hidden_dim")
+        return initial_state(n_items, self.hidden_dim, self.bias_offset, self.seed_)
+
+    def _network_on(self, state, n_steps=0):
+        return DenoisingNetwork(state, self.input_dropout, self.dropout, self.loss, self.negative_weight)
+
+    def _shapes(self, n_items, emb_dim, hidden_dim):
+        return shapes_of_state(n_items, hidden_dim)

@@ -1,0 +1,224 @@
+"""What the models that are networks have in common: they are trained by minibatches.
+
+A model is a subclass of three short methods: which arrays its network begins with, which network
+stands on them, and which shapes they have. Its constructor takes, besides what is its own, all that
+NetworkRecommender declares.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+
+from autoenc.callbacks import History, Validation, WeightAverage
+from autoenc.item_network import ItemNetwork
+from autoenc.models.base import BATCH_SIZE, Recommender
+from autoenc.models.random_state import seed_of
+from autoenc.splits import holdout_users
+from autoenc.threads import compute_threads
+from autoenc.trainer import Trainer, default_epochs, on_backend, steps_an_epoch, whole_number
+
+
+class NetworkRecommender(Recommender):
+    """A recommender whose scores are a network's.
+
+    Attributes
+    ----------
+    network_ : ItemNetwork
+        The layers, to look into.
+    history_ : list of dict
+        epoch, loss, lr and the validation's metric, an epoch each.
+    seed_ : int
+        What `random_state` came to.
+    """
+
+    # Hyperparameters, as AutoEncoder describes them.
+    epochs: int | None
+    batch_size: int
+    lr: float
+    schedule: str
+    horizon: int | None
+    early_stopping: str | None
+    validation_fraction: float
+    patience: int
+    average_last: int
+    random_state: int | np.random.RandomState | np.random.Generator | None
+    backend: str
+    threads: int | None
+
+    default_steps = 60
+    """So many steps or more are what the epochs come to where none are asked for."""
+
+    @abstractmethod
+    def _initial_state(self, n_items: int) -> dict[str, np.ndarray]:
+        """The arrays that training begins with, drawn by `seed_`."""
+
+    @abstractmethod
+    def _network_on(self, state: dict[str, np.ndarray], n_steps: int = 0) -> ItemNetwork:
+        """The network of those arrays; it is going to be trained for n_steps."""
+
+    @abstractmethod
+    def _shapes(self, n_items: int, emb_dim: int, hidden_dim: int) -> dict[str, tuple[int, ...]]:
+        """The names of its arrays and the shape of each, where both ends are so wide."""
+
+    def fit(self, user_items, y=None, *, callbacks=()):
+        """Train on who liked what.
+
+        Parameters
+        ----------
+        user_items, y
+            As `Recommender.fit` has them.
+        callbacks : iterable of trainer.Callback
+            Told what happens, such as `checkpoint.Checkpoints` or `trainer.ProgressBar`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where an argument or a hyperparameter is no good, or fewer than two users liked anything.
+        FloatingPointError
+            If training diverges.
+        KeyboardInterrupt
+            On Ctrl-C, after the step; the model is then fitted by the steps until there.
+        """
+        self._callbacks, self._interrupt = list(callbacks), None
+        try:
+            super().fit(user_items)
+            if self._interrupt is not None:
+                raise self._interrupt
+            return self
+        finally:
+            del self._callbacks, self._interrupt
+
+    def _fit(self, user_items):
+        self.seed_ = seed_of(self.random_state)
+        if self.early_stopping is not None and self.average_last:
+            raise ValueError(
+                "early_stopping keeps the best weights and average_last a mean of the last; give one of them"
+            )
+        n_items = user_items.shape[1]
+        callbacks, validation = [], None
+        if self.early_stopping is not None:
+            split = holdout_users(user_items, self.validation_fraction, seed=self.seed_)
+            user_items = split.train
+            validation = Validation(split.fold_in, split.held_out, self.early_stopping, self.patience)
+            callbacks.append(validation)
+        if self.average_last:
+            callbacks.append(WeightAverage(self.average_last))
+        history = History(validation)
+        callbacks += [history, *self._callbacks]  # a checkpoint is to hold what the others have just taken down
+
+        n_users = int((np.diff(user_items.indptr) > 0).sum())
+        epochs = default_epochs(n_users, self.batch_size, self.default_steps) if self.epochs is None else self.epochs
+        n_steps = whole_number("epochs", epochs, 0) * steps_an_epoch(n_users, self.batch_size)
+        self._trainer = self._trainer_of(
+            self._network_on(self._initial_state(n_items), n_steps), epochs, self.schedule, callbacks
+        )
+        self.history_ = history.epochs
+        try:
+            self._trainer.fit(user_items)
+        except KeyboardInterrupt as interrupt:
+            self._interrupt = interrupt  # `fit` raises it, when it has noted the items
+        finally:
+            self.network_ = self._trainer.model.network
+            self._scorer = self._trainer.model
+
+    def _trainer_of(self, network, epochs, schedule="constant", callbacks=()):
+        return Trainer(
+            network,
+            epochs=epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            schedule=schedule,
+            horizon=self.horizon,
+            seed=self.seed_,
+            backend=self.backend,
+            threads=self.threads,
+            callbacks=callbacks,
+        )
+
+    def partial_fit(self, user_items, y=None):
+        """One more epoch, on these likes; the first call fits for one epoch.
+
+        The items must be those of the first fit. The optimizer goes on with its moments, but after
+        `load` it starts anew.
+        """
+        if not self.__sklearn_is_fitted__():
+            epochs, self.epochs = self.epochs, 1
+            try:
+                return self.fit(user_items)
+            finally:
+                self.epochs = epochs
+        likes = self._as_fitted(user_items)
+        if self._trainer is None:
+            self._trainer = self._trainer_of(self.network_, epochs=0)
+            self._scorer = self._trainer.model
+        self._trainer.callbacks = []
+        self._trainer.epochs = self._trainer.next_epoch + 1
+        self._trainer.fit(likes)
+        return self
+
+    def user_embedding(self, user_items) -> np.ndarray:
+        """What the output layer gets for each user: (n_users, hidden_dim), for an index such as hnswlib or faiss.
+
+        score = user_embedding @ network_.output.params["weight"].T + network_.output.params["bias"],
+        so an index over the output's rows by inner product finds what `recommend` does.
+        """
+        user_items = self._as_fitted(user_items)
+        with compute_threads(self.threads):
+            return self._scorer.encode(user_items)
+
+    @property
+    def users_at_once(self) -> int:
+        """How many users `ranking` has scored at a time."""
+        return getattr(self._scorer, "users_at_once", BATCH_SIZE)
+
+    def top_n(self, user_items, n: int):
+        user_items = self._as_fitted(user_items)
+        if not hasattr(self._scorer, "top_n"):
+            return super().top_n(user_items, n)
+        with compute_threads(self.threads):
+            return self._scorer.top_n(user_items, n)
+
+    def _score(self, user_items):
+        with compute_threads(self.threads):
+            return self._scorer.score(user_items)
+
+    def _contributions(self, row, column):
+        """Of sums: a user without the like j has the sum of all rows but j's, so one batch scores all of them."""
+        weight = self.network_.state["embedding.weight"]
+        item_sum = row @ weight  # (1, emb_dim)
+        without = np.concatenate([item_sum, item_sum - weight[row.indices]])  # (1 + n_likes, emb_dim)
+        n_likes = np.append(row.nnz, np.full(row.nnz, row.nnz - 1))
+        output = self.network_.state["output.weight"][column], self.network_.state["output.bias"][column]
+        scores = self.network_.encode_sums(without, n_likes) @ output[0] + output[1]  # (1 + n_likes,)
+        return scores[0] - scores[1:]
+
+    def _arrays(self):
+        return self.network_.state
+
+    def _set_arrays(self, arrays):
+        embedding, output = arrays.get("embedding.weight"), arrays.get("output.weight")
+        if any(a is None or a.ndim != 2 or a.size == 0 or a.dtype.kind != "f" for a in (embedding, output)):
+            raise ValueError("embedding.weight and output.weight must both be there, each a matrix of floats")
+        shapes = self._shapes(*embedding.shape, output.shape[1])
+        for name, shape in shapes.items():
+            found = arrays.get(name)
+            if found is None or found.shape != shape or found.dtype != embedding.dtype:
+                what = "missing" if found is None else f"{found.dtype} of shape {found.shape}"
+                raise ValueError(f"{name} must be {embedding.dtype} of shape {shape}, and is {what}")
+        self.network_ = self._network_on({name: arrays[name] for name in shapes})
+        self._scorer = on_backend(self.backend, self.network_)
+        self._trainer, self.history_, self.seed_ = None, [], seed_of(self.random_state)
+        return len(embedding)
+
+
+def check_widths(model: Recommender, *names: str) -> None:
+    """Raise ValueError where one of a model's widths is below 1."""
+    for name in names:
+        if getattr(model, name) < 1:
+            raise ValueError(f"{name} must be 1 or more, got {getattr(model, name)}")
