@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
+import runpy
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
 from autoenc import AutoEncoder, load_model
+from autoenc.cli import main
 from autoenc.interactions import Interactions
 from autoenc.model_file import ModelFile, read_model_file, write_model_file
 from autoenc.models import MODELS
@@ -172,6 +176,74 @@ def test_the_sound_file_is_taken(path):
     arrays, metadata = whole_file()
     safetensors.numpy.save_file({**arrays, **text(TITLES)}, path, metadata)
     np.testing.assert_array_equal(load_model(path).catalogue_.titles, TITLES)
+
+
+NOT_WHOLE = r"is no whole safetensors file \(.*\); write it again"
+NO_METADATA = "is a safetensors file, but not a model of autoenc's: its metadata names none"
+NO_MATRICES = "embedding.weight and output.weight must both be there, each a matrix of floats; write it again"
+NO_TITLES = "titles is missing, is no list of UTF-8 strings, or has one far longer than the rest; write it again"
+SENTENCES = {
+    **dict.fromkeys(
+        ["empty", "text", "pickle", "pickle_in_its_place", "npy", "trailing", "no_utf8", "deep"], NOT_WHOLE
+    ),
+    **dict.fromkeys(["cut_off_in_the_length", "cut_off_in_the_header", "cut_off_in_the_arrays"], NOT_WHOLE),
+    **dict.fromkeys(["header_of_50_gb", "header_of_2_to_the_63", "header_beyond_the_file"], NOT_WHOLE),
+    **dict.fromkeys(
+        ["header_of_nothing", "header_of_a_list", "offsets_beyond_the_file", "offsets_backwards"], NOT_WHOLE
+    ),
+    **dict.fromkeys(["offsets_negative", "offsets_overlapping", "shape_too_long", "shape_overflowing"], NOT_WHOLE),
+    **dict.fromkeys(["shape_negative", "dtype_unknown"], NOT_WHOLE),
+    "foreign": NO_METADATA,
+    "no_metadata": NO_METADATA,
+    "later_version": "has format version '2', and this autoenc reads '1': use the autoenc that wrote",
+    "no_params": "its metadata lacks params as a JSON object; write it again",
+    "deep_params": "its metadata lacks params as a JSON object; write it again",
+    "deep_about": "its metadata lacks about as a JSON object; write it again",
+    "params_that_nest": "its params are not all numbers and strings; write it again",
+    "params_that_are_not_known": "unexpected keyword argument 'callback'; write it again",
+    "model_that_is_a_module": "holds a model 'os.system', and this autoenc has AutoEncoder, .*; use the autoenc that",
+    "half_floats": "the array output.weight is F16, not F32, F64, I32, I64, U8; write it again",
+    "brain_floats": "the array output.weight is BF16, not F32, F64, I32, I64, U8; write it again",
+    "whole_weights": NO_MATRICES,
+    "lacks_the_embedding": NO_MATRICES,
+    "lacks_a_bias": r"output.bias must be float32 of shape \(3,\), and is missing; write it again",
+    "wrong_shape": r"bottleneck.bias must be float32 of shape \(1,\), and is float32 of shape \(2,\); write it again",
+    "nan": "the array output.bias holds a number that is not finite; train again with a lower lr",
+    "infinite": "the array embedding.weight holds a number that is not finite; train again with a lower lr",
+    "no_items": NO_MATRICES,
+    "ids_too_few": "item_ids has 2 entries for 3 items; write it again",
+    "ids_descending": "item_ids is no ascending list of ids; write it again",
+    "ids_negative": "item_ids .*-10.*; write it again",
+    "ids_not_whole": "item_ids is no ascending list of ids; write it again",
+    "titles_without_ends": NO_TITLES,
+    "titles_beyond_their_text": NO_TITLES,
+    "titles_backwards": NO_TITLES,
+    "titles_no_utf8": NO_TITLES,
+}
+MAKE = runpy.run_path(str(Path(__file__).parent / "data" / "make_hostile.py"))
+HOSTILE = Path(__file__).parent / "data" / "hostile" / "model"
+
+
+def test_the_hostile_files_are_those_that_the_script_makes(path):
+    made = MAKE["models"]()
+    assert made == {file.stem: file.read_bytes() for file in HOSTILE.iterdir()}
+    assert set(made) == set(SENTENCES)
+    path.write_bytes(MAKE["safetensors"]())  # what they are before each is spoilt
+    assert load_model(path).catalogue_.item_ids.tolist() == [10, 25, 300]
+
+
+@pytest.mark.parametrize("name", SENTENCES)
+def test_hostile_files_are_refused(name, tmp_path, monkeypatch, capsys):
+    """Alike by `load_model` and by the commands that take a model; no code of theirs is run."""
+    monkeypatch.chdir(tmp_path)
+    file = HOSTILE / f"{name}.safetensors"
+    refuses(file, f"^{re.escape(str(file))}:? (.* )?{SENTENCES[name]}")
+    for command in (["recommend", str(file), "--liked", "x"], ["similar", str(file), "x"], ["evaluate", str(file)]):
+        assert main(command) == 2
+        printed, sentence = capsys.readouterr()
+        assert printed == "" and sentence.count("\n") == 1
+        assert sentence.startswith(f"autoenc {command[0]}: {file}") and re.search(SENTENCES[name], sentence)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("n_bytes", [0, 1, 7, 8, 100, -1])

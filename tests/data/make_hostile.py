@@ -1,4 +1,4 @@
-"""Make hostile/task_cache/: files that pretend to be half of the task's cache and must be refused.
+"""Make hostile/task_cache/, hostile/model/ and hostile/checkpoint/: what pretends to be one and must be refused.
 
     python tests/data/make_hostile.py
 
@@ -8,6 +8,7 @@ would write them.
 
 from __future__ import annotations
 
+import json
 import struct
 from pathlib import Path
 
@@ -149,8 +150,147 @@ def hostile() -> dict[str, bytes]:
     }
 
 
+def floats(*shape: int, value: float = 0.5) -> tuple[str, list[int], bytes]:
+    n = 1
+    for length in shape:
+        n *= length
+    return "F32", list(shape), struct.pack(f"<{n}f", *[value] * n)
+
+
+def whole(*values: int) -> tuple[str, list[int], bytes]:
+    return "I64", [len(values)], struct.pack(f"<{len(values)}q", *values)
+
+
+# An autoencoder of three items, with an embedding and a bottleneck of one number each.
+BATCHNORMS = [f"batchnorm{n}.{part}" for n in (1, 2) for part in ("weight", "bias", "running_mean", "running_var")]
+SOUND = {
+    "embedding.weight": floats(3, 1),
+    **dict.fromkeys(BATCHNORMS, floats(1)),
+    "bottleneck.weight": floats(1, 1),
+    "bottleneck.bias": floats(1),
+    "output.weight": floats(3, 1),
+    "output.bias": floats(3),
+    "item_ids": whole(10, 25, 300),
+}
+METADATA = {"format": "autoenc", "version": "1", "model": "AutoEncoder", "params": "{}", "about": "{}"}
+
+
+def with_header(header: object, data: bytes = b"") -> bytes:
+    """A safetensors file of this header, which is JSON, or bytes as they are."""
+    raw = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(raw)) + raw + data
+
+
+def safetensors(arrays: dict | None = None, metadata: dict | None = None, tampered: dict | None = None) -> bytes:
+    """The sound model with some arrays and some lines of its metadata changed (None: left out).
+
+    `tampered`: what the header says of an array, whatever is there.
+    """
+    header: dict = {"__metadata__": {k: v for k, v in {**METADATA, **(metadata or {})}.items() if v is not None}}
+    data = b""
+    for name, array in {**SOUND, **(arrays or {})}.items():
+        if array is not None:
+            dtype, shape, raw = array
+            header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(raw)]}
+            header[name].update((tampered or {}).get(name, {}))
+            data += raw
+    return with_header(header, data)
+
+
+def models() -> dict[str, bytes]:
+    sound = safetensors()
+    touch = b"cposix\nsystem\n(S'touch " + RUNS_CODE + b"'\ntR."
+    nested = "[" * 100_000
+    return {
+        # no safetensors file
+        "empty": b"",
+        "text": b"output.weight 0.5\n",
+        "pickle": touch,
+        "pickle_in_its_place": struct.pack("<Q", len(touch)) + touch,
+        "npy": npy(touch),
+        "cut_off_in_the_length": sound[:5],
+        "cut_off_in_the_header": sound[:100],
+        "cut_off_in_the_arrays": sound[:-4],
+        "trailing": sound + b"PK\3\4" * 8,
+        "header_of_50_gb": struct.pack("<Q", 50_000_000_000) + sound[8:],
+        "header_of_2_to_the_63": struct.pack("<Q", 1 << 63) + sound[8:],
+        "header_beyond_the_file": struct.pack("<Q", len(sound)) + sound[8:],
+        "header_of_nothing": with_header(b""),
+        "header_of_a_list": with_header([]),
+        "no_utf8": with_header(b'{"\xff\xfe": 1}'),
+        "deep": with_header(nested.encode()),
+        # headers that lie
+        "offsets_beyond_the_file": safetensors(tampered={"item_ids": {"data_offsets": [80, 1 << 40]}}),
+        "offsets_backwards": safetensors(tampered={"output.bias": {"data_offsets": [80, 68]}}),
+        "offsets_negative": safetensors(tampered={"embedding.weight": {"data_offsets": [-12, 0]}}),
+        "offsets_overlapping": safetensors(tampered={"output.bias": {"data_offsets": [0, 12]}}),
+        "shape_too_long": safetensors(tampered={"output.bias": {"shape": [1 << 40]}}),
+        "shape_overflowing": safetensors(tampered={"output.bias": {"shape": [1 << 62, 1 << 62]}}),
+        "shape_negative": safetensors(tampered={"output.bias": {"shape": [-3]}}),
+        "dtype_unknown": safetensors(tampered={"output.bias": {"dtype": "object"}}),
+        # no model of ours
+        "foreign": safetensors(metadata={"format": "pt"}),
+        "no_metadata": with_header({}),
+        "later_version": safetensors(metadata={"version": "2"}),
+        "no_params": safetensors(metadata={"params": None}),
+        "deep_params": safetensors(metadata={"params": nested}),
+        "deep_about": safetensors(metadata={"about": nested}),
+        "params_that_nest": safetensors(metadata={"params": '{"lr": [0.1]}'}),
+        "params_that_are_not_known": safetensors(metadata={"params": '{"callback": "os.system"}'}),
+        "model_that_is_a_module": safetensors(metadata={"model": "os.system"}),
+        # arrays that no model has
+        "half_floats": safetensors({"output.weight": ("F16", [3, 1], bytes(6))}),
+        "brain_floats": safetensors({"output.weight": ("BF16", [3, 1], bytes(6))}),
+        "whole_weights": safetensors({"output.weight": ("I64", [3, 1], bytes(24))}),
+        "lacks_the_embedding": safetensors({"embedding.weight": None}),
+        "lacks_a_bias": safetensors({"output.bias": None}),
+        "wrong_shape": safetensors({"bottleneck.bias": floats(2)}),
+        "nan": safetensors({"output.bias": floats(3, value=float("nan"))}),
+        "infinite": safetensors({"embedding.weight": floats(3, 1, value=float("inf"))}),
+        "no_items": safetensors(
+            {"embedding.weight": floats(0, 1), "output.weight": floats(0, 1), "output.bias": floats(0)}
+        ),
+        # catalogues that do not hold together
+        "ids_too_few": safetensors({"item_ids": whole(10, 25)}),
+        "ids_descending": safetensors({"item_ids": whole(300, 25, 10)}),
+        "ids_negative": safetensors({"item_ids": whole(-10, 25, 300)}),
+        "ids_not_whole": safetensors({"item_ids": floats(3)}),
+        "titles_without_ends": safetensors({"titles.text": ("U8", [3], b"abc")}),
+        "titles_beyond_their_text": safetensors(
+            {"titles.text": ("U8", [3], b"abc"), "titles.ends": whole(1, 2, 1 << 40)}
+        ),
+        "titles_backwards": safetensors({"titles.text": ("U8", [3], b"abc"), "titles.ends": whole(2, 1, 3)}),
+        "titles_no_utf8": safetensors({"titles.text": ("U8", [3], b"a\xffc"), "titles.ends": whole(1, 2, 3)}),
+    }
+
+
+def checkpoints() -> dict[str, bytes]:
+    """Manifests. Those that agree with a training in all but one thing are made by tests/test_fuzz.py."""
+    manifest = {"format": "autoenc checkpoint", "version": 1, "shards": [{"file": "step.safetensors", "bytes": 8}]}
+    return {
+        "empty": b"",
+        "no_json": b"{'format': 'autoenc checkpoint'}",
+        "no_utf8": b'{"format": "\xff"}',
+        "pickle": b"cposix\nsystem\n(S'touch " + RUNS_CODE + b"'\ntR.",
+        "list": b"[]",
+        "number": b"1e999",
+        "deep": b"[" * 100_000,
+        "foreign": json.dumps({**manifest, "format": "pt"}).encode(),
+        "later_version": json.dumps({**manifest, "version": 2}).encode(),
+        "no_shards": json.dumps({**manifest, "shards": []}).encode(),
+        "shards_by_name": json.dumps({**manifest, "shards": "step.safetensors"}).encode(),
+        "shard_without_a_name": json.dumps({**manifest, "shards": [{"bytes": 8}]}).encode(),
+        "shard_of_a_number": json.dumps({**manifest, "shards": [{"file": 7, "bytes": 8}]}).encode(),
+        "of_no_training": json.dumps(manifest).encode(),
+    }
+
+
 if __name__ == "__main__":
-    folder = HERE / "hostile" / "task_cache"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in hostile().items():
-        (folder / f"{name}.npy").write_bytes(content)
+    for folder, ending, files in (
+        ("task_cache", ".npy", hostile()),
+        ("model", ".safetensors", models()),
+        ("checkpoint", ".json", checkpoints()),
+    ):
+        (HERE / "hostile" / folder).mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (HERE / "hostile" / folder / f"{name}{ending}").write_bytes(content)
