@@ -15,6 +15,14 @@ from autoenc.ranking import evaluate
 from autoenc.trainer import Callback
 
 
+def check_matplotlib() -> None:
+    """Raise ValueError, with what to install, where there is no matplotlib."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError:
+        raise ValueError("a plot takes matplotlib: pip install 'autoenc[plot]', or leave the plot out") from None
+
+
 class History(Callback):
     """The loss of each epoch, and of a validation if there is one.
 
@@ -43,27 +51,27 @@ class History(Callback):
         return {"epochs": self.epochs}, {}
 
     def remember(self, facts, arrays):
-        self.epochs = facts["epochs"]
+        self.epochs[:] = facts["epochs"]  # the same list: `AutoEncoder.history_` is it
 
     def plot(self, ax=None):
         """Draw the loss, and the validation's metric on an axis of its own; return matplotlib's Axes.
 
-        Takes matplotlib, which `pip install autoenc[plot]` brings.
+        Takes matplotlib, which `pip install autoenc[plot]` brings. `plots.draw_history` is the same
+        without a screen.
         """
         if ax is None:
+            check_matplotlib()
             from matplotlib import pyplot
 
             ax = pyplot.figure(figsize=(7, 4), layout="constrained").add_subplot()
-        numbers = [row["epoch"] for row in self.epochs]
-        [line] = ax.plot(numbers, [row["loss"] for row in self.epochs], color="tab:blue", marker=".", label="loss")
+        epochs = [row["epoch"] for row in self.epochs]
+        lines = ax.plot(epochs, [row["loss"] for row in self.epochs], color="tab:blue", marker=".", label="loss")
         ax.set(xlabel="epoch", ylabel="training loss, per user")
         ax.xaxis.get_major_locator().set_params(integer=True)
-        lines = [line]
-        if self.validation is not None:
-            metric = self.validation.metric
+        for metric in {name: None for row in self.epochs for name in row if "@" in name}:
             rows = [row for row in self.epochs if metric in row]
             other = ax.twinx()
-            [line] = other.plot(
+            lines += other.plot(
                 [row["epoch"] for row in rows],
                 [row[metric] for row in rows],
                 color="tab:orange",
@@ -71,7 +79,6 @@ class History(Callback):
                 label=metric,
             )
             other.set_ylabel(f"validation {metric}")
-            lines.append(line)
         ax.legend(handles=lines, loc="center right")
         return ax
 

@@ -6,13 +6,15 @@ moments under first_moment/ and second_moment/, what the backend needs under tra
 updated row's last step), and what callbacks remember under callback/. The manifest is JSON: the
 trainer's counters, its hyperparameters, the callbacks' facts, and the shards' names and sizes.
 
-Shards are written under names of their own, then the manifest replaces the one before, then old
-shards are deleted: at any moment the manifest that is there names shards that are whole.
+Shards are written under names of their own, then the manifest replaces the one before, then what no
+manifest names is deleted: at any moment the manifest that is there names shards that are whole.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import time
 from pathlib import Path
 
@@ -23,7 +25,10 @@ from autoenc.trainer import Callback, Trainer
 
 FORMAT, VERSION = "autoenc checkpoint", 1
 MANIFEST = "manifest.json"
-MUST_AGREE = ("shape", "seed", "batch_size", "n_users", "schedule", "lr", "betas", "eps", "dropout", "backend", "likes")
+MUST_AGREE = (
+    *("network", "shape", "settings", "seed", "batch_size", "n_users", "schedule", "lr", "betas", "eps", "backend"),
+    *("horizon", "likes", "callbacks"),
+)
 POSITION = ("next_epoch", "next_step", "users_done", "total_loss", "stop")
 
 
@@ -52,9 +57,14 @@ class Checkpoints(Callback):
         self.resume = resume
 
     def on_train_begin(self, trainer):
+        if self.folder.exists() and not self.folder.is_dir():
+            raise NotADirectoryError(f"{self.folder} is a file; name a folder for the checkpoints")
         self.folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(self.folder, os.W_OK):
+            raise PermissionError(f"{self.folder} can't be written to; name a folder of yours for the checkpoints")
         if self.resume:
             restore_checkpoint(self.folder, trainer)
+            _sweep(self.folder)
         elif (self.folder / MANIFEST).exists():
             raise ValueError(f"{self.folder} holds a checkpoint already; resume it, name another folder, or delete it")
         self.steps, self.written = 0, time.monotonic()
@@ -80,37 +90,44 @@ class Checkpoints(Callback):
 def save_checkpoint(folder, trainer: Trainer) -> None:
     """Write the trainer's state to `folder`, replacing the checkpoint that is there.
 
-    Raises OSError where that cannot be written; the one before then stands.
+    Raises OSError where that cannot be written, as on a full disk; the one before then stands.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     folder = Path(folder)
     arrays = _named_arrays(trainer)
     arrays |= {f"training/{name}": array for name, array in trainer.model.training_arrays().items()}
     facts = []
-    for number, callback in enumerate(trainer.callbacks):
+    for number, callback in enumerate(_remembering(trainer)):
         callback_facts, callback_arrays = callback.memory()
-        facts.append({"callback": type(callback).__name__, **callback_facts})
+        facts.append(callback_facts)
         arrays |= {f"callback/{number}/{name}": array for name, array in callback_arrays.items()}
 
-    name = f"step-{trainer.adam.step_count:09d}-0-of-1.safetensors"
-    with replacing(folder / name) as temporary:
-        save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, temporary)
-    manifest = {
-        "format": FORMAT,
-        "version": VERSION,
-        **_description(trainer),
-        **{key: getattr(trainer, key) for key in POSITION},
-        "step_count": trainer.adam.step_count,
-        "last_lr": trainer.adam.lr,
-        "callbacks": facts,
-        "shards": [{"file": name, "bytes": (folder / name).stat().st_size}],
-    }
-    with replacing(folder / MANIFEST) as temporary:
-        temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-    for shard in folder.glob("step-*.safetensors"):
-        if shard.name != name:
-            shard.unlink(missing_ok=True)
+    # An epoch's last step has a shard before its end and another after it, when callbacks know of it.
+    name = f"step-{trainer.adam.step_count:09d}-epoch-{trainer.next_epoch:06d}-0-of-1.safetensors"
+    try:
+        with replacing(folder / name) as temporary:
+            save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, temporary)
+        manifest = {
+            "format": FORMAT,
+            "version": VERSION,
+            **_description(trainer),
+            **{key: getattr(trainer, key) for key in POSITION},
+            "step_count": trainer.adam.step_count,
+            "last_lr": trainer.adam.lr,
+            "remembered": facts,
+            "shards": [{"file": name, "bytes": (folder / name).stat().st_size}],
+        }
+        with replacing(folder / MANIFEST) as temporary:
+            temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    except (OSError, SafetensorError) as error:  # safetensors raises its own for a full disk
+        raise OSError(
+            f"{folder} can't take a checkpoint of step {trainer.adam.step_count} ({error}); "
+            "mend that and train again, which goes on from the one before"
+        ) from None
+    finally:
+        _sweep(folder)
 
 
 def restore_checkpoint(folder, trainer: Trainer) -> bool:
@@ -137,6 +154,8 @@ def restore_checkpoint(folder, trainer: Trainer) -> bool:
             raise ValueError
         [shard] = manifest["shards"]
         shard_path, shard_bytes = folder / Path(shard["file"]).name, shard["bytes"]
+        position = {key: manifest[key] for key in POSITION}
+        step_count, last_lr, facts = (manifest[key] for key in ("step_count", "last_lr", "remembered"))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(
             f"{path} is no checkpoint that this autoenc reads; name another folder, or delete this one"
@@ -155,7 +174,6 @@ def restore_checkpoint(folder, trainer: Trainer) -> bool:
     except (OSError, ValueError, SafetensorError) as error:
         raise ValueError(f"{shard_path} is not whole ({error}); delete {folder} and train from the beginning") from None
 
-    adam = trainer.adam
     wanted = _named_arrays(trainer)
     for name, array in wanted.items():
         if name not in arrays or arrays[name].shape != array.shape or arrays[name].dtype != array.dtype:
@@ -164,13 +182,27 @@ def restore_checkpoint(folder, trainer: Trainer) -> bool:
             )
     for name, array in wanted.items():
         array[:] = arrays[name]
-    adam.step_count, adam.lr = manifest["step_count"], manifest["last_lr"]
+    trainer.adam.step_count, trainer.adam.lr = step_count, last_lr
     trainer.model.set_training_arrays(_below("training/", arrays))
-    for key in POSITION:
-        setattr(trainer, key, manifest[key])
-    for number, (callback, facts) in enumerate(zip(trainer.callbacks, manifest["callbacks"], strict=True)):
-        callback.remember(facts, _below(f"callback/{number}/", arrays))
+    for key, value in position.items():
+        setattr(trainer, key, value)
+    for number, (callback, remembered) in enumerate(zip(_remembering(trainer), facts)):
+        callback.remember(remembered, _below(f"callback/{number}/", arrays))
     return True
+
+
+def _sweep(folder):
+    """Delete the shards that the manifest doesn't name, and what a killed training left half written."""
+    try:
+        named = {shard["file"] for shard in json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["shards"]}
+    except FileNotFoundError:
+        named = set()
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # what can't be read may name anything
+    shards = [path for path in folder.glob("step-*.safetensors") if path.name not in named]
+    for path in (*shards, *folder.glob(".step-*.safetensors.*.part"), *folder.glob(f".{MANIFEST}.*.part")):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _named_arrays(trainer):
@@ -181,6 +213,11 @@ def _named_arrays(trainer):
     return arrays
 
 
+def _remembering(trainer):
+    """The callbacks that have something to remember; others, such as a progress bar, may come and go."""
+    return [callback for callback in trainer.callbacks if type(callback).memory is not Callback.memory]
+
+
 def _below(prefix, arrays):
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
@@ -189,16 +226,19 @@ def _description(trainer):
     """What two trainers must have in common for one to go on with the other's work."""
     adam, network = trainer.adam, trainer.model.network
     return {
+        "network": type(network).__name__,
         "shape": [network.n_items, network.emb_dim, network.hidden_dim],
+        "settings": network.settings,
         "seed": trainer.seed,
         "batch_size": trainer.batch_size,
         "n_users": trainer.n_users,
         "schedule": trainer.schedule,
+        "horizon": trainer.horizon,
         "lr": trainer.lr,
         "betas": list(adam.betas),
         "eps": adam.eps,
-        "dropout": network.dropout,
         "backend": type(trainer.model).__name__,
         "likes": trainer.fingerprint,
+        "callbacks": [type(callback).__name__ for callback in _remembering(trainer)],
         "epochs": trainer.epochs,
     }
