@@ -6,17 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from autoenc.callbacks import History, check_matplotlib
 from autoenc.files import replacing
 from autoenc.interactions import as_user_items
 from autoenc.ranking import Report, rank
-
-
-def check_matplotlib() -> None:
-    """Raise ValueError, with what to install, where there is no matplotlib."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        raise ValueError("a plot takes matplotlib: pip install 'autoenc[plot]', or leave the plot out") from None
 
 
 def _new_figure(size):
@@ -34,18 +27,9 @@ def draw_history(history: list[dict]):
     history : list of dict
         `AutoEncoder.history_`: epoch, loss, lr, and where there was a validation its metric.
     """
-    figure = _new_figure((7, 4))
-    axes = figure.add_subplot()
-    epochs = [row["epoch"] for row in history]
-    lines = axes.plot(epochs, [row["loss"] for row in history], color="tab:blue", marker=".", label="loss")
-    axes.set(xlabel="epoch", ylabel="training loss, per user")
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    for metric in {name: None for row in history for name in row if "@" in name}:
-        other = axes.twinx()
-        values = [row.get(metric, np.nan) for row in history]
-        lines += other.plot(epochs, values, color="tab:orange", marker=".", label=metric)
-        other.set_ylabel(f"validation {metric}")
-    axes.legend(handles=lines, loc="center right")
+    figure, past = _new_figure((7, 4)), History()
+    past.epochs = history
+    past.plot(figure.add_subplot())
     return figure
 
 
