@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 
 import numpy as np
@@ -154,11 +155,20 @@ def test_default_spaces_are_of_the_classes_and_fit_for_them(likes):
         tune(Popular(), likes, trials=1)
 
 
-def test_the_log_is_quiet_and_as_loud_as_before_afterwards(likes, capsys):
+def test_the_log_is_quiet_and_as_loud_as_before_afterwards(likes):
+    said = []
+    handler = logging.Handler()
+    handler.emit = said.append
+    logging.getLogger("optuna").addHandler(handler)
     optuna.logging.set_verbosity(optuna.logging.INFO)
-    tune(EASE(), likes, trials=2)
-    assert optuna.logging.get_verbosity() == optuna.logging.INFO
-    assert capsys.readouterr() == ("", "")
+    try:
+        tune(EASE(), likes, trials=2)
+        assert said == []
+        assert optuna.logging.get_verbosity() == optuna.logging.INFO
+        optuna.create_study().optimize(lambda trial: 0.0, n_trials=1)
+        assert said != []
+    finally:
+        logging.getLogger("optuna").removeHandler(handler)
 
 
 @pytest.mark.parametrize(
