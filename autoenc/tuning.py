@@ -29,6 +29,8 @@ import numpy as np
 from autoenc.interactions import as_user_items
 from autoenc.metrics import PER_USER
 from autoenc.models.base import Recommender
+from autoenc.models.elsa import LEAST_STEPS
+from autoenc.models.network_model import NetworkRecommender
 from autoenc.ranking import evaluate
 from autoenc.splits import holdout_per_user, holdout_users
 from autoenc.trainer import default_epochs
@@ -53,16 +55,31 @@ SEARCH_SPACES: dict[str, dict[str, Range | Sequence]] = {
         "lr": Range(1e-3, 3e-2, log=True),
         "schedule": ["constant", "cosine"],
     },
+    "DenoisingAutoEncoder": {
+        "hidden_dim": [300, 600, 1200],
+        "input_dropout": Range(0.2, 0.8),
+        "dropout": Range(0.1, 0.7),
+        "negative_weight": Range(0.1, 1.0, log=True),
+        "lr": Range(1e-3, 2e-2, log=True),
+    },
+    "MultVAE": {
+        "hidden_dim": [300, 600],
+        "latent_dim": [100, 200, 400],
+        "input_dropout": Range(0.2, 0.8),
+        "beta": Range(0.05, 1.0, log=True),
+        "lr": Range(3e-4, 1e-2, log=True),
+    },
+    "ELSA": {"emb_dim": [128, 256, 512], "lr": Range(3e-3, 0.3, log=True)},
 }
-"""What is tried by default, by the name of the class: a range, or a list to choose from. AutoEncoder's
-epochs depend on how many users there are, and `search_space_of` adds them."""
+"""What is tried by default, by the name of the class: a range, or a list to choose from. How many
+epochs depends on how many users there are, and `search_space_of` adds them."""
 
 
 def search_space_of(model: Recommender, n_users: int) -> dict[str, Range | Sequence]:
     """The default search space of a model, or that of the nearest class that it is made from.
 
-    An AutoEncoder's `epochs` are from half to four times those of `trainer.default_epochs`.
-    Raises ValueError where there is none.
+    Epochs are from half to four times as many as make the steps that the model takes by default.
+    Raises ValueError where there is no such space.
     """
     names = [cls.__name__ for cls in type(model).__mro__ if cls.__name__ in SEARCH_SPACES]
     if not names:
@@ -71,8 +88,10 @@ def search_space_of(model: Recommender, n_users: int) -> dict[str, Range | Seque
             "{'l2': Range(1.0, 1e4, log=True)}, if it has anything to tune."
         )
     space = dict(SEARCH_SPACES[names[0]])
-    if names[0] == "AutoEncoder":
-        epochs = default_epochs(n_users, model.get_params()["batch_size"])
+    params = model.get_params()
+    if "epochs" in params:
+        n_steps = model.default_steps if isinstance(model, NetworkRecommender) else LEAST_STEPS
+        epochs = default_epochs(n_users, params["batch_size"], n_steps)
         space["epochs"] = Range(max(1, epochs // 2), 4 * epochs, log=True)
     return space
 

@@ -151,6 +151,7 @@ def test_default_spaces_are_of_the_classes_and_fit_for_them(likes):
         assert set(space) <= set(params)
     assert search_space_of(AutoEncoder(), 69_878)["epochs"] == (1, 4, True)
     assert search_space_of(AutoEncoder(), 671)["epochs"] == (10, 80, True)
+    assert all("epochs" in search_space_of(MODELS[name](), 671) for name in ("DenoisingAutoEncoder", "MultVAE", "ELSA"))
     with pytest.raises(ValueError, match="Popular has no search space of its own; pass search_space, such as"):
         tune(Popular(), likes, trials=1)
 
@@ -253,3 +254,12 @@ def test_the_command_refuses_before_it_searches(path, tmp_path, capsys):
     assert capsys.readouterr().err == "autoenc tune: --seed must be 0 or more, got -1\n"
     assert cli.main(["tune", "--data", path, "--out", str(tmp_path)]) == 2
     assert capsys.readouterr().err == f"autoenc tune: {tmp_path} is a folder; name a file in it\n"
+
+
+@pytest.mark.parametrize("name", tuning.SEARCH_SPACES)
+def test_every_default_space_can_be_searched(likes, name):
+    small = {"epochs": [2], "hidden_dim": [8], "emb_dim": [16], "latent_dim": [4]}
+    params = MODELS[name]().get_params()
+    space = search_space_of(MODELS[name](), likes.shape[0])
+    tuned = tune(MODELS[name](), likes, {**space, **{k: v for k, v in small.items() if k in params}}, trials=2)
+    assert len({trial["value"] for trial in tuned.trials}) == 2

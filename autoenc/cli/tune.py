@@ -16,7 +16,15 @@ example:
   autoenc tune --model knn --trials 2 --out tuned.safetensors
 """
 
-MODELS = {"autoencoder": "AutoEncoder", "ease": "EASE", "edlae": "EDLAE", "knn": "ItemKNN"}
+MODELS = {
+    "autoencoder": "AutoEncoder",
+    "denoising": "DenoisingAutoEncoder",
+    "ease": "EASE",
+    "edlae": "EDLAE",
+    "elsa": "ELSA",
+    "knn": "ItemKNN",
+    "multvae": "MultVAE",
+}
 
 
 def add_arguments(parser) -> None:
