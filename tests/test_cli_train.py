@@ -1,4 +1,4 @@
-"""The flags of `autoenc train`, by running it on the bundled ratings, killed and interrupted too."""
+"""The flags of `autoenc train`, by running it on some of the bundled ratings, killed and interrupted too."""
 
 from __future__ import annotations
 
@@ -16,21 +16,37 @@ import pytest
 
 from autoenc.checkpoint import MANIFEST, Checkpoints
 from autoenc.cli import main
+from autoenc.interactions import Interactions
 from autoenc.model_file import read_model_file
 from autoenc.models import load_model
 from autoenc.ranking import evaluate
-from autoenc.splits import holdout_users
+from autoenc.splits import holdout_per_user, holdout_users
 
 ROOT = Path(__file__).parent.parent
-SMALL = ["--dataset", "ml-latest-small", "--emb-dim", "12", "--hidden-dim", "8", "--batch-size", "128", "--no-progress"]
+SMALL = ["--data", "likes.csv", "--emb-dim", "12", "--hidden-dim", "8", "--batch-size", "128", "--no-progress"]
 
 on_posix = pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
 
 
+@pytest.fixture(scope="module")
+def likes(ratings):
+    """The bundled ratings' first 500 items, so that a training is short."""
+    users, items = ratings.user_items[:, :500].nonzero()
+    return Interactions.from_pairs(ratings.user_ids[users], ratings.item_ids[items], name="likes")
+
+
+@pytest.fixture(scope="module")
+def split(likes):
+    return holdout_per_user(likes.user_items, 0.2, seed=0)
+
+
 @pytest.fixture
-def train(tmp_path, monkeypatch, capsys):
-    """train(*arguments): exit code, report (None where it prints none) and stderr, run in an empty folder."""
+def train(likes, tmp_path, monkeypatch, capsys):
+    """train(*arguments): exit code, report (None where it prints none) and stderr, run beside likes.csv."""
     monkeypatch.chdir(tmp_path)
+    users, items = likes.user_items.nonzero()
+    pairs = np.stack([likes.user_ids[users], likes.item_ids[items]], axis=1)
+    np.savetxt("likes.csv", pairs, "%d", ",", header="user,item", comments="")
     monkeypatch.delenv("AUTOENC_DEBUG", raising=False)
 
     def run(*arguments):
@@ -104,7 +120,7 @@ def test_ctrl_c_in_mid_training_keeps_the_last_checkpoint(train):
     assert process.returncode == 130
     assert out == "" and err.endswith("autoenc train: interrupted\n") and "Traceback" not in err
     step = step_in("state")
-    assert step > 3 and sorted(path.name for path in Path().iterdir()) == ["state"]
+    assert step > 3 and sorted(path.name for path in Path().iterdir()) == ["likes.csv", "state"]
     process = start(*arguments, *OFTEN)
     wait_for_a_checkpoint(process, "state", after=step)
     process.send_signal(signal.SIGINT)
@@ -186,11 +202,11 @@ def test_the_backends_learn_the_same(train):
             np.testing.assert_allclose(ours[name], array, rtol=1e-3, atol=1e-3, err_msg=name)
 
 
-def test_topk_lists_each_users_ten_best_that_are_new(train, ratings, split):
+def test_topk_lists_each_users_ten_best_that_are_new(train, likes, split):
     assert train("--epochs", "2", "--out", "model", "--topk", "lists/topk")[0] == 0
     rows = np.loadtxt("lists/topk", dtype=int)
     items, _ = load_model("model").recommend(split[0], N=10)
-    np.testing.assert_array_equal(rows, ratings.item_ids[items])
+    np.testing.assert_array_equal(rows, likes.item_ids[items])
     liked = split[0].toarray() > 0
     assert not np.take_along_axis(liked, items, axis=1).any()
 
@@ -208,4 +224,4 @@ def test_plot_without_matplotlib_is_refused_before_the_training(train, monkeypat
     code, report, err = train("--epochs", "1", "--plot", "training.png", "--out", "model")
     assert (code, report) == (2, None)
     assert err.endswith("a plot takes matplotlib: pip install 'autoenc[plot]', or leave the plot out\n")
-    assert list(Path().iterdir()) == []
+    assert list(Path().iterdir()) == [Path("likes.csv")]
