@@ -130,10 +130,11 @@ class Recommender(ABC):
         """`n_items_`, under the name that scikit-learn asks for."""
         return self.n_items
 
-    def score(self, user_items) -> np.ndarray:
+    def score(self, user_items, y=None) -> np.ndarray:
         """Every item's score for each user, liked ones too: (n_users, n_items), floating.
 
-        All of them at once, so for many users rather `recommend` or `autoenc.ranking.rank`.
+        All of them at once, so for many users rather `recommend` or `autoenc.ranking.rank`. `y` is
+        ignored; scikit-learn's Pipeline passes it.
         """
         return self._score(self._as_fitted(user_items))
 
