@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from autoenc.interactions import as_user_items as as_user_items
     from autoenc.models import load_model as load_model
     from autoenc.models.autoencoder import AutoEncoder as AutoEncoder
+    from autoenc.models.blend import Blend as Blend
     from autoenc.models.denoising import DenoisingAutoEncoder as DenoisingAutoEncoder
     from autoenc.models.ease import EASE as EASE
     from autoenc.models.edlae import EDLAE as EDLAE
@@ -37,6 +38,7 @@ _MODULE_OF = {
     "as_user_items": "interactions",
     "load_model": "models",
     "AutoEncoder": "models.autoencoder",
+    "Blend": "models.blend",
     "DenoisingAutoEncoder": "models.denoising",
     "EASE": "models.ease",
     "EDLAE": "models.edlae",

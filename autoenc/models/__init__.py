@@ -9,6 +9,7 @@ from autoenc.interactions import Interactions
 from autoenc.model_file import read_model_file
 from autoenc.models.autoencoder import AutoEncoder
 from autoenc.models.base import NotFittedError, Recommender
+from autoenc.models.blend import Blend
 from autoenc.models.denoising import DenoisingAutoEncoder
 from autoenc.models.ease import EASE
 from autoenc.models.edlae import EDLAE
@@ -22,6 +23,7 @@ __all__ = [
     "EDLAE",
     "ELSA",
     "AutoEncoder",
+    "Blend",
     "DenoisingAutoEncoder",
     "ItemKNN",
     "MultVAE",
@@ -32,7 +34,8 @@ __all__ = [
 ]
 
 MODELS: dict[str, type[Recommender]] = {
-    model.__name__: model for model in (AutoEncoder, DenoisingAutoEncoder, EASE, EDLAE, ELSA, ItemKNN, MultVAE, Popular)
+    model.__name__: model
+    for model in (AutoEncoder, Blend, DenoisingAutoEncoder, EASE, EDLAE, ELSA, ItemKNN, MultVAE, Popular)
 }
 """The classes that a model file may name."""
 
@@ -63,7 +66,7 @@ def load_model(path) -> Recommender:
             "use the autoenc that wrote it"
         )
     try:
-        model = MODELS[content.model](**content.params)
+        model = MODELS[content.model]._of_file_params(content.params)
         n_items = model._set_arrays(content.arrays)
         if n_items < 1:
             raise ValueError("it has no items")

@@ -112,12 +112,22 @@ class Recommender(ABC):
             If the file can't be written.
         """
         self._check_fitted()
-        params = {name: _plain(value) for name, value in self.get_params().items() if name != "threads"}
-        if not isinstance(params.get("random_state"), (int, type(None))):
-            params["random_state"] = self.seed_  # a generator is not what it was before the fit
         known = self.catalogue_
         ids, titles = (None, None) if known is None else (known.item_ids, known.titles)
-        write_model_file(path, ModelFile(type(self).__name__, params, self._arrays(), ids, titles, self.about_))
+        content = ModelFile(type(self).__name__, self._file_params(), self._arrays(), ids, titles, self.about_)
+        write_model_file(path, content)
+
+    def _file_params(self) -> dict:
+        """The hyperparameters as a model file has them."""
+        params = {name: _plain(value) for name, value in self.get_params(deep=False).items() if name != "threads"}
+        if not isinstance(params.get("random_state"), (int, type(None))):
+            params["random_state"] = self.seed_  # a generator is not what it was before the fit
+        return params
+
+    @classmethod
+    def _of_file_params(cls, params: dict) -> Recommender:
+        """The unfitted model that `_file_params` told of."""
+        return cls(**params)
 
     @property
     def n_items(self) -> int:
@@ -309,8 +319,8 @@ class Recommender(ABC):
         return {name: parameter.default for name, parameter in of_constructor.items()}
 
     def __repr__(self) -> str:
-        defaults = self._defaults()
-        changed = (f"{name}={value!r}" for name, value in self.get_params().items() if value != defaults[name])
+        defaults, params = self._defaults(), self.get_params(deep=False)
+        changed = (f"{name}={value!r}" for name, value in params.items() if value != defaults[name])
         return f"{type(self).__name__}({', '.join(changed)})"
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -1,0 +1,260 @@
+"""Blend is the weighted sum that it says, chooses weights that validate best, and is saved as one file."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from autoenc.interactions import Interactions
+from autoenc.models import EASE, AutoEncoder, Blend, ItemKNN, Popular, Recommender, blend, load_model
+from autoenc.ranking import evaluate
+from autoenc.splits import holdout_users
+
+
+@pytest.fixture(scope="module")
+def likes(ratings):
+    """The bundled ratings of the items that 40 users or more rated."""
+    often = np.flatnonzero(np.bincount(ratings.user_items.indices) >= 40)
+    return Interactions.from_csr(
+        ratings.user_items[:, often], item_ids=ratings.item_ids[often], titles=ratings.titles[often]
+    )
+
+
+def of_network_and_ease(**params):
+    return Blend([AutoEncoder(emb_dim=16, hidden_dim=8, epochs=5, batch_size=64), EASE(l2=100.0)], **params)
+
+
+@pytest.fixture(scope="module")
+def fitted(likes):
+    return of_network_and_ease(weights=[1, 15]).fit(likes)
+
+
+def test_scores_are_the_weighted_sum(fitted, likes):
+    network, ease = fitted.models_
+    rows = likes.user_items[:9]
+    expected = network.score(rows) + 15 * ease.score(rows)
+    np.testing.assert_allclose(fitted.score(rows), expected, rtol=1e-5, atol=1e-5)
+    assert fitted.score(rows).dtype == np.float32
+
+
+def test_the_models_are_fitted_as_they_would_be_alone(fitted, likes):
+    ease = EASE(l2=100.0).fit(likes)
+    np.testing.assert_array_equal(fitted.models_[1].item_weights_, ease.item_weights_)
+    assert not hasattr(fitted.models[1], "item_weights_")  # fit leaves what it was given alone
+
+
+def test_explain_is_the_sum_of_what_the_models_say_and_leaving_out(fitted, likes):
+    row = likes.user_items[[7]]
+    item = int(fitted.recommend(row, N=1)[0][0, 0])
+    items, contributions = fitted.explain(row, item)
+    by_item = dict(zip(items.tolist(), contributions.tolist()))
+    network, ease = (dict(zip(*(a.tolist() for a in model.explain(row, item)))) for model in fitted.models_)
+    assert by_item == {like: pytest.approx(network[like] + 15 * ease[like], abs=1e-5) for like in network}
+    leaving_out = Recommender._contributions(fitted, row, item)
+    np.testing.assert_allclose(fitted._contributions(row, item), leaving_out, rtol=1e-3, atol=1e-4)
+
+
+# The choice of weights
+
+
+def test_the_chosen_weights_are_the_best_of_those_tried(likes):
+    model = of_network_and_ease(validation_users=100, metric="ndcg@20").fit(likes)
+    assert [len(trial["weights"]) for trial in model.search_] == [2] * (13 + 3)
+    best = max(model.search_, key=lambda trial: trial["ndcg@20"])
+    assert model.weights_.tolist() == best["weights"]
+    assert model.weights_[0] == 1
+    by_two = np.array([trial["weights"][1] for trial in model.search_])
+    np.testing.assert_allclose(by_two[1:13] / by_two[:12], 2)
+    np.testing.assert_allclose(by_two[13:] / by_two[14], [0.5**0.5, 1, 2**0.5])
+
+    train, fold_in, held_out, _ = holdout_users(likes.user_items, 100, seed=0)
+    network, ease = (clone.fit(train) for clone in map(blend._copy, model.models))
+    spread = network.score(fold_in).std() / ease.score(fold_in).std()
+    assert by_two[6] == pytest.approx(spread, rel=1e-4)
+    again = of_network_and_ease(weights=best["weights"]).fit(train)
+    assert evaluate(again, fold_in, held_out, ks=[20])["ndcg@20"] == pytest.approx(best["ndcg@20"], abs=1e-6)
+    np.testing.assert_array_equal(model.models_[1].item_weights_, EASE(l2=100.0).fit(likes).item_weights_)
+
+
+def test_validation_by_likes_keeps_the_users_in_the_training(likes, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Popular, "_fit", spying(Popular._fit, seen))
+    for validation in ("users", "likes"):
+        Blend([Popular(), Popular()], validation=validation, validation_users=50).fit(likes)
+    split = holdout_users(likes.user_items, 50, seed=0)
+    n_users, n_likes = likes.n_users, likes.user_items.nnz
+    of_users, of_likes = (split.train.shape[0], split.train.nnz), (n_users, n_likes - split.held_out.nnz)
+    assert seen == [of_users] * 2 + [(n_users, n_likes)] * 2 + [of_likes] * 2 + [(n_users, n_likes)] * 2
+
+
+def spying(method, seen):
+    def fit(self, user_items):
+        seen.append((user_items.shape[0], user_items.nnz))
+        method(self, user_items)
+
+    return fit
+
+
+def test_a_model_that_knows_nothing_gets_little_weight(likes):
+    noise = Blend([EASE(l2=100.0), Random()], validation_users=100).fit(likes)
+    assert noise.weights_[1] < noise.search_[6]["weights"][1] / 8
+
+
+class Random(Popular):
+    """Scores that have nothing to do with the items."""
+
+    def _score(self, user_items):
+        return np.random.default_rng(0).standard_normal((user_items.shape[0], len(self.item_counts_)), np.float32)
+
+
+def test_three_models_are_weighted_one_after_another(likes):
+    model = Blend([EASE(l2=100.0), ItemKNN(k=20), Popular()], validation_users=60, metric="precision@5").fit(likes)
+    assert len(model.search_) == 2 * 2 * 13 + 2 * 3
+    assert (
+        max(trial["precision@5"] for trial in model.search_)
+        == model.search_[-3:][int(np.argmax([trial["precision@5"] for trial in model.search_[-3:]]))]["precision@5"]
+    )
+
+
+def test_one_model_needs_no_choice(likes):
+    model = Blend([Popular()]).fit(likes)
+    assert model.weights_.tolist() == [1] and model.search_ == []
+
+
+def test_by_default_a_tenth_of_the_users_validate_and_2000_at_most(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        blend, "holdout_users", lambda likes, n, seed: asked.append(n) or holdout_users(likes, n, seed=0)
+    )
+    for n_users in (40, 30_000):
+        Blend([Popular(), Popular()], metric="ndcg@1").fit(sparse.csr_array(np.ones((n_users, 2), np.float32)))
+    assert asked == [4, 2000]
+
+
+# Hyperparameters
+
+
+def test_parameters_of_its_models_by_name():
+    model = of_network_and_ease()
+    deep = model.get_params()
+    assert deep["ease__l2"] == 100.0 and deep["autoencoder__emb_dim"] == 16 and deep["ease"] is model.models[1]
+    assert list(model.get_params(deep=False)) == [
+        "models",
+        "weights",
+        "metric",
+        "validation",
+        "validation_users",
+        "random_state",
+    ]
+    assert model.set_params(ease__l2=7.0, metric="ndcg@5") is model
+    assert (model.models[1].l2, model.metric) == (7.0, "ndcg@5")
+    model.set_params(ease__l2=8.0, ease=EASE(l2=1.0, max_memory=5e9))
+    assert repr(model.models[1]) == "EASE(l2=8.0, max_memory=5000000000.0)"
+    for name in ("knn__k", "knn", "depth"):
+        with pytest.raises(ValueError, match=f"Blend has no hyperparameter '{name}'; it has: models"):
+            model.set_params(**{name: 3})
+    with pytest.raises(ValueError, match="EASE has no hyperparameter 'depth'"):
+        model.set_params(ease__depth=3)
+
+
+def test_models_of_one_class_are_numbered():
+    model = Blend([EASE(l2=1.0), Popular(), EASE(l2=2.0)])
+    assert {name: model.get_params()[name] for name in ("ease-1__l2", "ease-2__l2")} == {
+        "ease-1__l2": 1.0,
+        "ease-2__l2": 2.0,
+    }
+    model.set_params(**{"ease-2__l2": 3.0})
+    assert [m.l2 for m in (model.models[0], model.models[2])] == [1.0, 3.0]
+
+
+def test_repr_makes_it_again():
+    model = of_network_and_ease(weights=[1, 2])
+    assert repr(eval(repr(model))) == repr(model)
+    assert repr(model).startswith("Blend(models=[AutoEncoder(emb_dim=16,") and repr(Blend()) == "Blend()"
+
+
+def test_scikit_learns_clone():
+    sklearn_base = pytest.importorskip("sklearn.base")
+    model = of_network_and_ease(weights=[1, 2])
+    again = sklearn_base.clone(model)
+    assert repr(again) == repr(model)
+    assert again.models[1] is not model.models[1]
+
+
+# Files
+
+
+@pytest.mark.parametrize("weights", [None, [1, -0.1]])
+def test_it_is_one_file_that_scores_to_the_same_bits(likes, tmp_path, weights):
+    path = tmp_path / "blend.safetensors"
+    models = [EASE(l2=9.5), AutoEncoder(emb_dim=8, hidden_dim=4, epochs=1, random_state=np.random.RandomState(3))]
+    model = Blend(models, weights=weights, validation_users=50, random_state=np.random.default_rng(1)).fit(likes)
+    model.save(path)
+    assert list(tmp_path.iterdir()) == [path]
+    again = load_model(path)
+    np.testing.assert_array_equal(again.score(likes.user_items[:20]), model.score(likes.user_items[:20]))
+    np.testing.assert_array_equal(again.weights_, model.weights_)
+    assert again.weights == (None if weights is None else [1.0, -0.1])
+    assert again.random_state == model.seed_ and again.models[1].random_state == model.models_[1].seed_
+    assert repr(again.models[0]) == "EASE(l2=9.5)"
+    assert again.recommend(liked=["Heat (1995)"])[0].tolist() == model.recommend(liked=["Heat (1995)"])[0].tolist()
+    assert again.models_[0].n_items == likes.n_items  # each of them works by itself
+    again.save(path)
+    np.testing.assert_array_equal(load_model(path).score([[1, 2]]), model.score([[1, 2]]))
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"models": "EASE, Blend"}, "its models are 'EASE, Blend', and not all are known here"),
+        ({"models": "os.system"}, r"its models are 'os\.system', and not all are known here"),
+        ({}, "its models are None, and not all are known here"),
+        ({"models": "EASE", "weights": 3.5, "popular__k": 1}, "Blend has no hyperparameter 'popular__k'"),
+        ({"models": "EASE", "weights": "a lot"}, "could not convert string to float"),
+    ],
+)
+def test_parameters_that_no_file_has_are_refused(params, message):
+    with pytest.raises(ValueError, match=message):
+        Blend._of_file_params(params)
+
+
+def test_arrays_that_do_not_fit_each_other_are_refused():
+    arrays = Blend([Popular(), EASE()], weights=[1, 2]).fit([[0, 1], [1]])._arrays()
+    assert sorted(arrays) == ["ease.item_weights", "popular.item_counts", "weights"]
+    wider = {**arrays, "popular.item_counts": np.zeros(3, np.int64)}
+    with pytest.raises(ValueError, match="its models must be on the same items, and are on 3, 2"):
+        Blend([Popular(), EASE()])._set_arrays(wider)
+    with pytest.raises(ValueError, match="weights must be there, a float64 for each model"):
+        Blend([Popular()])._set_arrays(arrays)
+    del arrays["ease.item_weights"]
+    with pytest.raises(ValueError, match="item_weights must be there, a square matrix of float32"):
+        Blend([Popular(), EASE()])._set_arrays(arrays)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"models": []}, "models is empty; pass the models to blend"),
+        ({"models": [Blend([Popular()])]}, "models holds a Blend; pass the models that it is of"),
+        ({"weights": [1]}, r"weights is \[1\]; pass a number for each of 2 models"),
+        ({"weights": [1, np.inf]}, r"weights is \[1, inf\]; pass a number for each of 2 models"),
+        ({"metric": "ndcg"}, "metric is 'ndcg'; pass one of precision, .* at a k"),
+        ({"metric": "novelty@5"}, "metric is 'novelty@5'; pass one of precision, .* at a k"),
+        ({"validation": "strong"}, 'validation is \'strong\'; pass "users" or "likes"'),
+    ],
+)
+def test_it_refuses(params, message):
+    with pytest.raises(ValueError, match=message):
+        Blend(**{"models": [Popular(), Popular()], **params}).fit([[0, 1], [1]])
+
+
+def test_it_refuses_what_is_no_model():
+    with pytest.raises(TypeError, match="models holds 'EASE'; pass models, such as"):
+        Blend(["EASE"]).fit([[0, 1]])
+
+
+def test_a_file_may_name_it():
+    assert importlib.import_module("autoenc.models").MODELS["Blend"] is Blend
