@@ -10,7 +10,7 @@ A like's contribution is what the item's score loses when that like alone is lef
 the contributions need not add up to the score.
 
 example:
-  autoenc explain model.safetensors --liked "Heat (1995)" --liked "Ronin (1998)" --item "Léon: The Professional (1994)"
+  autoenc explain model.safetensors --liked "Heat (1995)" --liked "Ronin (1998)" --item "Fargo (1996)"
 """
 
 

@@ -23,6 +23,8 @@ def add_arguments(parser) -> None:
 def run(args) -> int:
     from autoenc.models import load_model
 
+    if args.n < 1:
+        raise ValueError(f"-n must be 1 or more, got {args.n}")
     titles, scores = load_model(args.model).similar_items(args.title, args.n)
     rows = [{"item": str(title), "score": float(score)} for title, score in zip(titles, scores)]
     if args.json:
