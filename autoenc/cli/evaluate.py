@@ -1,34 +1,41 @@
-"""`autoenc evaluate`: how good a model is, beside popularity."""
+"""`autoenc evaluate`: how good models are, beside each other and baselines."""
 
 from __future__ import annotations
 
 import json
 import sys
 
-HELP = "measure a model on held-out likes, beside popularity"
+HELP = "measure models on held-out likes, beside popularity or other baselines"
 EPILOG = """\
 --protocol weak takes the split that the model was trained on: the same data and seed, a fifth of
 each user's likes held out. --protocol strong holds out a tenth of the users, trains a new model of
 the same settings on the others, shows it four fifths of the likes of those, and asks for the rest
 (Liang et al. 2018); it takes as long as a training. Figures are means over users with their
-standard errors.
+standard errors; the last table has each model's difference to the first, paired by user.
+
+Several models must be of the same items; they are called by their files. --beside fits baselines
+on the same likes: popular, ease, edlae, knn, or none where no name follows.
 
 example:
   autoenc evaluate model.safetensors --k 1 5 10
 """
 
+BASELINES = {"popular": "Popular", "ease": "EASE", "edlae": "EDLAE", "knn": "ItemKNN"}
+
 
 def add_arguments(parser) -> None:
     from autoenc.cli.train import add_progress
 
-    parser.add_argument("model", metavar="MODEL", help="what `autoenc train --out` wrote")
+    parser.add_argument("models", metavar="MODEL", nargs="+", help="what `autoenc train --out` wrote")
     likes = parser.add_argument_group("the likes, one of (default: those that the model was trained on, if bundled)")
     likes.add_argument("--dataset", metavar="NAME", help="as `autoenc train` has it")
     likes.add_argument("--data", metavar="PATH", help="likewise")
     likes.add_argument("--cache-path", metavar="PREFIX", help="likewise; weak alone")
     parser.add_argument("--protocol", choices=("weak", "strong"), default="weak", help="(default: %(default)s)")
     parser.add_argument("--k", type=int, nargs="+", default=[1, 5, 10], help="how many places count (default: 1 5 10)")
-    parser.add_argument("--seed", type=int, help="of the split (default: the model's)")
+    parser.add_argument("--beside", metavar="NAME", nargs="*", choices=BASELINES, default=["popular"],
+                        help="baselines (default: popular)")  # fmt: skip
+    parser.add_argument("--seed", type=int, help="of the split (default: the first model's)")
     parser.add_argument("--plot", metavar="FILE", help="draw precision and recall by k, and hits by the items' "
                         "popularity, there")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of the tables")
@@ -38,10 +45,9 @@ def add_arguments(parser) -> None:
 def run(args) -> int:
     from pathlib import Path
 
-    from autoenc import plots
+    from autoenc import models, plots
     from autoenc.cli.train import wants_progress
     from autoenc.datasets import NAMES
-    from autoenc.models import Popular, load_model
     from autoenc.population import on_items_of
     from autoenc.ranking import compare
     from autoenc.run import DEFAULT_CACHE, Settings, check_writable, fingerprint, load_likes, progress_bar
@@ -55,7 +61,8 @@ def run(args) -> int:
     if args.plot is not None:
         plots.check_matplotlib()
         check_writable(args.plot)
-    model = load_model(args.model)
+    scorers = load_all(args.models)
+    model, *_ = scorers.values()
     about = model.about_
     seed = about.get("seed", 0) if args.seed is None else args.seed
     if not isinstance(seed, int) or seed < 0:
@@ -80,18 +87,21 @@ def run(args) -> int:
         user_items, _, _ = on_items_of(model, everything)
         split = holdout_users(user_items, seed=seed)
         say(f"training on {split.train.shape[0]:,} users, judged by the other {len(split.test_users):,}")
-        model = type(model)(**model.get_params()).fit(split.train)
-        popular, shown, asked = Popular().fit(split.train), split.fold_in, split.held_out
+        for name, trained in scorers.items():
+            scorers[name] = fit_anew(trained, split.train, wants_progress(args))
+        seen, shown, asked = split.train, split.fold_in, split.held_out
     else:
         shown, n_unknown, _ = on_items_of(model, train)
         asked, _, _ = on_items_of(model, held_out)
         if n_unknown:
             say(f"left out {n_unknown:,} items that the model doesn't know")
-        if about.get("likes") not in (None, fingerprint(shown)):
-            say("this is not the split that the model was trained on: it may have seen what is held out here")
-        popular = Popular().fit(shown)
+        for name, trained in scorers.items():
+            if trained.about_.get("likes") not in (None, fingerprint(shown)):
+                say(f"this is not the split that {name} was trained on: it may have seen what is held out here")
+        seen = shown
+    for name in (BASELINES[name] for name in args.beside):
+        scorers[f"{name} as it comes" if name in scorers else name] = getattr(models, name)().fit(seen)
 
-    scorers = {type(model).__name__: model, "Popular": popular}
     with progress_bar(wants_progress(args), "ranking") as progress:
         comparison = compare(scorers, shown, asked, args.k, progress=progress)
     if args.plot is not None:
@@ -100,10 +110,34 @@ def run(args) -> int:
         plots.save(plots.draw_evaluation(comparison.reports, hits, k), args.plot)
         say(f"drew it to {args.plot}")
     if args.json:
-        models = {name: report.as_row() for name, report in comparison.reports.items()}
-        print(json.dumps({"dataset": train.name, "protocol": args.protocol, "seed": seed, "models": models}))
+        figures = {name: report.as_row() for name, report in comparison.reports.items()}
+        print(json.dumps({"dataset": train.name, "protocol": args.protocol, "seed": seed, "models": figures}))
         return 0
     for name, report in comparison.reports.items():
         print(f"{name}\n{report}\n")
     print(comparison)
     return 0
+
+
+def load_all(paths) -> dict:
+    """The models by name: one by its class, several by their files."""
+    from autoenc.models import load_model
+    from autoenc.population import ids_of
+
+    models = {path: load_model(path) for path in paths}
+    first, *others = models.values()
+    for path, model in models.items():
+        if list(ids_of(model)) != list(ids_of(first)):
+            raise ValueError(f"{path} has other items than {paths[0]}; evaluate each by itself")
+    return models if others else {type(first).__name__: first}
+
+
+def fit_anew(trained, user_items, progress: bool):
+    """A new model of the same settings."""
+    from autoenc.models import AutoEncoder
+    from autoenc.trainer import ProgressBar
+
+    model = type(trained)(**trained.get_params())
+    if isinstance(model, AutoEncoder):
+        return model.fit(user_items, callbacks=[ProgressBar()] if progress else [])
+    return model.fit(user_items)
