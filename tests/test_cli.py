@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pkgutil
 import shlex
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -160,12 +162,51 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path):
     process.stderr.close()
 
 
-@pytest.mark.parametrize("name", [module.name for module in pkgutil.iter_modules(cli.__path__)])
-def test_every_command_ends_its_help_in_an_example_that_it_takes(name):
-    parser = cli.build_parser()
+COMMANDS = sorted(module.name for module in pkgutil.iter_modules(cli.__path__))
+
+
+def example_of(name) -> list[str]:
+    """The arguments of the example that a command's help ends in."""
+    cli.build_parser()
     command = sys.modules[f"autoenc.cli.{name}"]
     assert "\n" not in command.HELP
-    program, *arguments = shlex.split(command.EPILOG.strip().splitlines()[-1])
-    assert program == "autoenc"
-    assert arguments[0] == name
-    parser.parse_args(arguments)
+    title, line = command.EPILOG.splitlines()[-2:]
+    assert title == "example:"
+    program, *arguments = shlex.split(line)
+    assert (program, arguments[0]) == ("autoenc", name)
+    return arguments
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """What the examples need: the model of train's, and ratings in a zip."""
+    folder = tmp_path_factory.mktemp("examples")
+    with zipfile.ZipFile(folder / "ml-1m.zip", "w") as archive:
+        archive.writestr("ml-1m/ratings.dat", "1::1193::5::978300760\n1::661::3::978302109\n2::1193::4::978298413\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert cli.main(example_of("train")) == 0
+    return folder
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_commands_example_runs(name, folder, monkeypatch, capsys):
+    if name == "tune":
+        pytest.importorskip("optuna")
+    monkeypatch.chdir(folder)
+    arguments = example_of(name)
+    assert cli.main(arguments) == 0
+    out, err = capsys.readouterr()
+    assert out and "\r" not in err, "a progress bar where stderr is no terminal"
+    if name not in ("train", "doctor"):  # whose examples print JSON
+        assert not out.startswith("{")
+        assert cli.main([*arguments, "--json"]) == 0
+        out, _ = capsys.readouterr()
+    assert out.count("\n") == 1 and isinstance(json.loads(out), dict)
+
+
+def test_the_example_of_the_help_itself_runs(capsys):
+    program, *arguments = shlex.split(cli.EPILOG.strip().splitlines()[-1])
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert (program, stop.value.code) == ("autoenc", 0) and "example:" in capsys.readouterr().out
