@@ -24,6 +24,7 @@ from autoenc.splits import holdout_per_user, holdout_users
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--data", "likes.csv", "--emb-dim", "12", "--hidden-dim", "8", "--batch-size", "128", "--no-progress"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "passive"}
 
 on_posix = pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
 
@@ -64,7 +65,7 @@ def start(*arguments):
         [sys.executable, "-m", "autoenc", "train", *SMALL, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "passive"},
+        env=ENVIRONMENT,
         text=True,
         # where the tests run in the background, SIGINT may be ignored
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -94,18 +95,33 @@ OFTEN = ["--checkpoint", "state", "--checkpoint-minutes", "0.000001"]
 STRICTEST = ["--epochs", "8", "--schedule", "cosine", "--early-stopping", "ndcg@10"]
 
 
+KILLED = """
+import sys
+sys.path[:0] = [{tests!r}]
+import torture
+from autoenc.cli import main
+torture.die_at_operation({number}, {folder!r})
+main({arguments!r})
+"""
+
+
 @on_posix
 @pytest.mark.parametrize("backend", ["numba", "numpy"])
-def test_killed_and_begun_again_it_ends_in_the_same_model_file(train, backend):
+def test_killed_and_begun_again_it_ends_in_the_same_model_file(train, tmp_path, backend):
+    """Killed at the 101st and then at the 131st time that it touches a file of its checkpoints."""
+    folder = str(tmp_path / "state")
     arguments = [*STRICTEST, "--backend", backend]
+    often = [*arguments, "--checkpoint", folder, "--checkpoint-minutes", "0.000001", "--out", "resumed"]
     assert train(*arguments, "--out", "whole")[0] == 0
-    for _ in range(2):
-        process = start(*arguments, *OFTEN, "--out", "resumed")
-        wait_for_a_checkpoint(process, "state", after=step_in("state") + 5)
-        process.kill()
-        process.communicate()
-        assert not Path("resumed").exists()
-    assert train(*arguments, *OFTEN, "--out", "resumed")[0] == 0
+    steps = [0]
+    for number in (101, 131):
+        command = ["train", *SMALL, *often]
+        code = KILLED.format(tests=str(ROOT / "tests"), number=number, folder=folder, arguments=command)
+        killed = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        steps.append(step_in("state"))
+    assert steps[0] < steps[1] < steps[2]
+    assert train(*often)[0] == 0
     assert content("resumed") == content("whole")
     assert len(list(Path("state").iterdir())) == 2
 

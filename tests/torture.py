@@ -86,12 +86,12 @@ def live(folder, backend, every_steps, die_at) -> None:
     split = small_split()
     callbacks = [Say("took"), Checkpoints(folder, every_steps=every_steps), Say("kept")]
     if die_at:
-        _die_at(die_at, folder)
+        die_at_operation(die_at, folder)
     print("ready", flush=True)
     print("done", train(split, *callbacks, backend=backend, epochs=EPOCHS)[0], flush=True)
 
 
-def _die_at(number, folder):
+def die_at_operation(number, folder):
     """Kill this process by SIGKILL just before the number-th file operation in `folder`."""
     left = number
 
