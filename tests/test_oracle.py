@@ -10,9 +10,23 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from autoenc.layers import BatchNorm1d, Dropout, Linear, Multinomial, ReLU, SigmoidBCE, SparseEmbedding
+from autoenc.denoising_network import DenoisingNetwork
+from autoenc.layers import (
+    BatchNorm1d,
+    Dropout,
+    GaussianSample,
+    InputNormalization,
+    Linear,
+    Multinomial,
+    ReLU,
+    SigmoidBCE,
+    SparseEmbedding,
+    Tanh,
+)
+from autoenc.models.elsa import CosineOfProduct
 from autoenc.network import Network, train_step
 from autoenc.optim import Adam
+from autoenc.variational_network import VariationalNetwork
 
 FOLDER = Path(__file__).parent / "oracle"
 CASES = sorted(path.stem for path in FOLDER.glob("*.npz"))
@@ -61,12 +75,13 @@ def assert_equal_but_for_rounding(ours, answer, tolerance, name=""):
 
 
 def test_the_stored_answers_are_pytorch_2_13s_and_small():
-    layers = ["batchnorm", "dropout", "embedding", "linear", "multinomial", "relu", "sigmoid_bce"]
-    assert sorted(["adam", "network", *layers]) == CASES
+    layers = ["batchnorm", "dropout", "embedding", "gaussian_sample", "input_normalization", "linear", "multinomial"]
+    layers += ["relu", "sigmoid_bce", "tanh", "weighted_bce"]
+    assert sorted(["adam", "elsa", "network", "denoising", "variational", *layers]) == CASES
     for case in CASES:
         with np.load(FOLDER / f"{case}.npz", allow_pickle=False) as file:
             assert str(file["torch_version"]).startswith("2.13.0")
-    assert sum(path.stat().st_size for path in FOLDER.glob("*.npz")) < 300_000
+    assert sum(path.stat().st_size for path in FOLDER.glob("*.npz")) < 400_000
 
 
 @both_dtypes
@@ -139,6 +154,47 @@ def test_sigmoid_bce(oracle, dtype):
 
 
 @both_dtypes
+def test_weighted_bce(oracle, dtype):
+    inputs, answers = oracle("weighted_bce", dtype)
+    layer = SigmoidBCE(negative_weight=0.3)
+    loss = layer.forward(inputs["logits"], sparse.csr_array(inputs["user_items"]))
+    assert loss == pytest.approx(float(answers["loss"]), rel=ROUNDING[dtype])
+    np.testing.assert_allclose(layer.backward(), answers["grad_logits"], rtol=20 * ROUNDING[dtype], atol=1e-37)
+
+
+@both_dtypes
+def test_tanh(oracle, dtype):
+    inputs, answers = oracle("tanh", dtype)
+    layer = Tanh()
+    assert_equal_but_for_rounding(layer.forward(inputs["x"]), answers["output"], ROUNDING[dtype])
+    assert_equal_but_for_rounding(layer.backward(inputs["grad_output"]), answers["grad_input"], ROUNDING[dtype])
+
+
+@both_dtypes
+def test_input_normalization(oracle, dtype):
+    """Of sums, after the embedding: PyTorch normalizes the rows before."""
+    inputs, answers = oracle("input_normalization", dtype)
+    user_items = sparse.csr_array(inputs["user_items"])
+    embedding, layer = SparseEmbedding(inputs["weight"]), InputNormalization(inputs["bias"])
+    output = layer.forward(embedding.forward(user_items), np.diff(user_items.indptr))
+    assert_equal_but_for_rounding(output, answers["output"], ROUNDING[dtype])
+    embedding.backward(layer.backward(inputs["grad_output"]))
+    assert_equal_but_for_rounding(embedding.grads["weight"], answers["grad_weight"], ROUNDING[dtype])
+    assert_equal_but_for_rounding(layer.grads["bias"], answers["grad_bias"], ROUNDING[dtype])
+
+
+@both_dtypes
+def test_gaussian_sample(oracle, dtype):
+    """The noise was drawn by ours, on the machine that stored the answers."""
+    inputs, answers = oracle("gaussian_sample", dtype)
+    layer = GaussianSample(beta=0.7)
+    output = layer.forward(inputs["x"], training=True, key=(3, 1, 4, 2))
+    assert_equal_but_for_rounding(output, answers["output"], ROUNDING[dtype])
+    assert layer.penalty == pytest.approx(float(answers["penalty"]), rel=ROUNDING[dtype])
+    assert_equal_but_for_rounding(layer.backward(inputs["grad_output"]), answers["grad_input"], 2 * ROUNDING[dtype])
+
+
+@both_dtypes
 def test_multinomial(oracle, dtype):
     inputs, answers = oracle("multinomial", dtype)
     layer = Multinomial()
@@ -162,12 +218,28 @@ def test_adam(oracle, dtype):
         np.testing.assert_allclose(ours, answers[moment], rtol=100 * ROUNDING[dtype], atol=1e-37, err_msg=moment)
 
 
+@both_dtypes
+def test_elsa(oracle, dtype):
+    """Without the users x items matrix, what PyTorch makes with it: a difference of sums costs float32 a digit."""
+    inputs, answers = oracle("elsa", dtype)
+    user_items, weight = sparse.csr_array(inputs["user_items"]), inputs["weight"]
+    layer, adam = CosineOfProduct(weight), Adam({"weight": weight}, lr=0.03)
+    for step in range(10):
+        loss = layer.forward(user_items)
+        layer.backward_sums()
+        grad_weight = layer.backward_rows(slice(None))
+        if step == 0:
+            assert loss == pytest.approx(float(answers["loss"]), rel=10 * ROUNDING[dtype])
+            assert_equal_but_for_rounding(grad_weight, answers["grad_weight"], 10 * ROUNDING[dtype])
+        adam.step({"weight": grad_weight})
+    assert_equal_but_for_rounding(weight, answers["trained"], 100 * ROUNDING[dtype])
+
+
 @pytest.fixture(params=["numpy", pytest.param("numba", marks=pytest.mark.kernels)])
 def start(request):
-    """start(state): an Adam, the train_step(user_items, key) that moves it, and what scores."""
+    """start(network): an Adam, the train_step(user_items, key) that moves it, and what scores."""
 
-    def start(state):
-        network = Network(state, dropout=0.0)
+    def start(network):
         adam = Adam(network.params, lr=0.01)
         if request.param == "numpy":
             return adam, functools.partial(train_step, network, adam), network
@@ -189,7 +261,7 @@ def corner_of_movielens(inputs):
 def test_one_step_of_the_network_in_float32(oracle, start):
     inputs, answers = oracle("network", "float32")
     steps, state, _ = corner_of_movielens(inputs)
-    adam, step, _ = start(state)
+    adam, step, _ = start(Network(state, dropout=0.0))
     loss = step(steps[0], (0, 0, 0))
     assert loss == pytest.approx(answers["losses"][0], rel=1e-6)
     for name, answer in strip(answers, "grad").items():
@@ -200,7 +272,53 @@ def test_one_step_of_the_network_in_float32(oracle, start):
 def test_twenty_steps_of_the_network_in_float64(oracle, start):
     inputs, answers = oracle("network", "float64")
     steps, state, users = corner_of_movielens(inputs)
-    _, step, scorer = start(state)
+    _, step, scorer = start(Network(state, dropout=0.0))
+    losses = [step(user_items, (0, 0, i)) for i, user_items in enumerate(steps)]
+    np.testing.assert_allclose(losses, answers["losses"], rtol=1e-12)
+    np.testing.assert_allclose(scorer.score(users), answers["scores"], rtol=0, atol=1e-9)
+    if hasattr(scorer, "settle"):
+        scorer.settle()
+    trained = strip(answers, "trained")
+    assert trained.keys() == state.keys()
+    for name, answer in trained.items():
+        np.testing.assert_allclose(state[name], answer, rtol=0, atol=1e-9, err_msg=name)
+
+
+# The other networks, with dropout and noise: the masks that PyTorch is handed are those that ours draws by its keys.
+
+
+def the_denoising(state):
+    return DenoisingNetwork(state, input_dropout=0.45, dropout=0.5, negative_weight=0.3)
+
+
+def the_variational(state):
+    return VariationalNetwork(state, input_dropout=0.45, beta=0.2, anneal_steps=10)
+
+
+others = pytest.mark.parametrize(("case", "make"), [("denoising", the_denoising), ("variational", the_variational)])
+
+
+def batches_and_state(inputs):
+    user_items, batches = inputs["user_items"], inputs["batches"]
+    state = {name: array for name, array in inputs.items() if "." in name}
+    return [sparse.csr_array(user_items[batch]) for batch in batches], state, sparse.csr_array(user_items[14:18])
+
+
+@others
+def test_one_step_of_the_others_in_float32(oracle, start, case, make):
+    inputs, answers = oracle(case, "float32")
+    steps, state, _ = batches_and_state(inputs)
+    adam, step, _ = start(make(state))
+    assert step(steps[0], (0, 0, 0)) == pytest.approx(answers["losses"][0], rel=1e-6)
+    for name, answer in strip(answers, "grad").items():
+        assert_equal_but_for_rounding(adam.first_moment[name] / np.float32(0.1), answer, 5e-6, name)
+
+
+@others
+def test_twenty_steps_of_the_others_in_float64(oracle, start, case, make):
+    inputs, answers = oracle(case, "float64")
+    steps, state, users = batches_and_state(inputs)
+    _, step, scorer = start(make(state))
     losses = [step(user_items, (0, 0, i)) for i, user_items in enumerate(steps)]
     np.testing.assert_allclose(losses, answers["losses"], rtol=1e-12)
     np.testing.assert_allclose(scorer.score(users), answers["scores"], rtol=0, atol=1e-9)

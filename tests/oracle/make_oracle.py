@@ -17,7 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from autoenc import denoising_network, variational_network
 from autoenc.datasets import load
+from autoenc.layers.dropout import draw_keeps
+from autoenc.layers.gaussian_sample import draw_noise
 from autoenc.network import initial_state
 
 FOLDER = Path(__file__).parent
@@ -166,11 +169,64 @@ def multinomial_inputs(rng):
     return {"logits": logits, "user_items": user_items}
 
 
+def weighted_bce_inputs(rng):
+    return sigmoid_bce_inputs(rng) | {"negative_weight": np.array(0.3)}
+
+
+def weighted_bce(logits, user_items, negative_weight):
+    logits, targets = tensor(logits), torch.from_numpy(user_items)
+    weight = torch.where(targets > 0, 1.0, torch.from_numpy(negative_weight)).to(targets.dtype)
+    loss = F.binary_cross_entropy_with_logits(logits, targets, weight, reduction="sum")
+    loss.backward()
+    return arrays(loss=loss, grad_logits=logits.grad)
+
+
 def multinomial(logits, user_items):
     logits = tensor(logits)
     loss = -(F.log_softmax(logits, dim=1) * torch.from_numpy(user_items)).sum()
     loss.backward()
     return arrays(loss=loss, grad_logits=logits.grad)
+
+
+def tanh_inputs(rng):
+    x = rng.normal(size=(6, 5)) * 2
+    x[0, :4] = 0.0, 20.0, -20.0, 1e-30
+    return {"x": x, "grad_output": rng.normal(size=(6, 5))}
+
+
+def tanh(x, grad_output):
+    x = tensor(x)
+    output = torch.tanh(x)
+    output.backward(torch.from_numpy(grad_output))
+    return arrays(output=output, grad_input=x.grad)
+
+
+def input_normalization_inputs(rng):
+    return embedding_inputs(rng) | {"bias": rng.normal(size=4)}
+
+
+def input_normalization(user_items, weight, grad_output, bias):
+    """The rows themselves normalized, then a linear layer."""
+    weight, bias = tensor(weight), tensor(bias)
+    output = F.linear(F.normalize(torch.from_numpy(user_items), dim=1), weight.T, bias)
+    output.backward(torch.from_numpy(grad_output))
+    return arrays(output=output, grad_weight=weight.grad, grad_bias=bias.grad)
+
+
+def gaussian_sample_inputs(rng):
+    noise = draw_noise((6, 4), (3, 1, 4, 2)).astype(float)
+    return {"x": rng.normal(size=(6, 8)), "noise": noise, "grad_output": rng.normal(size=(6, 4))}
+
+
+def gaussian_sample(x, noise, grad_output):
+    """With beta at 0.7; the KL is torch.distributions' own."""
+    x = tensor(x)
+    mean, log_var = x.chunk(2, dim=1)
+    output = mean + torch.exp(log_var / 2) * torch.from_numpy(noise)
+    code = torch.distributions.Normal(mean, torch.exp(log_var / 2))
+    penalty = 0.7 * torch.distributions.kl_divergence(code, torch.distributions.Normal(0, 1)).sum()
+    ((output * torch.from_numpy(grad_output)).sum() + penalty).backward()
+    return arrays(output=output, penalty=penalty, grad_input=x.grad)
 
 
 def adam_inputs(rng):
@@ -190,6 +246,30 @@ def adam(w, grads):
         trajectory.append(w.detach().numpy().copy())
     moments = optimizer.state[w]
     return arrays(first_moment=moments["exp_avg"], second_moment=moments["exp_avg_sq"]) | {"w": np.stack(trajectory)}
+
+
+def elsa_inputs(rng):
+    user_items = (rng.random((6, 9)) < 0.4).astype(float)
+    user_items[:, 5] = 0  # an item that nobody likes
+    user_items[2] = np.arange(9) == 3  # a user of one like
+    user_items[:2, 0] = 1
+    return {"user_items": user_items, "weight": rng.normal(size=(9, 4))}
+
+
+def elsa(user_items, weight):
+    """The loss and its gradient by the whole users x items matrix, and the weights after ten steps of Adam."""
+    weight, x = tensor(weight), torch.from_numpy(user_items)
+    optimizer = torch.optim.Adam([weight], lr=0.03)
+    for step in range(10):
+        optimizer.zero_grad()
+        rows = F.normalize(weight, dim=1)
+        difference = F.normalize(x @ rows @ rows.T - x, dim=1) - F.normalize(x, dim=1)
+        loss = (difference**2).sum(dim=1).mean()
+        loss.backward()
+        if step == 0:
+            first = arrays(loss=loss, grad_weight=weight.grad)
+        optimizer.step()
+    return first | arrays(trained=weight)
 
 
 def network_inputs(rng):
@@ -246,6 +326,124 @@ def network(user_items, batches, **state):
     return grads | arrays(scores=scores, **trained) | {"losses": np.array(losses)}
 
 
+STEPS, USERS, SHOWN, HALF = 20, 16, 36045, 32768  # keep rates of .55 and .5, in 65536ths
+
+
+def denoising_inputs(rng):
+    """Likes, who is in each of 20 batches, and the masks of each step, which are ours."""
+    user_items, batches = corner(rng, 70)
+    state = denoising_network.initial_state(70, hidden_dim=7, bias_offset=-2.0, seed=1, dtype=np.float64)
+    state["normalization.bias"] += rng.random(7) / 10
+    keeps = np.stack([draw_keeps((USERS, 7), HALF, (0, 0, step, 2)) for step in range(STEPS)])
+    return {"user_items": user_items, "batches": batches, "shown": shown(user_items, batches), "keeps": keeps, **state}
+
+
+def variational_inputs(rng):
+    user_items, batches = corner(rng, 70)
+    state = variational_network.initial_state(70, hidden_dim=7, latent_dim=3, seed=1, dtype=np.float64)
+    for name, array in state.items():
+        if name.endswith("bias"):
+            array += rng.random(array.shape) / 10
+    noise = np.stack([draw_noise((USERS, 3), (0, 0, step, 2)) for step in range(STEPS)]).astype(float)
+    return {"user_items": user_items, "batches": batches, "shown": shown(user_items, batches), "noise": noise, **state}
+
+
+def corner(rng, n_items):
+    """60 users' likes of the most popular items, one user without any, and the users of each batch."""
+    user_items = load("ml-latest-small").user_items
+    popular = np.sort(np.argsort(-user_items.sum(axis=0), kind="stable")[:n_items])
+    corner = user_items[:60][:, popular].toarray()
+    corner[17] = 0
+    return corner, np.stack([rng.permutation(60)[:USERS] for _ in range(STEPS)])
+
+
+def shown(user_items, batches):
+    """Which likes each step shows the network, (steps, batch, n_items): one draw a like, in the rows' order."""
+    masks = np.zeros((STEPS, USERS, user_items.shape[1]), bool)
+    for step, batch in enumerate(batches):
+        liked = user_items[batch] > 0
+        masks[step][liked] = draw_keeps((1, liked.sum()), SHOWN, (0, 0, step, 1))[0]
+    return masks
+
+
+class Denoising(nn.Module):
+    """The denoising network; what is normalized is the row, before a dense product."""
+
+    def __init__(self, n_items, hidden_dim):
+        super().__init__()
+        self.embedding = nn.Embedding(n_items, hidden_dim)
+        self.normalization = nn.ParameterDict({"bias": nn.Parameter(torch.zeros(hidden_dim))})
+        self.output = nn.Linear(hidden_dim, n_items)
+
+    def forward(self, x, keeps=None):
+        h = torch.tanh(F.linear(F.normalize(x, dim=1), self.embedding.weight.T, self.normalization["bias"]))
+        if keeps is not None:
+            h = h * keeps * 2
+        return self.output(h)
+
+    def loss(self, x, shown, keeps, step):
+        weight = 0.3 + 0.7 * x
+        return F.binary_cross_entropy_with_logits(self(x * shown, keeps), x, weight, reduction="sum")
+
+
+class Variational(nn.Module):
+    """The variational network, with beta rising to 0.2 over 10 steps."""
+
+    def __init__(self, n_items, hidden_dim, latent_dim):
+        super().__init__()
+        self.embedding = nn.Embedding(n_items, hidden_dim)
+        self.normalization = nn.ParameterDict({"bias": nn.Parameter(torch.zeros(hidden_dim))})
+        self.encoder = nn.Linear(hidden_dim, 2 * latent_dim)
+        self.decoder = nn.Linear(latent_dim, hidden_dim)
+        self.output = nn.Linear(hidden_dim, n_items)
+
+    def code(self, x):
+        h1 = torch.tanh(F.linear(F.normalize(x, dim=1), self.embedding.weight.T, self.normalization["bias"]))
+        return self.encoder(h1).chunk(2, dim=1)
+
+    def decode(self, z):
+        return self.output(torch.tanh(self.decoder(z)))
+
+    def forward(self, x):
+        return self.decode(self.code(x)[0])
+
+    def loss(self, x, shown, noise, step):
+        mean, log_var = self.code(x * shown)
+        log_p = F.log_softmax(self.decode(mean + torch.exp(log_var / 2) * noise), dim=1)
+        kl = torch.sum((torch.exp(log_var) + mean**2 - 1 - log_var) / 2)
+        return -torch.sum(log_p * x) + 0.2 * min(1, step / 10) * kl
+
+
+def denoising(user_items, batches, shown, keeps, **state):
+    model = Denoising(*state["embedding.weight"].shape)
+    return trained_by(model, user_items, batches, shown, keeps, state)
+
+
+def variational(user_items, batches, shown, noise, **state):
+    model = Variational(*state["embedding.weight"].shape, state["decoder.weight"].shape[1])
+    return trained_by(model, user_items, batches, shown, noise, state)
+
+
+def trained_by(model, user_items, batches, shown, random, state):
+    """Of the first step the loss and the gradients; of all 20 the losses, and every parameter after them."""
+    model = model.to(torch.from_numpy(user_items).dtype)
+    model.load_state_dict({name: torch.tensor(array) for name, array in state.items()})
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    losses = []
+    for step, batch in enumerate(batches):
+        optimizer.zero_grad()
+        x = torch.from_numpy(user_items[batch])
+        loss = model.loss(x, torch.from_numpy(shown[step]), torch.from_numpy(random[step]), step)
+        loss.backward()
+        if not losses:
+            grads = arrays(**{f"grad.{name}": w.grad for name, w in model.named_parameters()})
+        optimizer.step()
+        losses.append(loss.item())
+    scores = model(torch.from_numpy(user_items[14:18]))
+    trained = {f"trained.{name}": array for name, array in model.state_dict().items()}
+    return grads | arrays(scores=scores, **trained) | {"losses": np.array(losses)}
+
+
 CASES = {
     "embedding": (embedding_inputs, embedding),
     "linear": (linear_inputs, linear),
@@ -253,9 +451,16 @@ CASES = {
     "batchnorm": (batchnorm_inputs, batchnorm),
     "dropout": (dropout_inputs, dropout),
     "sigmoid_bce": (sigmoid_bce_inputs, sigmoid_bce),
+    "weighted_bce": (weighted_bce_inputs, weighted_bce),
     "multinomial": (multinomial_inputs, multinomial),
+    "tanh": (tanh_inputs, tanh),
+    "input_normalization": (input_normalization_inputs, input_normalization),
+    "gaussian_sample": (gaussian_sample_inputs, gaussian_sample),
     "adam": (adam_inputs, adam),
+    "elsa": (elsa_inputs, elsa),
     "network": (network_inputs, network),
+    "denoising": (denoising_inputs, denoising),
+    "variational": (variational_inputs, variational),
 }
 
 
