@@ -14,7 +14,7 @@ its score would be lowest. A score is the model's own: higher is better, and no 
 With --users a file of any format that `train --data` takes, and --out names another: .csv and
 .parquet have the columns user, rank, item, score; .npz has user_ids, item_ids and scores. Items
 that the model doesn't know are left out, and counted on stderr. Users pass in batches: the memory
-is that of the model, 200 MB, and of an .npz (see `autoenc prepare`) 60 bytes a like.
+is that of the model, 200 MB, and of an .npz (see `autoenc prepare`) 50 bytes a like.
 
 example:
   autoenc recommend model.safetensors --liked "Heat (1995)" --liked "Ronin (1998)"
