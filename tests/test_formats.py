@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from autoenc import datasets
+from autoenc.cli import main
 from autoenc.datasets import columns, formats, read, sources, text
 
 DATA = Path(__file__).parent / "data"
@@ -94,7 +95,16 @@ REFUSED = {
     "missing.parquet": "cannot be read: the column user lacks 1 values; drop those rows",
     "no_item.parquet": r"cannot be read: its columns are user, film; call one user .* and one item \(or itemId\)",
     "cut_off.parquet": "cannot be read: .*",
+    "negative_id.parquet": r"cannot be read: the column user holds -2 to 3, where ids are from 0 and below 2\*\*63",
+    "nan_id.parquet": "cannot be read: the column user holds a number that is not whole; make it whole numbers or",
+    "missing_id.parquet": "cannot be read: the user id is missing: it reads ''",
+    "long_id.parquet": "cannot be read: the user id 'x+\\.\\.\\.' has 300 characters, where 256 may be",
+    "nested.parquet": "cannot be read: the column user is of list<.*: int64>; make it",
+    "bomb.parquet": "cannot be read: it grows to 80,000,000 bytes when it is decompressed, past the bound of 67,108",
 }
+
+# Of those: what troubles only who asks for ratings and timestamps.
+WRONG_IN_VALUES = {"nan_rating.csv", "bad_timestamp.csv", "huge_timestamp.csv"}
 
 # What is ugly, and read nevertheless: the users and the items that come of it.
 USERS, ITEMS = ([row[i] for row in RATINGS] for i in (0, 1))
@@ -168,6 +178,20 @@ def test_hostile_files_are_refused_with_a_sentence(name, monkeypatch, capsys):
     assert capsys.readouterr().out == ""  # a pickle that ran would have printed
 
 
+@pytest.mark.parametrize("name", sorted(set(REFUSED) - WRONG_IN_VALUES))
+def test_the_command_line_refuses_them_with_the_same_sentence(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path = DATA / "hostile" / name
+    needs_pyarrow(path)
+    if name == "long_names.csv.gz":
+        monkeypatch.setattr(columns, "MAX_BYTES", 10_000_000)
+    assert main(["train", "--data", str(path), "--out", "model.safetensors"]) == 2
+    printed, sentence = capsys.readouterr()
+    assert printed == "" and sentence.count("\n") == 1
+    assert re.search(f"^autoenc train: {re.escape(str(path))}.*{REFUSED[name]}", sentence)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", sorted(READ))
 def test_ugly_files_are_read(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -183,7 +207,7 @@ def test_every_hostile_file_has_its_line_above():
 
 
 def test_what_is_wrong_in_ratings_does_not_trouble_who_asks_for_likes():
-    for name in ("nan_rating.csv", "bad_timestamp.csv"):
+    for name in WRONG_IN_VALUES:
         assert read(DATA / "hostile" / name).users.tolist() == USERS
 
 
@@ -211,6 +235,84 @@ def test_parquet_without_pyarrow_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ValueError, match=r"needs pyarrow: pip install 'autoenc\[parquet\]', or save it as CSV"):
         read(DATA / "formats" / "table.parquet")
+
+
+@pytest.fixture
+def save_parquet(tmp_path):
+    pytest.importorskip("pyarrow")
+
+    def save(names=("user", "item", "rating", "timestamp"), **columns):
+        import pyarrow.parquet
+
+        named = {"user": [1, 2], "item": [3, 4], "rating": [5, 4], "timestamp": [0, 1], **columns}
+        table = pyarrow.Table.from_arrays([pyarrow.array(column) for column in named.values()], names=list(names))
+        pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+        return tmp_path / "t.parquet"
+
+    return save
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({"user": [True, False]}, "the column user is of bool; make it"),
+        ({"user": [1.5, 2.0]}, "the column user holds a number that is not whole; make it whole numbers or strings"),
+        (
+            {"item": np.array(["2020-01-01", "2020-01-02"], "M8[D]")},
+            r"the column item is of date32\[day\]; make it whole",
+        ),
+        (
+            {"item": np.array([3, 2**64 - 1], np.uint64)},
+            r"the column item holds 3 to 18446744073709551615, where ids are",
+        ),
+        ({"rating": ["good", "bad"]}, "the column rating is of string; make it numbers"),
+        ({"rating": [5, np.nan]}, r"the column rating, of double, holds what is not a number below 2\*\*53"),
+        ({"timestamp": [None, 1]}, "the column timestamp lacks 1 values; drop those rows"),
+        ({"names": ["user", "item", "user", "timestamp"]}, "it has 2 columns user; rename all but one"),
+    ],
+)
+def test_parquet_tables_that_are_no_ratings(save_parquet, columns, sentence):
+    path = save_parquet(**columns)
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(path))} cannot be read: {sentence}.*\.$"):
+        read(path, values=True)
+
+
+def test_ids_in_parquet_are_what_they_are_in_text(save_parquet):
+    assert read(save_parquet(user=["007", "7"], item=[3.0, 4.0])).users.tolist() == [7, 7]
+    assert read(save_parquet(user=["ann", "José "])).users.tolist() == ["ann", "José"]
+    assert read(save_parquet(user=[b"Jos\xe9", b"ann"])).users.tolist() == ["José", "ann"]
+    import pyarrow
+
+    coded = pyarrow.array(["b", "", "b", "a"]).dictionary_encode().take(pyarrow.array([2, 3]))  # "" is not in use
+    assert read(save_parquet(user=coded)).users.tolist() == ["b", "a"]
+    assert read(save_parquet(user=pyarrow.array([9, 8]).dictionary_encode())).users.tolist() == [9, 8]
+    times = np.array(["1970-01-01T00:00:02", "1970-01-02T00:00:00"], "M8[us]")
+    assert read(save_parquet(timestamp=times), values=True).timestamps.tolist() == [2, 86_400]
+
+
+def test_a_string_that_parquet_repeats_stands_in_memory_once(save_parquet):
+    """A file of 3 KB, whose column of users takes 12 GB in NumPy's form."""
+    pyarrow = pytest.importorskip("pyarrow")
+    n = 300_000
+    users = pyarrow.DictionaryArray.from_arrays(np.zeros(n, np.int32), ["x" * 10_000])
+    path = save_parquet(user=users, item=np.ones(n), rating=np.ones(n), timestamp=np.ones(n))
+    with pytest.raises(ValueError, match=r"the user id .x+\.\.\.. has 10,000 characters, where 256 may be"):
+        read(path)
+
+
+def test_an_array_as_large_as_its_header_says_is_not_made(tmp_path):
+    """Of 2 GB, which NumPy would ask for before it finds that there is no more to read."""
+    content = io.BytesIO()
+    np.lib.format.write_array_header_1_0(content, {"descr": "<i4", "fortran_order": False, "shape": (500_000_000,)})
+    (tmp_path / "m.npz").write_bytes(MAKE["npz"](format=b"csr"))
+    with zipfile.ZipFile(tmp_path / "m.npz", "a") as archive:
+        archive.writestr("indices.npy", content.getvalue() + bytes(100))
+    with pytest.raises(ValueError, match=r"'indices.npy'\) cannot be read: its header says 2,000,000,000 bytes, and"):
+        read(tmp_path / "m.npz")
+    with zipfile.ZipFile(tmp_path / "v.npz", "w") as archive:
+        archive.writestr("format.npy", b"\x93NUMPY\x03\x00" + bytes(100))
+    with pytest.raises(ValueError, match=r"cannot be read: its \.npy format is neither 1.0 nor 2.0"):
+        read(tmp_path / "v.npz")
 
 
 def test_a_stored_zero_is_no_like_and_any_other_number_is_one(tmp_path):

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from autoenc.cli import main
 from autoenc.datasets.task_cache import read_task_cache, write_task_cache, write_topk
 from autoenc.ranking import evaluate, rank
 
@@ -259,6 +260,18 @@ def test_hostile_files_are_refused(name, half):
     assert "\n" not in sentence
     assert sorted(os.listdir()) == ["c_train.npy", "c_valid.npy"], "its code has run"
     assert peak < 2**20  # bytes
+
+
+@pytest.mark.usefixtures("in_a_folder")
+@pytest.mark.parametrize("name", SENTENCES)
+def test_the_command_line_refuses_them_with_the_same_sentence(name, capsys):
+    shutil.copyfile(HOSTILE / f"{name}.npy", "c_train.npy")
+    save("c_valid.npy", [[3], [4]])
+    assert main(["train", "--cache-path", "c", "--out", "model.safetensors"]) == 2
+    printed, sentence = capsys.readouterr()
+    assert printed == "" and sentence.count("\n") == 1
+    assert sentence.startswith(f"autoenc train: c_train.npy can't be read as the task's cache: {SENTENCES[name]}")
+    assert sorted(os.listdir()) == ["c_train.npy", "c_valid.npy"]
 
 
 @pytest.mark.usefixtures("in_a_folder")

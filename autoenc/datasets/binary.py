@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 
-from autoenc.datasets.columns import Ratings, positions, short
-from autoenc.datasets.sources import Source, SourceError, members
+from autoenc.datasets.columns import Ids, Ratings, positions, short
+from autoenc.datasets.sources import MAX_RATIO, Source, SourceError, members
 
 
 def read_npz(path: Path, values: bool) -> Ratings:
@@ -67,17 +68,38 @@ def _array(path: Path, name: str, max_bytes: int | None = None) -> np.ndarray:
     if max_bytes is not None and member.file_size > max_bytes:
         raise ValueError(f"{path} holds more values than places for them; save the matrix anew.")
     source = Source(path, member)
+    max_ratio = MAX_RATIO if max_bytes is None else float("inf")
     try:
-        with source.open() if max_bytes is None else source.open(max_ratio=float("inf")) as stream:
+        with source.open(max_ratio) as stream:
+            _check_size(stream, min(member.file_size, source.max_bytes(max_ratio)))
+        with source.open(max_ratio) as stream:
             return np.lib.format.read_array(stream, allow_pickle=False)
     except SourceError:
         raise
-    except (ValueError, EOFError, MemoryError, OverflowError) as error:
-        raise ValueError(f"{source} cannot be read: {error}.") from None
+    except (ValueError, TypeError, SyntaxError, EOFError, MemoryError, OverflowError) as error:
+        raise ValueError(f"{source} cannot be read: {str(error).rstrip('.')}.") from None
+
+
+def _check_size(stream, max_bytes: float) -> None:
+    """NumPy makes an array of whatever size its header says before it reads on."""
+    read_header = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }.get(np.lib.format.read_magic(stream))
+    if read_header is None:
+        raise ValueError("its .npy format is neither 1.0 nor 2.0")
+    shape, _, dtype = read_header(stream)
+    n_bytes = math.prod(shape) * dtype.itemsize
+    if not 0 <= n_bytes <= max_bytes:
+        raise ValueError(f"its header says {n_bytes:,} bytes, and there are {max_bytes:,} at most")
 
 
 def read_parquet(path: Path, values: bool) -> Ratings:
-    """A table whose columns have the names that a text table's may have. Needs pyarrow."""
+    """A table whose columns have the names that a text table's may have. Needs pyarrow.
+
+    Strings are read as a dictionary, in which each stands once however often it occurs, since a file
+    of a few bytes may repeat a long one a billion times.
+    """
     try:
         import pyarrow
         import pyarrow.parquet
@@ -91,14 +113,20 @@ def read_parquet(path: Path, values: bool) -> Ratings:
         at = positions(names)
         if not {"user", "item"} <= set(at):
             raise ValueError(f"its columns are {', '.join(names)}; call one user (or userId) and one item (or itemId)")
-        wanted = [name for name in at if values or name in ("user", "item")]
-        table = file.read(columns=[names[at[name]] for name in wanted])
-        columns = {name: _column(table, names[at[name]]) for name in wanted}
-    except (pyarrow.ArrowException, ValueError) as error:
-        raise ValueError(f"{path} cannot be read: {str(error).rstrip('.')}.") from None
+        wanted = {name: names[at[name]] for name in at if values or name in ("user", "item")}
+        for name in wanted.values():
+            if names.count(name) > 1:
+                raise ValueError(f"it has {names.count(name)} columns {name}; rename all but one")
+        _check_growth(file.metadata, len(wanted), Source(path).max_bytes())
+        strings = [wanted[name] for name in ("user", "item") if _is_text(file.schema_arrow.field(at[name]).type)]
+        with pyarrow.parquet.ParquetFile(path, read_dictionary=strings) as file:
+            table = file.read(columns=list(wanted.values()))
+        columns = {
+            name: (_ids if name in ("user", "item") else _numbers)(name, table.column(wanted[name])) for name in wanted
+        }
+    except (pyarrow.ArrowException, ValueError, OSError, MemoryError) as error:
+        raise ValueError(f"{path} cannot be read: {' '.join(str(error).split()).rstrip('.')}.") from None
     ratings, timestamps = columns.get("rating"), columns.get("timestamp")
-    if timestamps is not None and timestamps.dtype.kind == "M":
-        timestamps = timestamps.astype("datetime64[s]")
     return Ratings(
         columns["user"],
         columns["item"],
@@ -107,9 +135,67 @@ def read_parquet(path: Path, values: bool) -> Ratings:
     )
 
 
-def _column(table, name: str) -> np.ndarray:
-    column = table.column(name)
+def _check_growth(metadata, n_columns: int, max_bytes: float) -> None:
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    n_rows = max(metadata.num_rows, sum(group.num_rows for group in groups))
+    n_bytes = max(8 * n_rows * n_columns, sum(group.total_byte_size for group in groups))
+    if not 0 <= n_bytes <= max_bytes:
+        raise ValueError(
+            f"it grows to {n_bytes:,} bytes when it is decompressed, past the bound of {max_bytes:,.0f}; save it as CSV"
+        )
+
+
+def _is_text(type_) -> bool:
+    from pyarrow import types
+
+    return types.is_string(type_) or types.is_large_string(type_) or types.is_binary(type_)
+
+
+def _ids(name: str, column) -> np.ndarray:
+    """As in text: int64 where all are whole numbers, otherwise str."""
+    import pyarrow
+
+    _check_whole(name, column)
+    if isinstance(column.type, pyarrow.DictionaryType):
+        if not _is_text(column.type.value_type):
+            return _ids(name, column.cast(column.type.value_type))
+        coded = pyarrow.concat_arrays(column.unify_dictionaries().chunks)
+        used, rows = np.unique(coded.indices.to_numpy(), return_inverse=True)
+        texts = coded.dictionary.cast(pyarrow.binary()).to_pylist()
+        ids = Ids(name, any_ids=True)
+        numbers = np.array([ids[texts[code].decode("latin-1")] for code in used], np.int64)
+        ids.rows.frombytes(numbers[rows].tobytes())
+        return ids.to_array()
+    array = _primitive(name, column)
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"the column {name} is of {column.type}; make it whole numbers or strings")
+    if array.dtype.kind == "f" and not (array == np.floor(array)).all():
+        raise ValueError(f"the column {name} holds a number that is not whole; make it whole numbers or strings")
+    if len(array) and not 0 <= int(array.min()) <= int(array.max()) < 2**63:
+        raise ValueError(
+            f"the column {name} holds {array.min()} to {array.max()}, where ids are from 0 and below 2**63"
+        )
+    return array.astype(np.int64)
+
+
+def _numbers(name: str, column) -> np.ndarray:
+    _check_whole(name, column)
+    array = _primitive(name, column)
+    if array.dtype.kind == "M":
+        array = array.astype("datetime64[s]").astype(np.int64)
+    if array.dtype.kind not in "iuf" or not (np.abs(array.astype(np.float64)) < 2**53).all():
+        raise ValueError(f"the column {name}, of {column.type}, holds what is not a number below 2**53")
+    return array
+
+
+def _primitive(name: str, column) -> np.ndarray:
+    from pyarrow import types
+
+    if not (types.is_primitive(column.type) and not types.is_boolean(column.type)):
+        raise ValueError(f"the column {name} is of {column.type}; make it numbers")
+    return column.to_numpy()
+
+
+def _check_whole(name: str, column) -> None:
     if column.null_count:
         raise ValueError(f"the column {name} lacks {column.null_count:,} values; drop those rows")
-    array = column.to_numpy()
-    return array.astype(str) if array.dtype == object else array

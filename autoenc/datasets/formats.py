@@ -21,6 +21,8 @@ The rules, once and for all:
 - An id that is missing (empty, nan, null, none) or negative is an error.
 - Text is UTF-8. An id or a title that isn't is taken for Latin-1, each by itself.
 - Errors name the file, the line and the text.
+- A file of any content takes at most 256 MB and 150 times its size of memory. Where it is compressed,
+  its size is what it grows to, and that is bounded: see `sources`.
 """
 
 from __future__ import annotations
@@ -150,7 +152,7 @@ def _dat(first: str) -> Table | None:
         return None
     # Readers know delimiters of one character; then between two colons is a column, an empty one.
     at = dict(zip(_FORM, range(0, 2 * n_columns, 2)))
-    return Table("user::movie::rating::timestamp", ":", at)
+    return Table("user::movie::rating::timestamp", ":", at, gaps=tuple(range(1, 2 * len(at) - 1, 2)))
 
 
 def _with_header(source: Source, header: str, skip: int) -> Table | None:

@@ -56,8 +56,7 @@ class Source:
 
     def open(self, max_ratio: float = MAX_RATIO, max_line: float = float("inf")) -> io.BufferedReader:
         """Its bytes, decompressed, within the bounds on top of this module."""
-        n_on_disk = self.path.stat().st_size if self.member is None else self.member.compress_size
-        max_bytes = min(MAX_BYTES, max(_SMALL, max_ratio * n_on_disk))
+        max_bytes = self.max_bytes(max_ratio)
 
         def bounded(stream, max_bytes, under=None):
             return io.BufferedReader(_Bounded(stream, self, max_bytes, max_line, under), _BUFFER)
@@ -69,6 +68,13 @@ class Source:
         if file.peek(2)[:2] == _GZIP:
             return bounded(gzip.GzipFile(fileobj=file), max_bytes, file)
         return file
+
+    def max_bytes(self, max_ratio: float = MAX_RATIO) -> float:
+        """To how many bytes it may grow when it is decompressed."""
+        n_on_disk = self.path.stat().st_size
+        if self.member is not None:
+            n_on_disk = min(n_on_disk, self.member.compress_size)
+        return min(MAX_BYTES, max(_SMALL, max_ratio * n_on_disk))
 
     def lines(self) -> io.TextIOWrapper:
         """Its lines, each byte a character (Latin-1), whatever the line ends; without UTF-8's byte order mark."""

@@ -27,12 +27,14 @@ class Table(NamedTuple):
     skip: int = 0  # lines before the first rating
     quote: str | None = None
     any_ids: bool = False  # ids may be strings
+    gaps: tuple[int, ...] = ()  # columns in between, which must be empty
 
 
 def read_table(source: Source, table: Table, values: bool) -> Ratings:
     """A line for a rating. `values`: ratings and timestamps too, where there are any."""
     wanted = ("user", "item", "rating", "timestamp") if values else ("user", "item")
-    table = table._replace(at={name: table.at[name] for name in wanted if name in table.at})
+    at = {name: table.at[name] for name in wanted if name in table.at}
+    table = table._replace(at=at, gaps=tuple(gap for gap in table.gaps if gap < max(at.values())))
     return _table_of_numbers(source, table) or _table_of_text(source, table)
 
 
@@ -44,8 +46,8 @@ def _table_of_numbers(source: Source, table: Table) -> Ratings | None:
             warnings.simplefilter("error")  # NumPy warns where there is no line, and of 1.5 as an integer
             rows = np.loadtxt(
                 lines,
-                dtype=[(name, dtypes[name]) for name in table.at],
-                usecols=list(table.at.values()),
+                dtype=[(name, dtypes[name]) for name in table.at] + [(str(gap), "S1") for gap in table.gaps],
+                usecols=[*table.at.values(), *table.gaps],
                 delimiter=table.delimiter,
                 skiprows=table.skip,
                 quotechar=table.quote,
@@ -55,6 +57,8 @@ def _table_of_numbers(source: Source, table: Table) -> Ratings | None:
     except SourceError:
         raise
     except (ValueError, Warning):
+        return None
+    if any((rows[str(gap)] != b"").any() for gap in table.gaps):
         return None
     # a column of its own each, as those of `rows` are strided, and keep the whole alive
     columns = {name: rows[name].copy() for name in table.at}
@@ -79,6 +83,8 @@ def _table_of_text(source: Source, table: Table) -> Ratings:
             for row in rows:
                 if len(row) <= 1 and not "".join(row).strip():
                     continue
+                if any(row[gap] for gap in table.gaps):
+                    raise IndexError
                 users.rows.append(users[row[table.at["user"]]])
                 items.rows.append(items[row[table.at["item"]]])
                 if "rating" in table.at:

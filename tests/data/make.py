@@ -188,6 +188,12 @@ def hostile() -> dict[str, str | bytes | None]:
         "huge_header.npz": huge_header(),
         "missing.parquet": parquet(user=[1, None, 3], item=[1, 2, 3]),
         "no_item.parquet": parquet(user=[1, 2], film=[1, 2]),
+        "negative_id.parquet": parquet(user=[1, -2, 3], item=[1, 2, 3]),
+        "nan_id.parquet": parquet(user=[1.0, float("nan"), 3.0], item=[1, 2, 3]),
+        "missing_id.parquet": parquet(user=["ann", "", "bob"], item=[1, 2, 3]),
+        "long_id.parquet": parquet(user=["ann", "x" * 300, "bob"], item=[1, 2, 3]),
+        "nested.parquet": parquet(user=[[1], [2], [3]], item=[1, 2, 3]),
+        "bomb.parquet": parquet(user=np.ones(5_000_000, np.int64), item=np.ones(5_000_000, np.int64)),
         "cut_off.parquet": (parquet(user=[1, 2], item=[1, 2]) or b"")[:80] or None,
         # Ugly, and read nevertheless.
         "traversal.zip": zipped({"../../../escaped/ratings.csv": csv, "/etc/passwd": "x"}),
