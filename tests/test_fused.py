@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from autoenc import denoising_network, variational_network
+from autoenc.denoising_network import DenoisingNetwork
 from autoenc.fused import DriftTable, FusedNetwork
 from autoenc.kernels import output_tile
 from autoenc.network import Network, initial_state, train_step
@@ -15,6 +17,7 @@ from autoenc.optim import Adam
 from autoenc.ranking import evaluate, top_n_of_scores
 from autoenc.threads import compute_threads
 from autoenc.trainer import Trainer
+from autoenc.variational_network import VariationalNetwork
 
 N_ITEMS = 301
 TWO_TILES = output_tile.PARTS * output_tile.TILE + 1  # one part has an item too many for one tile
@@ -96,6 +99,55 @@ def test_20_steps_in_float64_over_several_tiles(loss):
     fused.settle()
     assert_states_near(twin.state, network.state, 1e-9)
     assert_states_near(moments(twins_adam), moments(adam), 1e-9)
+
+
+def make_denoising(dtype, n_items=N_ITEMS, **settings):
+    state = denoising_network.initial_state(n_items, hidden_dim=7, seed=3, dtype=dtype)
+    network = DenoisingNetwork(state, **settings)
+    return network, Adam(network.params)
+
+
+def make_variational(dtype, n_items=N_ITEMS, **settings):
+    state = variational_network.initial_state(n_items, hidden_dim=7, latent_dim=4, seed=3, dtype=dtype)
+    network = VariationalNetwork(state, anneal_steps=10, **settings)
+    return network, Adam(network.params)
+
+
+OTHERS = [make_denoising, lambda dtype, n_items: make_denoising(dtype, n_items, loss="multinomial"), make_variational]
+OTHERS_NAMES = ["denoising", "mult-dae", "variational"]
+
+
+@pytest.mark.parametrize("n_items", [N_ITEMS, TWO_TILES])
+@pytest.mark.parametrize("make_other", OTHERS, ids=OTHERS_NAMES)
+def test_25_steps_of_the_other_networks_in_float64_are_those_of_the_layers(make_other, n_items):
+    """With dropout of the input and of the hidden layer, and noise. The embedding sees fewer likes than the loss."""
+    user_items = likes(n_items=n_items)
+    network, adam = make_other(np.float64, n_items)
+    twin, twins_adam = make_other(np.float64, n_items)
+    fused = FusedNetwork(twin, twins_adam)
+    for key, batch in batches(user_items, 25):
+        loss = train_step(network, adam, batch, key)
+        assert fused.train_step(batch, key) == pytest.approx(loss, rel=1e-12)
+    assert (fused.last_step < adam.step_count).any(), "no row lagged behind"
+    np.testing.assert_allclose(fused.score(batch), network.score(batch), rtol=0, atol=1e-12)
+    fused.settle()
+    assert_states_near(twin.state, network.state, 1e-12)
+    assert_states_near(moments(twins_adam), moments(adam), 1e-11)
+    items, _ = fused.top_n(user_items, 20)
+    answer, _ = top_n_of_scores(network.score(user_items), user_items, 20)
+    np.testing.assert_array_equal(items, answer)
+
+
+@pytest.mark.parametrize("make_other", OTHERS, ids=OTHERS_NAMES)
+def test_one_step_of_the_other_networks_in_float32_is_the_layers_to_rounding(make_other):
+    user_items = likes()
+    network, adam = make_other(np.float32, N_ITEMS)
+    twin, twins_adam = make_other(np.float32, N_ITEMS)
+    loss = train_step(network, adam, user_items, (5, 0, 0))
+    assert FusedNetwork(twin, twins_adam).train_step(user_items, (5, 0, 0)) == pytest.approx(loss, rel=1e-6)
+    for name, grad in network.grads.items():
+        ours = twins_adam.first_moment[name] / np.float32(0.1)
+        np.testing.assert_allclose(ours, grad, rtol=0, atol=3e-6 * np.abs(grad).max(), err_msg=name)
 
 
 @pytest.mark.kernels
