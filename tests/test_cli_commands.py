@@ -22,7 +22,7 @@ from autoenc.cli import main
 from autoenc.interactions import Interactions
 from autoenc.population import save_likes
 from autoenc.ranking import evaluate
-from autoenc.splits import holdout_per_user, holdout_users
+from autoenc.splits import holdout_by_time, holdout_per_user, holdout_users
 
 ROOT = Path(__file__).parent.parent
 
@@ -193,6 +193,20 @@ def test_evaluate_strongly_trains_anew_without_the_users_that_judge(ask, model_f
     assert found["AutoEncoder"] == pytest.approx(evaluate(trained, held.fold_in, held.held_out, ks=[5]).as_row())
     popular = evaluate(Popular().fit(held.train), held.fold_in, held.held_out, ks=[5])
     assert found["Popular"] == pytest.approx(popular.as_row())
+
+
+def test_evaluate_by_time_trains_anew_on_what_came_before(ask, popular_file):
+    code, out, err = ask(
+        "evaluate", popular_file, "--dataset", "ml-latest-small", "--protocol", "time", "--k", "5", "--json"
+    )
+    split = holdout_by_time(datasets.load(times=True))
+    assert code == 0 and "training on 80,003 likes before 2012-06-09T07:32:05, judged by 3,454; left out 16,547" in err
+    popular = evaluate(Popular().fit(split.train), split.train, split.held_out, ks=[5])
+    assert json.loads(out)["models"]["Popular"] == pytest.approx(popular.as_row())
+    code, _, err = ask("evaluate", popular_file, "--dataset", "synthetic", "--protocol", "time")
+    assert code == 2 and "the synthetic likes have no times" in err
+    code, _, err = ask("evaluate", popular_file, "--dataset", "ml-1m", "--data", "x.csv", "--protocol", "time")
+    assert (code, err) == (2, "autoenc evaluate: --dataset and --data each name the likes; give one of them\n")
 
 
 def test_evaluate_refuses_models_of_different_items(ask, popular_file):
