@@ -65,21 +65,15 @@ class History(Callback):
 
             ax = pyplot.figure(figsize=(7, 4), layout="constrained").add_subplot()
         epochs = [row["epoch"] for row in self.epochs]
-        lines = ax.plot(epochs, [row["loss"] for row in self.epochs], color="tab:blue", marker=".", label="loss")
-        ax.set(xlabel="epoch", ylabel="training loss, per user")
+        ax.plot(epochs, [row["loss"] for row in self.epochs], color="tab:blue", marker=".")
+        ax.set_xlabel("epoch")
+        ax.set_ylabel("training loss, per user", color="tab:blue")
         ax.xaxis.get_major_locator().set_params(integer=True)
         for metric in {name: None for row in self.epochs for name in row if "@" in name}:
             rows = [row for row in self.epochs if metric in row]
             other = ax.twinx()
-            lines += other.plot(
-                [row["epoch"] for row in rows],
-                [row[metric] for row in rows],
-                color="tab:orange",
-                marker=".",
-                label=metric,
-            )
-            other.set_ylabel(f"validation {metric}")
-        ax.legend(handles=lines, loc="center right")
+            other.plot([row["epoch"] for row in rows], [row[metric] for row in rows], color="tab:orange", marker=".")
+            other.set_ylabel(f"validation {metric}", color="tab:orange")
         return ax
 
 

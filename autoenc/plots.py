@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -74,31 +75,43 @@ def draw_evaluation(reports: Mapping[str, Report], hits: Mapping[str, np.ndarray
         The bars are two standard errors long to each side.
     hits : mapping of a model's name to what `hits_by_popularity` found at k
     """
-    figure = _new_figure((12, 4))
+    figure = _new_figure((12, 4.4))
     panels = figure.subplots(1, 3)
     for axes, metric in zip(panels, ("precision", "recall")):
-        for name, report in reports.items():
+        for number, (name, report) in enumerate(reports.items()):
             at = [key for key in report.means if key.startswith(f"{metric}@")]
-            ks = [int(key.partition("@")[2]) for key in at]
+            ks = np.array([int(key.partition("@")[2]) for key in at])
+            beside = 0.01 * ks.max(initial=1) * (number - (len(reports) - 1) / 2)  # so that no bar hides another
             errors = [2 * report.standard_errors[key] for key in at]
-            axes.errorbar(ks, [report[key] for key in at], errors, marker=".", capsize=3, label=name)
+            axes.errorbar(ks + beside, [report[key] for key in at], errors, marker=".", capsize=3, label=name)
+            axes.set_xticks(ks)
         axes.set(xlabel="k", ylabel=f"{metric}@k", ylim=(0, None))
-        axes.legend()
-    width = 0.8 / len(hits)
+    width = 0.8 / max(1, len(hits))
     for number, (name, shares) in enumerate(hits.items()):
-        panels[2].bar(np.arange(len(shares)) + number * width, shares, width, label=name)
-    panels[2].set(
-        xlabel="items, most liked first, in tenths of what is held out", ylabel=f"held-out likes among the first {k}"
-    )
-    panels[2].legend()
+        places = np.arange(1, len(shares) + 1)
+        panels[2].bar(places + (number - (len(hits) - 1) / 2) * width, shares, width, label=name)
+        panels[2].set_xticks(places)
+    panels[2].set(xlabel="held-out likes, popular items first", ylabel=f"share found in the first {k}")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=max(1, len(reports)))
     return figure
+
+
+def check_plot(path) -> None:
+    """Raise ValueError if a picture could not be saved at `path`: matplotlib is missing, or doesn't know its ending."""
+    check_matplotlib()
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    known = FigureCanvasBase.get_supported_filetypes()
+    if _kind(path) not in known:
+        raise ValueError(f"{path} ends in none of {', '.join(sorted(known))}; call it plot.png")
 
 
 def save(figure, path) -> None:
     """Write a Figure to `path`, atomically, in the format that its ending names (png without one)."""
-    kind = str(path).rpartition(".")[2].lower() if "." in str(path) else "png"
-    known = figure.canvas.get_supported_filetypes()
-    if kind not in known:
-        raise ValueError(f"{path} ends in none of {', '.join(sorted(known))}; call it plot.png")
+    check_plot(path)
     with replacing(path) as temporary:
-        figure.savefig(temporary, format=kind, dpi=150)
+        figure.savefig(temporary, format=_kind(path), dpi=150)
+
+
+def _kind(path):
+    return Path(path).suffix.removeprefix(".").lower() or "png"
