@@ -68,8 +68,11 @@ def test_what_was_written_comes_back_to_the_same_bits(path, dtype, item_ids, tit
 def test_every_model_comes_back_as_it_was(path, name, by_name):
     lists = [[0, 1], [0, 1, 2], [1, 2], [3, 4], [3, 4, 5], [4, 5]]
     likes = Interactions.from_lists(lists, titles={i: f"title {i}" for i in range(6)}, name="six") if by_name else lists
-    params = {"emb_dim": 4, "hidden_dim": 3, "epochs": 2, "backend": "numpy", "threads": 1}
-    model = MODELS[name](**(params if name == "AutoEncoder" else {})).fit(likes)
+    params = {
+        "AutoEncoder": {"emb_dim": 4, "hidden_dim": 3, "epochs": 2, "backend": "numpy", "threads": 1},
+        "Blend": {"models": [MODELS["Popular"](), MODELS["EASE"]()], "weights": [1, 20]},
+    }
+    model = MODELS[name](**params.get(name, {})).fit(likes)
     model.save(path)
     back = load_model(path)
     assert type(back) is type(model)
