@@ -346,6 +346,24 @@ class TestEASE:
         with pytest.raises(ValueError, match="needs 108 bytes, but max_memory is 107"):
             EASE(max_memory=107).fit([[0, 1, 2]])
 
+    def test_it_refuses_items_squared_beyond_what_the_machine_has_free(self, monkeypatch):
+        monkeypatch.setattr(ease, "free_memory", lambda: 107)
+        monkeypatch.delattr(ease, "_gram")  # nothing of that size is begun
+        message = (
+            "EASE on 3 items needs 108 bytes, but the machine has 107 free; fit on fewer items, or take ItemKNN, "
+            "which needs no items squared"
+        )
+        with pytest.raises(ValueError, match=message):
+            EASE().fit([[0, 1, 2]])
+        monkeypatch.undo()
+        for free in (108, None):
+            monkeypatch.setattr(ease, "free_memory", lambda free=free: free)
+            assert EASE().fit([[0, 1, 2]]).n_items == 3
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says")
+    def test_free_memory_is_what_linux_says(self):
+        assert 2**20 < ease.free_memory() < 2**50
+
     @pytest.mark.parametrize("l2", [0, -1.0, np.nan, np.inf])
     def test_it_refuses_an_l2_that_is_none(self, l2):
         with pytest.raises(ValueError, match=f"l2 is {l2}; pass a number above 0"):

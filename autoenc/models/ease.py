@@ -35,6 +35,7 @@ Example
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 from scipy import sparse
@@ -57,7 +58,8 @@ class EASE(Recommender):
     l2 : float
         The weight of |B|**2, above 0. The paper's are 200 to 1,000; more data bears less.
     max_memory : float
-        How many bytes `fit` may take beside the likes. It needs 12 * n_items**2.
+        How many bytes `fit` may take beside the likes. It needs 12 * n_items**2, and where they are
+        more than this, or than the machine has free (which Linux tells), it raises ValueError first.
 
     Attributes
     ----------
@@ -79,6 +81,13 @@ class EASE(Recommender):
                 f"{type(self).__name__} on {n_items:,} items needs {needed:,} bytes, "
                 f"but max_memory is {self.max_memory:,.0f}; "
                 "raise max_memory if the machine has them, or take ItemKNN, which needs no items squared."
+            )
+        free = free_memory()
+        if free is not None and needed > free:
+            raise ValueError(
+                f"{type(self).__name__} on {n_items:,} items needs {needed:,} bytes, "
+                f"but the machine has {free:,} free; "
+                "fit on fewer items, or take ItemKNN, which needs no items squared."
             )
         counts = likes_per_item(user_items)
         penalty = self._penalty(counts)
@@ -110,6 +119,16 @@ class EASE(Recommender):
             raise ValueError("item_weights must be there, a square matrix of float32.")
         self.item_weights_ = weights
         return len(weights)
+
+
+def free_memory() -> int | None:
+    """How many bytes this machine could give without swapping; None where the system doesn't say."""
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return None
 
 
 def _gram(user_items: sparse.csr_array) -> np.ndarray:
