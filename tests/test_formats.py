@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -427,38 +427,6 @@ def test_what_csv_writes_is_read(tmp_path_factory, rows, delimiter):
             assert column.tolist() == [int(float(i)) if "." in str(i) else int(i) for i in written]
         else:
             assert column.tolist() == [str(id_) for id_ in written]
-
-
-def refuses_or_reads(path):
-    try:
-        ratings = read(path, values=True)
-    except ValueError as error:
-        assert str(error).startswith(str(path))
-    else:
-        assert len(ratings.users) == len(ratings.items) > 0
-
-
-SAMPLES = [path.read_bytes() for path in sorted((DATA / "formats").rglob("*.*")) if path.suffix != ".parquet"]
-damage = st.lists(st.tuples(st.integers(0, 2000), st.binary(max_size=4)), min_size=1, max_size=4)
-
-
-@given(st.binary(max_size=300) | st.text('0123456789,:;\t\n" -.nuserid|itm', max_size=200).map(str.encode))
-def test_no_bytes_crash_a_reader(tmp_path_factory, content):
-    path = tmp_path_factory.mktemp("fuzz") / "x"
-    path.write_bytes(content)
-    refuses_or_reads(path)
-
-
-@settings(max_examples=300)
-@given(st.sampled_from(SAMPLES), damage)
-def test_no_damage_crashes_a_reader(tmp_path_factory, content, damage):
-    content = bytearray(content)
-    for at, junk in damage:
-        at %= len(content) + 1
-        content[at : at + len(junk)] = junk
-    path = tmp_path_factory.mktemp("damage") / "x"
-    path.write_bytes(content)
-    refuses_or_reads(path)
 
 
 def test_the_readers_need_neither_numba_nor_the_network():
