@@ -121,6 +121,18 @@ def test_user_embedding_is_the_bottleneck(train, model):
     np.testing.assert_allclose(logits, model.score(train[:20]), rtol=1e-5, atol=1e-5)
 
 
+def test_an_index_over_user_embeddings_finds_what_recommend_does(train, model):
+    """By brute force, as an index of hnswlib or faiss by inner product would: the bias is one more dimension."""
+    users = model.user_embedding(train[:20])
+    assert users.dtype == np.float32 and users.flags.c_contiguous and np.isfinite(users).all()
+    output = model.network_.output.params
+    items = np.column_stack([output["weight"], output["bias"]])
+    products = np.column_stack([users, np.ones(len(users), np.float32)]) @ items.T
+    found = np.argsort(-products, axis=1, kind="stable")[:, :10]
+    recommended, _ = model.recommend(train[:20], N=10, filter_already_liked_items=False)
+    assert (found == recommended).mean() > 0.95  # equal but for rounding
+
+
 def test_early_stopping_keeps_the_best_epoch(train):
     params = {**SMALL, "early_stopping": "ndcg@20", "validation_fraction": 0.2, "patience": 2}
     model = AutoEncoder(**params, epochs=30, lr=0.03).fit(train)

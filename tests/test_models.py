@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from autoenc import ranking
 from autoenc.interactions import Interactions, as_user_items
-from autoenc.models import EASE, ItemKNN, NotFittedError, Popular, Recommender, ease, item_knn
+from autoenc.models import EASE, ItemKNN, NotFittedError, Popular, Recommender, ease, item_knn, load_model
 from autoenc.models.autoencoder import AutoEncoder
 from autoenc.splits import holdout_per_user
 
@@ -287,6 +287,42 @@ class TestContract:
         train, held_out = weak_split
         report = ranking.evaluate(unfitted.fit(train), train, held_out, ks=[10])
         assert report["precision@10"] > 0.15  # ten times what chance finds
+
+    def test_a_saved_model_answers_with_the_same_bits(self, model, likes, tmp_path):
+        model.save(tmp_path / "model.safetensors")
+        again = load_model(tmp_path / "model.safetensors")
+        rows, [heat] = likes.user_items[495:505], likes.index_of_items("Heat (1995)")
+        np.testing.assert_array_equal(again.score(rows), model.score(rows))
+        for ask in (
+            lambda m: m.recommend(rows, N=7),
+            lambda m: m.recommend(rows, N=7, filter_already_liked_items=False),
+            lambda m: m.similar_items(heat),
+            lambda m: m.explain(rows[[0]], heat),
+            lambda m: m.recommend(liked=["Heat (1995)"]),
+        ):
+            for ours, theirs in zip(ask(again), ask(model), strict=True):
+                np.testing.assert_array_equal(ours, theirs)
+
+    def test_more_than_there_are_items(self, model, likes):
+        row, n_items = likes.user_items[[500]], likes.n_items
+        items, scores = model.recommend(row, N=n_items + 5)
+        assert items.shape == scores.shape == (1, n_items + 5)
+        assert sorted(items[0, : n_items - row.nnz]) == sorted(set(range(n_items)) - set(row.indices))
+        assert (items[0, n_items - row.nnz :] == -1).all() and (scores[0, n_items - row.nnz :] == LOWEST).all()
+        assert model.similar_items(0, N=n_items)[0][-1] == -1  # itself left out
+
+    def test_dense_rows_are_refused_by_both_numbers(self, model, likes):
+        rows = likes.user_items[495:505]
+        np.testing.assert_array_equal(model.score(rows.toarray()), model.score(rows))
+        with pytest.raises(ValueError, match=rf"has 9 columns, but the model was fitted on {likes.n_items:,} items"):
+            model.recommend(np.zeros((2, 9)))
+
+    def test_nobody_and_nothing_are_refused(self, unfitted):
+        for shape in ((0, 3), (3, 0)):
+            with pytest.raises(
+                ValueError, match=rf"user_items is of shape \({shape[0]}, {shape[1]}\); pass one user and"
+            ):
+                unfitted.fit(np.zeros(shape))
 
     def test_scikit_learns_tags_come_from_scikit_learn_when_it_asks(self, model, monkeypatch):
         asked = types.SimpleNamespace(Tags=dict, TargetTags=dict, InputTags=dict)
