@@ -1,0 +1,44 @@
+"""`autoenc serve`: a model as a web page with a JSON API."""
+
+from __future__ import annotations
+
+import sys
+
+HELP = "serve a model as a web page and a JSON API, on this computer"
+EPILOG = """\
+The page finds titles as you type, recommends for those you pick, says which of them are behind each
+recommendation, and shows the network's layers at work on them. The API is described by itself, at
+/api/openapi.json. Without MODEL the bundled ratings are trained on first, once.
+
+It runs until Ctrl-C (exit code 130) or SIGTERM (exit code 0), finishes what it is at, and asks
+nobody who they are: with a --host that others can reach, whoever reaches it can ask the model.
+
+example:
+  autoenc serve model.safetensors --port 8000
+"""
+
+
+def add_arguments(parser) -> None:
+    from autoenc.cli.train import add_progress
+
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="what `autoenc train --out` wrote "
+                        "(default: one of the bundled ratings)")  # fmt: skip
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s, which "
+                        "only this computer can reach)")  # fmt: skip
+    parser.add_argument("--port", type=int, default=8000, help="the port; 0 takes a free one (default: %(default)s)")
+    add_progress(parser)
+
+
+def run(args) -> int:
+    from autoenc.cli.train import wants_progress
+    from autoenc.models import load_model
+    from autoenc.serve.server import bundled_model, check_installed, listen, serve
+
+    def say(line):
+        print(line, file=sys.stderr, flush=True)
+
+    check_installed()
+    with listen(args.host, args.port) as listening:  # before the training, so that a port in use is known at once
+        model = bundled_model(wants_progress(args), say) if args.model is None else load_model(args.model)
+        serve(model, listening, args.host, say)
+    return 0

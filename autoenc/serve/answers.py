@@ -1,0 +1,163 @@
+"""What the API answers: plain dicts, made without HTTP from a model and checked arguments.
+
+An item is {"id", "title"} everywhere. A LookupError says that an id is not known, a ValueError that
+the question makes no sense. The methods may be called by several threads, but the layers of a
+network note what they would need for a backward, so app.py asks one thing at a time.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+from autoenc import __version__, datasets
+from autoenc.interactions import as_user_items
+from autoenc.item_network import ItemNetwork
+from autoenc.models import Recommender
+from autoenc.population import on_items_of
+from autoenc.serve import strips
+from autoenc.serve.titles import Titles
+
+BATCH = 256
+"""Users in the batch that training mode shows: the task's, the one who is looked at among them."""
+
+
+class Answers:
+    """A fitted model's answers.
+
+    Parameters
+    ----------
+    model : Recommender
+        A network is put on the plain layers, whose results are the same and which are safe to run
+        in any thread: numba's own threads are not, with its "workqueue" layer.
+    """
+
+    def __init__(self, model: Recommender):
+        self.model = model
+        network = getattr(model, "network_", None)
+        self.network = network if isinstance(network, ItemNetwork) else None
+        if self.network is not None:
+            model.set_params(backend="numpy", threads=None)
+            model._set_arrays(model._arrays())
+            self.network = model.network_  # type: ignore[attr-defined]
+        self.titles = Titles(model)
+
+    def health(self) -> dict:
+        model = type(self.model).__name__
+        dataset = str(self.model.about_.get("dataset", ""))
+        has_network = self.network is not None
+        about = {"model": model, "dataset": dataset, "n_items": self.model.n_items, "network": has_network}
+        return {"status": "ok", **about, "autoenc": __version__}
+
+    def items(self, search: str, n: int) -> dict:
+        return {"items": self._items(self.titles.search(search, n))}
+
+    def recommend(self, like: list[str], n: int, explain: bool) -> dict:
+        row = self._row(like)
+        likes = self._columns(like)
+        columns, scores = self.model.recommend(row, N=n)
+        recommended = self._scored(columns[0], scores[0])
+        if explain:
+            for column, item in zip(columns[0], recommended):
+                item["contributions"] = self._contributions(row, int(column), likes)
+        return {"likes": self._items(likes), "recommended": recommended}
+
+    def explain(self, like: list[str], item: str) -> dict:
+        row, likes, column = self._row(like), self._columns(like), self.titles.column_of(item)
+        if not likes:
+            raise ValueError("like is missing; an explanation needs one like or more, as ?like=ID&like=ID.")
+        score = number(self.model.score(row)[0, column])
+        contributions = self._contributions(row, column, likes)
+        return {
+            "item": self._item(column) | {"score": score},
+            "because": [self._item(c) | {"contribution": value} for c, value in zip(likes, contributions)],
+        }
+
+    def similar(self, item: str, n: int) -> dict:
+        column = self.titles.column_of(item)
+        columns, scores = self.model.similar_items(column, n)
+        return {"item": self._item(column), "similar": self._scored(columns, scores)}
+
+    def network_at_work(self, like: list[str], without: str | None, training: bool, seed: int) -> dict:
+        """Each layer's answer to these likes, and with `without` what leaving out that one of them changes."""
+        if self.network is None:
+            raise ValueError(f"{type(self.model).__name__} has no layers to show; the models that are networks have.")
+        likes = self._columns(like)
+        if without is not None and without not in like:
+            raise ValueError(f"without is {without!r}, which is none of the likes; leave out one that is there.")
+        others = self._others(seed) if training else self._row([])[:0]
+
+        def steps(columns):
+            batch = sparse.vstack([as_user_items([columns], self.model.n_items), others], format="csr")
+            return strips.run(self.network, sparse.csr_array(batch), training, (seed, 0, 0))
+
+        with_all = steps(likes)
+        rest = None if without is None else steps([c for c in likes if c != self.titles.column_of(without)])
+        answer = {
+            "likes": self._items(likes),
+            "mode": "training" if training else "evaluation",
+            "batch": self._beside if training else "",
+            "strips": strips.strips(self.network, with_all, rest, training),
+            "highest": self._extremes(with_all[-1].output, 10, likes),
+        }
+        if rest is not None:
+            change = with_all[-1].output - rest[-1].output  # of the probabilities
+            answer |= {"rises": self._extremes(change, 5, likes), "falls": self._extremes(-change, 5, likes, sign=-1)}
+        return answer
+
+    def _others(self, seed: int) -> sparse.csr_array:
+        rows = np.random.default_rng(seed).choice(self._crowd.shape[0], BATCH - 1, replace=False)
+        return self._crowd[rows]
+
+    @cached_property
+    def _crowd(self) -> sparse.csr_array:
+        """Users beside whom somebody can stand in a batch; `_beside` says who they are."""
+        if str(self.model.about_.get("dataset", "")).startswith("ml-"):
+            try:
+                likes = on_items_of(self.model, datasets.load()).user_items
+                self._beside = f"{BATCH - 1} users of the bundled MovieLens ratings"
+                return likes
+            except ValueError:
+                pass  # another catalogue under that name
+        rng = np.random.default_rng(0)
+        n_likes = min(20, self.model.n_items)
+        lists = [rng.choice(self.model.n_items, n_likes, replace=False) for _ in range(2 * BATCH)]
+        self._beside = f"{BATCH - 1} made-up lists of {n_likes} random likes (a model file holds no users)"
+        return as_user_items(lists, self.model.n_items)
+
+    def _columns(self, like: list[str]) -> list[int]:
+        return [self.titles.column_of(item) for item in dict.fromkeys(like)]
+
+    def _row(self, like: list[str]) -> sparse.csr_array:
+        return as_user_items([self._columns(like)], self.model.n_items)
+
+    def _contributions(self, row, column: int, likes: list[int]) -> list[float]:
+        """How much score each like brings, in the order of `likes`."""
+        if not likes:
+            return []
+        columns, contributions = self.model.explain(row, column)
+        of_column = dict(zip(columns.tolist(), contributions))
+        return [number(of_column[like]) for like in likes]
+
+    def _item(self, column: int) -> dict:
+        return {"id": self.titles.ids[column], "title": self.titles.titles[column]}
+
+    def _items(self, columns) -> list[dict]:
+        return [self._item(column) for column in columns]
+
+    def _scored(self, columns, scores) -> list[dict]:
+        found = [(int(column), score) for column, score in zip(columns, scores) if column >= 0]
+        return [self._item(column) | {"score": number(score)} for column, score in found]
+
+    def _extremes(self, values: np.ndarray, n: int, likes: list[int], sign: int = 1) -> list[dict]:
+        """The n items of the highest values that are not liked already, with sign * value."""
+        best = np.argsort(-values, kind="stable")[: n + len(likes)]
+        best = best[~np.isin(best, likes)][:n]
+        return [self._item(int(column)) | {"value": sign * number(values[column])} for column in best]
+
+
+def number(value) -> float:
+    """A score for JSON, to five decimals."""
+    return round(float(value), 5)

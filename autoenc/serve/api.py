@@ -1,0 +1,240 @@
+"""The API's operations: one table, from which requests are read and the description is written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+from autoenc import __version__
+
+MOST_LIKES = 500
+MOST_ITEMS = 100
+LONGEST_TEXT = 200
+MOST_SEED = 2**31 - 1
+LONGEST_QUERY = 32 * 1024
+"""Bytes of a query: room for the most likes."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of the query; `schema` is its JSON schema, of which `read` knows what is used below."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+    required: bool = False
+
+    def read(self, texts: list[str]) -> Any:
+        """The value of the texts that the query gives it. Raises ValueError where they are none."""
+        if self.schema["type"] == "array":
+            if len(texts) > self.schema["maxItems"]:
+                raise ValueError(f"{self.name} is given {len(texts):,} times; {self.schema['maxItems']} is the most.")
+            return [self._one(self.schema["items"], text) for text in texts]
+        if len(texts) > 1:
+            raise ValueError(f"{self.name} is given {len(texts)} times; give it once.")
+        if texts:
+            return self._one(self.schema, texts[0])
+        if self.required:
+            raise ValueError(f"{self.name} is missing: {self.description}")
+        return self.schema.get("default")
+
+    def _one(self, schema: dict[str, Any], text: str) -> Any:
+        if schema["type"] == "integer":
+            low, high = schema["minimum"], schema["maximum"]
+            if not re.fullmatch(r"-?[0-9]{1,12}", text) or not low <= int(text) <= high:
+                raise ValueError(f"{self.name} is {text[:40]!r}; pass a whole number from {low} to {high}.")
+            return int(text)
+        if schema["type"] == "boolean":
+            if text not in ("true", "false"):
+                raise ValueError(f"{self.name} is {text[:40]!r}; pass true or false.")
+            return text == "true"
+        shortest = schema.get("minLength", 0)
+        if not shortest <= len(text) <= schema["maxLength"]:
+            raise ValueError(
+                f"{self.name} has {len(text):,} characters; it may have {shortest} to {schema['maxLength']}."
+            )
+        return text
+
+
+@dataclass(frozen=True)
+class Operation:
+    """GET `path`: the method `answer` of Answers with the parameters as arguments."""
+
+    path: str
+    answer: str
+    summary: str
+    parameters: tuple[Parameter, ...]
+    response: dict[str, Any]
+
+    def read(self, query: bytes) -> dict[str, Any]:
+        """The arguments that a query string gives. Raises ValueError with one sentence."""
+        try:
+            pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
+        except UnicodeError:
+            raise ValueError("the query is not UTF-8; encode it so.") from None
+        known = [parameter.name for parameter in self.parameters]
+        for name, _ in pairs:
+            if name not in known:
+                takes = f"it takes {', '.join(known)}" if known else "it takes none"
+                raise ValueError(f"{self.path} has no parameter {name[:40]!r}; {takes}.")
+        return {p.name: p.read([text for name, text in pairs if name == p.name]) for p in self.parameters}
+
+
+def integer(low: int, high: int, default: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": low, "maximum": high, "default": default}
+
+
+def fields(**properties: Any) -> dict[str, Any]:
+    """The schema of an object that has just these."""
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def listed(schema: dict[str, Any], most: int | None = None) -> dict[str, Any]:
+    return {"type": "array", "items": schema} | ({} if most is None else {"maxItems": most})
+
+
+TEXT, NUMBER = {"type": "string"}, {"type": "number"}
+ID = {"type": "string", "format": "item-id", "minLength": 1, "maxLength": LONGEST_TEXT}
+ITEM = {"id": TEXT, "title": TEXT}
+
+LIKE = Parameter("like", "the id of an item that is liked; again for each.", listed(ID, MOST_LIKES))
+ITEM_ID = Parameter("item", "the id of an item.", ID, required=True)
+N = Parameter("n", "how many items.", integer(1, MOST_ITEMS, 10))
+
+STRIP = fields(
+    name=TEXT,
+    layer=TEXT,
+    shape=listed({"type": "integer"}),
+    params={"type": "object", "additionalProperties": listed({"type": "integer"})},
+    values=listed(NUMBER),
+    module=TEXT,
+    forward=TEXT,
+    backward=TEXT,
+    forward_code=TEXT,
+    backward_code=TEXT,
+)
+STRIP["properties"] |= {  # where there is something to say
+    "change": listed(NUMBER),
+    "dropped": listed({"type": "integer"}),
+    "statistics": {"type": "object", "additionalProperties": listed(NUMBER)},
+}
+RECOMMENDED = fields(**ITEM, score=NUMBER)
+RECOMMENDED["properties"] |= {"contributions": listed(NUMBER)}
+AT_WORK = fields(
+    likes=listed(fields(**ITEM)),
+    mode={"enum": ["evaluation", "training"]},
+    batch=TEXT,
+    strips=listed(STRIP),
+    highest=listed(fields(**ITEM, value=NUMBER)),
+)
+AT_WORK["properties"] |= {"rises": listed(fields(**ITEM, value=NUMBER)), "falls": listed(fields(**ITEM, value=NUMBER))}
+
+OPERATIONS = (
+    Operation(
+        "/api/health",
+        "health",
+        "Whether the server is there, and which model it serves",
+        (),
+        fields(
+            status={"const": "ok"},
+            model=TEXT,
+            dataset=TEXT,
+            n_items={"type": "integer"},
+            network={"type": "boolean"},
+            autoenc=TEXT,
+        ),
+    ),
+    Operation(
+        "/api/items",
+        "items",
+        "Find items by title; by no words, the popular ones",
+        (
+            Parameter(
+                "search", "words of a title, or their beginnings.", TEXT | {"maxLength": LONGEST_TEXT, "default": ""}
+            ),
+            N,
+        ),
+        fields(items=listed(fields(**ITEM))),
+    ),
+    Operation(
+        "/api/recommend",
+        "recommend",
+        "The best items for somebody with these likes",
+        (
+            LIKE,
+            N,
+            Parameter(
+                "explain",
+                "whether each comes with its contributions: what its score would lose without each of the likes.",
+                {"type": "boolean", "default": False},
+            ),
+        ),
+        fields(likes=listed(fields(**ITEM)), recommended=listed(RECOMMENDED)),
+    ),
+    Operation(
+        "/api/explain",
+        "explain",
+        "What an item's score would lose without each like: one at a time, exactly",
+        (LIKE, ITEM_ID),
+        fields(item=fields(**ITEM, score=NUMBER), because=listed(fields(**ITEM, contribution=NUMBER))),
+    ),
+    Operation(
+        "/api/similar",
+        "similar",
+        "The items most like one: what is recommended to somebody who likes it alone",
+        (ITEM_ID, N),
+        fields(item=fields(**ITEM), similar=listed(fields(**ITEM, score=NUMBER))),
+    ),
+    Operation(
+        "/api/network",
+        "network_at_work",
+        "What every layer of the network answers to these likes",
+        (
+            LIKE,
+            Parameter("without", "one of the likes: also answer what leaving it out changes.", ID),
+            Parameter(
+                "training",
+                "whether dropout and the statistics of a batch are at work, as in training.",
+                {"type": "boolean", "default": False},
+            ),
+            Parameter("seed", "names what is random in training.", integer(0, MOST_SEED, 0)),
+        ),
+        AT_WORK,
+    ),
+)
+
+
+def openapi(examples: Iterable[str]) -> dict[str, Any]:
+    """The API's OpenAPI description; `examples` are ids that there are."""
+    error = {"description": "One sentence.", "content": {"application/json": {"schema": fields(error=TEXT)}}}
+    ids = list(examples)
+
+    def parameter(p: Parameter) -> dict[str, Any]:
+        shown = {"name": p.name, "in": "query", "description": p.description, "required": p.required}
+        if p.schema is ID:
+            shown["example"] = ids[0]
+        elif p is LIKE:
+            shown["example"] = ids
+        return shown | {"schema": p.schema}
+
+    def operation(o: Operation) -> dict[str, Any]:
+        ok = {"description": o.summary, "content": {"application/json": {"schema": o.response}}}
+        return {
+            "operationId": o.answer,
+            "summary": o.summary,
+            "parameters": [parameter(p) for p in o.parameters],
+            "responses": {"200": ok, "400": error, "404": error, "default": error},
+        }
+
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "autoenc",
+            "version": __version__,
+            "description": "A recommender's answers. Each request is a GET without a body, each error one sentence.",
+        },
+        "paths": {o.path: {"get": operation(o)} for o in OPERATIONS},
+    }

@@ -1,0 +1,135 @@
+"""The page and the API over HTTP: one request computes at a time, all are bounded, and all carry headers.
+
+The headers let the page load nothing but this server's own files, be shown in no other page's
+frame, and tell no other site which likes its address holds.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import anyio
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from autoenc.models import Recommender
+from autoenc.serve.answers import Answers
+from autoenc.serve.api import LONGEST_QUERY, OPERATIONS, Operation, openapi
+
+STATIC = Path(__file__).parent / "static"
+HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "cache-control": "no-cache",
+}
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def make_app(model: Recommender, hosts: tuple[str, ...] | None = LOOPBACK):
+    """The ASGI application of a fitted model.
+
+    Parameters
+    ----------
+    model : Recommender
+    hosts : tuple of str, optional
+        The names by which a request may call this server, without the port. On loopback just its
+        own: else a page from elsewhere whose name is made to point here could ask it. None: any.
+    """
+    answers = Answers(model)
+    one_at_a_time = anyio.CapacityLimiter(1)
+    description = to_json(openapi(answers.titles.ids[:3]))
+
+    def route(operation: Operation) -> Route:
+        def compute(query: bytes) -> bytes:
+            arguments = operation.read(query)
+            return to_json(getattr(answers, operation.answer)(**arguments))
+
+        async def answer(request: Request) -> Response:
+            query = request.scope["query_string"]
+            try:
+                if operation.answer == "health":  # answers while another computes
+                    content = compute(query)
+                else:
+                    content = await anyio.to_thread.run_sync(compute, query, limiter=one_at_a_time)
+            except LookupError as unknown:
+                raise HTTPException(404, str(unknown.args[0])) from None
+            except ValueError as error:
+                raise HTTPException(400, str(error)) from None
+            return Response(content, media_type="application/json")
+
+        return Route(operation.path, answer)
+
+    async def page(request: Request) -> Response:
+        return FileResponse(STATIC / "index.html")
+
+    async def describe(request: Request) -> Response:
+        return Response(description, media_type="application/json")
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        status, sentence, headers = 500, "the server failed at this; its own output says why.", None
+        if isinstance(error, HTTPException):
+            status, sentence, headers = error.status_code, error.detail, error.headers
+        return Response(to_json({"error": sentence}), status, headers, "application/json")
+
+    app = Starlette(
+        routes=[
+            Route("/", page),
+            Mount("/static", StaticFiles(directory=STATIC)),
+            Route("/api/openapi.json", describe),
+            *map(route, OPERATIONS),
+        ],
+        exception_handlers={HTTPException: refuse, Exception: refuse},
+    )
+    return Guard(app, hosts)
+
+
+def to_json(answer: dict) -> bytes:
+    return json.dumps(answer, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+class Guard:
+    """Refuses what the application need not see, and adds HEADERS to every response."""
+
+    def __init__(self, app, hosts: tuple[str, ...] | None):
+        self.app = app
+        self.hosts = hosts
+
+    async def __call__(self, scope, receive, send):
+        async def send_with_headers(message):
+            if message["type"] == "http.response.start":
+                own = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+                message = {**message, "headers": [*message.get("headers", []), *own]}
+            await send(message)
+
+        refusal = self.refusal(scope) if scope["type"] == "http" else None
+        if refusal is None:
+            await self.app(scope, receive, send_with_headers)
+        else:
+            status, sentence = refusal
+            response = Response(to_json({"error": sentence}), status, media_type="application/json")
+            await response(scope, receive, send_with_headers)
+
+    def refusal(self, scope) -> tuple[int, str] | None:
+        """The status and sentence that a request gets instead of an answer, if any."""
+        headers = dict(scope["headers"])
+        host = headers.get(b"host", b"").decode("latin-1")
+        name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+        if self.hosts is not None and name.strip("[]").lower() not in self.hosts:
+            return 400, f"this server is called {' or '.join(self.hosts)}, not {name[:80]!r}; --host makes it another."
+        if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
+            return 413, "requests have no body here; put the parameters into the query."
+        if len(scope["query_string"]) > LONGEST_QUERY:
+            return 414, f"the query has {len(scope['query_string']):,} bytes; {LONGEST_QUERY:,} is the most."
+        return None

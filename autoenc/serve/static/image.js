@@ -1,0 +1,59 @@
+// Numbers as an image: a canvas of one pixel a number, which CSS scales up.
+
+import { element, shown } from "./dom.js";
+
+const drawn = new Set(); // functions that draw, to be called again when light turns dark
+
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.forEach((draw) => draw()));
+
+/** Forget the canvases of a view that is gone. */
+export function forgetImages() {
+  drawn.clear();
+}
+
+/**
+ * A figure of `values`, row by row from the top left. Above zero is warm and below is cold; where all
+ * are on one side of zero the colour runs from the least to the greatest. `scale` is the number of
+ * full colour, by default the greatest there is; `dropped` are positions left blank.
+ */
+export function image(values, label, { dropped = new Set(), scale = 0, className = "" } = {}) {
+  const columns = values.length <= 100 ? values.length : values.length <= 2000 ? 100 : 200;
+  const rows = Math.ceil(values.length / columns);
+  const canvas = element("canvas", { width: columns, height: rows, role: "img", "aria-label": label });
+  const readout = element("span", { className: "readout", "aria-hidden": "true" });
+  const low = Math.min(...values);
+  const high = Math.max(...values);
+  const oneSided = low >= 0 || high <= 0;
+  const greatest = scale || Math.max(Math.abs(low), Math.abs(high)) || 1;
+  const shareOf = (value) => (oneSided && !scale && low !== 0 && high !== low ? (value - low) / (high - low) : value / greatest);
+
+  function draw() {
+    const style = getComputedStyle(document.documentElement);
+    const [cold, zero, warm] = ["--cold", "--zero", "--warm"].map((name) => rgb(style.getPropertyValue(name)));
+    const context = canvas.getContext("2d");
+    const pixels = context.createImageData(columns, rows);
+    values.forEach((value, at) => {
+      if (dropped.has(at)) return; // transparent
+      const share = shareOf(value);
+      const strength = Math.min(1, Math.abs(share)) ** 0.6; // so that small numbers are seen too
+      const towards = share < 0 ? cold : warm;
+      for (let part = 0; part < 3; part++) pixels.data[4 * at + part] = zero[part] + strength * (towards[part] - zero[part]);
+      pixels.data[4 * at + 3] = 255;
+    });
+    context.putImageData(pixels, 0, 0);
+  }
+
+  draw();
+  drawn.add(draw);
+  canvas.addEventListener("pointermove", (event) => {
+    const box = canvas.getBoundingClientRect();
+    const column = Math.floor(((event.clientX - box.left) / box.width) * columns);
+    const at = Math.floor(((event.clientY - box.top) / box.height) * rows) * columns + column;
+    readout.textContent = at in values ? `${at}: ${dropped.has(at) ? "dropped" : shown(values[at], false, 3)}` : "";
+  });
+  canvas.addEventListener("pointerleave", () => (readout.textContent = ""));
+  return element("div", { className: `image ${className}` }, canvas, readout);
+}
+
+/** The three parts of a colour as #rrggbb. */
+const rgb = (colour) => [1, 3, 5].map((at) => Number.parseInt(colour.trim().slice(at, at + 2), 16));
