@@ -19,7 +19,9 @@ Shapes
 
 Cost
     12 bytes and n_items flops for each pair of items: at 10,677 items 1.4 GB and 1.2 TFLOP. Users
-    cost a pass over their pairs of likes. So it is for catalogues of some ten thousand items.
+    cost a pass over their pairs of likes. So it is for catalogues of some ten thousand items. With
+    10 million likes 30 s on one core, and a peak of 1.6 GB, likes included. P in float32 would
+    halve its time and be off by 1e-5 of B's size.
 
 Source
     Steck 2019, Embarrassingly Shallow Autoencoders for Sparse Data (arXiv 1905.03375), equation 8
@@ -80,14 +82,14 @@ class EASE(Recommender):
             raise ValueError(
                 f"{type(self).__name__} on {n_items:,} items needs {needed:,} bytes, "
                 f"but max_memory is {self.max_memory:,.0f}; "
-                "raise max_memory if the machine has them, or take ItemKNN, which needs no items squared."
+                "raise max_memory if the machine has them, or take ELSA or ItemKNN, which need no items squared."
             )
         free = free_memory()
         if free is not None and needed > free:
             raise ValueError(
                 f"{type(self).__name__} on {n_items:,} items needs {needed:,} bytes, "
                 f"but the machine has {free:,} free; "
-                "fit on fewer items, or take ItemKNN, which needs no items squared."
+                "fit on fewer items, or take ELSA or ItemKNN, which need no items squared."
             )
         counts = likes_per_item(user_items)
         penalty = self._penalty(counts)
