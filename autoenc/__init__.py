@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from autoenc.ranking import compare as compare
     from autoenc.ranking import evaluate as evaluate
     from autoenc.ranking import rank as rank
+    from autoenc.splits import holdout_by_time as holdout_by_time
     from autoenc.splits import holdout_per_user as holdout_per_user
     from autoenc.splits import holdout_users as holdout_users
     from autoenc.trainer import Trainer as Trainer
+    from autoenc.tuning import tune as tune
 
 __version__ = "0.1.0"
 
@@ -51,9 +53,11 @@ _MODULE_OF = {
     "compare": "ranking",
     "evaluate": "ranking",
     "rank": "ranking",
+    "holdout_by_time": "splits",
     "holdout_per_user": "splits",
     "holdout_users": "splits",
     "Trainer": "trainer",
+    "tune": "tuning",
 }
 
 __all__ = list(_MODULE_OF)
