@@ -357,7 +357,7 @@ class Recommender(ABC):
                     "make it with item_ids=model.catalogue_.item_ids."
                 )
             user_items = user_items.user_items
-        shape = getattr(user_items, "shape", ())
+        shape: tuple[int, ...] = getattr(user_items, "shape", ())
         if len(shape) == 2 and shape[1] != self.n_items_:
             raise ValueError(
                 f"user_items has {shape[1]:,} columns, but the model was fitted on {self.n_items_:,} "
