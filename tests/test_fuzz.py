@@ -119,7 +119,7 @@ def harmless():
             yield
         finally:
             found, seen = seen, None
-    assert found == []
+            assert found == []
 
 
 @contextlib.contextmanager
