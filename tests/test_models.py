@@ -16,11 +16,32 @@ from threadpoolctl import threadpool_limits
 
 from autoenc import ranking
 from autoenc.interactions import Interactions, as_user_items
-from autoenc.models import EASE, ItemKNN, NotFittedError, Popular, Recommender, ease, item_knn, load_model
+from autoenc.models import (
+    EASE,
+    EDLAE,
+    ELSA,
+    Blend,
+    ItemKNN,
+    NotFittedError,
+    Popular,
+    Recommender,
+    ease,
+    item_knn,
+    load_model,
+)
 from autoenc.models.autoencoder import AutoEncoder
 from autoenc.splits import holdout_per_user
 
-MODELS = [Popular(), EASE(l2=50.0), ItemKNN(k=20), AutoEncoder(emb_dim=24, hidden_dim=16, epochs=12, batch_size=64)]
+MODELS = [
+    Popular(),
+    EASE(l2=50.0),
+    EDLAE(l2=20.0, dropout=0.25),
+    ItemKNN(k=20),
+    ELSA(emb_dim=16, epochs=12, batch_size=64),
+    AutoEncoder(emb_dim=24, hidden_dim=16, epochs=12, batch_size=64),
+    Blend([AutoEncoder(emb_dim=16, hidden_dim=8, epochs=6, batch_size=64), EASE(l2=50.0)], weights=[1.0, 10.0]),
+]
+BY_NAME = {type(model).__name__: type(model) for model in MODELS}
 LOWEST = np.finfo(np.float32).min
 
 
@@ -59,15 +80,15 @@ def assert_same_scores(ours, theirs):
 
 class TestContract:
     def test_the_constructor_keeps_hyperparameters_as_they_are(self, unfitted):
-        params = unfitted.get_params()
+        params = unfitted.get_params(deep=False)
         assert list(params) == list(inspect.signature(type(unfitted)).parameters)
         assert vars(unfitted) == params
-        for name, value in type(unfitted)(**params).get_params().items():
+        for name, value in type(unfitted)(**params).get_params(deep=False).items():
             assert value is params[name]  # as scikit-learn's clone asks
 
     def test_repr_makes_the_model_again(self, unfitted):
-        again = eval(repr(unfitted), {type(unfitted).__name__: type(unfitted)})
-        assert again.get_params() == unfitted.get_params()
+        again = eval(repr(unfitted), dict(BY_NAME))
+        assert type(again) is type(unfitted) and repr(again) == repr(unfitted)
         assert repr(type(unfitted)()) == f"{type(unfitted).__name__}()"
 
     def test_set_params(self, unfitted):
@@ -273,7 +294,7 @@ class TestContract:
 
     def test_its_arrays_are_all_there_is_to_it(self, model, likes):
         arrays = {name: array.copy() for name, array in model._arrays().items()}
-        again = type(model)(**model.get_params())
+        again = type(model)(**model.get_params(deep=False))
         again._set_arrays(arrays)
         again.n_items_, again.catalogue_ = model.n_items_, model.catalogue_
         rows = likes.user_items[495:505]
@@ -386,8 +407,8 @@ class TestEASE:
         monkeypatch.setattr(ease, "free_memory", lambda: 107)
         monkeypatch.delattr(ease, "_gram")  # nothing of that size is begun
         message = (
-            "EASE on 3 items needs 108 bytes, but the machine has 107 free; fit on fewer items, or take ItemKNN, "
-            "which needs no items squared"
+            "EASE on 3 items needs 108 bytes, but the machine has 107 free; fit on fewer items, or take ELSA or "
+            "ItemKNN, which need no items squared"
         )
         with pytest.raises(ValueError, match=message):
             EASE().fit([[0, 1, 2]])
