@@ -118,11 +118,11 @@ class Trainer:
     lr, betas, eps
         As `optim.Adam` has them.
     schedule : "constant" or "cosine"
-        How the rate goes on from `lr`: stays, or falls to 0 along half a cosine by the end of
-        `horizon` epochs.
-    horizon : int, optional
-        By default, and at least, `epochs`. A training that stops short of its horizon ends at a rate
-        above 0.
+        How the rate goes on from `lr`: stays, or falls to 0 along half a cosine, by the last epoch's
+        last step if horizon is 1.
+    horizon : float
+        At how many times `epochs` the cosine would reach 0, 1 or more: at 1.5 training ends at a
+        quarter of `lr`.
     seed : int
         0 to 2**63 - 1. Names the shuffles and the dropout masks.
     backend : "numba" or "numpy"
@@ -177,14 +177,13 @@ class Trainer:
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         schedule: str = "constant",
-        horizon: int | None = None,
+        horizon: float = 1.0,
         seed: int = 0,
         backend: str = "numba",
         threads: int | None = None,
         callbacks: Iterable[Callback] = (),
     ):
         self.epochs = whole_number("epochs", epochs, 0)
-        self.horizon = None if horizon is None else whole_number("horizon", horizon, 1)
         self.batch_size = whole_number("batch_size", batch_size, 2)
         self.seed = whole_number("seed", seed, 0, 2**63 - 1)
         if not isinstance(lr, Real) or not 0 < lr < math.inf:
@@ -193,8 +192,11 @@ class Trainer:
             raise ValueError(f"betas must both be at least 0 and below 1, got {betas}")
         if schedule not in SCHEDULES:
             raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
+        if not isinstance(horizon, Real) or not 1 <= horizon < math.inf:
+            raise ValueError(f"horizon must be a finite number of 1 or more, got {horizon}")
         self.lr = lr
         self.schedule = schedule
+        self.horizon = float(horizon)
         self.threads = threads
         self.callbacks = list(callbacks)
         self.adam = Adam(network.params, lr, betas, eps)
@@ -261,8 +263,7 @@ class Trainer:
 
     def _run_step(self, step, user_items):
         self.step = step
-        horizon = max(self.epochs, self.horizon or 0)
-        progress = (self.epoch * self.n_steps + step) / (horizon * self.n_steps)
+        progress = (self.epoch * self.n_steps + step) / (self.horizon * self.epochs * self.n_steps)
         self.adam.lr = self.lr * SCHEDULES[self.schedule](progress)
         batch_loss = self.model.train_step(user_items, (self.seed, self.epoch, step))
         if not math.isfinite(batch_loss):
@@ -343,13 +344,13 @@ def steps_an_epoch(n_users: int, batch_size: int) -> int:
     return max(1, len(batch_bounds(n_users, whole_number("batch_size", batch_size, 2))) - 1)
 
 
-def default_epochs(n_users: int, batch_size: int = 256, steps: int = 60) -> int:
+def default_epochs(n_users: int, batch_size: int = 256, steps: int = 60, least: int = 1) -> int:
     """How many epochs make `steps` or more: of 60, 1 for MovieLens 10M and 20 for the bundled edition.
 
     The task's single epoch is 273 steps on its 69,878 users, but would be 3 on the bundled
-    edition's 671, which teach nothing.
+    edition's 671, which teach nothing. `least` is for networks that take several epochs on any set.
     """
-    return math.ceil(steps / steps_an_epoch(n_users, batch_size))
+    return max(least, math.ceil(steps / steps_an_epoch(n_users, batch_size)))
 
 
 def whole_number(name: str, value, least: int, most: float = math.inf) -> int:

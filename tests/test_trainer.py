@@ -120,6 +120,11 @@ def test_default_epochs_make_60_steps(n_users, batch_size, epochs):
     assert default_epochs(n_users, batch_size) == epochs
 
 
+def test_default_epochs_are_no_fewer_than_asked_for():
+    assert default_epochs(69_878, steps=240, least=12) == 12
+    assert default_epochs(671, steps=240, least=12) == 80
+
+
 def test_default_epochs_refuses_what_the_trainer_refuses():
     with pytest.raises(ValueError, match="batch_size must be 2 or more, got 0"):
         default_epochs(671, 0)
@@ -284,6 +289,8 @@ def test_the_items_must_be_the_networks():
         (ValueError, {"lr": math.nan}, "lr must be a finite number above 0, got nan"),
         (ValueError, {"lr": math.inf}, "lr must be a finite number above 0, got inf"),
         (ValueError, {"lr": "high"}, "lr must be a finite number above 0, got high"),
+        (ValueError, {"horizon": 0.9}, "horizon must be a finite number of 1 or more, got 0.9"),
+        (ValueError, {"horizon": None}, "horizon must be a finite number of 1 or more, got None"),
         (ValueError, {"seed": 2**63}, "seed must be 9223372036854775807 or less, got 9223372036854775808"),
         (ValueError, {"betas": (1.0, 0.999)}, r"betas must both be at least 0 and below 1, got \(1.0, 0.999\)"),
         (ValueError, {"betas": (0.9, -0.1)}, r"betas must both be at least 0 and below 1, got \(0.9, -0.1\)"),
@@ -328,17 +335,12 @@ class Rates(Callback):
         self.taken.append(trainer.adam.lr)
 
 
-@pytest.mark.parametrize(("epochs", "horizon", "until"), [(2, None, 2), (2, 3, 3), (2, 1, 2)])
-def test_the_cosine_falls_to_0_by_the_horizon_and_no_sooner_than_the_last_epoch(epochs, horizon, until):
-    rates = Rates()
+@pytest.mark.parametrize("horizon", [1, 1.5])
+def test_the_cosine_would_reach_0_at_the_horizon(horizon):
+    rates, epochs = Rates(), 4
     Trainer(
         network(), epochs=epochs, horizon=horizon, batch_size=20, lr=0.02, schedule="cosine", callbacks=[rates]
     ).fit(likes())
     steps = 3
-    answer = 0.01 * (1 + np.cos(np.pi * np.arange(epochs * steps) / (until * steps)))
+    answer = 0.01 * (1 + np.cos(np.pi * np.arange(epochs * steps) / (horizon * epochs * steps)))
     np.testing.assert_allclose(rates.taken, answer, rtol=1e-12)
-
-
-def test_a_horizon_must_be_a_whole_number_of_1_or_more():
-    with pytest.raises(ValueError, match="^horizon must be 1 or more, got 0$"):
-        Trainer(network(), horizon=0)

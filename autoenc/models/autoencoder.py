@@ -49,8 +49,9 @@ class AutoEncoder(NetworkRecommender):
         Adam's rate.
     schedule : "constant" or "cosine"
         Whether the rate stays or falls to 0 by the last epoch.
-    horizon : int, optional
-        The epoch by which the rate is to fall to 0, where that is later than the last.
+    horizon : float
+        At how many times `epochs` the cosine would reach 0, 1 or more: at 1.5 training ends at a
+        quarter of `lr`.
     early_stopping : str, optional
         A metric of `ranking.evaluate`, such as "ndcg@100". Then `validation_fraction` of the users
         are not trained on but validated after each epoch; training ends after `patience` epochs
@@ -87,7 +88,7 @@ class AutoEncoder(NetworkRecommender):
         batch_size=256,
         lr=0.01,
         schedule="constant",
-        horizon=None,
+        horizon=1.0,
         early_stopping=None,
         validation_fraction=0.1,
         patience=5,

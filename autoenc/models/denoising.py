@@ -52,10 +52,9 @@ class DenoisingAutoEncoder(NetworkRecommender):
     negative_weight : float
         What an item that isn't liked counts in the BCE, where a liked one counts 1.
     epochs : int, optional
-        By default as many as make 480 steps or more.
+        By default as many as make 240 steps, and at least 12.
     batch_size, lr, schedule, horizon
-        As AutoEncoder has them. By default the rate falls along a cosine that would reach 0 only
-        half as many epochs later again.
+        As AutoEncoder has them.
     early_stopping, validation_fraction, patience, average_last, random_state, backend, threads
         As AutoEncoder has them.
 
@@ -66,7 +65,8 @@ class DenoisingAutoEncoder(NetworkRecommender):
         As AutoEncoder has them.
     """
 
-    default_steps = 480
+    default_steps = 240
+    default_epochs = 12
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class DenoisingAutoEncoder(NetworkRecommender):
         batch_size=256,
         lr=0.005,
         schedule="cosine",
-        horizon=None,
+        horizon=1.5,
         early_stopping=None,
         validation_fraction=0.1,
         patience=5,

@@ -51,7 +51,7 @@ class MultVAE(NetworkRecommender):
     anneal : float
         The share of the training's steps in which it rises to that from 0.
     epochs : int, optional
-        By default as many as make 480 steps or more.
+        By default as many as make 240 steps, and at least 12.
     batch_size, lr, schedule, horizon, early_stopping, validation_fraction, patience
         As AutoEncoder has them.
     average_last, random_state, backend, threads
@@ -64,7 +64,8 @@ class MultVAE(NetworkRecommender):
         As AutoEncoder has them.
     """
 
-    default_steps = 480
+    default_steps = 240
+    default_epochs = 12
 
     def __init__(
         self,
@@ -77,7 +78,7 @@ class MultVAE(NetworkRecommender):
         batch_size=500,
         lr=0.001,
         schedule="constant",
-        horizon=None,
+        horizon=1.0,
         early_stopping=None,
         validation_fraction=0.1,
         patience=5,

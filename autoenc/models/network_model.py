@@ -38,7 +38,7 @@ class NetworkRecommender(Recommender):
     batch_size: int
     lr: float
     schedule: str
-    horizon: int | None
+    horizon: float
     early_stopping: str | None
     validation_fraction: float
     patience: int
@@ -47,8 +47,9 @@ class NetworkRecommender(Recommender):
     backend: str
     threads: int | None
 
+    # Where no number of epochs is asked for: as many as make so many steps, and no fewer than so many.
     default_steps = 60
-    """So many steps or more are what the epochs come to where none are asked for."""
+    default_epochs = 1
 
     @abstractmethod
     def _initial_state(self, n_items: int) -> dict[str, np.ndarray]:
@@ -113,7 +114,9 @@ class NetworkRecommender(Recommender):
         callbacks += [history, *self._callbacks]  # a checkpoint is to hold what the others have just taken down
 
         n_users = int((np.diff(user_items.indptr) > 0).sum())
-        epochs = default_epochs(n_users, self.batch_size, self.default_steps) if self.epochs is None else self.epochs
+        epochs = self.epochs
+        if epochs is None:
+            epochs = default_epochs(n_users, self.batch_size, self.default_steps, self.default_epochs)
         n_steps = whole_number("epochs", epochs, 0) * steps_an_epoch(n_users, self.batch_size)
         self._trainer = self._trainer_of(
             self._network_on(self._initial_state(n_items), n_steps), epochs, self.schedule, callbacks
