@@ -141,6 +141,7 @@ def test_default_epochs(sets):
     model = DenoisingAutoEncoder(hidden_dim=2).fit(sets[0])
     assert len(model.history_) == 80
     rates = [row["lr"] for row in model.history_]
+    assert len(DenoisingAutoEncoder(hidden_dim=2, batch_size=16).fit(sets[0]).history_) == 12
     assert rates[0] > 0.0049 and rates[-1] == pytest.approx(0.005 * 0.25, rel=0.05)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import numba
 import numpy as np
 import pytest
 from scipy import sparse
@@ -148,6 +149,17 @@ def test_one_step_of_the_other_networks_in_float32_is_the_layers_to_rounding(mak
     for name, grad in network.grads.items():
         ours = twins_adam.first_moment[name] / np.float32(0.1)
         np.testing.assert_allclose(ours, grad, rtol=0, atol=3e-6 * np.abs(grad).max(), err_msg=name)
+
+
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="numba's pool has one thread on this machine")
+@pytest.mark.parametrize("make_other", OTHERS, ids=OTHERS_NAMES)
+def test_the_other_networks_have_the_same_bits_at_1_and_2_threads(make_other):
+    states, user_items = [], likes(n_items=TWO_TILES)
+    for threads in (1, 2):
+        network, _ = make_other(np.float32, TWO_TILES)
+        trainer = Trainer(network, epochs=2, batch_size=23, threads=threads).fit(user_items)
+        states.append({**network.state, "loss": trainer.loss, "scores": trainer.model.score(user_items)})
+    assert_same_bits(*states)
 
 
 @pytest.mark.kernels

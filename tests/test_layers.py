@@ -10,8 +10,21 @@ from scipy import sparse
 
 from autoenc import layers
 from autoenc.gradcheck import CASES, check_backward, check_layer
-from autoenc.layers import BatchNorm1d, Dropout, Linear, Multinomial, ReLU, SigmoidBCE, SparseEmbedding
+from autoenc.layers import (
+    BatchNorm1d,
+    Dropout,
+    GaussianSample,
+    InputDropout,
+    InputNormalization,
+    Linear,
+    Multinomial,
+    ReLU,
+    SigmoidBCE,
+    SparseEmbedding,
+    Tanh,
+)
 from autoenc.layers.dropout import draw_keeps
+from autoenc.layers.gaussian_sample import draw_noise
 from autoenc.layers.sigmoid_bce import sigmoid
 
 SINGLE = [name for name in CASES if not name.endswith("network")]
@@ -357,6 +370,34 @@ def test_a_stored_zero_is_no_like():
     np.testing.assert_allclose(multinomial.backward(), [[-0.5, 0.5]], rtol=1e-15)
 
 
+def test_a_weight_of_1_is_the_tasks_loss_to_the_bit():
+    rng = np.random.default_rng(0)
+    logits, user_items = rng.normal(0, 3, (6, 8)).astype(np.float32), sparse.csr_array((rng.random((6, 8)) < 0.3) * 1.0)
+    sigmoid_bce = SigmoidBCE()
+    softplus = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits)))
+    liked = user_items.nonzero()
+    assert sigmoid_bce.forward(logits, user_items) == softplus.sum(dtype=float) - logits[liked].sum(dtype=float)
+    answer = sigmoid(logits)
+    answer[liked] -= 1
+    np.testing.assert_array_equal(sigmoid_bce.backward(), answer)
+
+
+def test_the_weight_is_of_what_is_not_liked():
+    rng = np.random.default_rng(0)
+    logits, x = rng.normal(0, 3, (6, 8)), (rng.random((6, 8)) < 0.3) * 1.0
+    h, w = sigmoid(logits), np.where(x == 1, 1, 0.2)
+    sigmoid_bce = SigmoidBCE(negative_weight=0.2)
+    loss = sigmoid_bce.forward(logits, sparse.csr_array(x))
+    assert loss == pytest.approx(-np.sum(w * (x * np.log(h) + (1 - x) * np.log(1 - h))), rel=1e-13)
+    np.testing.assert_allclose(sigmoid_bce.backward(), w * (h - x), rtol=1e-13)
+
+
+@pytest.mark.parametrize("weight", [0, -0.3, float("inf"), float("nan")])
+def test_a_weight_that_cannot_be_is_refused(weight):
+    with pytest.raises(ValueError, match=f"negative_weight must be a finite number above 0, got {weight}"):
+        SigmoidBCE(weight)
+
+
 # Softmax and the multinomial likelihood
 
 
@@ -397,3 +438,99 @@ def test_multinomial_does_not_see_a_shift_of_a_row():
     shifted = logits + rng.normal(0, 9, (5, 1))
     assert multinomial.forward(shifted, user_items) == pytest.approx(loss, rel=1e-13)
     np.testing.assert_allclose(multinomial.backward(), grad_logits, rtol=1e-12)
+
+
+# Input dropout
+
+
+def random_likes(n_users=300, n_items=200):
+    liked = np.random.default_rng(0).random((n_users, n_items)) < 0.3
+    liked[5] = False
+    return sparse.csr_array(liked.astype(np.float32))
+
+
+@pytest.mark.parametrize("p", [0.0, 0.3, 0.9])
+def test_input_dropout_keeps_a_like_with_probability_1_minus_p(p):
+    likes = random_likes()
+    kept = InputDropout(p).forward(likes, True, KEY)
+    assert kept.shape == likes.shape and kept.dtype == likes.dtype and kept.indptr.dtype == likes.indptr.dtype
+    assert kept.has_canonical_format
+    dense, before = kept.toarray(), likes.toarray()
+    assert set(np.unique(dense)) <= {0, 1} and (dense <= before).all()
+    assert abs(kept.nnz / likes.nnz - (1 - p)) <= 5 * np.sqrt(p * (1 - p) / likes.nnz)
+
+
+def test_input_dropout_takes_a_draw_a_like_in_their_order():
+    likes = random_likes()
+    keeps = draw_keeps((1, likes.nnz), 32768, KEY)[0]
+    kept = InputDropout(0.5).forward(likes, True, KEY)
+    np.testing.assert_array_equal(kept.indices, likes.indices[keeps])
+    rows = np.repeat(np.arange(300), np.diff(likes.indptr))
+    np.testing.assert_array_equal(np.diff(kept.indptr), np.bincount(rows[keeps], minlength=300))
+
+
+def test_input_dropout_in_evaluation_gives_back_what_it_got():
+    likes = random_likes()
+    assert InputDropout(0.5).forward(likes, training=False) is likes
+
+
+def test_input_dropout_refuses_what_is_no_probability_below_1():
+    with pytest.raises(ValueError, match="dropout must be at least 0 and below 1, got 1"):
+        InputDropout(1)
+
+
+# Input normalization
+
+
+def test_input_normalization_of_the_sum_is_that_of_the_row():
+    rng = np.random.default_rng(0)
+    likes, weight, bias = random_likes(20, 30).astype(float), rng.standard_normal((30, 4)), rng.standard_normal(4)
+    x = likes.toarray()
+    length = np.linalg.norm(x, axis=1, keepdims=True)
+    rows = np.divide(x, length, out=np.zeros_like(x), where=length > 0)
+    output = InputNormalization(bias).forward(likes @ weight, np.diff(likes.indptr))
+    np.testing.assert_allclose(output, rows @ weight + bias, rtol=1e-12, atol=1e-14)
+    np.testing.assert_array_equal(output[5], bias)
+
+
+# Tanh
+
+
+def test_tanh_at_its_ends():
+    tanh = Tanh()
+    np.testing.assert_array_equal(tanh.forward(np.array([[-1e4, 0.0, 1e4]], np.float32)), [[-1, 0, 1]])
+    np.testing.assert_array_equal(tanh.backward(np.full((1, 3), 3, np.float32)), [[0, 3, 0]])
+
+
+# The Gaussian sample
+
+
+def test_the_sample_has_the_mean_and_the_variance_that_it_is_given():
+    x = np.tile([2.0, -1.0, np.log(4.0), np.log(0.25)], (20_000, 1))
+    output = GaussianSample(beta=1).forward(x, True, KEY)
+    np.testing.assert_allclose(output.mean(axis=0), [2, -1], atol=5 * 2 / np.sqrt(20_000))
+    np.testing.assert_allclose(output.var(axis=0), [4, 0.25], rtol=0.06)
+
+
+def test_the_kl_is_0_for_a_standard_normal_alone_and_beta_weighs_it():
+    sample = GaussianSample(beta=1)
+    sample.forward(np.zeros((3, 8)), True, KEY)
+    assert sample.penalty == 0
+    x = np.random.default_rng(0).standard_normal((3, 8))
+    sample.forward(x, True, KEY)
+    of_1 = sample.penalty
+    sample.beta = 0.25
+    sample.forward(x, True, KEY)
+    assert sample.penalty == pytest.approx(of_1 / 4) and of_1 > 0
+
+
+def test_noise_depends_on_the_key_alone_and_is_the_same_on_every_machine():
+    noise = draw_noise((2, 3), KEY)
+    draw_noise((9, 9), (9, 9, 9, 9))
+    np.testing.assert_array_equal(draw_noise((2, 3), KEY), noise)
+    for place in range(4):
+        other = list(KEY)
+        other[place] += 1
+        assert not np.isclose(draw_noise((2, 3), tuple(other)), noise).any(), f"part {place} of the key"
+    assert noise.dtype == np.float32
+    np.testing.assert_allclose(noise, [[0.4494, -0.19901, -0.84824], [-0.47787, -1.37623, -0.02688]], atol=1e-5)
