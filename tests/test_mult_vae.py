@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from autoenc.checkpoint import Checkpoints
 from autoenc.interactions import as_user_items
 from autoenc.layers import InputDropout
 from autoenc.layers.gaussian_sample import draw_noise
@@ -139,6 +140,28 @@ def test_beta_rises_over_a_share_of_the_training(sets, backend):
     betas = Betas()
     MultVAE(**{**SMALL, "batch_size": 200}, beta=0.4, anneal=0.25, backend=backend).fit(sets[0], callbacks=[betas])
     assert betas.seen == pytest.approx([0, 0.1, 0.2, 0.3, *[0.4] * 12])
+
+
+class Killed(Callback):
+    def on_step_end(self, trainer):
+        if (trainer.epoch, trainer.step) == (1, 2):
+            raise RuntimeError
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+def test_a_killed_training_goes_on_to_the_same_bits(sets, backend, tmp_path):
+    """Half way up beta's rise."""
+    few = sets[0][:250]
+    model = MultVAE(**SMALL, anneal=0.9, backend=backend)
+    with pytest.raises(RuntimeError):
+        model.fit(few, callbacks=[Checkpoints(tmp_path, every_steps=1), Killed()])
+    resumed = MultVAE(**SMALL, anneal=0.9, backend=backend).fit(few, callbacks=[Checkpoints(tmp_path, every_steps=1)])
+    whole = MultVAE(**SMALL, anneal=0.9, backend=backend).fit(few)
+    for name, array in whole.network_.state.items():
+        np.testing.assert_array_equal(resumed.network_.state[name], array, err_msg=name)
+    other = MultVAE(**SMALL, anneal=0.9, beta=0.1, backend=backend)
+    with pytest.raises(ValueError, match="holds a training with settings"):
+        other.fit(few, callbacks=[Checkpoints(tmp_path)])
 
 
 def test_the_file_and_what_it_lacks(sets, model, tmp_path):
