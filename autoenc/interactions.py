@@ -298,7 +298,8 @@ class Interactions:
     def _near(self, name: str) -> list[str]:
         known = list(self._columns_of_title) or ([] if self.item_ids.dtype.kind == "i" else self.item_ids.tolist())
         folded = {k.casefold(): k for k in known}
-        within = sorted((k for k in folded if name.casefold() in k), key=len)[:3]
+        beginning = name.casefold().partition(" (")[0]  # the title without its year, which may stand elsewhere
+        within = sorted((k for k in folded if name.casefold() in k or k.startswith(beginning)), key=len)[:3]
         near = within + difflib.get_close_matches(name.casefold(), folded, n=3)
         return [folded[k] for k in dict.fromkeys(near)][:3]
 

@@ -60,6 +60,7 @@ def write_model_file(path, content: ModelFile) -> None:
 
     Raises OSError where that cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     arrays = dict(content.arrays)
@@ -74,7 +75,10 @@ def write_model_file(path, content: ModelFile) -> None:
         "about": json.dumps(content.about),
     }
     with replacing(path) as temporary:
-        save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, temporary, metadata)
+        try:
+            save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, temporary, metadata)
+        except SafetensorError as error:  # its own for a full disk
+            raise OSError(f"{path} can't be written ({error}); make room, or name another place") from None
 
 
 def read_model_file(path) -> ModelFile:

@@ -94,21 +94,9 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
     if settings.topk is not None and train.item_ids.dtype.kind != "i":
         raise ValueError(f"topk lists items by number, and {train.name} has ids like {train.item_ids[0]}; leave it out")
     if settings.plot is not None:
-        plots.check_matplotlib()
-    model = AutoEncoder(
-        emb_dim=settings.emb_dim,
-        hidden_dim=settings.hidden_dim,
-        dropout=settings.dropout,
-        bias_offset=settings.bias_offset,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        lr=settings.lr,
-        schedule=settings.schedule,
-        early_stopping=settings.early_stopping,
-        random_state=settings.seed,
-        backend=settings.backend,
-        threads=settings.threads,
-    )
+        plots.check_plot(settings.plot)
+    shared = {name: value for name, value in vars(settings).items() if name in AutoEncoder().get_params()}
+    model = AutoEncoder(**shared, random_state=settings.seed)
     watch = _Watch(settings, say)
     callbacks: list[Callback] = [watch]
     if settings.checkpoint is not None:

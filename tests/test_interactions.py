@@ -521,6 +521,8 @@ def test_titles_of_real_films(ratings):
     titles = ratings.item_names(columns)
     assert titles == [str(ratings.titles[c]) for c in columns]
     assert ratings.index_of_items(titles).tolist() == columns.tolist()
+    with pytest.raises(ValueError, match=r"did you mean 'Léon: The Professional \(a.k.a. The"):
+        ratings.index_of_items("Léon: The Professional (1994)")
     with pytest.raises(ValueError, match=r"did you mean 'Heat \(1995\)'"):
         ratings.index_of_items("heat (1995)")
 

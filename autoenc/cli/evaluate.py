@@ -63,7 +63,7 @@ def run(args) -> int:
     if min(args.k) < 1:
         raise ValueError(f"--k must be 1 or more, got {min(args.k)}")
     if args.plot is not None:
-        plots.check_matplotlib()
+        plots.check_plot(args.plot)
         check_writable(args.plot)
     scorers = load_all(args.models)
     model, *_ = scorers.values()
