@@ -35,7 +35,7 @@ The draw
     By NumPy's normals of Philox under (seed, epoch, step, layer), in float32 whatever x is.
 
 Source
-    Kingma and Welling 2014 (arXiv 1312.6114), sections 2.4 and appendix B; beta and its rise: Liang
+    Kingma and Welling 2014 (arXiv 1312.6114), section 2.4 and appendix B; beta and its rise: Liang
     et al. 2018 (arXiv 1802.05814), section 2.2.2. Differences: the sum over the batch, where their
     code has the mean.
 
