@@ -202,12 +202,10 @@ class KernelMiddle:
 
     def forward(self, item_sum, n_likes, key):
         bottleneck = self.network.bottleneck.params
-        mask1, mask2 = (
-            self.mask(item_sum.shape, (*key, 1)),
-            self.mask((len(item_sum), len(bottleneck["bias"])), (*key, 2)),
-        )
+        mask1 = self.mask(item_sum.shape, (*key, 1))
+        mask2 = self.mask((len(item_sum), len(bottleneck["bias"])), (*key, 2))
         h1, x_hat1, inv_std1 = normalize(item_sum, mask1, self.norm1)
-        z2 = linear(h1, **bottleneck)  # (batch, hidden_dim)
+        z2 = linear(h1, bottleneck["weight"], bottleneck["bias"])  # (batch, hidden_dim)
         h2, x_hat2, inv_std2 = normalize(z2, mask2, self.norm2)
         self.kept = item_sum, mask1, x_hat1, inv_std1, h1, z2, mask2, x_hat2, inv_std2
         return h2
@@ -222,8 +220,9 @@ class KernelMiddle:
 
     def encode(self, item_sum, n_likes):
         """The bottleneck h2 in evaluation; overwrites item_sum."""
+        bottleneck = self.network.bottleneck.params
         normalize_eval(item_sum, self.norm1)
-        h2 = linear(item_sum, **self.network.bottleneck.params)
+        h2 = linear(item_sum, bottleneck["weight"], bottleneck["bias"])
         normalize_eval(h2, self.norm2)
         return h2
 
