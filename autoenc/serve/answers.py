@@ -1,7 +1,6 @@
 """What the API answers: plain dicts, made without HTTP from a model and checked arguments.
 
-An item is {"id", "title"} everywhere. A LookupError says that an id is not known, a ValueError that
-the question makes no sense. The methods may be called by several threads, but the layers of a
+An item is {"id", "title"} everywhere. A LookupError says that there is no such thing. The layers of a
 network note what they would need for a backward, so app.py asks one thing at a time.
 """
 
@@ -66,8 +65,6 @@ class Answers:
 
     def explain(self, like: list[str], item: str) -> dict:
         row, likes, column = self._row(like), self._columns(like), self.titles.column_of(item)
-        if not likes:
-            raise ValueError("like is missing; an explanation needs one like or more, as ?like=ID&like=ID.")
         score = number(self.model.score(row)[0, column])
         contributions = self._contributions(row, column, likes)
         return {
@@ -83,10 +80,10 @@ class Answers:
     def network_at_work(self, like: list[str], without: str | None, training: bool, seed: int) -> dict:
         """Each layer's answer to these likes, and with `without` what leaving out that one of them changes."""
         if self.network is None:
-            raise ValueError(f"{type(self.model).__name__} has no layers to show; the models that are networks have.")
+            raise LookupError(f"{type(self.model).__name__} has no layers to show; the models that are networks have.")
         likes = self._columns(like)
         if without is not None and without not in like:
-            raise ValueError(f"without is {without!r}, which is none of the likes; leave out one that is there.")
+            raise LookupError(f"without is {without!r}, which is none of the likes; leave out one that is there.")
         others = self._others(seed) if training else self._row([])[:0]
 
         def steps(columns):

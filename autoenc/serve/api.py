@@ -32,6 +32,8 @@ class Parameter:
         if self.schema["type"] == "array":
             if len(texts) > self.schema["maxItems"]:
                 raise ValueError(f"{self.name} is given {len(texts):,} times; {self.schema['maxItems']} is the most.")
+            if self.required and not texts:
+                raise ValueError(f"{self.name} is missing: {self.description}")
             return [self._one(self.schema["items"], text) for text in texts]
         if len(texts) > 1:
             raise ValueError(f"{self.name} is given {len(texts)} times; give it once.")
@@ -101,6 +103,7 @@ ID = {"type": "string", "format": "item-id", "minLength": 1, "maxLength": LONGES
 ITEM = {"id": TEXT, "title": TEXT}
 
 LIKE = Parameter("like", "the id of an item that is liked; again for each.", listed(ID, MOST_LIKES))
+LIKE_OR_MORE = Parameter(LIKE.name, LIKE.description, LIKE.schema | {"minItems": 1}, required=True)
 ITEM_ID = Parameter("item", "the id of an item.", ID, required=True)
 N = Parameter("n", "how many items.", integer(1, MOST_ITEMS, 10))
 
@@ -178,7 +181,7 @@ OPERATIONS = (
         "/api/explain",
         "explain",
         "What an item's score would lose without each like: one at a time, exactly",
-        (LIKE, ITEM_ID),
+        (LIKE_OR_MORE, ITEM_ID),
         fields(item=fields(**ITEM, score=NUMBER), because=listed(fields(**ITEM, contribution=NUMBER))),
     ),
     Operation(
@@ -216,7 +219,7 @@ def openapi(examples: Iterable[str]) -> dict[str, Any]:
         shown = {"name": p.name, "in": "query", "description": p.description, "required": p.required}
         if p.schema is ID:
             shown["example"] = ids[0]
-        elif p is LIKE:
+        elif p in (LIKE, LIKE_OR_MORE):
             shown["example"] = ids
         return shown | {"schema": p.schema}
 
