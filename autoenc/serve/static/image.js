@@ -17,7 +17,7 @@ export function forgetImages() {
  * full colour, by default the greatest there is; `dropped` are positions left blank.
  */
 export function image(values, label, { dropped = new Set(), scale = 0, className = "" } = {}) {
-  const columns = values.length <= 100 ? values.length : values.length <= 2000 ? 100 : 200;
+  const columns = values.length <= 50 ? values.length : values.length <= 400 ? 50 : values.length <= 2000 ? 100 : 200;
   const rows = Math.ceil(values.length / columns);
   const canvas = element("canvas", { width: columns, height: rows, role: "img", "aria-label": label });
   const readout = element("span", { className: "readout", "aria-hidden": "true" });
