@@ -26,12 +26,13 @@ pytest.importorskip("uvicorn", reason="uvicorn is not installed, which serving n
 from autoenc.cli import main
 from autoenc.interactions import as_user_items
 from autoenc.layers.sigmoid_bce import sigmoid
-from autoenc.models import EASE, AutoEncoder, ItemKNN, load_model
+from autoenc.models import EASE, AutoEncoder, Blend, ItemKNN, load_model
 from autoenc.models.popular import Popular
 from autoenc.serve import server, strips
 from autoenc.serve.answers import Answers
 from autoenc.serve.api import LONGEST_QUERY, MOST_ITEMS, MOST_LIKES, OPERATIONS, openapi
 from autoenc.serve.app import HEADERS, STATIC, make_app
+from autoenc.trainer import PlainNetwork
 
 ROOT = Path(__file__).parent.parent
 ALIEN, MATRIX, HEAT = "1214", "2571", "6"
@@ -180,6 +181,23 @@ def test_leaving_out_a_like_shows_the_difference_in_every_layer(get):
         np.testing.assert_allclose(strip["change"], expected, atol=1e-3 * np.abs(strip["values"]).max())
         assert np.any(strip["change"])
     assert both["rises"][0]["value"] > 0 > both["falls"][0]["value"]
+    for named in ("highest", "rises", "falls"):
+        assert not {ALIEN, MATRIX} & set(ids(both[named]))
+
+
+def test_a_network_is_served_by_the_plain_layers(ratings):
+    model = AutoEncoder(emb_dim=8, hidden_dim=4, epochs=1).fit(ratings.user_items[:, :300])
+    assert not isinstance(model._scorer, PlainNetwork)
+    assert Answers(model).network is model.network_
+    assert isinstance(model._scorer, PlainNetwork)
+
+
+def test_so_are_the_networks_in_a_blend(ratings):
+    blend = Blend([AutoEncoder(emb_dim=8, hidden_dim=4, epochs=1), EASE()], weights=[1, 1])
+    answers = Answers(blend.fit(ratings.user_items[:, :300]))
+    assert isinstance(blend.models_[0]._scorer, PlainNetwork)
+    assert answers.network is None
+    assert len(answers.recommend(["3"], 5, explain=True)["recommended"]) == 5
 
 
 def test_training_mode_drops_and_takes_the_batchs_statistics_and_changes_nothing(get, model):

@@ -29,18 +29,13 @@ class Answers:
     Parameters
     ----------
     model : Recommender
-        A network is put on the plain layers, whose results are the same and which are safe to run
-        in any thread: numba's own threads are not, with its "workqueue" layer.
+        It is put on the plain layers.
     """
 
     def __init__(self, model: Recommender):
         self.model = model
-        network = getattr(model, "network_", None)
-        self.network = network if isinstance(network, ItemNetwork) else None
-        if self.network is not None:
-            model.set_params(backend="numpy", threads=None)
-            model._set_arrays(model._arrays())
-            self.network = model.network_  # type: ignore[attr-defined]
+        put_on_plain_layers(model)
+        self.network: ItemNetwork | None = getattr(model, "network_", None)
         self.titles = Titles(model)
 
     def health(self) -> dict:
@@ -153,6 +148,19 @@ class Answers:
         best = np.argsort(-values, kind="stable")[: n + len(likes)]
         best = best[~np.isin(best, likes)][:n]
         return [self._item(int(column)) | {"value": sign * number(values[column])} for column in best]
+
+
+def put_on_plain_layers(model: Recommender) -> None:
+    """Have the networks in a model score by their layers: the results are the same, and any thread may run them.
+
+    The kernels run in numba's threads, which abort the process where two callers meet in its
+    "workqueue" layer.
+    """
+    for part in getattr(model, "models_", []):  # of a blend
+        put_on_plain_layers(part)
+    if isinstance(getattr(model, "network_", None), ItemNetwork):
+        model.set_params(backend="numpy", threads=None)
+        model._set_arrays(model._arrays())
 
 
 def number(value) -> float:
