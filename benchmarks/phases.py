@@ -157,8 +157,8 @@ def phase_rows(samples: list[tuple], phases: dict[str, list[str]], blas: float, 
     return rows
 
 
-def measure(user_items, threads: int, steps: int = 60, warm_up: int = 20, users: int = 1024) -> dict:
-    """The profile of `steps` training steps, after others to warm up, and of ranking `users` at a time."""
+def measure(user_items, threads: int, steps: int = 60, warm_up: int = 20) -> dict:
+    """The profile of `steps` training steps, after others to warm up, and of ranking as many users at a time as `ranking` does."""
     blas, copy = matmul_rate(4096, 1.5), copy_rate(threads)
     network = Network(initial_state(user_items.shape[1]))
     model = fused.FusedNetwork(network, Adam(network.params))
@@ -178,6 +178,7 @@ def measure(user_items, threads: int, steps: int = 60, warm_up: int = 20, users:
             for step in range(warm_up + steps)
         ][warm_up:]
         model.settle()
+        users = model.users_at_once
         starts = range(0, user_items.shape[0], users)
         slices = [slice(first, first + users) for first in starts][:20]
         ranking = [sample(lambda batch: model.top_n(batch, 10), rows) for rows in (*slices[:1] * 3, *slices)][3:]

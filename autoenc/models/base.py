@@ -140,6 +140,11 @@ class Recommender(ABC):
         """`n_items_`, under the name that scikit-learn asks for."""
         return self.n_items
 
+    @property
+    def users_at_once(self) -> int:
+        """How many users are ranked at a time."""
+        return BATCH_SIZE
+
     def score(self, user_items, y=None) -> np.ndarray:
         """Every item's score for each user, liked ones too: (n_users, n_items), floating.
 
@@ -212,9 +217,11 @@ class Recommender(ABC):
             left_out = self._columns(filter_items, "filter_items", by_name)
 
         batches = []
-        for start in range(0, max(1, likes.shape[0]), BATCH_SIZE):
-            batch = likes[start : start + BATCH_SIZE]
-            if filter_already_liked_items and left_out is None:
+        as_ever = filter_already_liked_items and left_out is None
+        size = self.users_at_once if as_ever else BATCH_SIZE
+        for start in range(0, max(1, likes.shape[0]), size):
+            batch = likes[start : start + size]
+            if as_ever:
                 batches.append(self.top_n(batch, N))
                 continue
             scores = self._score(batch)
