@@ -24,6 +24,9 @@ CHROMIUM = os.environ.get("AUTOENC_CHROMIUM") or shutil.which("chromium") or shu
 if CHROMIUM is None:
     pytest.skip("there is no chromium to test the page in: apt-get install chromium", allow_module_level=True)
 
+# A browser is a machine of its own, and one on a busy machine may hang.
+pytestmark = [pytest.mark.timeout(120), pytest.mark.flaky(reruns=2)]
+
 FILMS = {"alien 1979": "1214", "matrix the 1999": "2571", "blade runner 1982": "541"}
 LIKES = "&".join(f"like={film}" for film in FILMS.values())
 
