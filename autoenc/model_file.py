@@ -7,13 +7,14 @@ Format, version 1
                 fitted on a matrix, whose items are called by their columns
     titles.text where there are titles
     NAME.text   (bytes,) uint8: UTF-8 strings end to end; with NAME.ends (n,) int64, where each ends
-    metadata    format: "autoenc"; version: "1"; model: the class's name, such as "AutoEncoder";
-                params: a JSON object, the constructor's arguments, each null, a truth value, a
-                number or a string; about: a JSON object, what is known of the training (dataset,
-                seed, epochs ...)
+    metadata    one entry, autoenc: a JSON object of version: 1; model: the class's name, such as
+                "AutoEncoder"; params: an object, the constructor's arguments, each null, a truth
+                value, a number or a string; about: an object, what is known of the training
+                (dataset, seed, epochs ...)
 
-The file is replaced atomically. Reading it runs no code and trusts no number: arrays are of the
-dtypes below and finite, and the model looks at their names and shapes before it takes them.
+Equal models are equal files, byte for byte. The file is replaced atomically. Reading it runs no code
+and trusts no number: arrays are of the dtypes below and finite, and the model looks at their names
+and shapes before it takes them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import numpy as np
 
 from autoenc.files import replacing
 
-FORMAT, VERSION = "autoenc", "1"
+FORMAT, VERSION = "autoenc", 1
 DTYPES = ("F32", "F64", "I32", "I64", "U8")
 
 
@@ -60,25 +61,43 @@ def write_model_file(path, content: ModelFile) -> None:
 
     Raises OSError where that cannot be written.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
     arrays = dict(content.arrays)
     for name, values in (("item_ids", content.item_ids), ("titles", content.titles)):
         if values is not None:
             arrays |= {name: values} if values.dtype.kind == "i" else _pack_text(name, values)
-    metadata = {
-        "format": FORMAT,
-        "version": VERSION,
-        "model": content.model,
-        "params": json.dumps(content.params),
-        "about": json.dumps(content.about),
-    }
-    with replacing(path) as temporary:
-        try:
-            save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, temporary, metadata)
-        except SafetensorError as error:  # its own for a full disk
-            raise OSError(f"{path} can't be written ({error}); make room, or name another place") from None
+    metadata = {"version": VERSION, "model": content.model, "params": content.params, "about": content.about}
+    try:
+        write_safetensors(path, arrays, {FORMAT: json.dumps(metadata)})
+    except OSError as error:
+        if error.filename is not None:  # it says what is wrong with which place
+            raise
+        raise OSError(f"{path} can't be written ({error}); make room, or name another place") from None
+
+
+def write_safetensors(path, arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> None:
+    """Write `arrays` to `path` as a safetensors file, atomically and one at a time.
+
+    safetensors' own save_file copies all arrays, writes metadata in a random order, and leaves a file
+    beside `path` when it is killed. The layout is the same: a header of JSON, whose length stands in
+    the first 8 bytes, then the arrays' bytes, the widest numbers first so that all are aligned.
+    """
+    header: dict = {"__metadata__": metadata} if metadata else {}
+    names = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
+    end = 0
+    for name in names:
+        array = arrays[name]
+        if array.dtype.kind not in "fiu":
+            raise TypeError(f"{path} holds numbers, and {name} is of {array.dtype}; make it floats or integers")
+        dtype = f"{array.dtype.kind.upper()}{8 * array.dtype.itemsize}"
+        header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": [end, end + array.nbytes]}
+        end += array.nbytes
+    head = json.dumps(header).encode()
+    head += b" " * (-len(head) % 8)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(len(head).to_bytes(8, "little") + head)
+        for name in names:
+            little = arrays[name].dtype.newbyteorder("<")
+            file.write(np.ascontiguousarray(arrays[name], little).data)
 
 
 def read_model_file(path) -> ModelFile:
@@ -99,14 +118,7 @@ def read_model_file(path) -> ModelFile:
         raise FileNotFoundError(f"there is no model file {path}; `autoenc train --out {path}` makes one")
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise ValueError(f"{path} is a safetensors file, but not a model of autoenc's: its metadata names none")
-            if metadata.get("version") != VERSION:
-                raise ValueError(
-                    f"{path} has format version {metadata.get('version')!r}, and this autoenc reads {VERSION!r}: "
-                    "use the autoenc that wrote it, or train again"
-                )
+            metadata = _read_metadata(path, file.metadata() or {})
             names = file.keys()
             for name in names:
                 if (dtype := file.get_slice(name).get_dtype()) not in DTYPES:
@@ -114,9 +126,6 @@ def read_model_file(path) -> ModelFile:
             arrays = {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
         raise ValueError(f"{path} is no whole safetensors file ({error}); write it again") from None
-    params, about = (_json_object(path, metadata, key) for key in ("params", "about"))
-    if not all(value is None or isinstance(value, (bool, int, float, str)) for value in params.values()):
-        raise ValueError(f"{path}: its params are not all numbers and strings; write it again")
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ValueError(f"{path}: the array {name} holds a number that is not finite; train again with a lower lr")
@@ -127,17 +136,30 @@ def read_model_file(path) -> ModelFile:
         item_ids.ndim == 1 and item_ids.dtype.kind in "iU" and (item_ids[1:] > item_ids[:-1]).all()
     ):
         raise ValueError(f"{path}: item_ids is no ascending list of ids; write it again")
-    return ModelFile(metadata.get("model", ""), params, arrays, item_ids, titles, about)
+    return ModelFile(metadata["model"], metadata["params"], arrays, item_ids, titles, metadata["about"])
 
 
-def _json_object(path, metadata, key):
+def _read_metadata(path, entries):
+    if FORMAT not in entries:
+        raise ValueError(f"{path} is a safetensors file, but not a model of autoenc's: its metadata names none")
     try:
-        value = json.loads(metadata[key])
-    except (KeyError, ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}: its metadata lacks {key} as a JSON object; write it again")
-    return value
+        metadata = json.loads(entries[FORMAT])
+    except (ValueError, RecursionError):
+        metadata = None
+    if not isinstance(metadata, dict):
+        raise ValueError(f"{path}: its metadata is no JSON object; write it again")
+    if metadata.get("version") != VERSION:
+        raise ValueError(
+            f"{path} has format version {metadata.get('version')!r}, and this autoenc reads {VERSION}: "
+            "use the autoenc that wrote it, or train again"
+        )
+    for key, kind in (("model", str), ("params", dict), ("about", dict)):
+        if not isinstance(metadata.get(key), kind):
+            what = "a string" if kind is str else "a JSON object"
+            raise ValueError(f"{path}: its metadata lacks {key} as {what}; write it again")
+    if not all(value is None or isinstance(value, (bool, int, float, str)) for value in metadata["params"].values()):
+        raise ValueError(f"{path}: its params are not all numbers and strings; write it again")
+    return metadata
 
 
 def _pack_text(name, values):

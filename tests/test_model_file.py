@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import pickle
 import re
 import runpy
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +20,11 @@ import safetensors.numpy
 from autoenc import AutoEncoder, load_model
 from autoenc.cli import main
 from autoenc.interactions import Interactions
-from autoenc.model_file import ModelFile, read_model_file, write_model_file
+from autoenc.model_file import ModelFile, read_model_file, write_model_file, write_safetensors
 from autoenc.models import MODELS
 from autoenc.network import Network, initial_state, shapes_of_state
 
+ROOT = Path(__file__).parent.parent
 N_ITEMS, EMB_DIM, HIDDEN_DIM = 5, 3, 2
 TITLES = np.array(["Amélie (2001)", "", "七人の侍", "🎬 'quoted' \\ \n", "Heat (1995)"])
 
@@ -131,12 +136,12 @@ def test_an_error_in_the_middle_leaves_the_old_file(path, monkeypatch):
     write_model_file(path, make_content())
     before = path.read_bytes()
 
-    def fails_half_way(arrays, file, metadata):
-        file.write_bytes(before[:100])
-        raise OSError("no space left on the disk")
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(safetensors.numpy, "save_file", fails_half_way)
-    with pytest.raises(OSError, match="no space left"):
+    monkeypatch.setattr(os, "fsync", full)
+    sentence = r"model.safetensors can't be written \(.*No space left on device\); make room, or name another place"
+    with pytest.raises(OSError, match=sentence):
         write_model_file(path, make_content(titles=TITLES))
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == [path.name]
@@ -148,15 +153,83 @@ def test_a_missing_file_is_named_with_its_mend(path):
             load_model(missing)
 
 
+EQUAL = """
+import sys
+import numpy as np
+from autoenc import AutoEncoder
+from autoenc.interactions import Interactions
+likes = Interactions.from_lists([[0, 1], [0, 2], [1, 2]], titles={i: f"title {i}" for i in range(3)}, name="three")
+AutoEncoder(4, 3, epochs=2, backend="numpy", random_state=5).fit(likes).save(sys.argv[1])
+"""
+
+
+def test_equal_models_are_equal_files(tmp_path):
+    for name, hashes in (("one", "1"), ("other", "2")):
+        environment = {**os.environ, "PYTHONHASHSEED": hashes}
+        subprocess.run([sys.executable, "-c", EQUAL, str(tmp_path / name)], check=True, cwd=ROOT, env=environment)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+
+
+def test_the_layout_is_safetensors(path):
+    """Header and arrays as safetensors itself would put them, byte for byte, where its order isn't random."""
+    arrays = {
+        "a": np.arange(3, dtype=np.uint8),
+        "b": np.asfortranarray(np.arange(6, dtype=np.float32).reshape(2, 3)),
+        "c": np.arange(2, dtype=np.int64),
+        "none": np.zeros((0, 4), np.float32),
+        "big": np.arange(3, dtype=">f4"),
+    }
+    write_safetensors(path, arrays, {"autoenc": "{}"})
+    back = safetensors.numpy.load_file(path)
+    assert back.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert back[name].dtype == array.dtype.newbyteorder("=")
+        np.testing.assert_array_equal(back[name], array)
+    start = 8 + int.from_bytes(path.read_bytes()[:8], "little")
+    assert start % 8 == 0
+    with pytest.raises(TypeError, match=r"holds numbers, and x is of <U1; make it floats or integers"):
+        write_safetensors(path, {"x": np.array(["a"])})
+
+
+FULL = """
+import resource, signal, sys
+from autoenc.cli import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))
+sys.exit(main({command!r}))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on a file's size")
+@pytest.mark.parametrize("room", [1, 300])
+def test_a_full_disk_is_one_sentence_and_the_old_file_stands(tmp_path, room):
+    """By a limit on the size of files, which fails as a full disk does: in the middle of a write."""
+    out = tmp_path / "model"
+    out.write_bytes(b"what was there")
+    small = ["--backend", "numpy", "--epochs", "1", "--emb-dim", "2", "--hidden-dim", "2"]
+    command = ["train", "--data", str(ROOT / "tests" / "data" / "formats" / "csv"), *small, "--out", str(out)]
+    code = FULL.format(room=room, command=command)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2, done.stderr
+    *_, last = done.stderr.splitlines()
+    assert last.startswith(f"autoenc train: {out} can't be written (") and "File too large" in last
+    assert last.endswith("; make room, or name another place")
+    assert done.stdout == "" and "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["model"] and out.read_bytes() == b"what was there"
+
+
 # Strangers' files
 
 
 def whole_file() -> tuple[dict, dict]:
     """The arrays and the metadata of a sound file."""
     content = make_content()
-    params = json.dumps({"dropout": 0.5})
-    metadata = {"format": "autoenc", "version": "1", "model": "AutoEncoder", "params": params, "about": "{}"}
+    metadata = {"version": 1, "model": "AutoEncoder", "params": {"dropout": 0.5}, "about": {}}
     return {**content.arrays, "item_ids": content.item_ids}, metadata
+
+
+def save(arrays, path, metadata) -> None:
+    safetensors.numpy.save_file(arrays, path, {"autoenc": json.dumps(metadata)})
 
 
 def text(values) -> dict:
@@ -177,7 +250,7 @@ def refuses(path, sentence):
 
 def test_the_sound_file_is_taken(path):
     arrays, metadata = whole_file()
-    safetensors.numpy.save_file({**arrays, **text(TITLES)}, path, metadata)
+    save({**arrays, **text(TITLES)}, path, metadata)
     np.testing.assert_array_equal(load_model(path).catalogue_.titles, TITLES)
 
 
@@ -198,10 +271,13 @@ SENTENCES = {
     **dict.fromkeys(["shape_negative", "dtype_unknown"], NOT_WHOLE),
     "foreign": NO_METADATA,
     "no_metadata": NO_METADATA,
-    "later_version": "has format version '2', and this autoenc reads '1': use the autoenc that wrote",
+    "later_version": "has format version 2, and this autoenc reads 1: use the autoenc that wrote",
+    **dict.fromkeys(
+        ["metadata_of_a_list", "metadata_of_no_json", "deep_metadata", "deep_params"],
+        "its metadata is no JSON object; write it again",
+    ),
+    "model_of_a_number": "its metadata lacks model as a string; write it again",
     "no_params": "its metadata lacks params as a JSON object; write it again",
-    "deep_params": "its metadata lacks params as a JSON object; write it again",
-    "deep_about": "its metadata lacks about as a JSON object; write it again",
     "params_that_nest": "its params are not all numbers and strings; write it again",
     "params_that_are_not_known": "unexpected keyword argument 'callback'; write it again",
     "model_that_is_a_module": "holds a model 'os.system', and this autoenc has AutoEncoder, .*; use the autoenc that",
@@ -299,45 +375,53 @@ def test_a_foreign_safetensors_file_is_refused(path):
         refuses(path, "is a safetensors file, but not a model of autoenc's")
 
 
-@pytest.mark.parametrize("version", ["2", "", None])
+@pytest.mark.parametrize("version", [2, "1", "", None])
 def test_another_version_is_refused(path, version):
     arrays, metadata = whole_file()
-    del metadata["version"]
-    safetensors.numpy.save_file(arrays, path, metadata if version is None else {**metadata, "version": version})
-    refuses(path, f"has format version {version!r}, and this autoenc reads '1': use the autoenc that wrote it")
+    save(arrays, path, {**metadata, "version": version})
+    refuses(path, f"has format version {version!r}, and this autoenc reads 1: use the autoenc that wrote it")
 
 
-@pytest.mark.parametrize("key", ["params", "about"])
-@pytest.mark.parametrize("value", [None, "", "{", "[]", "3", "[" * 100_000])
-def test_metadata_that_is_no_json_object_is_refused(path, key, value):
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "[" * 100_000, '{"version": 1, "params": ' + "[" * 100_000])
+def test_metadata_that_is_no_json_object_is_refused(path, text):
+    arrays, _ = whole_file()
+    safetensors.numpy.save_file(arrays, path, {"autoenc": text})
+    refuses(path, "its metadata is no JSON object; write it again")
+
+
+@pytest.mark.parametrize("key", ["model", "params", "about"])
+@pytest.mark.parametrize("value", [None, [], 3])
+def test_metadata_that_lacks_something_is_refused(path, key, value):
     arrays, metadata = whole_file()
+    save(arrays, path, {**metadata, key: value})
+    refuses(path, f"its metadata lacks {key} as (a string|a JSON object); write it again")
     del metadata[key]
-    safetensors.numpy.save_file(arrays, path, metadata if value is None else {**metadata, key: value})
-    refuses(path, f"its metadata lacks {key} as a JSON object; write it again")
+    save(arrays, path, metadata)
+    refuses(path, f"its metadata lacks {key} as (a string|a JSON object); write it again")
 
 
 @pytest.mark.parametrize(
     ("params", "sentence"),
     [
-        ('{"dropout": [0.5]}', "its params are not all numbers and strings; write it again"),
-        ('{"colour": 1}', "unexpected keyword argument 'colour'; write it again"),
-        ('{"dropout": "half"}', "dropout|not supported"),
-        ('{"dropout": 1.5}', "dropout must be at least 0 and below 1, got 1.5; write it again"),
-        ('{"dropout": NaN}', "dropout must be at least 0 and below 1, got nan; write it again"),
-        ('{"loss": "hinge"}', "loss must be one of .*; write it again"),
-        ('{"backend": "cuda"}', "backend must be one of .*; write it again"),
+        ({"dropout": [0.5]}, "its params are not all numbers and strings; write it again"),
+        ({"colour": 1}, "unexpected keyword argument 'colour'; write it again"),
+        ({"dropout": "half"}, "dropout|not supported"),
+        ({"dropout": 1.5}, "dropout must be at least 0 and below 1, got 1.5; write it again"),
+        ({"dropout": float("nan")}, "dropout must be at least 0 and below 1, got nan; write it again"),
+        ({"loss": "hinge"}, "loss must be one of .*; write it again"),
+        ({"backend": "cuda"}, "backend must be one of .*; write it again"),
     ],
 )
 def test_params_that_the_model_does_not_take_are_refused(path, params, sentence):
     arrays, metadata = whole_file()
-    safetensors.numpy.save_file(arrays, path, {**metadata, "params": params})
+    save(arrays, path, {**metadata, "params": params})
     refuses(path, sentence)
 
 
 @pytest.mark.parametrize("name", ["Recommender", "autoencoder", "os.system", ""])
 def test_a_model_that_is_not_known_is_refused(path, name):
     arrays, metadata = whole_file()
-    safetensors.numpy.save_file(arrays, path, {**metadata, "model": name})
+    save(arrays, path, {**metadata, "model": name})
     refuses(path, f"holds a model '{name}', and this autoenc has {', '.join(MODELS)}; use the autoenc that wrote it")
 
 
@@ -347,7 +431,7 @@ def test_each_array_is_needed_in_its_shape_and_finite(path, name):
 
     def refuses_with(array, sentence):
         changed = {**arrays, name: array}
-        safetensors.numpy.save_file({n: a for n, a in changed.items() if a is not None}, path, metadata)
+        save({n: a for n, a in changed.items() if a is not None}, path, metadata)
         refuses(path, sentence)
 
     two = "embedding.weight and output.weight must both be there, each a matrix of floats; write it again"
@@ -367,21 +451,21 @@ def test_each_array_is_needed_in_its_shape_and_finite(path, name):
 def test_arrays_of_another_dtype_are_refused(path, dtype, name):
     arrays, metadata = whole_file()
     arrays = {n: np.zeros(a.shape, dtype) if a.dtype == np.float32 else a for n, a in arrays.items()}
-    safetensors.numpy.save_file(arrays, path, metadata)
+    save(arrays, path, metadata)
     refuses(path, f"the array .* is {name}, not F32, F64, I32, I64, U8; write it again")
 
 
 def test_whole_numbers_for_weights_are_refused(path):
     arrays, metadata = whole_file()
     arrays = {n: a if n == "item_ids" else np.zeros(a.shape, np.int64) for n, a in arrays.items()}
-    safetensors.numpy.save_file(arrays, path, metadata)
+    save(arrays, path, metadata)
     refuses(path, "embedding.weight and output.weight must both be there, each a matrix of floats")
 
 
 def test_a_mixture_of_dtypes_is_refused(path):
     arrays, metadata = whole_file()
     arrays["output.bias"] = arrays["output.bias"].astype(np.float64)
-    safetensors.numpy.save_file(arrays, path, metadata)
+    save(arrays, path, metadata)
     refuses(path, "output.bias must be float32 of shape .*, and is float64 of shape")
 
 
@@ -390,7 +474,7 @@ def test_arrays_of_a_dtype_that_numpy_lacks_are_refused(path, dtype):
     _, metadata = whole_file()
     size = {"BF16": 2, "F8_E4M3": 1}[dtype]
     header = {"embedding.weight": {"dtype": dtype, "shape": [1, 1], "data_offsets": [0, size]}}
-    header = json.dumps({"__metadata__": metadata, **header}).encode()
+    header = json.dumps({"__metadata__": {"autoenc": json.dumps(metadata)}, **header}).encode()
     path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(size))
     refuses(path, f"the array embedding.weight is {dtype}, not F32, F64, I32, I64, U8; write it again")
 
@@ -399,7 +483,7 @@ def test_a_catalogue_without_items_is_refused(path):
     arrays, metadata = whole_file()
     shapes = shapes_of_state(0, EMB_DIM, HIDDEN_DIM)
     arrays = {name: np.resize(arrays[name], shape) for name, shape in shapes.items()}
-    safetensors.numpy.save_file({**arrays, "item_ids": np.zeros(0, np.int64)}, path, metadata)
+    save({**arrays, "item_ids": np.zeros(0, np.int64)}, path, metadata)
     refuses(path, "embedding.weight and output.weight must both be there, each a matrix of floats")
 
 
@@ -431,7 +515,7 @@ def ends(*numbers):
 def test_a_catalogue_that_does_not_hold_together_is_refused(path, changes, name):
     arrays, metadata = whole_file()
     arrays = {n: a for n, a in {**arrays, **changes}.items() if a is not None}
-    safetensors.numpy.save_file(arrays, path, metadata)
+    save(arrays, path, metadata)
     refuses(path, f"{name} (is|has|holds) .*; write it again")
 
 
@@ -440,5 +524,5 @@ def test_text_that_would_blow_up_in_memory_is_refused(path):
     n_items = 500
     state = initial_state(n_items, 1, 1)
     titles = ["x" * 1_000_000, *[""] * (n_items - 1)]
-    safetensors.numpy.save_file({**state, "item_ids": np.arange(n_items), **text(titles)}, path, whole_file()[1])
+    save({**state, "item_ids": np.arange(n_items), **text(titles)}, path, whole_file()[1])
     refuses(path, "titles .* has one far longer than the rest; write it again")

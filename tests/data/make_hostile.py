@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import struct
+import zlib
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -172,7 +173,7 @@ SOUND = {
     "output.bias": floats(3),
     "item_ids": whole(10, 25, 300),
 }
-METADATA = {"format": "autoenc", "version": "1", "model": "AutoEncoder", "params": "{}", "about": "{}"}
+METADATA = {"version": 1, "model": "AutoEncoder", "params": {}, "about": {}}
 
 
 def with_header(header: object, data: bytes = b"") -> bytes:
@@ -181,12 +182,14 @@ def with_header(header: object, data: bytes = b"") -> bytes:
     return struct.pack("<Q", len(raw)) + raw + data
 
 
-def safetensors(arrays: dict | None = None, metadata: dict | None = None, tampered: dict | None = None) -> bytes:
-    """The sound model with some arrays and some lines of its metadata changed (None: left out).
+def safetensors(arrays: dict | None = None, metadata: dict | str | None = None, tampered: dict | None = None) -> bytes:
+    """The sound model with some arrays and some of its metadata changed (None: left out), or other text for metadata.
 
     `tampered`: what the header says of an array, whatever is there.
     """
-    header: dict = {"__metadata__": {k: v for k, v in {**METADATA, **(metadata or {})}.items() if v is not None}}
+    if not isinstance(metadata, str):
+        metadata = json.dumps({k: v for k, v in {**METADATA, **(metadata or {})}.items() if v is not None})
+    header: dict = {"__metadata__": {"autoenc": metadata}}
     data = b""
     for name, array in {**SOUND, **(arrays or {})}.items():
         if array is not None:
@@ -229,14 +232,17 @@ def models() -> dict[str, bytes]:
         "shape_negative": safetensors(tampered={"output.bias": {"shape": [-3]}}),
         "dtype_unknown": safetensors(tampered={"output.bias": {"dtype": "object"}}),
         # no model of ours
-        "foreign": safetensors(metadata={"format": "pt"}),
+        "foreign": with_header({"__metadata__": {"format": "pt"}}),
         "no_metadata": with_header({}),
-        "later_version": safetensors(metadata={"version": "2"}),
+        "later_version": safetensors(metadata={"version": 2}),
+        "metadata_of_a_list": safetensors(metadata="[]"),
+        "metadata_of_no_json": safetensors(metadata="{'version': 1}"),
+        "deep_metadata": safetensors(metadata=nested),
+        "deep_params": safetensors(metadata='{"version": 1, "params": ' + nested),
         "no_params": safetensors(metadata={"params": None}),
-        "deep_params": safetensors(metadata={"params": nested}),
-        "deep_about": safetensors(metadata={"about": nested}),
-        "params_that_nest": safetensors(metadata={"params": '{"lr": [0.1]}'}),
-        "params_that_are_not_known": safetensors(metadata={"params": '{"callback": "os.system"}'}),
+        "params_that_nest": safetensors(metadata={"params": {"lr": [0.1]}}),
+        "params_that_are_not_known": safetensors(metadata={"params": {"callback": "os.system"}}),
+        "model_of_a_number": safetensors(metadata={"model": 1}),
         "model_that_is_a_module": safetensors(metadata={"model": "os.system"}),
         # arrays that no model has
         "half_floats": safetensors({"output.weight": ("F16", [3, 1], bytes(6))}),
@@ -265,8 +271,14 @@ def models() -> dict[str, bytes]:
 
 
 def checkpoints() -> dict[str, bytes]:
-    """Manifests. Those that agree with a training in all but one thing are made by tests/test_fuzz.py."""
-    manifest = {"format": "autoenc checkpoint", "version": 1, "shards": [{"file": "step.safetensors", "bytes": 8}]}
+    """Manifests. Those that agree with a training in all but one thing are made by tests/test_checkpoint.py."""
+    shard = {"file": "step.safetensors", "bytes": 8, "crc32": 0}
+    manifest = {"format": "autoenc checkpoint", "version": 1, "shards": [shard]}
+
+    def changed(**changes) -> bytes:
+        content = {**manifest, **changes}
+        return json.dumps({**content, "crc32": zlib.crc32(json.dumps(content).encode())}).encode()
+
     return {
         "empty": b"",
         "no_json": b"{'format': 'autoenc checkpoint'}",
@@ -275,13 +287,17 @@ def checkpoints() -> dict[str, bytes]:
         "list": b"[]",
         "number": b"1e999",
         "deep": b"[" * 100_000,
-        "foreign": json.dumps({**manifest, "format": "pt"}).encode(),
-        "later_version": json.dumps({**manifest, "version": 2}).encode(),
-        "no_shards": json.dumps({**manifest, "shards": []}).encode(),
-        "shards_by_name": json.dumps({**manifest, "shards": "step.safetensors"}).encode(),
-        "shard_without_a_name": json.dumps({**manifest, "shards": [{"bytes": 8}]}).encode(),
-        "shard_of_a_number": json.dumps({**manifest, "shards": [{"file": 7, "bytes": 8}]}).encode(),
-        "of_no_training": json.dumps(manifest).encode(),
+        "foreign": changed(format="pt"),
+        "later_version": changed(version=2),
+        "no_checksum": json.dumps(manifest).encode(),
+        "another_checksum": json.dumps({**manifest, "crc32": 1}).encode(),
+        "no_shards": changed(shards=[]),
+        "shards_by_name": changed(shards="step.safetensors"),
+        "shard_without_a_name": changed(shards=[{"bytes": 8}]),
+        "shard_of_a_number": changed(shards=[{**shard, "file": 7}]),
+        "traversal": changed(shards=[{**shard, "file": "../../outside.safetensors"}]),
+        "of_no_training": changed(),
+        "of_a_deep_network": changed(network=json.loads("[" * 500 + "]" * 500)),
     }
 
 
