@@ -3,8 +3,9 @@
 A checkpoint is a folder with a manifest and one shard (several, where processes hold parts of the
 items). A shard is a safetensors file of arrays: the network's by the model file's names, Adam's
 moments under first_moment/ and second_moment/, what the backend needs under training/ (each lazily
-updated row's last step), and what callbacks remember under callback/. The manifest is JSON: the
-trainer's counters, its hyperparameters, the callbacks' facts, and the shards' names and sizes.
+updated row's last step, and tables by step), and what callbacks remember under callback/. The manifest
+is JSON: the trainer's counters, its hyperparameters, the callbacks' facts, the shards' names, sizes
+and checksums, and last the manifest's own checksum, so that no damage goes unseen.
 
 Shards are written under names of their own, then the manifest replaces the one before, then what no
 manifest names is deleted: at any moment the manifest that is there names shards that are whole.
@@ -14,13 +15,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
+import reprlib
 import time
+import zlib
 from pathlib import Path
 
-import numpy as np
-
 from autoenc.files import replacing
+from autoenc.model_file import write_safetensors
 from autoenc.trainer import Callback, Trainer
 
 FORMAT, VERSION = "autoenc checkpoint", 1
@@ -30,6 +33,7 @@ MUST_AGREE = (
     *("horizon", "likes", "callbacks"),
 )
 POSITION = ("next_epoch", "next_step", "users_done", "total_loss", "stop")
+START_ANEW = "delete the folder and train from the beginning"
 
 
 class Checkpoints(Callback):
@@ -92,9 +96,6 @@ def save_checkpoint(folder, trainer: Trainer) -> None:
 
     Raises OSError where that cannot be written, as on a full disk; the one before then stands.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
     folder = Path(folder)
     arrays = _named_arrays(trainer)
     arrays |= {f"training/{name}": array for name, array in trainer.model.training_arrays().items()}
@@ -107,8 +108,7 @@ def save_checkpoint(folder, trainer: Trainer) -> None:
     # An epoch's last step has a shard before its end and another after it, when callbacks know of it.
     name = f"step-{trainer.adam.step_count:09d}-epoch-{trainer.next_epoch:06d}-0-of-1.safetensors"
     try:
-        with replacing(folder / name) as temporary:
-            save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, temporary)
+        write_safetensors(folder / name, arrays)
         manifest = {
             "format": FORMAT,
             "version": VERSION,
@@ -117,11 +117,12 @@ def save_checkpoint(folder, trainer: Trainer) -> None:
             "step_count": trainer.adam.step_count,
             "last_lr": trainer.adam.lr,
             "remembered": facts,
-            "shards": [{"file": name, "bytes": (folder / name).stat().st_size}],
+            "shards": [{"file": name, "bytes": (folder / name).stat().st_size, "crc32": _crc32_of(folder / name)}],
         }
+        manifest["crc32"] = _crc32(manifest)
         with replacing(folder / MANIFEST) as temporary:
             temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-    except (OSError, SafetensorError) as error:  # safetensors raises its own for a full disk
+    except OSError as error:
         raise OSError(
             f"{folder} can't take a checkpoint of step {trainer.adam.step_count} ({error}); "
             "mend that and train again, which goes on from the one before"
@@ -139,56 +140,111 @@ def restore_checkpoint(folder, trainer: Trainer) -> bool:
     ------
     ValueError
         If the checkpoint is of another training (the first setting that differs is named), is
-        truncated, or is no checkpoint. The trainer is then as it was.
+        damaged, or is no checkpoint. The trainer is then as it was.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     folder = Path(folder)
     path = folder / MANIFEST
     if not path.exists():
         return False
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        if (manifest["format"], manifest["version"]) != (FORMAT, VERSION):
-            raise ValueError
-        [shard] = manifest["shards"]
-        shard_path, shard_bytes = folder / Path(shard["file"]).name, shard["bytes"]
-        position = {key: manifest[key] for key in POSITION}
-        step_count, last_lr, facts = (manifest[key] for key in ("step_count", "last_lr", "remembered"))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(
-            f"{path} is no checkpoint that this autoenc reads; name another folder, or delete this one"
-        ) from None
+    manifest = _read_manifest(path)
     description = _description(trainer)
     for key in MUST_AGREE:
         if manifest.get(key) != description[key]:
             raise ValueError(
-                f"{folder} holds a training with {key} {manifest.get(key)!r}, and this one has {description[key]!r}; "
-                "give it the same, or name another folder"
+                f"{folder} holds a training with {key} {_short.repr(manifest.get(key))}, "
+                f"and this one has {description[key]!r}; give it the same, or name another folder"
             )
-    try:
-        if shard_path.stat().st_size != shard_bytes:
-            raise ValueError(f"{shard_path.stat().st_size} bytes instead of {shard_bytes}")
-        arrays = load_file(shard_path)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise ValueError(f"{shard_path} is not whole ({error}); delete {folder} and train from the beginning") from None
-
-    wanted = _named_arrays(trainer)
-    for name, array in wanted.items():
-        if name not in arrays or arrays[name].shape != array.shape or arrays[name].dtype != array.dtype:
+    for key, fits in _expected(trainer).items():
+        if key not in manifest or not fits(manifest[key]):
             raise ValueError(
-                f"{shard_path} lacks {name} of shape {array.shape}; delete {folder} and train from the beginning"
+                f"{path} has {key} {_short.repr(manifest.get(key))}, where no such training stands; {START_ANEW}"
             )
-    for name, array in wanted.items():
+    arrays = _read_shard(folder, manifest, trainer)
+
+    for number, (callback, facts) in enumerate(zip(_remembering(trainer), manifest["remembered"])):
+        try:
+            callback.remember(facts, _below(f"callback/{number}/", arrays))
+        except (LookupError, TypeError, ValueError, AttributeError):
+            raise ValueError(f"{path} has what no {type(callback).__name__} remembers; {START_ANEW}") from None
+    for name, array in _named_arrays(trainer).items():
         array[:] = arrays[name]
-    trainer.adam.step_count, trainer.adam.lr = step_count, last_lr
+    trainer.adam.step_count, trainer.adam.lr = manifest["step_count"], manifest["last_lr"]
     trainer.model.set_training_arrays(_below("training/", arrays))
-    for key, value in position.items():
-        setattr(trainer, key, value)
-    for number, (callback, remembered) in enumerate(zip(_remembering(trainer), facts)):
-        callback.remember(remembered, _below(f"callback/{number}/", arrays))
+    for key in POSITION:
+        setattr(trainer, key, manifest[key])
     return True
+
+
+def _read_manifest(path):
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if (manifest["format"], manifest["version"]) != (FORMAT, VERSION):
+            raise ValueError
+        whole = manifest.pop("crc32") == _crc32(manifest)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ValueError(
+            f"{path} is no checkpoint that this autoenc reads; name another folder, or delete this one"
+        ) from None
+    if not whole:
+        raise ValueError(f"{path} is damaged: its checksum is another; {START_ANEW}")
+    return manifest
+
+
+def _expected(trainer):
+    """What each counter in a manifest must be, beyond any damage: a number of an array's elements, say."""
+
+    def count(most=2**53):
+        return lambda value: type(value) is int and 0 <= value <= most
+
+    def finite(value):
+        return type(value) in (int, float) and math.isfinite(value)
+
+    def are_dicts(values, n, keys=frozenset()):
+        return type(values) is list and len(values) == n and all(type(v) is dict and keys <= v.keys() for v in values)
+
+    return {
+        "next_epoch": count(),
+        "next_step": count(trainer.n_steps),
+        "users_done": count(trainer.n_users),
+        "total_loss": finite,
+        "stop": lambda value: type(value) is bool,
+        "step_count": count(),
+        "last_lr": lambda value: finite(value) and value >= 0,
+        "remembered": lambda value: are_dicts(value, len(_remembering(trainer))),
+        "shards": lambda value: are_dicts(value, 1, {"file", "bytes", "crc32"}) and type(value[0]["file"]) is str,
+    }
+
+
+def _read_shard(folder, manifest, trainer):
+    """The arrays of the manifest's one shard, which are of the shapes that the trainer's have."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    [shard] = manifest["shards"]
+    path = folder / Path(shard["file"]).name
+    try:
+        if (n_bytes := path.stat().st_size) != shard["bytes"]:
+            raise ValueError(f"{n_bytes} bytes instead of {shard['bytes']}")
+        if _crc32_of(path) != shard["crc32"]:
+            raise ValueError("its checksum is another")
+        arrays = load_file(path)
+    except (OSError, ValueError, TypeError, SafetensorError) as error:  # TypeError: a dtype that NumPy lacks
+        raise ValueError(f"{path} is not whole ({error}); {START_ANEW}") from None
+
+    for name, array in _named_arrays(trainer).items():
+        if name not in arrays or arrays[name].shape != array.shape or arrays[name].dtype != array.dtype:
+            raise ValueError(f"{path} lacks {name}, {array.dtype} of shape {array.shape}; {START_ANEW}")
+    given, step_count = _below("training/", arrays), manifest["step_count"]
+    for name, array in trainer.model.training_arrays().items():
+        # Kernels look the steps of last_step up in tables of at least step_count + 1 columns, and check nothing.
+        fits = name in given and given[name].dtype == array.dtype and given[name].ndim == array.ndim
+        if fits and array.ndim == 1:
+            fits = given[name].shape == array.shape and ((given[name] >= 0) & (given[name] <= step_count)).all()
+        elif fits:
+            fits = given[name].shape[0] == array.shape[0] and given[name].shape[1] > step_count
+        if not fits:
+            raise ValueError(f"{path} lacks training/{name} of {step_count} steps; {START_ANEW}")
+    return arrays
 
 
 def _sweep(folder):
@@ -197,12 +253,29 @@ def _sweep(folder):
         named = {shard["file"] for shard in json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["shards"]}
     except FileNotFoundError:
         named = set()
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return  # what can't be read may name anything
     shards = [path for path in folder.glob("step-*.safetensors") if path.name not in named]
     for path in (*shards, *folder.glob(".step-*.safetensors.*.part"), *folder.glob(f".{MANIFEST}.*.part")):
         with contextlib.suppress(OSError):
             path.unlink()
+
+
+def _crc32(manifest):
+    """Of a manifest without its own. JSON gives back the floats and the order of what was written."""
+    return zlib.crc32(json.dumps(manifest).encode())
+
+
+def _crc32_of(path):
+    crc32 = 0
+    with open(path, "rb") as file:
+        while chunk := file.read(2**20):
+            crc32 = zlib.crc32(chunk, crc32)
+    return crc32
+
+
+_short = reprlib.Repr()  # for what a stranger's manifest may hold
+_short.maxdict = 20
 
 
 def _named_arrays(trainer):

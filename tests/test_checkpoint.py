@@ -5,15 +5,22 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
+import runpy
+import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
+import safetensors.numpy
 from torture import EPOCHS, digest, small_split, torture, train
 
 from autoenc.callbacks import History
-from autoenc.checkpoint import MANIFEST, Checkpoints
+from autoenc.checkpoint import MANIFEST, Checkpoints, restore_checkpoint
+from autoenc.cli import main
 from autoenc.network import Network, initial_state
 from autoenc.trainer import Callback, Trainer
 
@@ -72,22 +79,6 @@ def test_a_folder_with_a_checkpoint_is_refused_where_it_is_not_resumed(split, tm
     train(split, Checkpoints(tmp_path))
     with pytest.raises(ValueError, match="holds a checkpoint already"):
         train(split, Checkpoints(tmp_path, resume=False))
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format": "autoenc checkpoint", "version": 99}'])
-def test_a_foreign_manifest_is_one_sentence(split, tmp_path, content):
-    (tmp_path / MANIFEST).write_text(content, encoding="utf-8")
-    with pytest.raises(ValueError, match="is no checkpoint that this autoenc reads"):
-        train(split, Checkpoints(tmp_path))
-
-
-@pytest.mark.parametrize("keep", [0, 100, -1])
-def test_a_truncated_shard_is_one_sentence(split, tmp_path, keep):
-    train(split, Checkpoints(tmp_path))
-    [shard] = tmp_path.glob("step-*.safetensors")
-    shard.write_bytes(shard.read_bytes()[:keep])
-    with pytest.raises(ValueError, match="is not whole"):
-        train(split, Checkpoints(tmp_path))
 
 
 @pytest.mark.parametrize("arguments", [{"every_steps": 0}, {"every_minutes": 0.0}])
@@ -241,3 +232,224 @@ def test_a_folder_that_cannot_be_one_is_refused_before_the_training(split, tmp_p
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(PermissionError, match="new can't be written to; name a folder of yours for the checkpoints"):
         train(split, Checkpoints(tmp_path / "new"), KillAt(1))
+
+
+# Strangers' checkpoints, and damaged ones
+
+DATA = Path(__file__).parent / "data"
+HOSTILE = DATA / "hostile" / "checkpoint"
+NONE_OF_OURS = "is no checkpoint that this autoenc reads; name another folder, or delete this one"
+OF_ANOTHER = "holds a training with network None, and this one has 'Network'; give it the same, or name another folder"
+SENTENCES = {
+    **dict.fromkeys(["empty", "no_json", "no_utf8", "pickle", "list", "number", "deep"], NONE_OF_OURS),
+    **dict.fromkeys(["foreign", "later_version", "no_checksum"], NONE_OF_OURS),
+    "another_checksum": "is damaged: its checksum is another; delete the folder and train from the beginning",
+    **dict.fromkeys(["no_shards", "shards_by_name", "shard_without_a_name", "shard_of_a_number"], OF_ANOTHER),
+    **dict.fromkeys(["traversal", "of_no_training"], OF_ANOTHER),
+    "of_a_deep_network": r"holds a training with network \[{7}\.\.\.\]{7}, and this one has 'Network'; give it",
+}
+
+
+def content_of(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_hostile_manifests_are_those_that_the_script_makes():
+    made = runpy.run_path(str(DATA / "make_hostile.py"))["checkpoints"]()
+    assert made == {file.stem: file.read_bytes() for file in HOSTILE.iterdir()}
+    assert set(made) == set(SENTENCES)
+
+
+@pytest.mark.parametrize("name", SENTENCES)
+def test_hostile_manifests_are_refused_and_nothing_is_destroyed(split, name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "state"
+    folder.mkdir()
+    shutil.copy(HOSTILE / f"{name}.json", folder / MANIFEST)
+    for path in (folder / "step-000000003-epoch-000001-0-of-1.safetensors", tmp_path / "outside.safetensors"):
+        path.write_text("the user's own")
+    before = content_of(tmp_path)
+    with pytest.raises(ValueError, match=SENTENCES[name]) as error:
+        train(split, Checkpoints(folder), KillAt(1))
+    assert str(error.value).startswith(str(folder)) and len(str(error.value)) < 400
+    assert content_of(tmp_path) == before
+
+    likes = str(DATA / "formats" / "csv")
+    command = ["train", "--data", likes, "--backend", "numpy", "--checkpoint", str(folder), "--out", "model"]
+    assert main(command) == 2
+    printed, errors = capsys.readouterr()
+    assert printed == "" and "Traceback" not in errors
+    assert re.match(f"autoenc train: {re.escape(str(folder))}.*{SENTENCES[name]}", errors.splitlines()[-1])
+    assert content_of(tmp_path) == before
+
+
+def new_trainer(split, backend):
+    """One that stands at the beginning of what `train` does."""
+    trainers = []
+
+    class Take(Callback):
+        def on_train_begin(self, trainer):
+            trainers.append(trainer)
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(split, Take(), backend=backend)
+    return trainers[0]
+
+
+@pytest.fixture(scope="module", params=["numba", "numpy"])
+def sound(split, request, tmp_path_factory):
+    """A backend, and the checkpoint of a training that was killed in the middle."""
+    folder = tmp_path_factory.mktemp("sound")
+    with pytest.raises(Killed):
+        train(split, Checkpoints(folder, every_steps=3), KillAt(10), backend=request.param)
+    return request.param, folder
+
+
+@pytest.fixture
+def checkpoint(sound, tmp_path):
+    """(backend, folder, manifest) of a copy that may be spoilt."""
+    folder = Path(shutil.copytree(sound[1], tmp_path / "state"))
+    return sound[0], folder, json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+
+
+def seal(folder, manifest, arrays=None):
+    """Write a manifest with its checksum, and a shard of other arrays or bytes."""
+    shard = manifest["shards"][0]
+    if arrays is not None:
+        raw = arrays if isinstance(arrays, bytes) else safetensors.numpy.save(arrays)
+        (folder / shard["file"]).write_bytes(raw)
+        shard |= {"bytes": len(raw), "crc32": zlib.crc32(raw)}
+    manifest.pop("crc32")
+    manifest["crc32"] = zlib.crc32(json.dumps(manifest).encode())
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def refuses(split, backend, folder, sentence):
+    trainer = new_trainer(split, backend)
+    state = trainer.model.network.state, trainer.adam.first_moment, trainer.adam.second_moment
+    before, files = digest(*state), content_of(folder)
+    with pytest.raises(ValueError, match=sentence) as error:
+        restore_checkpoint(folder, trainer)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 1000
+    assert digest(*state) == before and (trainer.adam.step_count, trainer.next_epoch, trainer.next_step) == (0, 0, 0)
+    assert content_of(folder) == files
+
+
+def test_the_sound_checkpoint_is_taken(split, checkpoint):
+    backend, folder, manifest = checkpoint
+    trainer = new_trainer(split, backend)
+    seal(folder, manifest)
+    assert restore_checkpoint(folder, trainer)
+    assert (trainer.adam.step_count, trainer.next_epoch, trainer.next_step) == (9, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("next_epoch", value) for value in (-1, 1.0, "1", True, None, 2**53 + 1)),
+        *(("next_step", value) for value in (-1, 7, "3")),
+        *(("users_done", value) for value in (-1, 672, 10**400)),
+        *(("total_loss", value) for value in ("1.5", float("nan"), float("inf"), [])),
+        *(("stop", value) for value in (0, None, "no")),
+        *(("step_count", value) for value in (-1, 2**64, 9.0, None)),
+        *(("last_lr", value) for value in (-0.1, float("inf"), "0.01")),
+        *(("remembered", value) for value in ([], {}, [1, 2, 3], None)),
+        *(("shards", value) for value in ([], {}, [{}, {}], [{"file": "x"}], None)),
+        ("shards", [{"file": 7, "bytes": 8, "crc32": 0}]),
+    ],
+)
+def test_a_manifest_that_agrees_in_all_but_one_thing_is_refused(split, checkpoint, key, value):
+    backend, folder, manifest = checkpoint
+    spoilt = {**manifest, key: value}
+    spoilt.pop("crc32")
+    (folder / MANIFEST).write_text(json.dumps({**spoilt, "crc32": zlib.crc32(json.dumps(spoilt).encode())}))
+    refuses(split, backend, folder, f"{MANIFEST} has {key} .*, where no such training stands; delete the folder and")
+    spoilt.pop(key)
+    (folder / MANIFEST).write_text(json.dumps({**spoilt, "crc32": zlib.crc32(json.dumps(spoilt).encode())}))
+    refuses(split, backend, folder, "where no such training stands")
+
+
+def test_facts_that_no_callback_remembers_are_refused(split, checkpoint):
+    backend, folder, manifest = checkpoint
+    manifest["remembered"] = [{} for _ in manifest["remembered"]]
+    seal(folder, manifest)
+    refuses(split, backend, folder, "has what no Validation remembers; delete the folder and train from the beginning")
+
+
+def test_each_byte_of_a_manifest_counts(split, checkpoint):
+    backend, folder, manifest = checkpoint
+    manifest["total_loss"] += 1.0
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    refuses(split, backend, folder, f"{MANIFEST} is damaged: its checksum is another; delete the folder and train")
+
+
+@pytest.mark.parametrize("keep", [0, 100, -1])
+def test_a_truncated_shard_is_refused(split, checkpoint, keep):
+    backend, folder, manifest = checkpoint
+    shard = folder / manifest["shards"][0]["file"]
+    shard.write_bytes(shard.read_bytes()[:keep])
+    refuses(split, backend, folder, r"\d+ bytes instead of \d+\); delete the folder and train from the beginning")
+    shard.unlink()
+    refuses(split, backend, folder, "is not whole .*No such file")
+
+
+def test_each_bit_of_a_shard_counts(split, checkpoint):
+    backend, folder, manifest = checkpoint
+    shard = folder / manifest["shards"][0]["file"]
+    content = bytearray(shard.read_bytes())
+    content[-5] ^= 1
+    shard.write_bytes(content)
+    refuses(split, backend, folder, r"is not whole \(its checksum is another\); delete the folder and train")
+
+
+def test_strangers_files_are_no_shards(split, checkpoint):
+    """Even where the manifest vouches for them."""
+    backend, folder, manifest = checkpoint
+    for file in sorted((DATA / "hostile" / "model").iterdir()):
+        seal(folder, manifest, file.read_bytes())
+        refuses(split, backend, folder, "is not whole|lacks .*; delete the folder and train from the beginning")
+
+
+def test_a_shard_that_is_named_by_a_path_is_looked_for_in_the_folder_alone(split, checkpoint):
+    backend, folder, manifest = checkpoint
+    shard = manifest["shards"][0]
+    (folder / shard["file"]).rename(folder.parent / shard["file"])
+    shard["file"] = f"../{shard['file']}"
+    seal(folder, manifest)
+    refuses(split, backend, folder, "is not whole .*No such file")
+
+
+@pytest.mark.parametrize("name", ["output.bias", "first_moment/embedding.weight", "second_moment/bottleneck.bias"])
+@pytest.mark.parametrize("change", ["gone", "other dtype", "other shape"])
+def test_a_shard_of_other_arrays_is_refused(split, checkpoint, name, change):
+    backend, folder, manifest = checkpoint
+    arrays = safetensors.numpy.load_file(folder / manifest["shards"][0]["file"])
+    array = arrays.pop(name)
+    arrays |= {"gone": {}, "other dtype": {name: array.astype("f8")}, "other shape": {name: array[1:]}}[change]
+    seal(folder, manifest, arrays)
+    refuses(split, backend, folder, f"lacks {name}, float32 of shape .*; delete the folder and train")
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("last_step", lambda array: np.where(array == array.max(), 10, array)),
+        ("last_step", lambda array: array - 1),
+        ("last_step", lambda array: array[1:]),
+        ("last_step", lambda array: array.astype("i4")),
+        ("drift", lambda array: array[:, :9]),
+        ("drift", lambda array: array[1:]),
+        ("drift", lambda array: array.ravel()),
+        ("drift", lambda array: None),
+    ],
+)
+def test_steps_that_the_kernels_would_look_up_beyond_their_tables_are_refused(split, checkpoint, name, spoil):
+    backend, folder, manifest = checkpoint
+    if backend == "numpy":
+        pytest.skip("has no such arrays")
+    arrays = safetensors.numpy.load_file(folder / manifest["shards"][0]["file"])
+    spoilt = spoil(arrays.pop(f"training/{name}"))
+    arrays |= {} if spoilt is None else {f"training/{name}": np.ascontiguousarray(spoilt)}
+    seal(folder, manifest, arrays)
+    refuses(split, backend, folder, f"lacks training/{name} of 9 steps; delete the folder and train")
