@@ -149,7 +149,8 @@ def torture(folder, kills, backend="numba", every_steps=1, seed=0, say=lambda li
             continue
         assert process.returncode == -signal.SIGKILL, err
         summary.kills += 1
-        lines = [line.split() for line in out.splitlines() if not line.startswith("done")]
+        whole = out.rpartition("\n")[0].splitlines()  # the kill may have cut the last line off
+        lines = [line.split() for line in whole if not line.startswith("done")]
         in_a_write = bool(lines) and lines[-1][0] == "took"
         summary.in_a_write += in_a_write
         if lines:
