@@ -171,7 +171,7 @@ def test_equal_models_are_equal_files(tmp_path):
 
 
 def test_the_layout_is_safetensors(path):
-    """Header and arrays as safetensors itself would put them, byte for byte, where its order isn't random."""
+    """What safetensors reads back, in native order, from a file whose arrays are aligned."""
     arrays = {
         "a": np.arange(3, dtype=np.uint8),
         "b": np.asfortranarray(np.arange(6, dtype=np.float32).reshape(2, 3)),
