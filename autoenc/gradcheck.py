@@ -37,17 +37,21 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from autoenc import denoising_network, variational_network
+from autoenc import deep_network, denoising_network, variational_network
+from autoenc.deep_network import DeepNetwork
 from autoenc.denoising_network import DenoisingNetwork
 from autoenc.layers import (
+    SELU,
     BatchNorm1d,
     Dropout,
     GaussianSample,
     InputNormalization,
     Linear,
+    MaskedSquaredError,
     Multinomial,
     ReLU,
     SigmoidBCE,
+    SoftBCE,
     SparseEmbedding,
     Tanh,
 )
@@ -267,6 +271,21 @@ def _gaussian_sample(rng):
     return GaussianSample(beta=0.7), rng.standard_normal((7, 10)), True, (0, 0, 0, 2)
 
 
+def _selu(rng):
+    return SELU(), rng.uniform(0.1, 2, (7, 5)) * rng.choice([-1, 1], (7, 5))
+
+
+def _masked_squared_error(rng):
+    """Ratings where the likes are, and of 0 too."""
+    ratings = _likes(rng)
+    ratings.data = rng.integers(0, 6, ratings.nnz).astype(np.float64)
+    return MaskedSquaredError(), rng.standard_normal((7, 9)), ratings
+
+
+def _soft_bce(rng):
+    return SoftBCE(), 1.5 * rng.standard_normal((7, 9)), rng.random((7, 9))
+
+
 def _network(rng):
     """The whole, dropout on, redrawn until no ReLU's input is near its corner and no feature nearly constant.
 
@@ -300,6 +319,17 @@ def _variational_network(rng):
     return VariationalNetwork(_moved(state, rng), beta=0.7), _likes(rng), (0, 0, 0)
 
 
+def _deep_network(rng):
+    """Three dense layers and dropout, redrawn until no SELU's input is near its corner."""
+    while True:
+        state = deep_network.initial_state(n_items=9, widths=(6, 5, 3), bias_offset=-1.0, dtype=np.float64)
+        network, user_items = DeepNetwork(_moved(state, rng), dropout=0.3), _likes(rng)
+        network.forward(user_items, (0, 0, 0))
+        selus = [layer for layer in network.stack if isinstance(layer, SELU)]
+        if min(np.abs(selu.kept).min() for selu in selus) > 1000 * STEP:
+            return network, user_items, (0, 0, 0)
+
+
 def _moved(state, rng):
     return {name: array + rng.uniform(-1, 1, array.shape) for name, array in state.items()}
 
@@ -315,9 +345,13 @@ CASES: dict[str, Callable[[np.random.Generator], tuple]] = {
     "input_normalization": _input_normalization,
     "tanh": _tanh,
     "gaussian_sample": _gaussian_sample,
+    "selu": _selu,
+    "masked_squared_error": _masked_squared_error,
+    "soft_bce": _soft_bce,
     "network": _network,
     "denoising_network": _denoising_network,
     "variational_network": _variational_network,
+    "deep_network": _deep_network,
 }
 
 

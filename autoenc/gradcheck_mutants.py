@@ -106,6 +106,15 @@ MUTANTS = [
     Mutant("gaussian_sample", "log_var's KL dropped", " + self.beta * (std * std - 1) / 2", ""),
     Mutant("gaussian_sample", "beta forgotten", "self.beta * mean", "mean"),
     Mutant("gaussian_sample", "halves exchanged", "[grad_mean, grad_log_var]", "[grad_log_var, grad_mean]"),
+    Mutant("selu", "scale forgotten where x is above 0", "output.dtype.type(SCALE)", "1.0"),
+    Mutant("selu", "slope below 0 without the constant", "output + SCALE * ALPHA", "output"),
+    Mutant("selu", "slope below 0 of an ELU", "output + SCALE * ALPHA", "output + ALPHA"),
+    Mutant("selu", "upstream forgotten", "grad_output * slope", "slope"),
+    Mutant("masked_squared_error", "the 2 forgotten", "(2 / max", "(1 / max"),
+    Mutant("masked_squared_error", "averaged over all items", "difference.size", "grad_output.size"),
+    Mutant("masked_squared_error", "averaged over the batch", "difference.size", "len(grad_output)"),
+    Mutant("soft_bce", "targets forgotten", " - targets", ""),
+    Mutant("soft_bce", "targets rounded to likes", " - targets", " - targets.round()"),
     Mutant("denoising_network", "dropout left out", "self.dropout.backward(grad_h)", "grad_h"),
     Mutant(
         "denoising_network",
@@ -115,6 +124,13 @@ MUTANTS = [
     ),
     Mutant("variational_network", "the second tanh left out", "self.tanh2.backward(grad_h2)", "grad_h2"),
     Mutant("variational_network", "the first tanh left out", "self.tanh1.backward(grad_h1)", "grad_h1"),
+    Mutant(
+        "deep_network",
+        "dropout left out",
+        "reversed(self.stack)",
+        "reversed([x for x in self.stack if x is not self.dropout])",
+    ),
+    Mutant("deep_network", "the first SELU left out", "reversed(self.stack)", "reversed([self.bias, *self.stack[2:]])"),
 ]
 
 

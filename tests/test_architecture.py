@@ -22,6 +22,7 @@ ORDER = (
     "network",
     "denoising_network",
     "variational_network",
+    "deep_network",
     "kernels",
     "fused",
     "metrics",

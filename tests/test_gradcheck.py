@@ -134,7 +134,7 @@ def test_a_gradient_of_another_shape_is_named():
 def test_every_layer_has_its_case_and_its_mutants():
     rng = np.random.default_rng(0)
     drawn = {type(draw(rng)[0]).__name__ for draw in CASES.values()}
-    networks = {"Network", "DenoisingNetwork", "VariationalNetwork"}
+    networks = {"Network", "DenoisingNetwork", "VariationalNetwork", "DeepNetwork"}
     assert drawn == {*layers.__all__, *networks} - {"InputDropout"}  # whose input is ids, and has no slope
     assert all(len(mutants_of(name)) >= 2 for name in CASES)
 
@@ -173,15 +173,17 @@ def test_what_easier_checks_miss():
         "dropout: upstream forgotten",
         "linear: weight's users in reverse",
         "tanh: upstream forgotten",
+        "selu: upstream forgotten",
     }
     assert {name for name, verdict in verdicts.items() if not verdict.caught_to_one_decimal} == {
         "batchnorm: mean's term dropped",
         "batchnorm: n - 1 for n",
+        "selu: scale forgotten where x is above 0",
     }
     losses = {name for name, verdict in verdicts.items() if verdict.caught_by_ones is None}
     assert {name.partition(":")[0] for name in losses} == {
-        *("sigmoid_bce", "multinomial"),
-        *("network", "denoising_network", "variational_network"),
+        *("sigmoid_bce", "multinomial", "masked_squared_error", "soft_bce"),
+        *("network", "denoising_network", "variational_network", "deep_network"),
     }
 
 

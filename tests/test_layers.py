@@ -11,15 +11,18 @@ from scipy import sparse
 from autoenc import layers
 from autoenc.gradcheck import CASES, check_backward, check_layer
 from autoenc.layers import (
+    SELU,
     BatchNorm1d,
     Dropout,
     GaussianSample,
     InputDropout,
     InputNormalization,
     Linear,
+    MaskedSquaredError,
     Multinomial,
     ReLU,
     SigmoidBCE,
+    SoftBCE,
     SparseEmbedding,
     Tanh,
 )
@@ -534,3 +537,67 @@ def test_noise_depends_on_the_key_alone_and_is_the_same_on_every_machine():
         assert not np.isclose(draw_noise((2, 3), tuple(other)), noise).any(), f"part {place} of the key"
     assert noise.dtype == np.float32
     np.testing.assert_allclose(noise, [[0.4494, -0.19901, -0.84824], [-0.47787, -1.37623, -0.02688]], atol=1e-5)
+
+
+# SELU
+
+
+def test_selu_keeps_a_mean_of_0_and_a_variance_of_1():
+    output = SELU().forward(np.random.default_rng(0).standard_normal((1000, 1000)))
+    assert abs(output.mean()) < 0.005 and abs(output.var() - 1) < 0.005
+
+
+def test_selu_at_its_ends_does_not_overflow():
+    selu = SELU()
+    with np.errstate(all="raise", under="ignore"):
+        output = selu.forward(np.array([[-1e4, 0.0, 1e4]], np.float32))
+        slope = selu.backward(np.ones((1, 3), np.float32))
+    np.testing.assert_allclose(output, [[-1.758099, 0, 10507.01]], rtol=1e-6)
+    np.testing.assert_allclose(slope, [[0, 1.758099, 1.050701]], rtol=1e-6, atol=1e-6)
+
+
+# The masked squared error
+
+
+def test_masked_squared_error_is_its_equation_and_sees_what_was_rated_alone():
+    rng = np.random.default_rng(0)
+    rated = rng.random((6, 8)) < 0.3
+    output, dense = rng.standard_normal((6, 8)), rng.integers(0, 6, (6, 8)).astype(float)
+    users, items = rated.nonzero()
+    ratings = sparse.csr_array((dense[rated], (users, items)), shape=(6, 8))
+    assert (ratings.data == 0).any()  # a rating of 0 is one
+    masked = MaskedSquaredError()
+    loss = masked.forward(output, ratings)
+    assert loss == pytest.approx(((output - dense)[rated] ** 2).mean(), rel=1e-13)
+    grad_output = masked.backward()
+    np.testing.assert_allclose(grad_output, rated * 2 * (output - dense) / rated.sum(), rtol=1e-13)
+    assert masked.forward(np.where(rated, output, 1e9), ratings) == loss
+
+
+def test_masked_squared_error_of_dense_ratings_and_of_none():
+    rng = np.random.default_rng(0)
+    output, dense = rng.standard_normal((2, 6, 8))
+    masked = MaskedSquaredError()
+    assert masked.forward(output, dense) == pytest.approx(((output - dense) ** 2).mean(), rel=1e-13)
+    np.testing.assert_allclose(masked.backward(), 2 * (output - dense) / 48, rtol=1e-13)
+    assert masked.forward(output, sparse.csr_array((6, 8))) == 0
+    assert not masked.backward().any()
+
+
+# The cross-entropy against probabilities
+
+
+def test_soft_bce_of_likes_is_sigmoid_bce():
+    rng = np.random.default_rng(0)
+    logits, likes = rng.normal(0, 3, (6, 8)), (rng.random((6, 8)) < 0.3) * 1.0
+    soft, bce = SoftBCE(), SigmoidBCE()
+    assert soft.forward(logits, likes) == pytest.approx(bce.forward(logits, sparse.csr_array(likes)), rel=1e-13)
+    np.testing.assert_allclose(soft.backward(), bce.backward(), rtol=1e-12)
+
+
+def test_soft_bce_is_least_where_the_answer_is_the_target():
+    logits = np.random.default_rng(0).normal(0, 3, (6, 8))
+    soft = SoftBCE()
+    least = soft.forward(logits, sigmoid(logits))
+    np.testing.assert_array_equal(soft.backward(), 0)
+    assert 0 < least < min(soft.forward(logits + d, sigmoid(logits)) for d in (-0.1, 0.1))

@@ -1,7 +1,7 @@
 """The layers, one file each: forward, and directly under it the backward, in plain NumPy.
 
 Read them in the order in which the task's network stacks them, up to SigmoidBCE; Multinomial is
-the other loss. Behind it stands what the denoising and the variational network have besides.
+the other loss. Behind it stands what the denoising, the variational and the deep network have besides.
 """
 
 from autoenc.layers.embedding import SparseEmbedding
@@ -15,6 +15,9 @@ from autoenc.layers.input_dropout import InputDropout
 from autoenc.layers.input_normalization import InputNormalization
 from autoenc.layers.tanh import Tanh
 from autoenc.layers.gaussian_sample import GaussianSample
+from autoenc.layers.selu import SELU
+from autoenc.layers.masked_squared_error import MaskedSquaredError
+from autoenc.layers.soft_bce import SoftBCE
 
 __all__ = [
     "SparseEmbedding",
@@ -28,4 +31,7 @@ __all__ = [
     "InputNormalization",
     "Tanh",
     "GaussianSample",
+    "SELU",
+    "MaskedSquaredError",
+    "SoftBCE",
 ]
