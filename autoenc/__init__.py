@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from autoenc.models import load_model as load_model
     from autoenc.models.autoencoder import AutoEncoder as AutoEncoder
     from autoenc.models.blend import Blend as Blend
+    from autoenc.models.deep_recommender import DeepRecommender as DeepRecommender
     from autoenc.models.denoising import DenoisingAutoEncoder as DenoisingAutoEncoder
     from autoenc.models.ease import EASE as EASE
     from autoenc.models.edlae import EDLAE as EDLAE
@@ -41,6 +42,7 @@ _MODULE_OF = {
     "load_model": "models",
     "AutoEncoder": "models.autoencoder",
     "Blend": "models.blend",
+    "DeepRecommender": "models.deep_recommender",
     "DenoisingAutoEncoder": "models.denoising",
     "EASE": "models.ease",
     "EDLAE": "models.edlae",

@@ -30,6 +30,9 @@ from autoenc.models import (
     load_model,
 )
 from autoenc.models.autoencoder import AutoEncoder
+from autoenc.models.deep_recommender import DeepRecommender
+from autoenc.models.denoising import DenoisingAutoEncoder
+from autoenc.models.mult_vae import MultVAE
 from autoenc.splits import holdout_per_user
 
 MODELS = [
@@ -39,6 +42,9 @@ MODELS = [
     ItemKNN(k=20),
     ELSA(emb_dim=16, epochs=12, batch_size=64),
     AutoEncoder(emb_dim=24, hidden_dim=16, epochs=12, batch_size=64),
+    DenoisingAutoEncoder(hidden_dim=24, epochs=12, batch_size=64),
+    MultVAE(hidden_dim=24, latent_dim=8, epochs=12, batch_size=64),
+    DeepRecommender(hidden_dims=(24, 12), dropout=0.2, epochs=12, batch_size=64),
     Blend([AutoEncoder(emb_dim=16, hidden_dim=8, epochs=6, batch_size=64), EASE(l2=50.0)], weights=[1.0, 10.0]),
 ]
 BY_NAME = {type(model).__name__: type(model) for model in MODELS}

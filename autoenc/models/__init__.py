@@ -10,6 +10,7 @@ from autoenc.model_file import read_model_file
 from autoenc.models.autoencoder import AutoEncoder
 from autoenc.models.base import NotFittedError, Recommender
 from autoenc.models.blend import Blend
+from autoenc.models.deep_recommender import DeepRecommender
 from autoenc.models.denoising import DenoisingAutoEncoder
 from autoenc.models.ease import EASE
 from autoenc.models.edlae import EDLAE
@@ -24,6 +25,7 @@ __all__ = [
     "ELSA",
     "AutoEncoder",
     "Blend",
+    "DeepRecommender",
     "DenoisingAutoEncoder",
     "ItemKNN",
     "MultVAE",
@@ -35,7 +37,18 @@ __all__ = [
 
 MODELS: dict[str, type[Recommender]] = {
     model.__name__: model
-    for model in (AutoEncoder, Blend, DenoisingAutoEncoder, EASE, EDLAE, ELSA, ItemKNN, MultVAE, Popular)
+    for model in (
+        AutoEncoder,
+        Blend,
+        DeepRecommender,
+        DenoisingAutoEncoder,
+        EASE,
+        EDLAE,
+        ELSA,
+        ItemKNN,
+        MultVAE,
+        Popular,
+    )
 }
 """The classes that a model file may name."""
 
