@@ -10,16 +10,20 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from autoenc.deep_network import DeepNetwork, refeeding_step
 from autoenc.denoising_network import DenoisingNetwork
 from autoenc.layers import (
+    SELU,
     BatchNorm1d,
     Dropout,
     GaussianSample,
     InputNormalization,
     Linear,
+    MaskedSquaredError,
     Multinomial,
     ReLU,
     SigmoidBCE,
+    SoftBCE,
     SparseEmbedding,
     Tanh,
 )
@@ -76,12 +80,12 @@ def assert_equal_but_for_rounding(ours, answer, tolerance, name=""):
 
 def test_the_stored_answers_are_pytorch_2_13s_and_small():
     layers = ["batchnorm", "dropout", "embedding", "gaussian_sample", "input_normalization", "linear", "multinomial"]
-    layers += ["relu", "sigmoid_bce", "tanh", "weighted_bce"]
-    assert sorted(["adam", "elsa", "network", "denoising", "variational", *layers]) == CASES
+    layers += ["relu", "sigmoid_bce", "tanh", "weighted_bce", "selu", "masked_squared_error", "soft_bce"]
+    assert sorted(["adam", "deep", "elsa", "network", "denoising", "variational", *layers]) == CASES
     for case in CASES:
         with np.load(FOLDER / f"{case}.npz", allow_pickle=False) as file:
             assert str(file["torch_version"]).startswith("2.13.0")
-    assert sum(path.stat().st_size for path in FOLDER.glob("*.npz")) < 400_000
+    assert sum(path.stat().st_size for path in FOLDER.glob("*.npz")) < 450_000
 
 
 @both_dtypes
@@ -168,6 +172,33 @@ def test_tanh(oracle, dtype):
     layer = Tanh()
     assert_equal_but_for_rounding(layer.forward(inputs["x"]), answers["output"], ROUNDING[dtype])
     assert_equal_but_for_rounding(layer.backward(inputs["grad_output"]), answers["grad_input"], ROUNDING[dtype])
+
+
+@both_dtypes
+def test_selu(oracle, dtype):
+    inputs, answers = oracle("selu", dtype)
+    layer = SELU()
+    # by element: a slope below -10 is small, and its rounding is the output's
+    np.testing.assert_allclose(layer.forward(inputs["x"]), answers["output"], rtol=ROUNDING[dtype])
+    assert_equal_but_for_rounding(layer.backward(inputs["grad_output"]), answers["grad_input"], ROUNDING[dtype])
+
+
+@both_dtypes
+def test_masked_squared_error(oracle, dtype):
+    inputs, answers = oracle("masked_squared_error", dtype)
+    layer = MaskedSquaredError()
+    loss = layer.forward(inputs["output"], sparse.csr_array(inputs["ratings"]))
+    assert loss == pytest.approx(float(answers["loss"]), rel=ROUNDING[dtype])
+    assert_equal_but_for_rounding(layer.backward(), answers["grad_output"], ROUNDING[dtype])
+
+
+@both_dtypes
+def test_soft_bce(oracle, dtype):
+    inputs, answers = oracle("soft_bce", dtype)
+    layer = SoftBCE()
+    loss = layer.forward(inputs["logits"], inputs["targets"])
+    assert loss == pytest.approx(float(answers["loss"]), rel=ROUNDING[dtype])
+    assert_equal_but_for_rounding(layer.backward(), answers["grad_logits"], ROUNDING[dtype])
 
 
 @both_dtypes
@@ -295,7 +326,13 @@ def the_variational(state):
     return VariationalNetwork(state, input_dropout=0.45, beta=0.2, anneal_steps=10)
 
 
-others = pytest.mark.parametrize(("case", "make"), [("denoising", the_denoising), ("variational", the_variational)])
+def the_deep(state):
+    return DeepNetwork(state, dropout=0.5)
+
+
+others = pytest.mark.parametrize(
+    ("case", "make"), [("denoising", the_denoising), ("variational", the_variational), ("deep", the_deep)]
+)
 
 
 def batches_and_state(inputs):
@@ -327,4 +364,19 @@ def test_twenty_steps_of_the_others_in_float64(oracle, start, case, make):
     trained = strip(answers, "trained")
     assert trained.keys() == state.keys()
     for name, answer in trained.items():
+        np.testing.assert_allclose(state[name], answer, rtol=0, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize(("kind", "rows", "loss"), [("likes", "user_items", "bce"), ("ratings", "ratings", "squared")])
+def test_twenty_steps_with_refeeding(oracle, kind, rows, loss):
+    """Each is two of Adam's; PyTorch's network gets x as a dense array, too."""
+    inputs, answers = oracle("deep", "float64")
+    _, state, _ = batches_and_state(inputs)
+    network = DeepNetwork(state, dropout=0.5, loss=loss)
+    adam = Adam(network.params, lr=0.01)
+    steps = [sparse.csr_array(inputs[rows][batch]) for batch in inputs["batches"]]
+    losses = [refeeding_step(network, adam, x, (0, 0, i)) for i, x in enumerate(steps)]
+    assert adam.step_count == 40
+    np.testing.assert_allclose(losses, answers[f"{kind}.losses"], rtol=1e-12)
+    for name, answer in strip(strip(answers, kind), "trained").items():
         np.testing.assert_allclose(state[name], answer, rtol=0, atol=1e-9, err_msg=name)

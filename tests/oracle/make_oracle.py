@@ -10,6 +10,7 @@ there is one, with what it answers today.
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from autoenc import denoising_network, variational_network
+from autoenc import deep_network, denoising_network, variational_network
 from autoenc.datasets import load
 from autoenc.layers.dropout import draw_keeps
 from autoenc.layers.gaussian_sample import draw_noise
@@ -188,6 +189,43 @@ def multinomial(logits, user_items):
     return arrays(loss=loss, grad_logits=logits.grad)
 
 
+def soft_bce_inputs(rng):
+    return {"logits": 3 * rng.normal(size=(6, 9)), "targets": rng.random((6, 9))}
+
+
+def soft_bce(logits, targets):
+    logits = tensor(logits)
+    loss = F.binary_cross_entropy_with_logits(logits, torch.from_numpy(targets), reduction="sum")
+    loss.backward()
+    return arrays(loss=loss, grad_logits=logits.grad)
+
+
+def masked_squared_error_inputs(rng):
+    rated = rng.random((6, 9)) < 0.4
+    rated[2] = False  # a user who rated nothing
+    return {"output": rng.normal(size=(6, 9)), "ratings": rng.integers(1, 6, (6, 9)) * rated * 1.0}
+
+
+def masked_squared_error(output, ratings):
+    output, ratings = tensor(output), torch.from_numpy(ratings)
+    loss = F.mse_loss(output[ratings > 0], ratings[ratings > 0])
+    loss.backward()
+    return arrays(loss=loss, grad_output=output.grad)
+
+
+def selu_inputs(rng):
+    x = rng.normal(size=(6, 5)) * 2
+    x[0, :4] = 0.0, 100.0, -100.0, -1e-4
+    return {"x": x, "grad_output": rng.normal(size=(6, 5))}
+
+
+def selu(x, grad_output):
+    x = tensor(x)
+    output = nn.SELU()(x)
+    output.backward(torch.from_numpy(grad_output))
+    return arrays(output=output, grad_input=x.grad)
+
+
 def tanh_inputs(rng):
     x = rng.normal(size=(6, 5)) * 2
     x[0, :4] = 0.0, 20.0, -20.0, 1e-30
@@ -348,6 +386,18 @@ def variational_inputs(rng):
     return {"user_items": user_items, "batches": batches, "shown": shown(user_items, batches), "noise": noise, **state}
 
 
+def deep_inputs(rng):
+    """As the denoising network's, with masks of the code for x and for the refed f(x), and ratings of what is liked."""
+    user_items, batches = corner(rng, 70)
+    state = deep_network.initial_state(70, (7, 5, 3), bias_offset=-1.0, seed=1, dtype=np.float64)
+    for name, array in state.items():
+        if name.endswith("bias"):
+            array += rng.random(array.shape) / 10
+    keeps = np.stack([[draw_keeps((USERS, 3), HALF, (0, 0, step, refed)) for refed in (1, 2)] for step in range(STEPS)])
+    ratings = user_items * rng.integers(1, 6, user_items.shape)
+    return {"user_items": user_items, "ratings": ratings, "batches": batches, "keeps": keeps, **state}
+
+
 def corner(rng, n_items):
     """60 users' likes of the most popular items, one user without any, and the users of each batch."""
     user_items = load("ml-latest-small").user_items
@@ -414,6 +464,70 @@ class Variational(nn.Module):
         return -torch.sum(log_p * x) + 0.2 * min(1, step / 10) * kl
 
 
+class Deep(nn.Module):
+    """The deep network; all inputs are dense."""
+
+    def __init__(self, n_items, widths):
+        super().__init__()
+        mirrored = [*widths, *reversed(widths[:-1])]
+        self.embedding = nn.Embedding(n_items, widths[0])
+        self.bias = nn.ParameterDict({"bias": nn.Parameter(torch.zeros(widths[0]))})
+        for i, (inner, outer) in enumerate(itertools.pairwise(mirrored), start=1):
+            self.add_module(f"dense{i}", nn.Linear(inner, outer))
+        self.n_dense = len(mirrored) - 1
+        self.output = nn.Linear(widths[0], n_items)
+
+    def forward(self, x, keeps=None):
+        h = F.selu(F.linear(x, self.embedding.weight.T, self.bias["bias"]))
+        for i in range(1, self.n_dense + 1):
+            h = F.selu(getattr(self, f"dense{i}")(h))
+            if i == self.n_dense // 2 and keeps is not None:
+                h = h * keeps * 2
+        return self.output(h)
+
+
+def deep(user_items, ratings, batches, keeps, **state):
+    """Of likes without refeeding as of the others; with it, of likes and of ratings, what 20 x 2 steps come to."""
+    widths = (7, 5, 3)
+    plain = trained_by(PlainDeep(70, widths), user_items, batches, [None] * STEPS, keeps[:, 0], state)
+    likes = refed(Deep(70, widths), user_items, batches, keeps, state, of_ratings=False)
+    rated = refed(Deep(70, widths), ratings, batches, keeps, state, of_ratings=True)
+    named = {"likes": likes, "ratings": rated}
+    return plain | {f"{kind}.{name}": array for kind, found in named.items() for name, array in found.items()}
+
+
+class PlainDeep(Deep):
+    def loss(self, x, shown, keeps, step):
+        return F.binary_cross_entropy_with_logits(self(x, keeps), x, reduction="sum")
+
+
+def refed(model, rows, batches, keeps, state, of_ratings):
+    """Each step on x, and then one on f(x) as input and as target."""
+    model = model.to(torch.from_numpy(rows).dtype)
+    model.load_state_dict({name: torch.tensor(array) for name, array in state.items()})
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+
+    def loss_of(y, x, rated):
+        if of_ratings:
+            return F.mse_loss(y[rated], x[rated])
+        return F.binary_cross_entropy_with_logits(y, x, reduction="sum")
+
+    losses = []
+    for batch, (keeps1, keeps2) in zip(batches, torch.from_numpy(keeps)):
+        x = torch.from_numpy(rows[batch])
+        optimizer.zero_grad()
+        y = model(x, keeps1)
+        loss = loss_of(y, x, x > 0)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        answer = (y if of_ratings else torch.sigmoid(y)).detach()
+        optimizer.zero_grad()
+        loss_of(model(answer, keeps2), answer, ...).backward()
+        optimizer.step()
+    return arrays(**{f"trained.{name}": w for name, w in model.named_parameters()}) | {"losses": np.array(losses)}
+
+
 def denoising(user_items, batches, shown, keeps, **state):
     model = Denoising(*state["embedding.weight"].shape)
     return trained_by(model, user_items, batches, shown, keeps, state)
@@ -433,7 +547,9 @@ def trained_by(model, user_items, batches, shown, random, state):
     for step, batch in enumerate(batches):
         optimizer.zero_grad()
         x = torch.from_numpy(user_items[batch])
-        loss = model.loss(x, torch.from_numpy(shown[step]), torch.from_numpy(random[step]), step)
+        loss = model.loss(
+            x, None if shown[step] is None else torch.from_numpy(shown[step]), torch.from_numpy(random[step]), step
+        )
         loss.backward()
         if not losses:
             grads = arrays(**{f"grad.{name}": w.grad for name, w in model.named_parameters()})
@@ -453,6 +569,9 @@ CASES = {
     "sigmoid_bce": (sigmoid_bce_inputs, sigmoid_bce),
     "weighted_bce": (weighted_bce_inputs, weighted_bce),
     "multinomial": (multinomial_inputs, multinomial),
+    "selu": (selu_inputs, selu),
+    "masked_squared_error": (masked_squared_error_inputs, masked_squared_error),
+    "soft_bce": (soft_bce_inputs, soft_bce),
     "tanh": (tanh_inputs, tanh),
     "input_normalization": (input_normalization_inputs, input_normalization),
     "gaussian_sample": (gaussian_sample_inputs, gaussian_sample),
@@ -461,6 +580,7 @@ CASES = {
     "network": (network_inputs, network),
     "denoising": (denoising_inputs, denoising),
     "variational": (variational_inputs, variational),
+    "deep": (deep_inputs, deep),
 }
 
 
