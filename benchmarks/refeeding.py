@@ -1,0 +1,88 @@
+"""Does dense refeeding pay? RMSE on the bundled ratings, p@1 and nDCG@100 on the likes, with and without.
+
+    python benchmarks/refeeding.py                           about 5 minutes
+
+Each seed draws a split (a tenth of the ratings; a fifth of each user's likes), on which both are
+trained from the same weights, so that their difference is paired. Beside them stands one trained
+without refeeding for twice the epochs, as refeeding takes twice the steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from autoenc import datasets
+from autoenc.models.deep_recommender import DeepRecommender, RatingPredictor, holdout_ratings, ratings_matrix
+from autoenc.models.popular import Popular
+from autoenc.ranking import evaluate
+from autoenc.splits import holdout_per_user
+
+BUNDLED = Path(datasets.__file__).parent / "bundled" / "ml-latest-small.zip"
+MODES = {"plain": {}, "refed": {"refeed": True}, "twice": {"twice": True}}
+
+
+def on_ratings(split, seed, twice=False, **params):
+    train, held_out = split
+    model = RatingPredictor(random_state=seed, **params)
+    model.epochs *= 1 + twice
+    return {"RMSE": model.fit(train).rmse(train, held_out)}
+
+
+def on_likes(split, seed, twice=False, **params):
+    train, held_out = split
+    model = DeepRecommender(random_state=seed, epochs=EPOCHS_ON_LIKES * (1 + twice), **params).fit(train)
+    report = evaluate(model, train, held_out, ks=(1, 100))
+    return {"p@1": report["precision@1"], "nDCG@100": report["ndcg@100"]}
+
+
+EPOCHS_ON_LIKES = 40
+
+
+def of_item_means(split):
+    """The RMSE of each item's mean rating, drawn to the mean of all by five ratings' weight."""
+    train, held_out = split
+    mean = train.data.mean(dtype=np.float64)
+    counts = np.bincount(train.indices, minlength=train.shape[1])
+    item_means = (np.bincount(train.indices, train.data, train.shape[1]) + 5 * mean) / (counts + 5)
+    return float(np.sqrt(np.mean((item_means[held_out.indices] - held_out.data) ** 2)))
+
+
+def compare(name, splits, measure):
+    """Print the means over the seeds, and each difference to the plain one with its standard error."""
+    rows = {mode: [measure(split, seed, **kind) for seed, split in splits.items()] for mode, kind in MODES.items()}
+    for metric in rows["plain"][0]:
+        of = {mode: np.array([row[metric] for row in rows[mode]]) for mode in MODES}
+        line = f"{name:24} {metric:9}" + "".join(f"  {mode} {values.mean():.4f}" for mode, values in of.items())
+        for mode in ("refed", "twice"):
+            difference = of[mode] - of["plain"]
+            error = difference.std(ddof=1) / np.sqrt(len(difference))
+            line += f"  {mode} - plain {difference.mean():+.4f} ± {error:.4f}"
+        print(line, flush=True)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=4, help="how many splits (default: 4)")
+    args = parser.parse_args(argv)
+    if args.seeds < 2:
+        parser.error(f"--seeds is {args.seeds}; a standard error takes 2 or more")
+    seeds = range(args.seeds)
+    values, times = ratings_matrix(datasets.read(BUNDLED, values=True))
+    at_random = {seed: holdout_ratings(values, seed=seed) for seed in seeds}
+    by_time = {seed: holdout_ratings(values, times) for seed in seeds}
+    print(f"RMSE of the items' means: {np.mean([of_item_means(split) for split in at_random.values()]):.4f} at random,")
+    print(f"                          {of_item_means(by_time[0]):.4f} by time")
+    compare("ratings, split at random", at_random, on_ratings)
+    compare("ratings, split by time", by_time, on_ratings)
+    likes = datasets.load().user_items
+    per_user = {seed: holdout_per_user(likes, seed=seed) for seed in seeds}
+    popular = [evaluate(Popular().fit(train), train, held, ks=(1, 100)) for train, held in per_user.values()]
+    print(f"most popular: p@1 {np.mean([r['precision@1'] for r in popular]):.4f}")
+    compare("likes, a fifth held out", per_user, on_likes)
+
+
+if __name__ == "__main__":
+    main()
