@@ -9,7 +9,17 @@ import pytest
 from scipy import sparse
 
 from autoenc.interactions import Interactions
-from autoenc.models import EASE, AutoEncoder, Blend, ItemKNN, Popular, Recommender, blend, load_model
+from autoenc.models import (
+    EASE,
+    AutoEncoder,
+    Blend,
+    DenoisingAutoEncoder,
+    ItemKNN,
+    Popular,
+    Recommender,
+    blend,
+    load_model,
+)
 from autoenc.ranking import evaluate
 from autoenc.splits import holdout_users
 
@@ -124,14 +134,69 @@ def test_one_model_needs_no_choice(likes):
     assert model.weights_.tolist() == [1] and model.search_ == []
 
 
-def test_by_default_a_tenth_of_the_users_validate_and_2000_at_most(monkeypatch):
+def test_by_default_a_fifth_of_the_users_validate_or_all_by_likes_and_2000_at_most(monkeypatch):
     asked = []
     monkeypatch.setattr(
         blend, "holdout_users", lambda likes, n, seed: asked.append(n) or holdout_users(likes, n, seed=0)
     )
-    for n_users in (40, 30_000):
-        Blend([Popular(), Popular()], metric="ndcg@1").fit(sparse.csr_array(np.ones((n_users, 2), np.float32)))
-    assert asked == [4, 2000]
+    for validation in ("users", "likes"):
+        for n_users in (40, 30_000):
+            model = Blend([Popular(), Popular()], metric="ndcg@1", validation=validation)
+            model.fit(sparse.csr_array(np.ones((n_users, 2), np.float32)))
+    assert asked == [8, 2000, 39, 2000]
+
+
+def test_hyperparameters_are_chosen_from_the_middle_on_while_that_does_better(likes):
+    values = [1.0, 10.0, 100.0, 1000.0, 1e5]
+    model = Blend([EASE(), Popular()], candidates={"ease__l2": values}, validation_users=100).fit(likes)
+    tried = {trial["ease__l2"]: trial["ndcg@100"] for trial in model.search_ if "ease__l2" in trial}
+    assert 100.0 in tried and len(tried) >= 3
+    assert tried[model.models_[0].l2] == max(tried.values())
+    train, fold_in, held_out, _ = holdout_users(likes.user_items, 100, seed=0)
+    for l2, found in tried.items():
+        alone = evaluate(EASE(l2=l2).fit(train), fold_in, held_out, ks=[100])["ndcg@100"]
+        assert alone == pytest.approx(found, abs=1e-6)
+    assert model.models[0].l2 == 500.0  # as it was given
+
+
+def test_a_network_stops_where_the_blend_validates_best(likes):
+    network = DenoisingAutoEncoder(hidden_dim=16, epochs=12, batch_size=128, lr=0.02, horizon=2.0)
+    model = Blend([network, EASE(l2=100.0)], stop_every=9, patience=2, validation="likes").fit(likes)
+    by_epoch: dict[int, float] = {}
+    for trial in model.search_:
+        by_epoch[trial["epoch"]] = max(by_epoch.get(trial["epoch"], 0.0), trial["ndcg@100"])
+    chosen = max(by_epoch, key=by_epoch.get)
+    fitted = model.models_[0]
+    assert next(iter(by_epoch)) == 2 and len(by_epoch) > 1  # 5 or 6 steps an epoch
+    assert fitted.epochs == chosen and len(fitted.history_) == chosen
+    assert fitted.epochs * fitted.horizon == pytest.approx(12 * 2.0)  # at the rates of the longer training
+    best = max(model.search_, key=lambda trial: trial["ndcg@100"])
+    assert best["epoch"] == chosen and model.weights_.tolist() == best["weights"]
+
+
+def test_the_model_that_is_leant_on_has_the_benefit_of_the_doubt():
+    rng = np.random.default_rng(0)
+    best = rng.random(400)
+    trials = [
+        blend._Trial(np.array([1.0, 1.0]), best),
+        blend._Trial(np.array([1.0, 2.0]), best - rng.normal(0.001, 0.1, 400)),  # as good, but for chance
+        blend._Trial(np.array([1.0, 4.0]), best - 0.1),
+    ]
+    trials[1] = trials[1]._replace(values=trials[1].values - trials[1].values.mean() + best.mean() - 0.001)
+    assert blend._leaning(trials, None) is trials[0]
+    assert blend._leaning(trials, 1) is trials[1]
+
+
+def test_a_model_without_the_memory_is_replaced_and_that_is_said(likes, tmp_path):
+    model = Blend([Popular(), EASE(max_memory=1e3)], weights=[0, 1], fallback={"ease": ItemKNN(k=20)})
+    with pytest.warns(UserWarning, match="EASE on .* items needs .* bytes, .*; ItemKNN is in its place"):
+        model.fit(likes)
+    knn = ItemKNN(k=20).fit(likes)
+    np.testing.assert_array_equal(model.recommend([[3]], N=5)[0], knn.recommend([[3]], N=5)[0])
+    model.save(tmp_path / "blend.safetensors")
+    again = load_model(tmp_path / "blend.safetensors")
+    np.testing.assert_array_equal(again.score([[3]]), model.score([[3]]))
+    assert [type(member) for member in again.models] == [Popular, ItemKNN]
 
 
 # Hyperparameters
@@ -147,6 +212,11 @@ def test_parameters_of_its_models_by_name():
         "metric",
         "validation",
         "validation_users",
+        "candidates",
+        "stop_every",
+        "patience",
+        "lean_on",
+        "fallback",
         "random_state",
     ]
     assert model.set_params(ease__l2=7.0, metric="ndcg@5") is model
@@ -243,6 +313,13 @@ def test_arrays_that_do_not_fit_each_other_are_refused():
         ({"weights": [1, np.inf]}, r"weights is \[1, inf\]; pass a number for each of 2 models"),
         ({"metric": "ndcg"}, "metric is 'ndcg'; pass one of precision, .* at a k"),
         ({"metric": "novelty@5"}, "metric is 'novelty@5'; pass one of precision, .* at a k"),
+        ({"fallback": {"ease": Popular()}}, "fallback is for 'ease'; the models are popular-1, popular-2"),
+        ({"lean_on": "popular-1"}, "lean_on is 'popular-1'; pass a model after the first, of popular-1, popular-2"),
+        ({"candidates": {"l2": [1.0]}}, "candidates has 'l2'; name a model's hyperparameter, such as 'ease__l2'"),
+        ({"models": [EASE()], "candidates": {"ease__l2": 3}}, r"candidates\['ease__l2'\] is 3; pass a list of values"),
+        ({"patience": 0}, "patience is 0; pass a whole number, 1 or more"),
+        ({"stop_every": 2.5}, "stop_every is 2.5; pass a whole number, 1 or more"),
+        ({"stop_every": 30}, r"stop_every stops a network, and the first model is Popular\(\); leave it out"),
         ({"validation": "strong"}, 'validation is \'strong\'; pass "users" or "likes"'),
     ],
 )

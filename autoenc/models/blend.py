@@ -12,11 +12,19 @@ Weights, where none are given
     2**6; with more than two models again; and last by the best of 2**-.5, 1 and 2**.5. Then all
     models are fitted anew on all likes.
 
+Also chosen there, where it is asked for
+    The models' hyperparameters, each from a list. The epoch at which the first model's training
+    stops, where that is a network: after every so many steps the weights are chosen for what it is
+    by then, and the best of all that decides. With `lean_on`, of the weights that are within one
+    standard error of the best, paired by user, the one that gives that model most: a rule of
+    Breiman et al. 1984 for trees, that the simpler model has the benefit of the doubt.
+
 Explaining
     The sum of what the models' own explanations say: a leave-one-out of a sum is the sum of them.
 
 Cost
-    Each model fitted twice, or once where the weights are given; a prediction costs all of them.
+    Each model fitted twice and once more for each hyperparameter tried, or once where the weights
+    are given; a prediction costs all of them.
 
 Source
     A linear combination of predictions with fitted weights: Wolpert 1992 (Neural Networks 5:241),
@@ -36,16 +44,21 @@ Example
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from autoenc.metrics import PER_USER
 from autoenc.models.base import BATCH_SIZE, Recommender
+from autoenc.models.ease import BYTES_A_PAIR, EASE, free_memory
+from autoenc.models.network_model import NetworkRecommender
 from autoenc.models.random_state import seed_of
 from autoenc.ranking import top_n_of_scores
 from autoenc.splits import holdout_users
+from autoenc.trainer import Callback
 
 COARSE = 2.0 ** np.arange(-6, 7)
 FINE = 2.0 ** np.array([-0.5, 0, 0.5])
@@ -60,24 +73,39 @@ class Blend(Recommender):
     models : list of Recommender
         Not fitted here; `fit` fits copies. No Blend among them.
     weights : list of float, optional
-        One a model. By default chosen as above.
+        One a model; then nothing is chosen. By default chosen as above.
     metric : str
         Of `autoenc.metrics`, such as "ndcg@100": what the choice is for.
     validation : "users" or "likes"
         Whether the users who validate are left out of the fit that is validated, or only their
         likes that are to be predicted: as the model will be used, for new users or for known ones.
     validation_users : float or int, optional
-        The share of users to validate on, or their number. By default a tenth, 2,000 at most.
+        The share of users to validate on, or their number. By default a fifth of them, or with
+        "likes" all who can; 2,000 at most.
+    candidates : dict, optional
+        Values to choose among by hyperparameter, as {"ease__l2": [100.0, 200.0, 500.0]}: by how the
+        model does alone, from the middle on to either side as long as that does better.
+    stop_every : int, optional
+        Stop the first model, a network, where it validates best, which is looked at after so many
+        steps (in whole epochs). By default it is trained for all its epochs.
+    patience : int
+        End the training that is validated after so many looks without a new best.
+    lean_on : str, optional
+        The model that has the benefit of the doubt, such as "ease"; not the first.
+    fallback : dict, optional
+        Another model for one that needs more memory than it may take, as {"ease": ELSA()}. `fit`
+        warns where it takes it.
     random_state : int, numpy.random.RandomState, numpy.random.Generator or None
         Names who validates.
 
     Attributes
     ----------
     models_ : list of Recommender
-        The fitted copies.
+        The fitted copies, with what was chosen for them as their hyperparameters.
     weights_ : array (n_models,), float64
     search_ : list of dict
-        Of the choice, in order: weights (a list) and the metric's value.
+        Of the choice, in order: what was tried, which is a hyperparameter, or weights (a list) and
+        where training is stopped the epoch; and the metric's value.
     """
 
     def __init__(
@@ -87,6 +115,11 @@ class Blend(Recommender):
         metric="ndcg@100",
         validation="users",
         validation_users=None,
+        candidates=None,
+        stop_every=None,
+        patience=2,
+        lean_on=None,
+        fallback=None,
         random_state=0,
     ):
         self.models = models
@@ -94,24 +127,34 @@ class Blend(Recommender):
         self.metric = metric
         self.validation = validation
         self.validation_users = validation_users
+        self.candidates = candidates
+        self.stop_every = stop_every
+        self.patience = patience
+        self.lean_on = lean_on
+        self.fallback = fallback
         self.random_state = random_state
 
     def _fit(self, user_items):
         self._check()
         self.seed_ = seed_of(self.random_state)
         self.search_: list[dict] = []
+        models = [
+            _copy(self._that_fits(name, model, user_items.shape[1]))
+            for name, model in zip(_names(self.models), self.models)
+        ]
         if self.weights is not None:
             self.weights_ = np.array(self.weights, np.float64)
-        elif len(self.models) == 1:
+        elif len(models) == 1 and not self.candidates:
             self.weights_ = np.ones(1)
         else:
-            self.weights_ = self._choose_weights(user_items)
-        self.models_ = [_copy(model).fit(user_items) for model in self.models]
+            models, self.weights_ = self._choose(models, user_items)
+        self.models_ = [model.fit(user_items) for model in models]
 
     def _check(self):
         if not self.models:
             raise ValueError("models is empty; pass the models to blend, such as [AutoEncoder(), EASE()].")
-        for model in self.models:
+        fallback = self.fallback or {}
+        for model in [*self.models, *fallback.values()]:
             if not isinstance(model, Recommender):
                 raise TypeError(f"models holds {model!r}; pass models, such as EASE().")
             if isinstance(model, Blend):
@@ -125,30 +168,93 @@ class Blend(Recommender):
             raise ValueError(f'metric is {self.metric!r}; pass one of {", ".join(PER_USER)} at a k, as "ndcg@100".')
         if self.validation not in ("users", "likes"):
             raise ValueError(f'validation is {self.validation!r}; pass "users" or "likes".')
+        names = _names(self.models)
+        for name in fallback:
+            if name not in names:
+                raise ValueError(f"fallback is for {name!r}; the models are {', '.join(names)}.")
+        if self.lean_on is not None and self.lean_on not in names[1:]:
+            raise ValueError(f"lean_on is {self.lean_on!r}; pass a model after the first, of {', '.join(names)}.")
+        for name, values in (self.candidates or {}).items():
+            if "__" not in name or name not in self.get_params():
+                raise ValueError(f"candidates has {name!r}; name a model's hyperparameter, such as 'ease__l2'.")
+            if not isinstance(values, (list, tuple)) or not values:
+                raise ValueError(f"candidates[{name!r}] is {values!r}; pass a list of values to choose from.")
+        for name in ("stop_every", "patience"):
+            value = getattr(self, name)
+            if not (name == "stop_every" and value is None) and (not isinstance(value, (int, np.integer)) or value < 1):
+                raise ValueError(f"{name} is {value!r}; pass a whole number, 1 or more.")
+        if self.stop_every is not None and not isinstance(self.models[0], NetworkRecommender):
+            raise ValueError(f"stop_every stops a network, and the first model is {self.models[0]!r}; leave it out.")
 
-    def _choose_weights(self, user_items):
+    def _that_fits(self, name, model, n_items):
+        """The model, or its fallback where it would refuse for want of memory."""
+        if name not in (self.fallback or {}) or not isinstance(model, EASE):
+            return model
+        needed, free = BYTES_A_PAIR * n_items**2, free_memory()
+        if needed <= min(model.max_memory, needed if free is None else free):
+            return model
+        other = self.fallback[name]
+        warnings.warn(
+            f"{type(model).__name__} on {n_items:,} items needs {needed:,} bytes, which is more than it may take; "
+            f"{type(other).__name__} is in its place",
+            stacklevel=4,  # of whoever called `fit`
+        )
+        return other
+
+    def _choose(self, models, user_items):
+        """The models, unfitted and with what was chosen as their hyperparameters, and the weights (n_models,)."""
         n_users = self.validation_users
         if n_users is None:
-            n_users = max(1, min(MOST_USERS, round(user_items.shape[0] / 10)))
+            eligible = int((np.diff(user_items.indptr) >= 2).sum())
+            wanted = user_items.shape[0] / 5 if self.validation == "users" else min(eligible, user_items.shape[0] - 1)
+            n_users = max(1, min(MOST_USERS, round(wanted)))
         train, fold_in, held_out, _ = holdout_users(user_items, n_users, seed=self.seed_)
         if self.validation == "likes":
             train = sparse.vstack([train, fold_in], format="csr")
-        models = [_copy(model).fit(train) for model in self.models]
+        judge = _Judge(fold_in, held_out, self.metric)
 
-        spreads = np.array([model.score(fold_in[:BATCH_SIZE]).std(dtype=np.float64) for model in models])
-        weights = spreads[0] / np.where(spreads > 0, spreads, 1)
-        weights[0] = 1
-        for factors in [COARSE] * (len(models) - 1) + [FINE]:
-            for i in range(1, len(models)):
-                candidates = np.tile(weights, (len(factors), 1))
-                candidates[:, i] *= factors
-                values = _mean_metric(models, candidates, fold_in, held_out, self.metric)
-                self.search_ += [
-                    {"weights": candidate.tolist(), self.metric: float(value)}
-                    for candidate, value in zip(candidates, values)
-                ]
-                weights = candidates[np.argmax(values)]
-        return weights
+        names = _names(self.models)
+        for i in range(self.stop_every is not None, len(models)):
+            models[i] = self._best_candidate(names[i], models[i], train, judge)
+        if self.stop_every is None:
+            trials = judge.search([model.score for model in models])
+            self.search_ += [trial.told(self.metric) for trial in trials]
+        else:
+            network, others = models[0], models[1:]
+            stopping = _Stopping(judge, others, self.stop_every, self.patience)
+            network.fit(train, callbacks=[stopping])
+            self.search_ += [{"epoch": epoch, **trial.told(self.metric)} for epoch, trial in stopping.all_trials]
+            trials, models = stopping.trials, [network.stopped_at(stopping.epoch), *others]
+        lean_on = None if self.lean_on is None else names.index(self.lean_on)
+        return [_copy(model) for model in models], _leaning(trials, lean_on).weights
+
+    def _best_candidate(self, name, model, train, judge):
+        """The model fitted on `train`, with the best of the candidates for each of its hyperparameters in turn."""
+        model = model.fit(train)
+        for parameter, values in (self.candidates or {}).items():
+            of_model, _, inner = parameter.partition("__")
+            if of_model != name or inner not in model.get_params():
+                continue
+
+            def fitted(value, inner=inner, model=model, parameter=parameter):
+                if model.get_params()[inner] != value:
+                    model = _copy(model).set_params(**{inner: value}).fit(train)
+                found = float(judge.values([model.score], np.ones((1, 1))).mean())
+                self.search_.append({parameter: value, self.metric: found})
+                return found, model
+
+            at = len(values) // 2
+            best, model = fitted(values[at])
+            for step in (1, -1):
+                start = at
+                while 0 <= at + step < len(values):
+                    found, other = fitted(values[at + step])
+                    if found <= best:
+                        break
+                    best, model, at = found, other, at + step
+                if at != start:
+                    break
+        return model
 
     def _score(self, user_items):
         return _weighted_sum((model._score(user_items) for model in self.models_), self.weights_)
@@ -164,7 +270,7 @@ class Blend(Recommender):
         """
         params = super().get_params()
         if deep:
-            for name, model in zip(self._names(), self.models):
+            for name, model in zip(_names(self.models), self.models):
                 params[name] = model
                 params |= {f"{name}__{inner}": value for inner, value in model.get_params().items()}
         return params
@@ -178,27 +284,22 @@ class Blend(Recommender):
         super().set_params(**{name: value for name, value in params.items() if name in own})
         for name in sorted(set(params) - set(own), key=lambda name: "__" in name):
             part, _, inner = name.partition("__")
-            if part not in self._names():
+            if part not in _names(self.models):
                 super().set_params(**{name: params[name]})
-            i = self._names().index(part)
+            i = _names(self.models).index(part)
             if inner:
                 self.models[i].set_params(**{inner: params[name]})
             else:
                 self.models = [*self.models[:i], params[name], *self.models[i + 1 :]]
         return self
 
-    def _names(self) -> list[str]:
-        names = [type(model).__name__.lower() for model in self.models]
-        return [
-            name if names.count(name) == 1 else f"{name}-{names[: i + 1].count(name)}" for i, name in enumerate(names)
-        ]
-
     def _file_params(self):
         params = super()._file_params()
+        del params["candidates"], params["fallback"]  # what was taken of them is the models' own
         params["models"] = ", ".join(type(model).__name__ for model in self.models_)
         if self.weights is not None:
             params["weights"] = ", ".join(repr(float(weight)) for weight in self.weights)
-        for name, model in zip(self._names(), self.models_):
+        for name, model in zip(_names(self.models_), self.models_):
             params |= {f"{name}__{inner}": value for inner, value in model._file_params().items()}
         return params
 
@@ -216,7 +317,7 @@ class Blend(Recommender):
 
     def _arrays(self):
         arrays = {"weights": self.weights_}
-        for name, model in zip(self._names(), self.models_):
+        for name, model in zip(_names(self.models_), self.models_):
             arrays |= {f"{name}.{inner}": array for inner, array in model._arrays().items()}
         return arrays
 
@@ -225,7 +326,7 @@ class Blend(Recommender):
         if weights is None or weights.shape != (len(self.models),) or weights.dtype != np.float64:
             raise ValueError("weights must be there, a float64 for each model.")
         self.weights_, self.models_ = weights, []
-        for name, model in zip(self._names(), self.models):
+        for name, model in zip(_names(self.models), self.models):
             model = _copy(model)
             of_model = {key.removeprefix(f"{name}."): a for key, a in arrays.items() if key.startswith(f"{name}.")}
             model.n_items_, model.catalogue_, model.about_ = model._set_arrays(of_model), None, {}
@@ -235,6 +336,106 @@ class Blend(Recommender):
             raise ValueError(f"its models must be on the same items, and are on {', '.join(map(str, widths))}.")
         self.search_, self.seed_ = [], seed_of(self.random_state)
         return widths[0]
+
+
+class _Trial(NamedTuple):
+    """Weights, and what they come to for each validation user."""
+
+    weights: np.ndarray  # (n_models,)
+    values: np.ndarray  # (n_users,)
+
+    def told(self, metric: str) -> dict[str, Any]:
+        return {"weights": self.weights.tolist(), metric: float(self.values.mean())}
+
+
+class _Judge:
+    """Measures weighted sums on the users who validate."""
+
+    def __init__(self, fold_in: sparse.csr_array, held_out: sparse.csr_array, metric: str):
+        name, _, k = metric.partition("@")
+        has_any = np.diff(held_out.indptr) > 0
+        self.fold_in, self.held_out = fold_in[has_any], held_out[has_any]
+        self.per_user, self.k = PER_USER[name], int(k)
+
+    def values(self, scorers, candidates: np.ndarray) -> np.ndarray:
+        """The metric of each of `candidates` (n, n_models), weights: (n, n_users). Each user is scored once."""
+        batches = []
+        for start in range(0, self.fold_in.shape[0], BATCH_SIZE):
+            users = slice(start, start + BATCH_SIZE)
+            liked, held_out = self.fold_in[users], self.held_out[users]
+            scores = [score(liked) for score in scorers]
+            tops = (top_n_of_scores(_weighted_sum(scores, weights), liked, self.k)[0] for weights in candidates)
+            batches.append([self.per_user(top_items, held_out, self.k) for top_items in tops])
+        return np.concatenate(batches, axis=1)
+
+    def search(self, scorers) -> list[_Trial]:
+        """All that was tried for the weights."""
+        if len(scorers) == 1:
+            return [_Trial(np.ones(1), self.values(scorers, np.ones((1, 1)))[0])]
+        first_users = self.fold_in[:BATCH_SIZE]
+        spreads = np.array([score(first_users).std(dtype=np.float64) for score in scorers])
+        weights = spreads[0] / np.where(spreads > 0, spreads, 1)
+        weights[0] = 1
+        trials = []
+        for factors in [COARSE] * (len(scorers) - 1) + [FINE]:
+            for i in range(1, len(scorers)):
+                candidates = np.tile(weights, (len(factors), 1))
+                candidates[:, i] *= factors
+                values = self.values(scorers, candidates)
+                trials += [_Trial(*trial) for trial in zip(candidates, values)]
+                weights = candidates[np.argmax(values.mean(axis=1))]
+        return trials
+
+
+class _Stopping(Callback):
+    """Chooses the weights for a network in mid-training and for the others, and remembers where they did best.
+
+    Attributes
+    ----------
+    epoch : int
+        From 1, the best.
+    trials : list of _Trial
+        After that epoch.
+    all_trials : list of (epoch, _Trial)
+    """
+
+    def __init__(self, judge: _Judge, others: list[Recommender], every: int, patience: int):
+        self.judge, self.others, self.every, self.patience = judge, others, every, patience
+        self.best, self.since_best = -np.inf, 0
+        self.epoch = 0
+        self.trials: list[_Trial] = []
+        self.all_trials: list[tuple[int, _Trial]] = []
+
+    def on_epoch_end(self, trainer):
+        epoch = trainer.epoch + 1
+        if epoch % max(1, round(self.every / trainer.n_steps)) and epoch < trainer.epochs:
+            return
+        trials = self.judge.search([trainer.model.score, *(model.score for model in self.others)])
+        self.all_trials += [(epoch, trial) for trial in trials]
+        value = max(trial.values.mean() for trial in trials)
+        self.since_best += 1
+        if value > self.best:
+            self.best, self.since_best, self.epoch, self.trials = value, 0, epoch, trials
+        if self.since_best >= self.patience:
+            trainer.stop = True
+
+
+def _leaning(trials: list[_Trial], lean_on: int | None) -> _Trial:
+    """The best trial; with `lean_on`, a model's number, of those that could as well be it the one that leans most."""
+    best = max(trials, key=lambda trial: trial.values.mean())
+    if lean_on is None:
+        return best
+
+    def could_be_best(trial):
+        behind = best.values - trial.values
+        return behind.mean() <= behind.std() / len(behind) ** 0.5
+
+    return max(filter(could_be_best, trials), key=lambda trial: trial.weights[lean_on])
+
+
+def _names(models: Sequence[Recommender]) -> list[str]:
+    names = [type(model).__name__.lower() for model in models]
+    return [name if names.count(name) == 1 else f"{name}-{names[: i + 1].count(name)}" for i, name in enumerate(names)]
 
 
 def _copy(model: Recommender) -> Recommender:
@@ -248,17 +449,3 @@ def _weighted_sum(arrays, weights):
     for array, weight in zip(arrays, weights.tolist()):
         total = total + array * weight
     return total
-
-
-def _mean_metric(models, candidates, fold_in, held_out, metric) -> np.ndarray:
-    """The metric of each of `candidates` (n, n_models), weights, over users: (n,). Each user is scored once."""
-    name, _, k = metric.partition("@")
-    total = np.zeros(len(candidates))
-    for start in range(0, fold_in.shape[0], BATCH_SIZE):
-        users = slice(start, start + BATCH_SIZE)
-        liked = fold_in[users]
-        scores = [model.score(liked) for model in models]
-        for i, weights in enumerate(candidates):
-            top_items, _ = top_n_of_scores(_weighted_sum(scores, weights), liked, int(k))
-            total[i] += np.nansum(PER_USER[name](top_items, held_out[users], int(k)))
-    return total / (np.diff(held_out.indptr) > 0).sum()

@@ -130,6 +130,12 @@ class NetworkRecommender(Recommender):
             self.network_ = self._trainer.model.network
             self._scorer = self._trainer.model
 
+    def stopped_at(self, epochs: int) -> NetworkRecommender:
+        """An unfitted model that trains as this one has, for its first `epochs`: at the same rates, and no longer."""
+        params = self.get_params(deep=False)
+        horizon = self.horizon * self._trainer.epochs / epochs
+        return type(self)(**params | {"epochs": epochs, "horizon": horizon, "early_stopping": None})
+
     def _trainer_of(self, network, epochs, schedule="constant", callbacks=()):
         return Trainer(
             network,
