@@ -23,6 +23,41 @@ def check_matplotlib() -> None:
         raise ValueError("a plot takes matplotlib: pip install 'autoenc[plot]', or leave the plot out") from None
 
 
+class _KeepsWeights(Callback):
+    """A callback that gives the network other weights when training ends. Those from a checkpoint must fit it.
+
+    They are looked at as soon as both are known: it may be told of the training before or after it
+    takes back what it remembers, as the callbacks stand.
+    """
+
+    network_state: dict[str, np.ndarray] | None = None
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Those it holds; empty where it has none yet."""
+        raise NotImplementedError
+
+    def on_train_begin(self, trainer):
+        self.network_state = None  # a training that is refused here ends, and must not be given them
+        self._check_weights(self.weights(), trainer.model.network.state)
+        self.network_state = trainer.model.network.state
+
+    def on_train_end(self, trainer):
+        if self.weights():
+            for name, array in (self.network_state or {}).items():
+                array[:] = self.weights()[name]
+
+    def _check_weights(self, weights, state):
+        if not weights or state is None:
+            return
+        ours, theirs = [{name: (array.dtype, array.shape) for name, array in own.items()} for own in (state, weights)]
+        for name in sorted(ours.keys() | theirs.keys()):
+            if ours.get(name) != theirs.get(name):
+                raise ValueError(
+                    f"what {type(self).__name__} remembers are weights of another network, which differ in {name}; "
+                    "train from the beginning, or with the checkpoint's network"
+                )
+
+
 class History(Callback):
     """The loss of each epoch, and of a validation if there is one.
 
@@ -51,6 +86,8 @@ class History(Callback):
         return {"epochs": self.epochs}, {}
 
     def remember(self, facts, arrays):
+        if not all(type(row) is dict for row in facts["epochs"]):
+            raise ValueError("the epochs that History remembers are rows by name; train from the beginning")
         self.epochs[:] = facts["epochs"]  # the same list: `AutoEncoder.history_` is it
 
     def plot(self, ax=None):
@@ -77,7 +114,7 @@ class History(Callback):
         return ax
 
 
-class Validation(Callback):
+class Validation(_KeepsWeights):
     """Measures the network on held-out likes after an epoch, and keeps the best weights.
 
     Parameters
@@ -132,21 +169,27 @@ class Validation(Callback):
         if self.patience is not None and since_best >= self.patience:
             trainer.stop = True
 
-    def on_train_end(self, trainer):
-        if self.best_state is not None:
-            for name, array in trainer.model.network.state.items():
-                array[:] = self.best_state[name]
+    def weights(self):
+        return self.best_state or {}
 
     def memory(self):
         facts = {"values": self.values, "best": self.best, "best_epoch": self.best_epoch}
-        return facts, dict(self.best_state or {})
+        return facts, dict(self.weights())
 
     def remember(self, facts, arrays):
-        self.values, self.best, self.best_epoch = facts["values"], facts["best"], facts["best_epoch"]
+        values, best, best_epoch = facts["values"], facts["best"], facts["best_epoch"]
+        numbers = type(values) is list and all(type(value) is float for value in [*values, best])
+        if not numbers or type(best_epoch) is not int or bool(arrays) != (self.keep_best and best_epoch > 0):
+            raise ValueError(
+                "what Validation remembers are its values, the best of them with its epoch, and that epoch's weights; "
+                "train from the beginning"
+            )
+        self._check_weights(arrays, self.network_state)
+        self.values, self.best, self.best_epoch = values, best, best_epoch
         self.best_state = arrays or None
 
 
-class WeightAverage(Callback):
+class WeightAverage(_KeepsWeights):
     """Gives the network, when training ends, the mean of its weights over the last epochs.
 
     Parameters
@@ -175,13 +218,18 @@ class WeightAverage(Callback):
             total = self.total.setdefault(name, np.zeros_like(array))
             total += (array - total) / array.dtype.type(self.n)
 
-    def on_train_end(self, trainer):
-        if self.n:
-            for name, array in trainer.model.network.state.items():
-                array[:] = self.total[name]
+    def weights(self):
+        return self.total
 
     def memory(self):
         return {"n": self.n}, self.total
 
     def remember(self, facts, arrays):
-        self.n, self.total = facts["n"], arrays
+        n = facts["n"]
+        if type(n) is not int or n < 0 or bool(arrays) != (n > 0):
+            raise ValueError(
+                f"what WeightAverage remembers are a number of epochs and their mean weights, got n = {n!r} with "
+                f"{len(arrays)} arrays; train from the beginning"
+            )
+        self._check_weights(arrays, self.network_state)
+        self.n, self.total = n, arrays

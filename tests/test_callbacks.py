@@ -118,6 +118,51 @@ def test_what_a_checkpoint_holds_is_all_that_is_remembered(halves, make):
     assert_same_bits(again.memory()[1], arrays)
 
 
+@pytest.mark.parametrize("make", [lambda halves: Validation(*halves, "ndcg@5"), lambda _: WeightAverage(3)])
+@pytest.mark.parametrize("change", ["gone", "another shape", "another dtype", "one more"])
+@pytest.mark.parametrize("told", ["before", "after"])
+def test_weights_of_another_network_are_refused_before_the_training(halves, make, change, told):
+    watched, again = make(halves), make(halves)
+    trainer = fit(halves, [watched])
+    facts, arrays = watched.memory()
+    kept = arrays["output.bias"]
+    arrays = {name: array for name, array in arrays.items() if name != "output.bias"}
+    changes = {"another shape": kept[1:], "another dtype": kept.astype("f8"), "one more": kept}
+    arrays |= {"output.bias": changes[change]} if change in changes else {}
+    arrays |= {"third.weight": kept} if change == "one more" else {}
+    if told == "before":
+        again.on_train_begin(trainer)
+    name = "third.weight" if change == "one more" else "output.bias"
+    sentence = f"what {type(again).__name__} remembers are weights of another network, which differ in {name}; train"
+    with pytest.raises(ValueError, match=sentence):
+        again.remember(facts, arrays)
+        fit(halves, [again])
+    if told == "before":
+        assert again.memory() == make(halves).memory()
+
+
+@pytest.mark.parametrize(
+    ("make", "changes", "message"),
+    [
+        (lambda halves: Validation(*halves, "ndcg@5"), {"values": "0.5"}, "what Validation remembers are its values"),
+        (lambda halves: Validation(*halves, "ndcg@5"), {"values": ["0.5"]}, "what Validation remembers are its values"),
+        (lambda halves: Validation(*halves, "ndcg@5"), {"best": None}, "what Validation remembers are its values"),
+        (lambda halves: Validation(*halves, "ndcg@5"), {"best_epoch": 1.0}, "what Validation remembers are its values"),
+        (lambda halves: Validation(*halves, "ndcg@5"), {"best_epoch": 0}, "what Validation remembers are its values"),
+        (lambda _: WeightAverage(3), {"n": "3"}, "a number of epochs and their mean weights, got n = '3' with"),
+        (lambda _: WeightAverage(3), {"n": 0}, "got n = 0 with 13 arrays; train from the beginning"),
+        (lambda _: WeightAverage(3), {"n": -1}, "got n = -1 with 13 arrays"),
+        (lambda _: History(), {"epochs": [1, 2]}, "the epochs that History remembers are rows by name"),
+    ],
+)
+def test_what_no_checkpoint_holds_is_not_remembered(halves, make, changes, message):
+    watched = make(halves)
+    fit(halves, [watched])
+    facts, arrays = watched.memory()
+    with pytest.raises(ValueError, match=message):
+        make(halves).remember({**facts, **changes}, arrays)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
