@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 import time
+import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -25,9 +26,11 @@ from autoenc import __version__, plots
 from autoenc.checkpoint import Checkpoints
 from autoenc.interactions import Interactions
 from autoenc.models.autoencoder import AutoEncoder
+from autoenc.models.base import Recommender
 from autoenc.models.popular import Popular
 from autoenc.network import Network, initial_state
 from autoenc.optim import Adam
+from autoenc.presets import PRESETS, preset
 from autoenc.ranking import evaluate, rank
 from autoenc.splits import holdout_per_user
 from autoenc.threads import compute_threads
@@ -68,9 +71,10 @@ class Settings:
     checkpoint_minutes: float = 5.0
     plot: str | None = None  # a picture of the training
     progress: bool = True
+    preset: str = "task"  # or another of `presets.PRESETS`, which takes none of the network's settings
 
     def are_the_tasks(self) -> bool:
-        as_ever = self.schedule == "constant" and self.early_stopping is None
+        as_ever = self.preset == "task" and self.schedule == "constant" and self.early_stopping is None
         return as_ever and self.epochs == 1 and all(getattr(self, f.name) == f.default for f in fields(Settings)[:6])
 
 
@@ -85,9 +89,11 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
         raise ValueError(f"seed must be from 0 to {2**63 - 1}, got {settings.seed}")
     if not math.isfinite(settings.bias_offset):
         raise ValueError(f"bias_offset must be a finite number, got {settings.bias_offset}")
+    check_preset(settings)
+    is_task = settings.preset == "task"
     train, held_out, is_the_cache = load_likes(settings, say)
     settings = Settings(**vars(settings))
-    if settings.epochs is None:
+    if settings.epochs is None and is_task:
         settings.epochs = default_epochs(int((np.diff(train.user_items.indptr) > 0).sum()), settings.batch_size)
     if settings.topk is None and is_the_cache:
         settings.topk = "results/topk"
@@ -97,6 +103,7 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
         plots.check_plot(settings.plot)
     shared = {name: value for name, value in vars(settings).items() if name in AutoEncoder().get_params()}
     model = AutoEncoder(**shared, random_state=settings.seed)
+    chosen: Recommender = model if is_task else of_preset(settings)
     watch = _Watch(settings, say)
     callbacks: list[Callback] = [watch]
     if settings.checkpoint is not None:
@@ -105,23 +112,26 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
     with compute_threads(settings.threads):
         for path in filter(None, (settings.out, settings.topk, settings.plot)):
             check_writable(path)
-        model.fit(train, callbacks=callbacks)
-        train_seconds = time.perf_counter() - watch.started
+        if is_task:
+            model.fit(train, callbacks=callbacks)
+            train_seconds = time.perf_counter() - watch.started
+        else:
+            train_seconds = fit_preset(chosen, train, settings, say)
 
         with progress_bar(settings.progress, "ranking") as progress:
-            report = evaluate(model, train.user_items, held_out, progress=progress)
+            report = evaluate(chosen, train.user_items, held_out, progress=progress)
         popular = evaluate(Popular().fit(train.user_items), train.user_items, held_out)
         if settings.topk is not None:
-            write_rankings(settings.topk, model, train)
+            write_rankings(settings.topk, chosen, train)
     if settings.out is not None:
-        model.about_ |= {
-            "epochs": len(model.history_),
+        chosen.about_ |= {
+            "epochs": len(model.history_) if is_task else epochs_of(chosen),
             "split": "cache" if is_the_cache else "per user, 0.2",
             "seed": settings.seed,
             "likes": fingerprint(train.user_items),
             "autoenc": __version__,
         }
-        model.save(settings.out)
+        chosen.save(settings.out)
         say(f"wrote the model to {settings.out}")
     if settings.plot is not None:
         plots.save(plots.draw_history(model.history_), settings.plot)
@@ -140,13 +150,56 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
         **shape,
         "users_evaluated": report.n_users,
         "users_skipped": report.n_skipped,
-        "epochs": settings.epochs,
+        **({} if is_task else {"preset": settings.preset}),
+        "epochs": settings.epochs if is_task else epochs_of(chosen),
         "seed": settings.seed,
         "backend": settings.backend,
         "train_seconds": round(train_seconds, 2),
         "seconds": round(time.perf_counter() - started, 2),
         "peak_memory_mb": peak_memory_mb(),
     }
+
+
+def check_preset(settings: Settings) -> None:
+    """Raise ValueError where there is no such preset, or it does not take a setting that was changed."""
+    if settings.preset not in PRESETS:
+        raise ValueError(f"preset is {settings.preset!r}; take one of {', '.join(PRESETS)}.")
+    if settings.preset == "task":
+        return
+    of_network = [f.name for f in fields(Settings)[:6]]
+    of_network += ["epochs", "schedule", "early_stopping", "checkpoint", "plot"]
+    for field in fields(Settings):
+        if field.name in of_network and getattr(settings, field.name) != field.default:
+            flag = "--" + field.name.replace("_", "-")
+            raise ValueError(f"{flag} is the task's network's; leave it out, or take --preset task")
+
+
+def of_preset(settings: Settings) -> Recommender:
+    """The preset's model, unfitted, with the run's own settings wherever its parts have them."""
+    model = preset(settings.preset)
+    of_run = {"random_state": settings.seed, "threads": settings.threads, "backend": settings.backend}
+    names = [name for name in model.get_params() if name.rpartition("__")[2] in of_run]
+    return model.set_params(**{name: of_run[name.rpartition("__")[2]] for name in names})
+
+
+def fit_preset(model: Recommender, train: Interactions, settings: Settings, say) -> float:
+    """Fit it, say what it warns of and what it chose, and return the seconds."""
+    say(f"--preset {settings.preset}: {PRESETS[settings.preset].means}")
+    started = time.perf_counter()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        model.fit(train)
+    seconds = time.perf_counter() - started
+    for warning in caught:
+        say(str(warning.message))
+    weights = ", ".join(f"{weight:.3g}" for weight in getattr(model, "weights_", ()))
+    say(f"trained {', '.join(map(repr, getattr(model, 'models_', [model])))}, weighted {weights}")
+    return seconds
+
+
+def epochs_of(model: Recommender) -> int:
+    """Of the network in a blend; 0 where there is none."""
+    return max((len(getattr(part, "history_", ())) for part in getattr(model, "models_", ())), default=0)
 
 
 class _Watch(Callback):

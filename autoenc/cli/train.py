@@ -24,7 +24,14 @@ def add_arguments(parser) -> None:
     likes.add_argument("--cache-path", metavar="PREFIX", help="the task's own split, PREFIX_train.npy and "
                        "PREFIX_valid.npy (default: data/cache if it is there, else ml-latest-small)")  # fmt: skip
 
-    network = parser.add_argument_group("the network and its training")
+    parser.add_argument(
+        "--preset",
+        choices=("task", "best", "fast"),
+        default="task",
+        help="task: the task's network, as set below (default). best: the best ranking, in minutes: a denoising "
+        "network and EASE, blended as validates best. fast: a good ranking in seconds: EASE, a closed form",
+    )
+    network = parser.add_argument_group("the network and its training, with --preset task alone")
     network.add_argument("--emb-dim", type=int, default=800, help="width of the embedding (default: %(default)s)")
     network.add_argument("--hidden-dim", type=int, default=400, help="width of the bottleneck (default: %(default)s)")
     network.add_argument("--bias-offset", type=float, default=-10.0,

@@ -1,0 +1,69 @@
+"""Models by what they are for: the task's, the best ranking, and one that takes seconds.
+
+A preset is a model and a line that says what it means, and one serves any likes: what has to differ
+from one set of likes to another is chosen in `fit`, on validation users of its own.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import NamedTuple
+
+from autoenc.models.autoencoder import AutoEncoder
+from autoenc.models.base import Recommender
+from autoenc.models.blend import Blend
+from autoenc.models.denoising import DenoisingAutoEncoder
+from autoenc.models.ease import EASE
+from autoenc.models.item_knn import ItemKNN
+
+
+class Preset(NamedTuple):
+    """A model, not fitted, and what it means."""
+
+    means: str
+    model: Recommender
+
+
+PRESETS = {
+    "task": Preset("the task's network, with the task's settings", AutoEncoder()),
+    "best": Preset(
+        "the best ranking, in minutes: a denoising network and EASE, blended as validates best",
+        Blend(
+            [DenoisingAutoEncoder(bias_offset=-3.0, horizon=2.5), EASE()],
+            validation="likes",
+            candidates={"ease__l2": [100.0, 200.0, 500.0, 1000.0, 2000.0]},
+            stop_every=30,
+            lean_on="ease",
+            fallback={"ease": ItemKNN()},
+        ),
+    ),
+    "fast": Preset(
+        "a good ranking in seconds: EASE, a closed form",
+        Blend([EASE()], fallback={"ease": ItemKNN()}),
+    ),
+}
+"""By name. `best` and `fast` take ItemKNN in place of EASE where items squared don't fit into memory."""
+
+
+def preset(name: str) -> Recommender:
+    """The model of a preset, unfitted; its hyperparameters can be changed as any model's.
+
+    Parameters
+    ----------
+    name : "task", "best" or "fast"
+
+    Raises
+    ------
+    ValueError
+        If there is no preset of that name.
+
+    Examples
+    --------
+    >>> preset("fast").fit([[0, 1], [0, 1], [1, 2]]).recommend([[0]], N=1)[0]
+    array([[1]], dtype=int32)
+    >>> preset("best").set_params(validation="users").validation      # to be asked about new users
+    'users'
+    """
+    if name not in PRESETS:
+        raise ValueError(f"there is no preset {name!r}; take one of {', '.join(PRESETS)}.")
+    return copy.deepcopy(PRESETS[name].model)

@@ -1,0 +1,136 @@
+"""Presets are data; each trains, is saved, loaded and explained, in Python and on the command line."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from autoenc import run
+from autoenc.cli import main
+from autoenc.interactions import Interactions
+from autoenc.models import EASE, AutoEncoder, Blend, ItemKNN, Popular, load_model
+from autoenc.presets import PRESETS, preset
+from autoenc.ranking import evaluate
+from autoenc.splits import holdout_per_user
+
+
+@pytest.fixture(scope="module")
+def likes(ratings):
+    """The bundled ratings of the items that 60 users or more rated."""
+    often = np.flatnonzero(np.bincount(ratings.user_items.indices) >= 60)
+    items = ratings.item_ids[often]
+    return Interactions.from_csr(ratings.user_items[:, often], item_ids=items, titles=ratings.titles[often])
+
+
+@pytest.fixture(scope="module")
+def split(likes):
+    return holdout_per_user(likes.user_items, seed=0)
+
+
+@pytest.fixture(scope="module")
+def best(likes, split):
+    small = preset("best").set_params(denoisingautoencoder__hidden_dim=32)
+    return small.fit(likes.with_user_items(split[0]))
+
+
+def test_the_tasks_preset_is_the_tasks_network():
+    assert list(PRESETS) == ["task", "best", "fast"]
+    assert repr(preset("task")) == repr(AutoEncoder())
+    assert all(means and "\n" not in means for means, _ in PRESETS.values())
+
+
+def test_a_preset_is_a_copy_that_can_be_changed():
+    changed = preset("best").set_params(validation="users", ease__l2=3.0)
+    assert changed.models[1].l2 == 3.0
+    assert preset("best").models[1].l2 == EASE().l2 and preset("best").validation == "likes"
+
+
+def test_an_unknown_preset_is_refused():
+    with pytest.raises(ValueError, match="there is no preset 'quick'; take one of task, best, fast"):
+        preset("quick")
+
+
+def test_best_chooses_and_has_learned(best, split):
+    assert [type(model).__name__ for model in best.models_] == ["DenoisingAutoEncoder", "EASE"]
+    assert {trial["ease__l2"] for trial in best.search_ if "ease__l2" in trial} >= {500.0}
+    assert best.models_[0].epochs in {trial["epoch"] for trial in best.search_ if "epoch" in trial}
+    popular = evaluate(Popular().fit(split[0]), *split, ks=[100])["ndcg@100"]
+    assert evaluate(best, *split, ks=[100])["ndcg@100"] > popular + 0.1
+
+
+@pytest.mark.parametrize("name", ["best", "fast"])
+def test_it_is_saved_loaded_and_explained(name, best, likes, tmp_path):
+    model = best if name == "best" else preset("fast").fit(likes)
+    model.save(tmp_path / "model.safetensors")
+    again = load_model(tmp_path / "model.safetensors")
+    rows = likes.user_items[:5]
+    np.testing.assert_array_equal(again.score(rows), model.score(rows))
+    item = int(model.recommend(rows[[0]], N=1)[0][0, 0])
+    for before, after in zip(model.explain(rows[[0]], item), again.explain(rows[[0]], item)):
+        np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("name", ["best", "fast"])
+def test_where_ease_has_no_room_item_knn_is_taken_and_that_is_said(name, likes):
+    model = preset(name).set_params(ease__max_memory=1e3)
+    if name == "best":
+        model.set_params(denoisingautoencoder__hidden_dim=8, denoisingautoencoder__epochs=2)
+    with pytest.warns(UserWarning, match="ItemKNN is in its place"):
+        model.fit(likes)
+    assert isinstance(model.models_[-1], ItemKNN)
+
+
+@pytest.fixture
+def train(likes, tmp_path, monkeypatch, capsys):
+    """train(*arguments): exit code, report (None where it prints none) and stderr, run beside likes.csv."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AUTOENC_DEBUG", raising=False)
+    users, items = likes.user_items.nonzero()
+    pairs = np.stack([likes.user_ids[users], likes.item_ids[items]], axis=1)
+    np.savetxt("likes.csv", pairs, "%d", ",", header="user,item", comments="")
+
+    def run_it(*arguments):
+        capsys.readouterr()
+        code = main(["train", "--data", "likes.csv", "--no-progress", *arguments])
+        out, err = capsys.readouterr()
+        return code, json.loads(out) if out else None, err
+
+    return run_it
+
+
+@pytest.mark.parametrize("name", ["best", "fast"])
+def test_on_the_command_line(name, train):
+    code, report, err = train("--preset", name, "--seed", "3", "--out", "model.safetensors")
+    assert (code, report["status"], report["preset"]) == (0, "DONE", name)
+    assert f"--preset {name}: {PRESETS[name].means}" in err and "EASE(" in err
+    assert report["p_at_01"] > report["popular_p_at_01"]
+    assert (report["epochs"] > 0) == (name == "best")
+    model = load_model("model.safetensors")
+    assert isinstance(model, Blend) and model.random_state == 3
+    assert model.recommend(liked=[model.catalogue_.item_ids[0]], N=2)[0].shape == (2,)
+
+
+def test_the_command_line_says_what_is_taken_in_its_place(train, monkeypatch):
+    small = preset("fast").set_params(ease__max_memory=1e3)
+    monkeypatch.setattr(run, "preset", lambda name: small)
+    code, _, err = train("--preset", "fast")
+    assert code == 0 and "ItemKNN is in its place" in err
+
+
+def test_what_is_the_tasks_networks_is_refused(train):
+    code, report, err = train("--preset", "best", "--emb-dim", "12")
+    assert (code, report) == (2, None)
+    assert "--emb-dim is the task's network's; leave it out, or take --preset task" in err
+    with pytest.raises(ValueError, match="preset is 'quick'; take one of task, best, fast"):
+        run.main_job(run.Settings(preset="quick"))
+
+
+def test_the_tasks_preset_reports_as_ever(train):
+    settings = ["--emb-dim", "8", "--hidden-dim", "4", "--epochs", "1"]
+    reports = [train(*settings, *more)[1] for more in ((), ("--preset", "task"))]
+    for report in reports:
+        for changing in ("seconds", "train_seconds", "peak_memory_mb"):
+            del report[changing]
+    assert reports[0] == reports[1] and "preset" not in reports[0]
