@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 import runpy
 import subprocess
@@ -22,6 +23,7 @@ from autoenc.cli import main
 from autoenc.datasets import columns, formats, read, sources, text
 
 DATA = Path(__file__).parent / "data"
+REAL = Path(os.environ.get("AUTOENC_TEST_DATA", DATA.parents[2] / "shared" / "data"))
 MAKE = runpy.run_path(str(DATA / "make.py"))
 RATINGS, TITLES = MAKE["RATINGS"], MAKE["TITLES"]
 
@@ -225,6 +227,43 @@ def test_a_folder_without_ratings(tmp_path):
         read(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "sizes"), [("gowalla", (29_858, 40_981, 1_027_370)), ("pinterest", (37_501, 9_836, 1_000_154))]
+)
+def test_lightgcns_own_data_sets(name, sizes):
+    """As they are published: all parts together are the set, and pinterest's pairs that stand twice count once."""
+    if not (REAL / name).is_dir():
+        pytest.skip(f"{name} is not at AUTOENC_TEST_DATA")
+    likes = datasets.load(path=REAL / name)
+    assert (likes.n_users, likes.n_items, likes.n_likes) == sizes and likes.name == name
+    first = (REAL / name / "train.txt").read_text().splitlines()[0].split()
+    liked = likes.item_ids[likes.user_items[[0]].indices]
+    assert likes.user_ids[0] == int(first[0]) and set(map(int, first[1:])) <= set(liked.tolist())
+
+
+@pytest.mark.parametrize(
+    ("header", "order"),
+    [
+        ("item_id:token\ttimestamp:float\tuser_id:token\trating:float\tgenre:token_seq", "itur?"),
+        ("review:token_seq\tuser_id:token\thelpful:float\titem_id:token\trating:float\ttimestamp:float", "?u?irt"),
+        ("user_id:token\titem_id:token\tlabel:float\tvector:float_seq", "ui??"),
+        ("timestamp:float\tartist_id:token\tweight:float\tuser_id:token\ttag_value:token", "ti?u?"),
+    ],
+)
+def test_recboles_columns_may_stand_in_any_order_among_others(tmp_path, header, order):
+    rows = []
+    for user, item, rating, timestamp in RATINGS:
+        cells = {"u": user, "i": item, "r": rating, "t": f"{timestamp}.0", "?": 'a "b, 7 0.5'}
+        rows.append("\t".join(str(cells[kind]) for kind in order))
+    (tmp_path / "x.inter").write_text("\n".join([header, *rows, ""]))
+    (tmp_path / "x.item").write_text("item_id:token\ttitle:token_seq\n10\tHeat\n")
+    found = read(tmp_path, values=True)
+    users, items, ratings, timestamps = map(list, zip(*RATINGS))
+    assert found.users.tolist() == users and found.items.tolist() == items
+    assert (None if found.ratings is None else found.ratings.tolist()) == (ratings if "r" in order else None)
+    assert (None if found.timestamps is None else found.timestamps.tolist()) == (timestamps if "t" in order else None)
+
+
 def test_hidden_files_are_no_ratings(tmp_path):
     (tmp_path / ".DS_Store").write_bytes(b"\0\0")
     (tmp_path / "likes.txt").write_text("1 2\n")
@@ -315,6 +354,49 @@ def test_an_array_as_large_as_its_header_says_is_not_made(tmp_path):
         read(tmp_path / "v.npz")
 
 
+@pytest.mark.parametrize("form", ["csv", "npz", "parquet"])
+def test_one_long_id_does_not_widen_all_the_others(form, tmp_path, monkeypatch, request):
+    """NumPy's strings are all as wide as the longest: 2 GB for a file of 4 MB."""
+    users, path = ["x" * 200, *["a"] * 999], tmp_path / "t"
+    if form == "csv":
+        path.write_text("user,item\n" + "".join(f"{user},1\n" for user in users))
+    elif form == "npz":
+        likes = sparse.csr_array(np.ones((2, 1000), np.float32))
+        ids = {"user_ids": np.array(users[:2]), "item_ids": np.arange(1000)}
+        arrays = {"indices": likes.indices, "indptr": likes.indptr, "data": likes.data, "shape": likes.shape}
+        path.write_bytes(MAKE["npz"](format=b"csr", **arrays, **ids))
+    else:
+        path = request.getfixturevalue("save_parquet")(
+            **dict.fromkeys(("item", "rating", "timestamp"), [1] * 1000), user=users
+        )
+    assert read(path).users[0] == "x" * 200
+    monkeypatch.setattr(columns, "SMALL", 0)
+    monkeypatch.setattr(columns, "MAX_RATIO", 4)
+    with pytest.raises(
+        ValueError, match=r",000 user ids of up to 200 characters take more than [\d,]+ bytes; number them"
+    ):
+        read(path)
+
+
+def test_strings_wider_than_an_id_are_not_multiplied_by_likes(tmp_path):
+    """Of 4 MB, by 1,000 likes."""
+    likes = sparse.csr_array(np.ones((1, 1000), np.float32))
+    arrays = {"indices": likes.indices, "indptr": likes.indptr, "data": likes.data, "shape": likes.shape}
+    ids = {"user_ids": np.array(["x" * 1_000_000]), "item_ids": np.arange(1000)}
+    (tmp_path / "m.npz").write_bytes(MAKE["npz"](format=b"csr", **arrays, **ids))
+    with pytest.raises(ValueError, match=r"m\.npz has user_ids of up to 1,000,000 characters, where 256 may be; save"):
+        read(tmp_path / "m.npz")
+
+
+def test_a_string_that_parquet_repeats_counts_each_time(save_parquet, monkeypatch):
+    monkeypatch.setattr(sources, "SMALL", 1_000_000)
+    n = 10_000
+    columns = dict.fromkeys(("item", "rating", "timestamp"), [1] * n)
+    assert read(save_parquet(user=["x" * 50] * n, **columns)).users[-1] == "x" * 50
+    with pytest.raises(ValueError, match="the column user grows to 2,010,000 bytes of text, past the bound of 1,000,000;"):
+        read(save_parquet(user=["x" * 200] * n, **columns))
+
+
 def test_a_stored_zero_is_no_like_and_any_other_number_is_one(tmp_path):
     matrix = sparse.csr_array(([0.0, 1.0, -1.0, 5.0], ([0, 0, 1, 1], [0, 1, 0, 2])), shape=(2, 4))
     sparse.save_npz(tmp_path / "m.npz", matrix)
@@ -323,7 +405,7 @@ def test_a_stored_zero_is_no_like_and_any_other_number_is_one(tmp_path):
 
 
 def test_ones_may_compress_as_well_as_they_like(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "_SMALL", 1000)
+    monkeypatch.setattr(sources, "SMALL", 1000)
     likes = sparse.csr_array(np.random.default_rng(0).random((300, 5000)) < 0.1, dtype=np.float64)
     sparse.save_npz(tmp_path / "m.npz", likes)
     data = zipfile.ZipFile(tmp_path / "m.npz").getinfo("data.npy")
@@ -381,7 +463,7 @@ def test_a_member_that_lies_about_its_compressed_size_cannot_grow_beyond_the_fil
     with refused, sources.Source(path, member).open() as stream:
         while chunk := stream.read(2**20):
             n_bytes += len(chunk)
-    assert n_bytes < sources._SMALL
+    assert n_bytes < sources.SMALL
 
 
 def test_a_bomb_goes_off_once(monkeypatch):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from autoenc.datasets.columns import Ids, Ratings, positions, short
+from autoenc.datasets.columns import MAX_ID, FieldError, Ids, Ratings, check_width, positions, short
 from autoenc.datasets.sources import MAX_RATIO, Source, SourceError, members
 
 
@@ -51,6 +51,13 @@ def read_npz(path: Path, values: bool) -> Ratings:
     titles = None
     if any(member.filename == "titles.npy" for member in members(path)):
         titles = dict(zip(item_ids.tolist(), _names(path, "titles", shape[1]).astype(str).tolist()))
+    n_bytes = sum(member.file_size for member in members(path))
+    for column, ids in (("user", user_ids), ("item", item_ids)):
+        try:
+            if ids.dtype.kind == "U":
+                check_width(column, len(users), ids.itemsize // 4, n_bytes)
+        except FieldError as error:
+            raise ValueError(f"{path}: {error}.") from None
     return Ratings(user_ids[users], item_ids[items], ratings, titles=titles)
 
 
@@ -58,6 +65,8 @@ def _names(path: Path, name: str, n: int) -> np.ndarray:
     names = _array(path, name)
     if names.shape != (n,) or names.dtype.kind not in "iU":
         raise ValueError(f"{path} has {name} of {names.dtype} and shape {names.shape} for {n:,}; save it anew.")
+    if name != "titles" and names.dtype.kind == "U" and (width := names.itemsize // 4) > MAX_ID:
+        raise ValueError(f"{path} has {name} of up to {width:,} characters, where {MAX_ID} may be; save it anew.")
     return names
 
 
@@ -122,7 +131,10 @@ def read_parquet(path: Path, values: bool) -> Ratings:
         with pyarrow.parquet.ParquetFile(path, read_dictionary=strings) as file:
             table = file.read(columns=list(wanted.values()))
         columns = {
-            name: (_ids if name in ("user", "item") else _numbers)(name, table.column(wanted[name])) for name in wanted
+            name: _ids(name, table.column(wanted[name]), Source(path).max_bytes())
+            if name in ("user", "item")
+            else _numbers(name, table.column(wanted[name]))
+            for name in wanted
         }
     except (pyarrow.ArrowException, ValueError, OSError, MemoryError) as error:
         raise ValueError(f"{path} cannot be read: {' '.join(str(error).split()).rstrip('.')}.") from None
@@ -151,20 +163,25 @@ def _is_text(type_) -> bool:
     return types.is_string(type_) or types.is_large_string(type_) or types.is_binary(type_)
 
 
-def _ids(name: str, column) -> np.ndarray:
+def _ids(name: str, column, max_bytes: float) -> np.ndarray:
     """As in text: int64 where all are whole numbers, otherwise str."""
     import pyarrow
 
     _check_whole(name, column)
     if isinstance(column.type, pyarrow.DictionaryType):
         if not _is_text(column.type.value_type):
-            return _ids(name, column.cast(column.type.value_type))
+            return _ids(name, column.cast(column.type.value_type), max_bytes)
         coded = pyarrow.concat_arrays(column.unify_dictionaries().chunks)
         used, rows = np.unique(coded.indices.to_numpy(), return_inverse=True)
         texts = coded.dictionary.cast(pyarrow.binary()).to_pylist()
         ids = Ids(name, any_ids=True)
         numbers = np.array([ids[texts[code].decode("latin-1")] for code in used], np.int64)
         ids.rows.frombytes(numbers[rows].tobytes())
+        if (n_bytes := ids.n_characters) > max_bytes:
+            raise ValueError(
+                f"the column {name} grows to {n_bytes:,} bytes of text, past the bound of {max_bytes:,.0f}; "
+                "save it as CSV"
+            )
         return ids.to_array()
     array = _primitive(name, column)
     if array.dtype.kind not in "iuf":

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from autoenc.datasets.sources import MAX_BYTES
+from autoenc.datasets.sources import MAX_BYTES, MAX_RATIO, SMALL
 
 MAX_ID = 256
 """The longest id, in characters."""
@@ -92,13 +92,26 @@ class Ids(dict):
         numbers = [whole(name) for name in distinct]
         if None not in numbers:
             return np.array(numbers, np.int64)[rows]
-        names = np.array(distinct)
-        if len(rows) * names.itemsize > MAX_BYTES:
-            raise FieldError(
-                f"{len(rows):,} {self.column} ids of up to {names.itemsize // 4} characters "
-                f"take more than {MAX_BYTES:,} bytes; number them"
-            )
-        return names[rows]
+        check_width(self.column, len(rows), max(map(len, distinct)), self.n_characters)
+        return np.array(distinct)[rows]
+
+    @property
+    def n_characters(self) -> int:
+        """Of all rows' ids, as they would stand in a text, each with a delimiter."""
+        return int(np.array([len(text) + 1 for text in self], np.int64)[np.array(self.rows, np.int64)].sum())
+
+
+def check_width(column: str, n_rows: int, n_characters: int, n_bytes: int) -> None:
+    """Raise FieldError where n_rows ids of up to n_characters take too much memory for what n_bytes of a file hold.
+
+    NumPy gives each string the width of the longest, so that a single one makes an array of short
+    ones a hundred times as large.
+    """
+    bound = min(MAX_BYTES, max(SMALL, MAX_RATIO * n_bytes))
+    if 4 * n_characters * n_rows > bound:
+        raise FieldError(
+            f"{n_rows:,} {column} ids of up to {n_characters} characters take more than {bound:,} bytes; number them"
+        )
 
 
 def whole(text: str) -> int | None:

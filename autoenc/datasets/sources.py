@@ -21,8 +21,8 @@ MAX_BYTES = 4 * 2**30
 MAX_RATIO = 100
 MAX_LINE = 16 * 2**20
 
-# Up to this size a stream's ratio isn't looked at: a small file may well be a thousand equal lines.
-_SMALL = 64 * 2**20
+SMALL = 64 * 2**20
+"""Up to this size a stream's ratio isn't looked at: a small file may well be a thousand equal lines."""
 
 _BUFFER = 2**16
 _GZIP = b"\x1f\x8b"
@@ -74,7 +74,7 @@ class Source:
         n_on_disk = self.path.stat().st_size
         if self.member is not None:
             n_on_disk = min(n_on_disk, self.member.compress_size)
-        return min(MAX_BYTES, max(_SMALL, max_ratio * n_on_disk))
+        return min(MAX_BYTES, max(SMALL, max_ratio * n_on_disk))
 
     def lines(self) -> io.TextIOWrapper:
         """Its lines, each byte a character (Latin-1), whatever the line ends; without UTF-8's byte order mark."""
