@@ -1,10 +1,11 @@
-"""Does dense refeeding pay? RMSE on the bundled ratings, p@1 and nDCG@100 on the likes (of 2,000 items), with and without.
+"""Does dense refeeding pay? RMSE on the bundled ratings; p@1 and nDCG@100 on the likes of 2,000 items.
 
-    python benchmarks/refeeding.py                           9 minutes beside other work on 2 cores
+    python benchmarks/refeeding.py                about 9 minutes on 2 cores that others use too
 
-Each seed draws a split (a tenth of the ratings; a fifth of each user's likes), on which both are
-trained from the same weights, so that their difference is paired. Beside them stands one trained
-without refeeding for twice the epochs, as refeeding takes twice the steps.
+Each seed draws a split (a tenth of the ratings; a fifth of each user's likes), on which a network is
+trained with and without refeeding from the same weights, so that their difference is paired. Beside
+them stands one trained without it for twice the epochs, as refeeding takes twice the steps. The
+split by time is one: there the seeds draw the weights and the batches alone.
 """
 
 from __future__ import annotations
