@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from autoenc.models.popular import Popular as Popular
     from autoenc.network import Network as Network
     from autoenc.network import initial_state as initial_state
+    from autoenc.presets import preset as preset
     from autoenc.ranking import compare as compare
     from autoenc.ranking import evaluate as evaluate
     from autoenc.ranking import rank as rank
@@ -52,6 +53,7 @@ _MODULE_OF = {
     "Popular": "models.popular",
     "Network": "network",
     "initial_state": "network",
+    "preset": "presets",
     "compare": "ranking",
     "evaluate": "ranking",
     "rank": "ranking",

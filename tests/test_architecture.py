@@ -35,6 +35,7 @@ ORDER = (
     "gradcheck_mutants",
     "doctor",
     "models",
+    "presets",
     "tuning",
     "plots",
     "population",

@@ -189,7 +189,8 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+# The example of serve runs until it is told to stop; test_serve.py runs it.
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "serve"])
 def test_every_commands_example_runs(name, folder, monkeypatch, capsys):
     if name == "tune":
         pytest.importorskip("optuna")
