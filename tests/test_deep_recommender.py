@@ -275,6 +275,12 @@ def test_it_predicts_ratings_better_than_the_items_means(rated):
         assert model.predict(train[:9]).min() >= 0.5 and model.predict(train[:9]).max() <= 5
 
 
+def test_refeeding_reaches_the_ratings_too(rated):
+    train = rated[0][:60]
+    plain, refed = (RatingPredictor([8], refeed=refeed, epochs=2).fit(train) for refeed in (False, True))
+    assert np.abs(plain.predict(train) - refed.predict(train)).max() > 1e-3
+
+
 def test_rmse_is_of_the_predictions(rated):
     train, held_out = holdout_ratings(rated[0][:60])
     model = RatingPredictor([8], epochs=1).fit(train)
