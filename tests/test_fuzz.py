@@ -7,19 +7,28 @@ hundred of a reader in `make test`, always the same; some thousands in `make tes
 from __future__ import annotations
 
 import contextlib
+import functools
+import gzip
 import io
+import json
 import runpy
 import sys
+import zipfile
+import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_checkpoint import KillAt, Killed, new_trainer
+from torture import small_split, train
 
 from autoenc import load_model
+from autoenc.checkpoint import MANIFEST, Checkpoints, restore_checkpoint
 from autoenc.cli import main
-from autoenc.datasets import read
+from autoenc.datasets import read, sources
 from autoenc.datasets.task_cache import read_task_cache, write_task_cache
 from autoenc.model_file import read_model_file
 
@@ -27,8 +36,10 @@ DATA = Path(__file__).parent / "data"
 MAKE = runpy.run_path(str(DATA / "make_hostile.py"))
 
 MAX_FILE = 200_000
-"""Samples are smaller than this, so that what is read from one takes less than MAX_MEMORY."""
-MAX_MEMORY = 2**28 + 150 * MAX_FILE
+MAX_GROWN = 1_000_000
+"""Samples are smaller than these, compressed and as they are, so that reading one takes less than MAX_MEMORY."""
+MAX_MEMORY = 2**28 + 200 * MAX_GROWN
+"""What `autoenc.datasets.formats` states."""
 
 SMALL = ["--epochs", "1", "--emb-dim", "2", "--hidden-dim", "2", "--backend", "numpy"]
 
@@ -90,6 +101,67 @@ def damaged_samples(contents):
     return st.builds(damaged, st.sampled_from(contents), st.sampled_from(contents), damages)
 
 
+def packed(content: bytes, times: int, kind: str, names: list[str], damage) -> bytes:
+    """A damaged sample, many times over, in a zip archive, gzipped or both; and that damaged, or not."""
+    content = content * min(times, 4 * MAX_GROWN // (len(content) + 1))
+    if "gz" in kind:
+        content = gzip.compress(content, 1, mtime=0)
+    if "zip" in kind:
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in names:
+                archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED, 1)
+        content = file.getvalue()
+    return damaged(content, content, damage)
+
+
+def packed_samples(contents):
+    names = st.sampled_from(["ratings.csv", "movies.csv", "u.data", "train.txt", "../x.inter", "a/ratings.dat.gz"])
+    return st.builds(
+        packed,
+        damaged_samples(contents),
+        st.sampled_from([1, 1, 1, 100, 100_000]),
+        st.sampled_from(["zip", "gz", "gz in zip"]),
+        st.lists(names, min_size=1, max_size=2, unique=True),
+        st.just([]) | damages,
+    )
+
+
+MATRIX = runpy.run_path(str(DATA / "make.py"))["matrix"]
+
+
+def matrices():
+    """Sound archives of arrays that lie: of shapes, kinds and sizes of all sorts."""
+    lengths = st.sampled_from([0, 1, 3, 5, 13, 500])
+    values = st.sampled_from([0, 1, -1, 2, 300, 2**31 - 1, 2**40])
+    kinds = st.sampled_from(["<i4", "<i8", "<f4", "<u1", "<U1", "<U300"])
+    array = st.builds(lambda n, value, kind: np.full(n, value).astype(kind), lengths, values, kinds)
+    header = st.builds(lambda n, kind: Header(n, kind), st.sampled_from([7, 10**8, 10**9, 10**15]), kinds)
+    arrays = st.none() | array | header
+    names = st.sampled_from(["indices", "indptr", "row", "col", "data", "shape", "user_ids", "item_ids", "titles"])
+    return st.builds(lying, st.sampled_from(["csr", "csc", "coo"]), st.dictionaries(names, arrays, max_size=3))
+
+
+class Header(NamedTuple):
+    """Of an array of n of a kind that isn't there."""
+
+    n: int
+    kind: str
+
+
+def lying(kind, changes) -> bytes:
+    headers = {name: change for name, change in changes.items() if isinstance(change, Header)}
+    file = io.BytesIO(MATRIX(kind, **{name: None if name in headers else change for name, change in changes.items()}))
+    with zipfile.ZipFile(file, "a") as archive:
+        for name, header in headers.items():
+            content = io.BytesIO()
+            np.lib.format.write_array_header_1_0(
+                content, {"descr": header.kind, "fortran_order": False, "shape": (header.n,)}
+            )
+            archive.writestr(f"{name}.npy", content.getvalue() + bytes(100))
+    return file.getvalue()
+
+
 # What must not happen
 
 # Python reports to audit hooks what a pickle would need to run code, and which files are opened. A hook stays for
@@ -117,14 +189,24 @@ def harmless():
         seen = []
         try:
             yield
+        except ValueError as error:
+            assert not ran_out(error), f"took more than {MAX_MEMORY:,} bytes: {error}"
+            raise
         finally:
             found, seen = seen, None
             assert found == []
 
 
+def ran_out(error) -> bool:
+    """Whether memory did: readers make a sentence of it, but Python remembers of what they made it."""
+    while error is not None and not isinstance(error, MemoryError):
+        error = error.__context__
+    return error is not None
+
+
 @contextlib.contextmanager
 def limited_memory():
-    """Whoever asks for more than MAX_MEMORY gets a MemoryError, which fails the test. Without effect but on Linux."""
+    """Whoever asks for more than MAX_MEMORY gets a MemoryError. Without effect but on Linux."""
     if not sys.platform.startswith("linux"):
         yield
         return
@@ -151,10 +233,18 @@ def imported(tmp_path_factory):
         run(command)
 
 
+@pytest.fixture(autouse=True)
+def small_bounds(monkeypatch):
+    """Streams may grow to MAX_GROWN, so that small bombs go off too."""
+    monkeypatch.setattr(sources, "SMALL", MAX_GROWN)
+    monkeypatch.setattr(sources, "MAX_BYTES", MAX_GROWN)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fuzz")
     write_task_cache(folder / "c", [[0], [1]], [[1], [0]])
+    killed_training(folder)
     return folder
 
 
@@ -168,6 +258,7 @@ def run(command) -> tuple[int, str]:
 def takes_or_refuses(code, errors):
     *_, last = errors.splitlines() or [""]
     assert code == 0 or (code == 2 and last.startswith("autoenc ") and "Traceback" not in errors)
+    assert "nable to allocate" not in errors
 
 
 # The readers
@@ -210,6 +301,58 @@ def model(content, folder):
         assert str(error).startswith(str(path)) and "\n" not in str(error)
 
 
+@functools.cache
+def killed_training(folder):
+    """A training's beginning, the manifest and the digest of its checkpoint, and an empty folder for both."""
+    split, state = small_split(), folder / "state"
+    with pytest.raises(Killed):
+        train(split, Checkpoints(state, every_steps=3), KillAt(10), backend="numpy")
+    trainer = new_trainer(split, "numpy")
+    beginning = [array.copy() for array in arrays_of(trainer)]
+    assert restore_checkpoint(state, trainer)
+    return trainer, beginning, (state / MANIFEST).read_bytes(), arrays_of(trainer, copied=True)
+
+
+def arrays_of(trainer, copied=False):
+    states = trainer.model.network.state, trainer.adam.first_moment, trainer.adam.second_moment
+    arrays = [state[name] for state in states for name in sorted(state)]
+    return [array.copy() for array in arrays] if copied else arrays
+
+
+def checkpoint(change, folder):
+    """A manifest that is damaged, or whose checksum is right though a thing in it is another."""
+    trainer, beginning, content, ending = killed_training(folder)
+    if isinstance(change, list):
+        content = damaged(content, content, change)
+    else:
+        manifest = json.loads(content)
+        place, key, value = change
+        holder = {"manifest": manifest, "shard": manifest["shards"][0], "facts": manifest["remembered"][0]}[place]
+        holder[sorted(holder)[key % len(holder)]] = value
+        manifest.pop("crc32", None)
+        content = json.dumps({**manifest, "crc32": zlib.crc32(json.dumps(manifest).encode())}).encode()
+    (folder / "state" / MANIFEST).write_bytes(content)
+    for array, value in zip(arrays_of(trainer), beginning):
+        array[:] = value
+    try:
+        with harmless():
+            assert restore_checkpoint(folder / "state", trainer)
+    except ValueError as error:
+        assert str(error).startswith(str(folder / "state")) and "\n" not in str(error)
+        answer = beginning
+    else:
+        answer = ending
+    assert all(np.array_equal(array, value) for array, value in zip(arrays_of(trainer), answer))
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["..", "/", 9, 10]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+manifests = damages | st.tuples(st.sampled_from(["manifest", "shard", "facts"]), st.integers(0, 30), anything)
+
+
 def command_line(content, folder):
     (folder / "d").write_bytes(content)
     with limited_memory():
@@ -225,6 +368,9 @@ def command_line_with_a_model(content, folder):
 READERS = {
     "ratings": (ratings, damaged_samples(RATINGS), 1.5),
     "bytes": (ratings, st.binary(max_size=300) | st.text('0123456789,:;\t\n" -.nuserid|itm').map(str.encode), 0.5),
+    "packed": (ratings, packed_samples(RATINGS), 0.8),
+    "matrix": (ratings, matrices(), 0.8),
+    "checkpoint": (checkpoint, manifests, 1.2),
     "cache": (cache, damaged_samples(CACHES), 1),
     "model": (model, damaged_samples(MODELS), 0.7),
     "train": (command_line, damaged_samples(RATINGS), 0.2),
