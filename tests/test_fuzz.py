@@ -38,8 +38,14 @@ MAKE = runpy.run_path(str(DATA / "make_hostile.py"))
 MAX_FILE = 200_000
 MAX_GROWN = 1_000_000
 """Samples are smaller than these, compressed and as they are, so that reading one takes less than MAX_MEMORY."""
-MAX_MEMORY = 2**28 + 200 * MAX_GROWN
-"""What `autoenc.datasets.formats` states."""
+
+
+def max_memory(n_bytes: int) -> int:
+    """What `autoenc.datasets.formats` states for a file that grows to so many bytes."""
+    return 2**28 + 200 * n_bytes
+
+
+MAX_MEMORY = max_memory(MAX_GROWN)
 
 SMALL = ["--epochs", "1", "--emb-dim", "2", "--hidden-dim", "2", "--backend", "numpy"]
 
@@ -182,15 +188,15 @@ sys.addaudithook(watch)
 
 
 @contextlib.contextmanager
-def harmless():
-    """The block runs no code of a file's, writes nothing, and takes no more than MAX_MEMORY."""
+def harmless(max_bytes=MAX_MEMORY):
+    """The block runs no code of a file's, writes nothing, and takes no more memory than that."""
     global seen
-    with limited_memory():
+    with limited_memory(max_bytes):
         seen = []
         try:
             yield
         except ValueError as error:
-            assert not ran_out(error), f"took more than {MAX_MEMORY:,} bytes: {error}"
+            assert not ran_out(error), f"took more than {max_bytes:,} bytes: {error}"
             raise
         finally:
             found, seen = seen, None
@@ -205,8 +211,8 @@ def ran_out(error) -> bool:
 
 
 @contextlib.contextmanager
-def limited_memory():
-    """Whoever asks for more than MAX_MEMORY gets a MemoryError. Without effect but on Linux."""
+def limited_memory(max_bytes=MAX_MEMORY):
+    """Whoever asks for more than that gets a MemoryError. Without effect but on Linux."""
     if not sys.platform.startswith("linux"):
         yield
         return
@@ -214,7 +220,7 @@ def limited_memory():
 
     before = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MAX_MEMORY, before[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + max_bytes, before[1]))
     try:
         yield
     finally:
@@ -392,6 +398,27 @@ def fuzz(name, folder, profile):
 @pytest.mark.parametrize("name", READERS)
 def test_damaged_files_are_read_or_refused(name, folder):
     fuzz(name, folder, short)
+
+
+# For their size, these take the most memory of all that were tried.
+GREEDY = {
+    "one id is long": lambda n: "user,item\n" + "x" * 250 + "," + "y" * 250 + "\n" + "a,b\n" * (n // 4),
+    "one id is rather long": lambda n: "user,item\n" + "x" * 120 + ",y\n" + distinct("{:x}g,a\n", n // 8),
+    "all ids differ": lambda n: "user,item\n" + distinct("{0:x}g,h{0:x}\n", n // 14),
+    "one user": lambda n: "1" + distinct(" {}", n // 7),
+}
+
+
+def distinct(form, n):
+    return "".join(map(form.format, range(16**4, 16**4 + n)))
+
+
+@pytest.mark.parametrize("name", GREEDY)
+def test_greedy_files_stay_within_the_bound(name, tmp_path):
+    (tmp_path / "x").write_text(GREEDY[name](3_000_000))
+    refused = pytest.raises(ValueError, match="number them") if name == "one id is long" else contextlib.nullcontext()
+    with refused, harmless(max_memory((tmp_path / "x").stat().st_size)):
+        assert len(read(tmp_path / "x").users) > 100_000
 
 
 @pytest.mark.long
