@@ -33,6 +33,7 @@ SMALL = {
     "AutoEncoder": {"emb_dim": 8, "hidden_dim": 4, **TRAINED_BRIEFLY},
     "Blend": {"models": [EASE(), Popular()], "weights": [1.0, 0.1]},
     "DenoisingAutoEncoder": {"hidden_dim": 4, **TRAINED_BRIEFLY},
+    "DeepRecommender": {"hidden_dims": "8, 4", **TRAINED_BRIEFLY},
     "ELSA": {"emb_dim": 4, **TRAINED_BRIEFLY},
     "MultVAE": {"hidden_dim": 4, "latent_dim": 2, **TRAINED_BRIEFLY},
 }
@@ -210,7 +211,7 @@ def test_in_a_pipeline_and_a_search(model, likes):
 
     numbers = {name: v for name, v in model.get_params(deep=False).items() if isinstance(v, (int, float))}
     for name, value in list(numbers.items())[:1]:
-        values = [value, value + 1]
+        values = [value, value + 1 if isinstance(value, int) else value / 2]
         search = model_selection.GridSearchCV(model, {name: values}, scoring=hits, cv=2, error_score="raise")
         search.fit(likes[:100])
         assert search.best_score_ == 1 and search.best_estimator_.n_features_in_ == 300
