@@ -413,6 +413,8 @@ def _from_dense(x: np.ndarray, n_items: int | None) -> sparse.csr_array:
 
 
 def _check_values(data: np.ndarray, mend: str) -> None:
+    if data.size and data.min() == data.max() == 1:
+        return  # the usual case, for which no array of what is wrong is made
     wrong = data[(data != 0) & (data != 1)]
     if wrong.size:
         value = "NaN" if np.isnan(wrong[0]) else wrong[0]
