@@ -185,7 +185,7 @@ def _sized(opcode: bytes, width: int, lengths: range) -> list[bytes]:
 _SHORT_OPCODES = b"|".join(
     [
         rb"[(\])eat\x85-\x87RbN\x88\x89\x93\x94]",  # marks, lists, tuples, calls of admitted names, constants, memo
-        rb"\x80[\x02-\x05]|\x95.{8}|[qh].",  # protocol, frame, memo
+        rb"\x80[\x02-\x05]|[qh].",  # protocol, memo
         rb"K.|M.{2}|J.{4}|G.{8}",  # numbers
         *_sized(b"\x8a", 1, range(10)),  # large numbers
         *_sized(b"C", 1, range(9)),  # the bytes of a NumPy scalar
@@ -197,10 +197,12 @@ _WIDTH_OF_LENGTH = {b"C": 1, b"U": 1, b"\x8c": 1, b"X": 4}
 
 
 def _check_opcodes(data: bytes) -> None:
-    # A memo index makes the unpickler allocate as much, so it may be about the file's size at most.
+    # A memo index or a frame makes the unpickler allocate as much, so it may be about the file's size at most.
     n_low = min((max(len(data), 1).bit_length() - 1) // 8, 3)
-    memo = rb"|[rj].{%d}[\x00-\x%02x]\x00{%d}" % (n_low, min(len(data) >> 8 * n_low, 255), 3 - n_low)
-    short = re.compile(rb"(?:%b){1,4096}" % (_SHORT_OPCODES + memo), re.DOTALL)
+    number = rb".{%d}[\x00-\x%02x]\x00{%d}"
+    memo = rb"|[rj]" + number % (n_low, min(len(data) >> 8 * n_low, 255), 3 - n_low)
+    frame = rb"|\x95" + number % (n_low, min(len(data) >> 8 * n_low, 255), 7 - n_low)
+    short = re.compile(rb"(?:%b){1,4096}" % (_SHORT_OPCODES + memo + frame), re.DOTALL)
     at = 0
     while True:
         opcode = data[at : at + 1]
