@@ -16,7 +16,7 @@ from numba import prange
 from autoenc.kernels.jit import kernel
 from autoenc.kernels.linear import matmul_add
 
-USERS_PER_BLOCK = 1024  # at most, and a quarter of all: BLAS packs a tile anew for each block
+USERS_PER_BLOCK = 1024  # at most, and else a quarter of all: BLAS packs a tile anew for each block
 TILE = 1024
 CHUNK = 64  # scores that are passed over together if none is good enough
 
@@ -32,7 +32,7 @@ def top_n(h2, weight, bias, liked_indptr, liked_items, n):
     users = len(h2)
     items = np.full((users, n), -1, np.int32)
     scores = np.full((users, n), np.finfo(h2.dtype).min, h2.dtype)
-    size = max(1, min(USERS_PER_BLOCK, (users + 3) // 4))
+    size = min(USERS_PER_BLOCK, max(128, (users + 3) // 4))
     for block in prange((users + size - 1) // size):
         first, last = block * size, min(users, (block + 1) * size)
         top_n_block(
