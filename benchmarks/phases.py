@@ -158,7 +158,7 @@ def phase_rows(samples: list[tuple], phases: dict[str, list[str]], blas: float, 
 
 
 def measure(user_items, threads: int, steps: int = 60, warm_up: int = 20) -> dict:
-    """The profile of `steps` training steps, after others to warm up, and of ranking `users_at_once` users at a time."""
+    """The profile of `steps` training steps, after others to warm up, and of ranking `users_at_once` users."""
     blas, copy = matmul_rate(4096, 1.5), copy_rate(threads)
     network = Network(initial_state(user_items.shape[1]))
     model = fused.FusedNetwork(network, Adam(network.params))

@@ -393,7 +393,9 @@ def test_a_string_that_parquet_repeats_counts_each_time(save_parquet, monkeypatc
     n = 10_000
     columns = dict.fromkeys(("item", "rating", "timestamp"), [1] * n)
     assert read(save_parquet(user=["x" * 50] * n, **columns)).users[-1] == "x" * 50
-    with pytest.raises(ValueError, match="the column user grows to 2,010,000 bytes of text, past the bound of 1,000,000;"):
+    with pytest.raises(
+        ValueError, match="the column user grows to 2,010,000 bytes of text, past the bound of 1,000,000;"
+    ):
         read(save_parquet(user=["x" * 200] * n, **columns))
 
 
