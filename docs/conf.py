@@ -6,6 +6,7 @@ is the front page of both.
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build", "README.md", "experiments", "gallery/*.py", "gallery/*.ipynb", "gallery/*.md5"]
+highlight_language = "none"
 html_theme = "furo"
 html_title = "autoenc"
 
@@ -48,5 +50,16 @@ def copy_images(app, error):
         shutil.copytree(DOCS / "images", Path(app.outdir) / "images", dirs_exist_ok=True)
 
 
+def read_as_text(app, what, name, thing, options, lines):
+    """The docstrings are for readers of the code: |x| is no substitution in them, and network_.output no link."""
+    lines[:] = [
+        line
+        if line.lstrip().startswith((">>>", "...", ".. "))
+        else re.sub(r"\|(?=\S)|(?<=\w)_(?=\.\w)", r"\\\g<0>", line)
+        for line in lines
+    ]
+
+
 def setup(app):
+    app.connect("autodoc-process-docstring", read_as_text, priority=900)  # after numpydoc
     app.connect("build-finished", copy_images)

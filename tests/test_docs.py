@@ -1,0 +1,215 @@
+"""The pages in docs/ say what is so.
+
+- A `python` block runs in the namespace of those before it on its page, in an empty folder, and the
+  `text` block after it is what it prints: the same words, numbers within a thousandth. Of a block
+  marked `text about`, what another processor may train differently, numbers are as near as the
+  README's are.
+- A block marked `python quoted from FILE` stands in that file, word for word.
+- A link leads to a page, a heading, a file or a line of one.
+- What a docstring calls Parameters are the signature's, in its order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import io
+import math
+import pkgutil
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+from test_readme import NUMBER, blocks, missing
+
+import autoenc
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted(page for page in DOCS.rglob("*.md") if not {"_build", "gallery"} & set(page.relative_to(DOCS).parts))
+NAMES = [str(page.relative_to(DOCS)) for page in PAGES]
+
+# Their code is run, or written, by others: tests/test_model_in_torch.py, benchmarks/kernels_page.py.
+NOT_RUN = ("model_file_in_pytorch.md", "kernels.md")
+
+QUOTED = "python quoted from "
+LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"")
+
+
+def same_output(wanted: str, got: str) -> bool:
+    """Whether a block's output is the page's: words and whole numbers equal, others within a thousandth."""
+    if NUMBER.sub("0", wanted).split() != NUMBER.sub("0", got).split():
+        return False
+    pairs = zip(NUMBER.findall(wanted), NUMBER.findall(got), strict=True)
+    return all(a == b or ("." in a + b and math.isclose(float(a), float(b), rel_tol=1e-3)) for a, b in pairs)
+
+
+def is_quoted(code: str, source: str) -> bool:
+    """Whether each of the pieces that a blank line parts stands in the source, whatever its indentation."""
+
+    def lines(text):
+        return textwrap.dedent(text).strip("\n")
+
+    def stands(piece):
+        n = len(piece.splitlines())
+        all_lines = source.splitlines()
+        return any(lines("\n".join(all_lines[i : i + n])) == piece for i in range(len(all_lines) - n + 1))
+
+    return bool(code.strip()) and all(stands(lines(piece)) for piece in re.split(r"\n\n(?=\S)", code) if piece.strip())
+
+
+def anchors(markdown: str) -> set[str]:
+    """The headings of a page as links name them."""
+    outside = re.sub(r"^```.*?^```$", "", markdown, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", outside, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken(target: str, page: Path) -> bool:
+    """Whether a link on a page leads nowhere in the tree. Other sites are taken at their word."""
+    if re.match(r"https?:|mailto:", target):
+        return False
+    name, _, fragment = target.partition("#")
+    file = (page.parent / name).resolve() if name else page
+    if not file.is_relative_to(ROOT.resolve()) or not file.exists():
+        return True
+    if not fragment:
+        return False
+    if file.suffix == ".md":
+        return fragment not in anchors(file.read_text(encoding="utf-8"))
+    line = re.fullmatch(r"L(\d+)", fragment)
+    return not line or int(line[1]) > len(file.read_text(encoding="utf-8").splitlines())
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in NOT_RUN])
+def test_what_is_shown_is_what_is_printed(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace: dict = {"__name__": "page"}
+    printed = ""
+    for line, kind, text in blocks((DOCS / name).read_text(encoding="utf-8")):
+        where = f"docs/{name}, line {line}"
+        if kind == "python":
+            assert not printed, f"{where}: what the block before prints isn't shown:\n{printed}"
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                exec(compile("\n" * line + text, name, "exec"), namespace)
+            printed = out.getvalue()
+        elif kind == "text":
+            assert same_output(text, printed), f"{where}; printed was:\n{printed}"
+            printed = ""
+        elif kind == "text about":
+            assert missing(text, printed) == [], f"{where}; printed was:\n{printed}"
+            printed = ""
+        else:
+            assert kind in ("", "console") or kind.startswith(QUOTED), f"{where}: {kind!r} would not be checked"
+    assert not printed, f"docs/{name}: what the last block prints isn't shown:\n{printed}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_quoted_code_stands_in_its_source(name):
+    for line, kind, text in blocks((DOCS / name).read_text(encoding="utf-8")):
+        if kind.startswith(QUOTED):
+            source = (ROOT / kind.removeprefix(QUOTED)).read_text(encoding="utf-8")
+            assert is_quoted(text, source), f"docs/{name}, line {line}: not what {kind.removeprefix(QUOTED)} has"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_lead_somewhere(name):
+    page = DOCS / name
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"`[^`\n]*`(?!\])", "", text)
+    assert [target for at in LINK.finditer(text) if broken(target := at[1] or at[2], page)] == []
+
+
+def test_every_layer_is_taught():
+    taught = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    untaught = {"selu", "masked_squared_error", "soft_bce"}  # DeepRecommender's, and distillation's
+    files = {file.stem for file in (ROOT / "autoenc" / "layers").glob("*.py")} - {"__init__"} - untaught
+    assert [name for name in sorted(files) if f"autoenc/layers/{name}.py)" not in taught] == []
+
+
+def test_pictures_are_small_and_come_in_light_and_dark():
+    pictures = {file.name: file.stat().st_size for file in (DOCS / "images").glob("*.svg")}
+    assert all(size < 100_000 for size in pictures.values())
+    drawn = {script.stem.removeprefix("plot_") for script in (DOCS / "experiments").glob("plot_*.py")}
+    assert set(pictures) == {f"{name}_{style}.svg" for name in drawn for style in ("light", "dark")}
+
+
+# Where a docstring has Parameters, they are the signature's.
+
+
+def documented_parameters(doc: str) -> list[str] | None:
+    """The names in a numpydoc docstring's Parameters; None where there is no such section."""
+    section = re.search(r"^Parameters\n-+\n(.*?)(?=^[A-Z][\w ]*\n-+\n|\Z)", doc, re.MULTILINE | re.DOTALL)
+    if not section:
+        return None
+    headings = [line for line in section[1].splitlines() if line.strip() and not line.startswith(" ")]
+    return [name.strip(" *") for line in headings for name in re.split(r" :| \(", line)[0].split(",")]
+
+
+def public_functions():
+    for module in pkgutil.walk_packages(autoenc.__path__, "autoenc."):
+        if "__main__" in module.name or module.name.startswith(("autoenc.kernels", "autoenc.serve")):
+            continue  # the kernels' docstrings are for readers; serve is an extra
+        for name, thing in vars(importlib.import_module(module.name)).items():
+            if getattr(thing, "__module__", None) != module.name or name.startswith("_"):
+                continue
+            if inspect.isclass(thing):
+                yield f"{module.name}.{name}", thing
+                members = vars(thing).items()
+                yield from ((f"{module.name}.{name}.{n}", m) for n, m in members if inspect.isfunction(m))
+            elif inspect.isfunction(thing):
+                yield f"{module.name}.{name}", thing
+
+
+def test_docstrings_have_the_parameters_of_their_signatures():
+    """All of them where the name is public; elsewhere a docstring may leave out what explains itself."""
+    wrong = []
+    for name, thing in public_functions():
+        names = documented_parameters(inspect.cleandoc(thing.__doc__ or ""))
+        if names is None:
+            continue
+        takes = [parameter for parameter in inspect.signature(thing).parameters if parameter != "self"]
+        is_public = bool(set(name.split(".")) & set(autoenc.__all__))
+        if names != [parameter for parameter in takes if is_public or parameter in names]:
+            wrong.append(f"{name} documents {names}, and takes {takes}")
+    assert wrong == []
+
+
+# The checks themselves.
+
+
+@pytest.mark.parametrize(
+    ("wanted", "got", "same"),
+    [
+        ("loss 2.0794", "loss 2.0795", True),
+        ("loss 2.0794", "loss 2.19", False),
+        ("5 users", "6 users", False),
+        ("[1. 0.]", "[ 1.  0. ]", False),
+        ("a  b", "a b", True),
+    ],
+)
+def test_how_outputs_are_compared(wanted, got, same):
+    assert same_output(wanted, got) == same
+
+
+def test_what_is_quoted_and_what_is_not():
+    source = "class A:\n    def f(x):\n        return x\n\n    def g(x):\n        return 2\n"
+    assert is_quoted("def f(x):\n    return x\n\ndef g(x):\n    return 2\n", source)
+    assert not is_quoted("def f(x):\n    return x\n\ndef g(x):\n    return 3\n", source)
+    assert not is_quoted("", source)
+
+
+def test_what_is_a_broken_link(tmp_path):
+    page = DOCS / "README.md"
+    assert not broken("network.md#forwards", page)
+    assert not broken("../autoenc/network.py#L1", page)
+    for target in ("nowhere.md", "network.md#sideways", "../autoenc/network.py#L99999", str(tmp_path)):
+        assert broken(target, page)
+
+
+def test_which_parameters_are_documented():
+    doc = "What.\n\nParameters\n----------\na, b : int\n    Text.\nc\n    More.\n\nReturns\n-------\nd : int\n"
+    assert documented_parameters(doc) == ["a", "b", "c"]
+    assert documented_parameters("What.") is None
