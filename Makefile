@@ -5,6 +5,7 @@
 #   make test-long    the tests that take longer
 #   make lint         ruff and mypy
 #   make quality      ours beside PyTorch on the same splits
+#   make docs         the lessons and the reference as web pages, in docs/_build/html
 #   make bench        how fast, beside PyTorch and implicit
 #   make reproduce    MovieLens 10M with the task's settings: PASS or FAIL at p@1 >= 0.475
 #
@@ -22,7 +23,7 @@ IS_FIT := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))
 PYTHON ?= $(firstword $(foreach name,$(NAMES),$(shell $(name) -c '$(IS_FIT)' 2>/dev/null && echo $(name))))
 VERSION := -c 'import sys; print(sys.version)'
 
-.PHONY: train test test-long lint quality bench reproduce clean
+.PHONY: train test test-long lint docs quality bench reproduce clean
 
 train: $(VENV)/installed
 	$(BIN)/python run_train.py $(ARGS)
@@ -41,6 +42,9 @@ lint: $(VENV)/installed-lint
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy autoenc
+
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx -q -W -n --keep-going -b html docs docs/_build/html
 
 quality: $(VENV)/installed-bench
 	$(BIN)/python benchmarks/quality.py $(ARGS)
