@@ -56,7 +56,8 @@ def test_recommend_lists_ten_titles_and_what_drove_each(ask, model_file):
     code, out, err = ask("recommend", model_file, "--liked", HEAT, "--liked", RONIN)
     assert (code, err) == (0, "")
     for line, title in zip(out.splitlines(), titles, strict=True):
-        assert title in line and HEAT in line and RONIN in line
+        drivers, contributions = model.explain(liked=[HEAT, RONIN], item=title)
+        assert title in line and [driver in line for driver in drivers] == (contributions > 0).tolist()
     code, out, _ = ask("recommend", model_file, "--liked", HEAT, "--liked", RONIN, "--json")
     rows = json.loads(out)["recommended"]
     assert [row["item"] for row in rows] == list(titles)

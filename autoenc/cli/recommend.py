@@ -60,7 +60,8 @@ def for_one(args) -> int:
         return 0
     width = max([len(row["item"]) for row in rows], default=0)
     for place, row in enumerate(rows, 1):
-        because = ", ".join(f"{d['item']} {d['contribution']:+.2f}" for d in row["because"][:3])
+        drivers = [driver for driver in row["because"][:3] if driver["contribution"] > 0]
+        because = ", ".join(f"{d['item']} {d['contribution']:+.2f}" for d in drivers)
         print(f"{place:>3}  {row['item']:<{width}}  {row['score']:8.3f}  {because}")
     return 0
 

@@ -8,7 +8,8 @@ HELP = "serve a model as a web page and a JSON API, on this computer"
 EPILOG = """\
 The page finds titles as you type, recommends for those you pick, says which of them are behind each
 recommendation, and shows the network's layers at work on them. The API is described by itself, at
-/api/openapi.json. Without MODEL the bundled ratings are trained on first, once.
+/api/openapi.json. Without MODEL the bundled ratings are trained on first, once,
+cut to lists of about a dozen likes, as visitors give.
 
 It runs until Ctrl-C (exit code 130) or SIGTERM (exit code 0), finishes what it is at, and asks
 nobody who they are: with a --host that others can reach, whoever reaches it can ask the model.
