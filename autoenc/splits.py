@@ -64,7 +64,7 @@ def holdout_per_user(user_items, holdout: float = 0.2, seed: int = 0) -> tuple[s
     rank_in_row = np.arange(n_likes) - user_items.indptr[row]
     held_out = np.zeros(n_likes, bool)
     held_out[in_random_order[rank_in_row < n_held_out[row]]] = True
-    return _keep(user_items, ~held_out), _keep(user_items, held_out)
+    return keep(user_items, ~held_out), keep(user_items, held_out)
 
 
 class StrongSplit(NamedTuple):
@@ -182,8 +182,8 @@ def holdout_by_time(likes: Interactions, share: float = 0.2) -> TimeSplit:
         )
     newcomer = (n_early == 0) & (np.diff(user_items.indptr) > 0)
     return TimeSplit(
-        _keep(user_items, ~is_late),
-        _keep(user_items, is_late & is_known),
+        keep(user_items, ~is_late),
+        keep(user_items, is_late & is_known),
         cut,
         int(newcomer.sum()),
         int((~is_known).sum()),
@@ -202,8 +202,8 @@ def _shares(n_likes: np.ndarray, holdout: float, rng: np.random.Generator) -> np
     return n_held_out
 
 
-def _keep(user_items: sparse.csr_array, mask: np.ndarray) -> sparse.csr_array:
-    """The likes where `mask` is true."""
+def keep(user_items: sparse.csr_array, mask: np.ndarray) -> sparse.csr_array:
+    """The entries of a CSR (n_users, n_items) where `mask` (nnz,) is true, with their data."""
     n_kept_before = np.concatenate([[0], np.cumsum(mask, dtype=np.int64)])
     indptr = n_kept_before[user_items.indptr].astype(np.int32)
     return sparse.csr_array((user_items.data[mask], user_items.indices[mask], indptr), shape=user_items.shape)

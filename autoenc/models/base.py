@@ -51,6 +51,9 @@ class Recommender(ABC):
     def _fit(self, user_items: sparse.csr_array) -> None:
         """Check the hyperparameters, then learn from canonical likes."""
 
+    def check_memory(self, n_items: int) -> None:  # noqa: B027  most models have nothing to refuse
+        """Raise ValueError where a fit on so many items would take more memory than it may. Here none does."""
+
     @abstractmethod
     def _score(self, user_items: sparse.csr_array) -> np.ndarray:
         """A new float array (batch, n_items), higher is better, liked items not struck."""

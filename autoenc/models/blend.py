@@ -53,7 +53,6 @@ from scipy import sparse
 
 from autoenc.metrics import PER_USER
 from autoenc.models.base import BATCH_SIZE, Recommender
-from autoenc.models.ease import BYTES_A_PAIR, EASE, free_memory
 from autoenc.models.network_model import NetworkRecommender
 from autoenc.models.random_state import seed_of
 from autoenc.ranking import top_n_of_scores
@@ -188,18 +187,16 @@ class Blend(Recommender):
 
     def _that_fits(self, name, model, n_items):
         """The model, or its fallback where it would refuse for want of memory."""
-        if name not in (self.fallback or {}) or not isinstance(model, EASE):
+        if name not in (self.fallback or {}):
             return model
-        needed, free = BYTES_A_PAIR * n_items**2, free_memory()
-        if needed <= min(model.max_memory, needed if free is None else free):
+        try:
+            model.check_memory(n_items)
             return model
-        other = self.fallback[name]
-        warnings.warn(
-            f"{type(model).__name__} on {n_items:,} items needs {needed:,} bytes, which is more than it may take; "
-            f"{type(other).__name__} is in its place",
-            stacklevel=4,  # of whoever called `fit`
-        )
-        return other
+        except ValueError as error:
+            other = self.fallback[name]
+            told = f"{str(error).removesuffix('.')}; {type(other).__name__} is in its place"
+            warnings.warn(told, stacklevel=4)  # of whoever called `fit`
+            return other
 
     def _choose(self, models, user_items):
         """The models, unfitted and with what was chosen as their hyperparameters, and the weights (n_models,)."""

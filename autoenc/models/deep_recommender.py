@@ -52,6 +52,7 @@ from autoenc.models.network_model import NetworkRecommender
 from autoenc.models.random_state import seed_of
 from autoenc.network import train_step
 from autoenc.optim import Adam
+from autoenc.splits import keep
 from autoenc.threads import compute_threads
 from autoenc.trainer import SCHEDULES, PlainNetwork, minibatches, on_backend, steps_an_epoch, whole_number
 
@@ -343,13 +344,7 @@ def holdout_ratings(values, times=None, holdout: float = 0.1, seed: int = 0):
         if not (np.array_equal(times.indptr, values.indptr) and np.array_equal(times.indices, values.indices)):
             raise ValueError("times has other entries than values; pass both as ratings_matrix returns them.")
         late = times.data >= np.quantile(times.data, 1 - holdout)
-    return _keep(values, ~late), _keep(values, late)
-
-
-def _keep(values, mask):
-    kept_before = np.append(0, np.cumsum(mask))
-    indptr = kept_before[values.indptr].astype(np.int32)
-    return sparse.csr_array((values.data[mask], values.indices[mask], indptr), shape=values.shape)
+    return keep(values, ~late), keep(values, late)
 
 
 def as_ratings(ratings, n_items: int | None = None) -> sparse.csr_array:

@@ -77,6 +77,19 @@ class EASE(Recommender):
         if not (self.l2 > 0 and math.isfinite(self.l2)):
             raise ValueError(f"l2 is {self.l2}; pass a number above 0, such as 500.")
         n_items = user_items.shape[1]
+        self.check_memory(n_items)
+        counts = likes_per_item(user_items)
+        penalty = self._penalty(counts)
+        # Above this the factorization can't fail: Higham 2002, theorem 10.7.
+        least_l2 = np.finfo(np.float64).eps * n_items**2 * (counts + penalty).max()
+        if self.l2 < least_l2:
+            raise ValueError(
+                f"l2 is {self.l2}, which these likes round away; pass more than {least_l2:.1g}, such as 500."
+            )
+        with compute_threads():
+            self.item_weights_ = _weights(_inverse(_gram(user_items), penalty))
+
+    def check_memory(self, n_items):
         needed = BYTES_A_PAIR * n_items**2
         if needed > self.max_memory:
             raise ValueError(
@@ -91,16 +104,6 @@ class EASE(Recommender):
                 f"but the machine has {free:,} free; "
                 "fit on fewer items, or take ELSA or ItemKNN, which need no items squared."
             )
-        counts = likes_per_item(user_items)
-        penalty = self._penalty(counts)
-        # Above this the factorization can't fail: Higham 2002, theorem 10.7.
-        least_l2 = np.finfo(np.float64).eps * n_items**2 * (counts + penalty).max()
-        if self.l2 < least_l2:
-            raise ValueError(
-                f"l2 is {self.l2}, which these likes round away; pass more than {least_l2:.1g}, such as 500."
-            )
-        with compute_threads():
-            self.item_weights_ = _weights(_inverse(_gram(user_items), penalty))
 
     def _penalty(self, counts: np.ndarray) -> np.ndarray:
         """What goes onto the diagonal of G, whose own is `counts`: (n_items,) float64."""
