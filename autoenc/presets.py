@@ -30,7 +30,7 @@ PRESETS = {
         "the best ranking, in minutes: a denoising network and EASE, blended as validates best",
         Blend(
             [DenoisingAutoEncoder(bias_offset=-3.0, horizon=2.5), EASE()],
-            validation="likes",
+            validation="weak",
             candidates={"ease__l2": [100.0, 200.0, 500.0, 1000.0, 2000.0]},
             stop_every=30,
             lean_on="ease",
@@ -61,8 +61,8 @@ def preset(name: str) -> Recommender:
     --------
     >>> preset("fast").fit([[0, 1], [0, 1], [1, 2]]).recommend([[0]], N=1)[0]
     array([[1]], dtype=int32)
-    >>> preset("best").set_params(validation="users").validation      # to be asked about new users
-    'users'
+    >>> preset("best").set_params(validation="strong").validation      # to be asked about new users
+    'strong'
     """
     if name not in PRESETS:
         raise ValueError(f"there is no preset {name!r}; take one of {', '.join(PRESETS)}.")

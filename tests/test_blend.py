@@ -92,7 +92,7 @@ def test_the_chosen_weights_are_the_best_of_those_tried(likes):
 def test_validation_by_likes_keeps_the_users_in_the_training(likes, monkeypatch):
     seen = []
     monkeypatch.setattr(Popular, "_fit", spying(Popular._fit, seen))
-    for validation in ("users", "likes"):
+    for validation in ("strong", "weak"):
         Blend([Popular(), Popular()], validation=validation, validation_users=50).fit(likes)
     split = holdout_users(likes.user_items, 50, seed=0)
     n_users, n_likes = likes.n_users, likes.user_items.nnz
@@ -139,7 +139,7 @@ def test_by_default_a_fifth_of_the_users_validate_or_all_by_likes_and_2000_at_mo
     monkeypatch.setattr(
         blend, "holdout_users", lambda likes, n, seed: asked.append(n) or holdout_users(likes, n, seed=0)
     )
-    for validation in ("users", "likes"):
+    for validation in ("strong", "weak"):
         for n_users in (40, 30_000):
             model = Blend([Popular(), Popular()], metric="ndcg@1", validation=validation)
             model.fit(sparse.csr_array(np.ones((n_users, 2), np.float32)))
@@ -161,7 +161,7 @@ def test_hyperparameters_are_chosen_from_the_middle_on_while_that_does_better(li
 
 def test_a_network_stops_where_the_blend_validates_best(likes):
     network = DenoisingAutoEncoder(hidden_dim=16, epochs=12, batch_size=128, lr=0.02, horizon=2.0)
-    model = Blend([network, EASE(l2=100.0)], stop_every=9, patience=2, validation="likes").fit(likes)
+    model = Blend([network, EASE(l2=100.0)], stop_every=9, patience=2, validation="weak").fit(likes)
     by_epoch: dict[int, float] = {}
     for trial in model.search_:
         by_epoch[trial["epoch"]] = max(by_epoch.get(trial["epoch"], 0.0), trial["ndcg@100"])
@@ -320,7 +320,7 @@ def test_arrays_that_do_not_fit_each_other_are_refused():
         ({"patience": 0}, "patience is 0; pass a whole number, 1 or more"),
         ({"stop_every": 2.5}, "stop_every is 2.5; pass a whole number, 1 or more"),
         ({"stop_every": 30}, r"stop_every stops a network, and the first model is Popular\(\); leave it out"),
-        ({"validation": "strong"}, 'validation is \'strong\'; pass "users" or "likes"'),
+        ({"validation": "users"}, 'validation is \'users\'; pass "strong" or "weak"'),
     ],
 )
 def test_it_refuses(params, message):

@@ -42,9 +42,9 @@ def test_the_tasks_preset_is_the_tasks_network():
 
 
 def test_a_preset_is_a_copy_that_can_be_changed():
-    changed = preset("best").set_params(validation="users", ease__l2=3.0)
+    changed = preset("best").set_params(validation="strong", ease__l2=3.0)
     assert changed.models[1].l2 == 3.0
-    assert preset("best").models[1].l2 == EASE().l2 and preset("best").validation == "likes"
+    assert preset("best").models[1].l2 == EASE().l2 and preset("best").validation == "weak"
 
 
 def test_an_unknown_preset_is_refused():

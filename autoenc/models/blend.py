@@ -75,12 +75,12 @@ class Blend(Recommender):
         One a model; then nothing is chosen. By default chosen as above.
     metric : str
         Of `autoenc.metrics`, such as "ndcg@100": what the choice is for.
-    validation : "users" or "likes"
+    validation : "strong" or "weak"
         Whether the users who validate are left out of the fit that is validated, or only their
         likes that are to be predicted: as the model will be used, for new users or for known ones.
     validation_users : float or int, optional
         The share of users to validate on, or their number. By default a fifth of them, or with
-        "likes" all who can; 2,000 at most.
+        "weak" all who can; 2,000 at most.
     candidates : dict, optional
         Values to choose among by hyperparameter, as {"ease__l2": [100.0, 200.0, 500.0]}: by how the
         model does alone, from the middle on to either side as long as that does better.
@@ -112,7 +112,7 @@ class Blend(Recommender):
         models: Sequence[Recommender] = (),
         weights=None,
         metric="ndcg@100",
-        validation="users",
+        validation="strong",
         validation_users=None,
         candidates=None,
         stop_every=None,
@@ -165,8 +165,8 @@ class Blend(Recommender):
         name, _, k = str(self.metric).partition("@")
         if name not in PER_USER or not k.isdecimal() or int(k) < 1:
             raise ValueError(f'metric is {self.metric!r}; pass one of {", ".join(PER_USER)} at a k, as "ndcg@100".')
-        if self.validation not in ("users", "likes"):
-            raise ValueError(f'validation is {self.validation!r}; pass "users" or "likes".')
+        if self.validation not in ("strong", "weak"):
+            raise ValueError(f'validation is {self.validation!r}; pass "strong" or "weak".')
         names = _names(self.models)
         for name in fallback:
             if name not in names:
@@ -203,10 +203,10 @@ class Blend(Recommender):
         n_users = self.validation_users
         if n_users is None:
             eligible = int((np.diff(user_items.indptr) >= 2).sum())
-            wanted = user_items.shape[0] / 5 if self.validation == "users" else min(eligible, user_items.shape[0] - 1)
+            wanted = user_items.shape[0] / 5 if self.validation == "strong" else min(eligible, user_items.shape[0] - 1)
             n_users = max(1, min(MOST_USERS, round(wanted)))
         train, fold_in, held_out, _ = holdout_users(user_items, n_users, seed=self.seed_)
-        if self.validation == "likes":
+        if self.validation == "weak":
             train = sparse.vstack([train, fold_in], format="csr")
         judge = _Judge(fold_in, held_out, self.metric)
 
