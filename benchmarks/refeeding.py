@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from autoenc import datasets
-from autoenc.models.deep_recommender import DeepRecommender, RatingPredictor, holdout_ratings, ratings_matrix
+from autoenc.models.deep_recommender import DeepRecommender
 from autoenc.models.popular import Popular
+from autoenc.models.rating_predictor import RatingPredictor, holdout_ratings, ratings_matrix
 from autoenc.ranking import evaluate
 from autoenc.splits import holdout_per_user
 

@@ -14,15 +14,10 @@ from autoenc.deep_network import DeepNetwork, initial_state, refeeding_step, sha
 from autoenc.gradcheck import gradient_check
 from autoenc.layers.dropout import draw_keeps
 from autoenc.layers.selu import ALPHA, SCALE
-from autoenc.models import NotFittedError, Popular, deep_recommender, load_model
+from autoenc.models import NotFittedError, Popular, load_model, rating_predictor
 from autoenc.models.blend import Blend
-from autoenc.models.deep_recommender import (
-    DeepRecommender,
-    RatingPredictor,
-    holdout_ratings,
-    ratings_matrix,
-    widths_of,
-)
+from autoenc.models.deep_recommender import DeepRecommender, widths_of
+from autoenc.models.rating_predictor import RatingPredictor, holdout_ratings, ratings_matrix
 from autoenc.optim import Adam
 from autoenc.ranking import evaluate
 from autoenc.trainer import PlainNetwork
@@ -361,5 +356,5 @@ def test_ratings_that_cannot_be_are_refused(rated):
 
 def test_a_matrix_with_doubles_is_left_alone():
     doubled = sparse.csr_array((np.ones(3), np.array([1, 1, 0]), np.array([0, 3])), shape=(1, 2))
-    assert deep_recommender.as_ratings(doubled).toarray().tolist() == [[1, 2]]
+    assert rating_predictor.as_ratings(doubled).toarray().tolist() == [[1, 2]]
     assert doubled.nnz == 3

@@ -12,7 +12,7 @@ Score
 
 Their loss, the squared error where something was rated, can't be had of likes: they are ratings of
 1, all of them, and a network that says 1 everywhere would have loss 0. So on likes it is the binary
-cross-entropy over all items. On ratings `RatingPredictor` is the paper's own.
+cross-entropy over all items. On ratings `rating_predictor.RatingPredictor` is the paper's own.
 
 Does refeeding pay
     Not beyond doubt, and not for what it costs: over 4 seeds of ml-latest-small, paired, it changes
@@ -41,20 +41,12 @@ Example
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
-from scipy import sparse
 
 from autoenc.deep_network import DeepNetwork, initial_state, refeeding_step, shapes_of_state
-from autoenc.models.base import NotFittedError
 from autoenc.models.network_model import NetworkRecommender
-from autoenc.models.random_state import seed_of
-from autoenc.network import train_step
-from autoenc.optim import Adam
-from autoenc.splits import keep
 from autoenc.threads import compute_threads
-from autoenc.trainer import SCHEDULES, PlainNetwork, minibatches, on_backend, steps_an_epoch, whole_number
+from autoenc.trainer import PlainNetwork, on_backend
 
 
 class DeepRecommender(NetworkRecommender):
@@ -163,206 +155,6 @@ class Refeeding(PlainNetwork):
     def train_step(self, user_items, key):
         with compute_threads():
             return refeeding_step(self.network, self.adam, user_items, key)
-
-
-class RatingPredictor:
-    """The deep autoencoder of ratings, as its paper has it: it predicts what a user would rate an item.
-
-    The output's bias starts at the mean rating. All is computed by the plain layers.
-
-    Parameters
-    ----------
-    hidden_dims, dropout, refeed
-        As DeepRecommender has them.
-    epochs, batch_size, lr
-        The rate falls to 0 along half a cosine.
-    random_state
-        As AutoEncoder has it.
-
-    Attributes
-    ----------
-    network_ : DeepNetwork
-    lowest_, highest_ : float
-        The least and the largest rating, to which predictions are clipped.
-
-    Examples
-    --------
-    >>> ratings = sparse.csr_array(np.array([[5, 5, 1, 1], [5, 5, 1, 0], [1, 1, 5, 5], [1, 0, 5, 5]] * 8, float))
-    >>> model = RatingPredictor([8], dropout=0.0, epochs=150, batch_size=16, lr=0.01).fit(ratings)
-    >>> model.predict(ratings[[1]]).round(1)                      # 1, that wasn't given, is what it is for the like
-    array([[5., 5., 1., 1.]], dtype=float32)
-    """
-
-    def __init__(
-        self,
-        hidden_dims=(64, 64),
-        dropout=0.8,
-        refeed=False,
-        epochs=40,
-        batch_size=64,
-        lr=0.001,
-        random_state=0,
-    ):
-        self.hidden_dims = hidden_dims
-        self.dropout = dropout
-        self.refeed = refeed
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.random_state = random_state
-
-    def fit(self, ratings) -> RatingPredictor:
-        """Train on a scipy.sparse matrix (n_users, n_items) whose entries are ratings.
-
-        Raises
-        ------
-        ValueError, TypeError
-            Where `ratings` is not such a matrix, or has none, or a hyperparameter is no good.
-        FloatingPointError
-            If training diverges.
-        """
-        ratings = as_ratings(ratings)
-        if not ratings.nnz:
-            raise ValueError("ratings holds no rating; pass one or more to learn from.")
-        seed = seed_of(self.random_state)
-        epochs = whole_number("epochs", self.epochs, 0)
-        users = np.flatnonzero(np.diff(ratings.indptr))
-        steps = epochs * steps_an_epoch(len(users), self.batch_size)
-        if not 0 < self.lr < math.inf:
-            raise ValueError(f"lr must be a finite number above 0, got {self.lr}")
-        mean = float(ratings.data.mean(dtype=np.float64))
-        state = initial_state(ratings.shape[1], widths_of(self.hidden_dims), mean, seed)
-        network = DeepNetwork(state, self.dropout, loss="squared")
-        adam = Adam(network.params, self.lr)
-        step_on = refeeding_step if self.refeed else train_step
-        n_done = 0
-        with compute_threads():
-            for epoch in range(epochs):
-                for step, batch in enumerate(minibatches(users, self.batch_size, seed, epoch)):
-                    adam.lr = self.lr * SCHEDULES["cosine"](n_done / steps)
-                    loss = step_on(network, adam, ratings[batch], (seed, epoch, step))
-                    if not math.isfinite(loss):
-                        raise FloatingPointError(
-                            f"the loss became {loss} at step {step + 1} of epoch {epoch + 1}; "
-                            f"train with a lower lr than {self.lr}"
-                        )
-                    n_done += 1
-        self.network_ = network
-        self.lowest_, self.highest_ = float(ratings.data.min()), float(ratings.data.max())
-        return self
-
-    def predict(self, ratings) -> np.ndarray:
-        """What these users, by the ratings that they gave, would rate each item: (n_users, n_items)."""
-        if not hasattr(self, "network_"):
-            raise NotFittedError("this RatingPredictor is not fitted yet; call fit(ratings) first.")
-        ratings = as_ratings(ratings, self.network_.n_items)
-        with compute_threads():
-            return np.clip(self.network_.score(ratings), self.lowest_, self.highest_)
-
-    def rmse(self, ratings, held_out, batch_size: int = 256) -> float:
-        """The root of the mean squared error of `predict(ratings)` over the ratings held out, of the same users.
-
-        Raises
-        ------
-        ValueError
-            Where the two are of different shapes, or nothing is held out.
-        """
-        ratings, held_out = as_ratings(ratings), as_ratings(held_out)
-        if ratings.shape != held_out.shape or not held_out.nnz:
-            raise ValueError(
-                f"held_out must hold ratings in the shape of ratings, {ratings.shape}, "
-                f"and has {held_out.nnz:,} in the shape {held_out.shape}."
-            )
-        total = 0.0
-        for start in range(0, ratings.shape[0], batch_size):
-            wanted = held_out[start : start + batch_size]
-            predicted = self.predict(ratings[start : start + batch_size])
-            users = np.repeat(np.arange(wanted.shape[0]), np.diff(wanted.indptr))
-            total += np.square(predicted[users, wanted.indices] - wanted.data, dtype=np.float64).sum()
-        return math.sqrt(total / held_out.nnz)
-
-
-def ratings_matrix(ratings) -> tuple[sparse.csr_array, sparse.csr_array | None]:
-    """What `datasets.read(path, values=True)` returned as matrices of users x items, both by ascending ids.
-
-    Returns
-    -------
-    values : csr_array (n_users, n_items), float32
-        A rating that was given twice counts as it was given last.
-    times : csr_array of the same shape and entries, int64, or None where the file has none
-
-    Raises
-    ------
-    ValueError
-        Where the file has no ratings.
-    """
-    if ratings.ratings is None:
-        raise ValueError("these have no column of ratings; read them with values=True from a file that has one.")
-    users, rows = np.unique(ratings.users, return_inverse=True)
-    items, columns = np.unique(ratings.items, return_inverse=True)
-    cells = rows.astype(np.int64) * len(items) + columns
-    # np.unique finds the first of equal ones, so from behind it is the last
-    cells, from_behind = np.unique(cells[::-1], return_index=True)
-    last = len(rows) - 1 - from_behind
-    rows, columns = np.divmod(cells, len(items))
-    indptr = np.searchsorted(rows, np.arange(len(users) + 1)).astype(np.int32)
-
-    def matrix(values):
-        return sparse.csr_array((values[last], columns.astype(np.int32), indptr), shape=(len(users), len(items)))
-
-    values = matrix(ratings.ratings.astype(np.float32))
-    return values, None if ratings.timestamps is None else matrix(ratings.timestamps)
-
-
-def holdout_ratings(values, times=None, holdout: float = 0.1, seed: int = 0):
-    """Hold out a share of all ratings: at random, or with `times` those that came last.
-
-    Parameters
-    ----------
-    values, times
-        As `ratings_matrix` returns them. Of equal times all come to the side of the later.
-    holdout : float
-        Above 0 and below 1.
-    seed : int
-
-    Returns
-    -------
-    train, held_out : csr_array of the shape of values
-        Disjoint; together they are `values`.
-
-    Raises
-    ------
-    ValueError
-        Where `holdout` is not such a share, or `times` are not those of `values`.
-    """
-    values = as_ratings(values)
-    if not 0 < holdout < 1:
-        raise ValueError(f"holdout is {holdout}; pass the share to hold out, above 0 and below 1, such as 0.1.")
-    if times is None:
-        late = np.random.Generator(np.random.Philox(seed)).random(values.nnz) < holdout
-    else:
-        if not (np.array_equal(times.indptr, values.indptr) and np.array_equal(times.indices, values.indices)):
-            raise ValueError("times has other entries than values; pass both as ratings_matrix returns them.")
-        late = times.data >= np.quantile(times.data, 1 - holdout)
-    return keep(values, ~late), keep(values, late)
-
-
-def as_ratings(ratings, n_items: int | None = None) -> sparse.csr_array:
-    """Ratings as a canonical CSR of float32; raises TypeError or ValueError where they aren't such a matrix."""
-    if not sparse.issparse(ratings) or ratings.ndim != 2:
-        raise TypeError(f"ratings is a {type(ratings).__name__}; pass a scipy.sparse matrix, users x items.")
-    if n_items not in (None, ratings.shape[1]):
-        raise ValueError(
-            f"ratings has {ratings.shape[1]:,} columns, but the model was fitted on {n_items:,} items; "
-            "pass ratings of the same items, a column each."
-        )
-    csr = sparse.csr_array(ratings, dtype=np.float32)
-    if not csr.has_canonical_format:
-        csr = csr.copy()
-        csr.sum_duplicates()
-    if not np.isfinite(csr.data).all():
-        raise ValueError("ratings holds a number that is not finite; leave out what wasn't rated.")
-    return csr
 
 
 def widths_of(hidden_dims) -> tuple[int, ...]:
