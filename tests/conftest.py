@@ -9,6 +9,7 @@ from hypothesis import settings
 
 # The same examples on every run, and no limit on the first one's time, in which numba compiles.
 settings.register_profile("autoenc", derandomize=True, deadline=None)
+settings.register_profile("random", deadline=None, database=None)  # others each time: --hypothesis-profile random
 settings.load_profile("autoenc")
 
 

@@ -449,6 +449,13 @@ def test_headerless_tables_of_strings_are_known_by_their_ratings(tmp_path):
     assert ratings.ratings.tolist() == [5, 1] and ratings.timestamps.tolist() == [1234, 1235]
 
 
+def test_a_title_that_no_table_can_hold_is_refused_with_its_line(tmp_path):
+    (tmp_path / "ratings.csv").write_text("userId,movieId,rating\n1,10,4\n")
+    (tmp_path / "movies.csv").write_text('movieId,title\n10,Heat\n11,"' + "x" * 200_000 + '"\n')
+    with pytest.raises(ValueError, match=r"movies.csv, line 3: field larger than field limit \(131072\); mend"):
+        read(tmp_path)
+
+
 def test_titles_by_string_ids(tmp_path):
     (tmp_path / "ratings.csv").write_text("userId,movieId\n1,tt01\n2,7\n")
     (tmp_path / "movies.csv").write_text('movieId,title,genres\ntt01,"Heat, again",x\n\n7,Ronin,x\n')

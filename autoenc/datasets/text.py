@@ -163,14 +163,18 @@ def read_titles(source: Source, numbers: bool) -> dict:
     delimiter = {"movies.csv": ",", "movies.dat": "::", "u.item": "|"}[source.name]
     titles: dict = {}
     with source.lines() as lines:
-        rows = csv.reader(lines) if delimiter == "," else (line.split(delimiter) for line in lines)
-        for number, row in enumerate(rows, 1):
-            if (number == 1 and delimiter == ",") or not "".join(row).strip():
-                continue
-            id_ = whole(row[0]) if numbers else decoded(row[0])
-            if len(row) < 2 or id_ is None:
-                raise _fault(source, number, f"{short(delimiter.join(row))} does not begin with an id and a title")
-            titles[id_] = decoded(row[1]).strip()
+        rows: Any = csv.reader(lines) if delimiter == "," else (line.split(delimiter) for line in lines)
+        try:
+            for number, row in enumerate(rows, 1):
+                if (number == 1 and delimiter == ",") or not "".join(row).strip():
+                    continue
+                id_ = whole(row[0]) if numbers else decoded(row[0])
+                if len(row) < 2 or id_ is None:
+                    problem = f"{short(delimiter.join(row))} does not begin with an id and a title"
+                    raise _fault(source, number, problem)
+                titles[id_] = decoded(row[1]).strip()
+        except csv.Error as error:
+            raise _fault(source, rows.line_num, error) from None
     return titles
 
 
