@@ -2,6 +2,7 @@
 
     python benchmarks/quality.py                                what results/quality.jsonl lacks, then the table
     python benchmarks/quality.py --datasets gowalla --again     gowalla anew
+    python benchmarks/quality.py --protocol weak                all models, tuned; see ranking.py
 
 A seed is the seed of the split, of the start, of the order of users and of the masks, so ours and
 the peer's are paired by the split they share. Each run trains for the last of its data set's
@@ -14,14 +15,13 @@ evaluated. What is there is not run again. `quality_report.verdict` has the rule
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 import time
 from pathlib import Path
 
 import data
 from peers.baselines import Ease, Popular
-from quality_report import METRICS, OURS, PEER, Plan, Results, as_text, table, verdict
+from quality_report import METRICS, OURS, PEER, Plan, Results, as_text, digest, table, verdict
 from threadpoolctl import threadpool_limits
 
 import autoenc
@@ -88,13 +88,6 @@ def measure(model: str, name: str, seed: int, train, held_out) -> list[dict]:
     ]
 
 
-def digest(user_items) -> str:
-    """A few letters that tell one split from another."""
-    sha = hashlib.sha256(user_items.indptr.tobytes())
-    sha.update(user_items.indices.tobytes())
-    return sha.hexdigest()[:12]
-
-
 def run_missing(results: Results, missing: list[tuple], minutes: float) -> int:
     """Run what there is time for, and return how many runs there wasn't time for."""
     start = time.perf_counter()
@@ -113,6 +106,12 @@ def run_missing(results: Results, missing: list[tuple], minutes: float) -> int:
 
 
 def main(argv=None) -> int:
+    which = argparse.ArgumentParser(add_help=False)
+    which.add_argument("--protocol")
+    if which.parse_known_args(argv)[0].protocol:
+        import ranking
+
+        return ranking.main(argv)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--datasets", nargs="+", choices=PLANS, help="default: what can be loaded or has results")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4], metavar="N")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -64,6 +65,13 @@ class Results:
 
     def has(self, name: str, seed: int, model: str, plan: Plan) -> bool:
         return all(np.isfinite(self.value(name, seed, model, epochs, "p_at_01")) for epochs in plan.epochs_of(model))
+
+
+def digest(user_items) -> str:
+    """A few letters that tell one split from another."""
+    sha = hashlib.sha256(user_items.indptr.tobytes())
+    sha.update(user_items.indices.tobytes())
+    return sha.hexdigest()[:12]
 
 
 def mean_and_error(values: np.ndarray) -> tuple[float, float, int]:

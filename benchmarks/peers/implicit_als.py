@@ -43,3 +43,28 @@ def train(model: AlternatingLeastSquares, user_items: sparse.csr_array, on_itera
 def top_n(model: AlternatingLeastSquares, users: np.ndarray, user_items: sparse.csr_array, n: int):
     """The n best items of users (batch,) that it was trained on, liked ones struck: ids and scores (batch, n)."""
     return model.recommend(users, sparse.csr_matrix(user_items), N=n)
+
+
+class Als:
+    """The same as a model: `fit`, then scores of users whom it need not have seen, by their likes alone.
+
+    A user's factors are solved for anew from the items', which is the half of an iteration that
+    training would do next; so those trained on and newcomers are scored alike.
+    """
+
+    def __init__(self, factors: int = 100, regularization: float = 0.01, alpha: float = 1.0, random_state: int = 0):
+        self.params = {"factors": factors, "regularization": regularization, "alpha": alpha}
+        self.random_state = random_state
+
+    def fit(self, user_items: sparse.csr_array) -> Als:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.model = AlternatingLeastSquares(**self.params, iterations=ITERATIONS, random_state=self.random_state)
+        train(self.model, user_items, lambda: False)
+        self.n_items = user_items.shape[1]
+        return self
+
+    def score(self, user_items: sparse.csr_array) -> np.ndarray:
+        with threadpool_limits(1, user_api="blas"):
+            users = self.model.recalculate_user(np.arange(user_items.shape[0]), sparse.csr_matrix(user_items))
+            return users @ self.model.item_factors.T  # (batch, n_items)

@@ -1,0 +1,174 @@
+"""From the lines that `quality.py --protocol` stores to its table and its verdict."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+RESULTS = Path(__file__).parent / "results"
+COLUMNS = {
+    "ndcg@100": "nDCG@100",
+    "precision@1": "p@1",
+    "precision@5": "p@5",
+    "precision@10": "p@10",
+    "recall@20": "recall@20",
+    "recall@50": "recall@50",
+}
+COMPARED = ("ndcg@100", "precision@1")
+MANY_USERS = 5_000  # from so many on, ahead means by two standard errors
+
+
+class Figure(NamedTuple):
+    """A mean over seeds and users, with its standard error; NaN where there is none."""
+
+    value: float
+    error: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.4f} ± {self.error:.4f}"
+
+    def signed(self) -> str:
+        return "" if np.isnan(self.value) else f"{self.value:+.4f} ± {self.error:.4f}"
+
+
+class Lines:
+    """The lines of a protocol's file by (dataset, seed, model); a later line replaces an earlier one.
+
+    Parameters
+    ----------
+    path : Path
+    protocol : "weak" or "strong"
+    """
+
+    def __init__(self, path: Path, protocol: str):
+        self.path, self.protocol = path, protocol
+        self.lines: dict[tuple, dict] = {}
+        for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()) if path.exists() else ():
+            self._take(line)
+
+    def _take(self, line: dict) -> None:
+        self.lines[line["dataset"], line["seed"], line["model"]] = line
+
+    def add(self, line: dict) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self._take(line)
+
+    def of(self, dataset: str, model: str) -> list[dict]:
+        """A model's lines, a seed each."""
+        return [self.lines[key] for key in sorted(self.lines) if (key[0], key[2]) == (dataset, model)]
+
+    def mean(self, dataset: str, model: str, metric: str) -> Figure:
+        return self._combined([line["metrics"][metric] for line in self.of(dataset, model)])
+
+    def difference(self, dataset: str, model: str, metric: str) -> Figure:
+        """To the reference, paired by user on each seed's split."""
+        lines = [line for line in self.of(dataset, model) if line["differences"]]
+        return self._combined([line["differences"][metric] for line in lines])
+
+    def _combined(self, pairs: list[list[float]]) -> Figure:
+        """Of a mean and a standard error a seed.
+
+        Under strong generalization each seed tests other users (all but the share that it holds
+        out), so the errors are independent. Under weak all seeds have the same users: their errors'
+        root mean square is what that of the mean is at most.
+        """
+        if not pairs:
+            return Figure(np.nan, np.nan)
+        values, errors = np.transpose(pairs)
+        error = np.sqrt(np.mean(errors**2))
+        return Figure(float(values.mean()), float(error / (len(pairs) ** 0.5 if self.protocol == "strong" else 1)))
+
+    def median(self, dataset: str, model: str, key: str) -> float:
+        """Of the seeds' seconds or megabytes."""
+        return float(np.median([line[key] for line in self.of(dataset, model)]))
+
+    def models(self, dataset: str, plan) -> list[str]:
+        """Those that have lines, the best first."""
+        found = [model for model in plan.spaces if self.of(dataset, model)]
+        return sorted(found, key=lambda model: -self.mean(dataset, model, "ndcg@100").value)
+
+
+def table(lines: Lines, dataset: str, plan) -> list[list[str]]:
+    """The head and a row a model."""
+    head = ["model"]
+    for metric, title in COLUMNS.items():
+        head += [title, f"to {plan.reference}"] if metric in COMPARED else [title]
+    rows = [[*head, "seeds", "trials", "CPU s", "MB"]]
+    for model in lines.models(dataset, plan):
+        row = [model]
+        for metric in COLUMNS:
+            mean = lines.mean(dataset, model, metric)
+            if metric in COMPARED:
+                row += [str(mean), lines.difference(dataset, model, metric).signed()]
+            else:
+                row.append(f"{mean.value:.4f}")
+        trials = [line["trials"] for line in lines.of(dataset, model)]
+        row += [
+            str(len(trials)),
+            str(round(float(np.mean(trials)))) if any(trials) else "",
+            f"{lines.median(dataset, model, 'fit_seconds'):.1f}",
+            f"{lines.median(dataset, model, 'peak_megabytes'):,.0f}",
+        ]
+        rows.append(row)
+    return rows
+
+
+def setting(lines: Lines, dataset: str, plan) -> str:
+    """Under which rules the table came about, in a few sentences."""
+    seeds = sorted({seed for name, seed, _ in lines.lines if name == dataset})
+    users = max(line["users"] for (name, *_), line in lines.lines.items() if name == dataset)
+    if lines.protocol == "weak":
+        held_out = f"a fifth of each user's likes held out ({users:,} users have some)"
+    else:
+        held_out = (
+            f"a share of {plan.test_users:g} of the users held out ({users:,}), a fifth of their likes to predict"
+        )
+    budget = "until no other value validates better"
+    if plan.cpu_minutes is not None:
+        budget = f"{plan.cpu_minutes:g} CPU minutes a model, its last fit included"
+    return (
+        f"{dataset}, {lines.protocol} generalization: {held_out}; seeds {', '.join(map(str, seeds))}, which draw the "
+        f"split and the start. Tuned for nDCG@100 on likes held out of the training likes in the same way: {budget}. "
+        f"Differences are to {plan.reference}, standard errors over users, paired. CPU s: the last fit's processor "
+        "time, summed over threads; best chooses within it. MB: the peak above the likes."
+    )
+
+
+def choices(lines: Lines, dataset: str, plan) -> list[str]:
+    """What validation chose, a model a line, its seeds apart by semicolons."""
+    found = []
+    for model in lines.models(dataset, plan):
+        each = [
+            ", ".join(f"{key} {value:g}" for key, value in line["params"].items()) for line in lines.of(dataset, model)
+        ]
+        if any(each):
+            found.append(f"{model}: {'; '.join(each)}")
+    return found
+
+
+def verdict(lines: Lines, dataset: str, plan) -> list[tuple[bool, str]]:
+    """Whether `best` is where it should be: met or not, and the sentence that says it.
+
+    Ahead at nDCG@100, of the reference and of every model in other hands; where there are many
+    users by two paired standard errors. At p@1 not behind by more than one.
+    """
+    if not lines.of(dataset, "best"):
+        return []
+    users = max(line["users"] for line in lines.of(dataset, "best"))
+    found = []
+    if lines.of(dataset, plan.reference):
+        ahead = lines.difference(dataset, "best", "ndcg@100")
+        wanted = 2 * ahead.error if users >= MANY_USERS else 0.0
+        met = ahead.value >= wanted and ahead.value > 0
+        found.append((met, f"best - {plan.reference}, nDCG@100: {ahead.signed()}"))
+        ahead = lines.difference(dataset, "best", "precision@1")
+        found.append((ahead.value >= -ahead.error, f"best - {plan.reference}, p@1: {ahead.signed()}"))
+    for peer in (model for model in plan.spaces if "'s " in model and lines.of(dataset, model)):
+        ours, theirs = (lines.mean(dataset, model, "ndcg@100") for model in ("best", peer))
+        found.append((ours.value > theirs.value, f"best {ours} beside {peer} {theirs}, nDCG@100"))
+    return found

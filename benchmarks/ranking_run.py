@@ -1,0 +1,174 @@
+"""One run of `quality.py --protocol`: split, tune on validation, fit, and report on the test likes once."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import data
+import numpy as np
+import ranking_few_users
+from quality_report import digest
+from ranking_plans import MODELS, PLANS, Space
+from ranking_search import search
+from scipy import sparse
+from worker import resident_megabytes
+
+import autoenc
+from autoenc.files import replacing
+from autoenc.models import EASE, Blend
+from autoenc.ranking import Report, evaluate, paired_difference
+from autoenc.splits import holdout_per_user, holdout_users
+
+METRICS = ("ndcg@100", "precision@1", "precision@5", "precision@10", "recall@20", "recall@50")
+CHOSEN_BY = "ndcg@100"
+MOST_USERS = 4_000  # to validate on: more say little more
+KS = (1, 5, 10, 20, 50, 100)
+
+
+def split(user_items, protocol: str, seed: int, test_users: float):
+    """What is trained on, what a model is shown of those whom it is asked about, and what it has to predict."""
+    if protocol == "weak":
+        train, held_out = holdout_per_user(user_items, seed=seed)
+        return train, train, held_out
+    train, shown, held_out, _ = holdout_users(user_items, test_users, seed=seed)
+    return train, shown, held_out
+
+
+def new(name: str, params: dict, protocol: str, seed: int):
+    """An unfitted model, all that is random in it by the seed; a blend validates as it will be asked."""
+    model = MODELS[name](**params)
+    if isinstance(model, Blend):
+        model.set_params(validation=protocol)
+    if hasattr(model, "get_params"):
+        return model.set_params(**{key: seed for key in model.get_params() if key.endswith("random_state")})
+    model.random_state = seed
+    return model
+
+
+def tuned(name: str, space: Space, train, protocol: str, seed: int, test_users: float, seconds: float | None):
+    """The hyperparameters that validate best on likes of `train` alone, and the trials."""
+    if not space:
+        return {}, []
+    inner, shown, held_out = split(train, protocol, seed, test_users)
+    users = np.flatnonzero(np.diff(held_out.indptr))
+    users = np.random.default_rng(seed).permutation(users)[:MOST_USERS]
+
+    def judge(params: dict) -> float:
+        model = new(name, params, protocol, seed)
+        if isinstance(model, EASE) and ranking_few_users.pays(inner):
+            scorer = ranking_few_users.FewUsers(model, inner)
+        else:
+            scorer = model.fit(inner)
+        return evaluate(scorer, shown[users], held_out[users], ks=[100])[CHOSEN_BY]
+
+    return search(judge, space, seconds)
+
+
+def measure(dataset: str, protocol: str, seed: int, name: str, folder: Path) -> dict:
+    """The line of a run. `folder` holds the reference's values of each user, which the others are paired with."""
+    plan = PLANS[dataset]
+    train, shown, held_out = split(data.load(dataset).user_items, protocol, seed, plan.test_users)
+    warm_up(name, protocol)
+    forget_peak()
+    before = resident_megabytes("VmRSS")
+
+    started = time.process_time()
+    seconds = None if plan.cpu_minutes is None else 60 * plan.cpu_minutes
+    params, trials = tuned(name, plan.spaces[name], train, protocol, seed, plan.test_users, seconds)
+    tuning_seconds = time.process_time() - started
+
+    model = new(name, params, protocol, seed)
+    started, wall = time.process_time(), time.perf_counter()
+    model.fit(train)
+    fit_seconds, wall = time.process_time() - started, time.perf_counter() - wall
+    peak = resident_megabytes("VmHWM") - before
+
+    report = evaluate(model, shown, held_out, ks=KS, per_user=True)
+    if name == plan.reference:
+        keep(report, reference_file(folder, dataset, protocol, seed, train))
+    differences = {}
+    if name != plan.reference:
+        reference = kept(reference_file(folder, dataset, protocol, seed, train))
+        for metric in METRICS:
+            found = paired_difference(report, reference, metric)
+            differences[metric] = [round(found.difference, 6), round(found.standard_error, 6)]
+    return {
+        "dataset": dataset,
+        "seed": seed,
+        "model": name,
+        "params": chosen(model, params),
+        "trials": len(trials),
+        "tuning_seconds": round(tuning_seconds, 1),
+        "fit_seconds": round(fit_seconds, 2),
+        "fit_wall_seconds": round(wall, 2),
+        "peak_megabytes": round(peak),
+        "users": report.n_users,
+        "metrics": {metric: [round(report[metric], 6), round(report.standard_errors[metric], 6)] for metric in METRICS},
+        "differences": differences,
+        "split": digest(train),
+        "version": version(name),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def chosen(model, params: dict) -> dict:
+    """What validation chose: by the search, or in a blend by itself."""
+    if not isinstance(model, Blend):
+        return params
+    found = {f"{type(part).__name__}'s weight": round(float(w), 3) for part, w in zip(model.models_, model.weights_)}
+    for part in model.models_:
+        found |= {f"{type(part).__name__}'s {key}": part.get_params()[key] for key in ("l2", "epochs", "k")
+                  if part.get_params().get(key) is not None}  # fmt: skip
+    return found
+
+
+def version(name: str) -> str:
+    package = {"implicit's ALS": "implicit", "PyTorch's Mult-VAE": "torch"}.get(name)
+    if package is None:
+        return f"autoenc {autoenc.__version__}"
+    from importlib.metadata import version
+
+    return f"{package} {version(package)}"
+
+
+def reference_file(folder: Path, dataset: str, protocol: str, seed: int, train) -> Path:
+    return folder / f"ranking-{dataset}-{protocol}-{seed}-{digest(train)}.npz"
+
+
+def keep(report: Report, path: Path) -> None:
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, users=report.users, **{metric: report.per_user[metric] for metric in METRICS})
+
+
+def kept(path: Path) -> Report:
+    with np.load(path) as stored:
+        per_user = {metric: stored[metric] for metric in METRICS}
+        return Report({}, {}, len(stored["users"]), 0, stored["users"], per_user)
+
+
+def warm_up(name: str, protocol: str) -> None:
+    """Make kernels and libraries ready by a fit of next to nothing, so that they count as nobody's time or memory."""
+    model = new(name, {}, protocol, 0)
+    if isinstance(model, Blend):
+        model = model.models[0]
+    if hasattr(model, "epochs"):
+        model.epochs = 1
+    likes = sparse.csr_array(np.tri(24, 12, dtype=np.float32))
+    evaluate(model.fit(likes), likes, sparse.csr_array(1 - likes.toarray()), ks=[1])
+
+
+def forget_peak() -> None:
+    """Let the peak of memory begin anew, where the system can."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def in_own_process(function: Callable, *args):
+    """The function's answer from a process that has done nothing else, so that its memory is the function's own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *args).result()
