@@ -10,6 +10,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from autoenc import callbacks as callbacks
+    from autoenc import datasets as datasets
+    from autoenc import layers as layers
+    from autoenc import metrics as metrics
+    from autoenc import plots as plots
     from autoenc.interactions import Interactions as Interactions
     from autoenc.interactions import as_user_items as as_user_items
     from autoenc.models import load_model as load_model
@@ -64,10 +69,14 @@ _MODULE_OF = {
     "tune": "tuning",
 }
 
+_MODULES = ("callbacks", "datasets", "layers", "metrics", "plots")
+
 __all__ = list(_MODULE_OF)
 
 
 def __getattr__(name: str):
+    if name in _MODULES:
+        return importlib.import_module(f"autoenc.{name}")  # which sets the attribute
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'autoenc' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"autoenc.{_MODULE_OF[name]}"), name)
@@ -76,4 +85,4 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_MODULES})

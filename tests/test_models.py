@@ -291,6 +291,11 @@ class TestContract:
             model.recommend()
         with pytest.raises(TypeError, match="pass either user_items, rows of likes, or liked"):
             model.explain([[0]], 1, liked=["Heat (1995)"])
+        for one_user in (0, "Heat (1995)", ["Heat (1995)"], [0, 7], [["Heat (1995)"]], (0,)):
+            with pytest.raises(TypeError, match=r"user_items is .*; pass one user's likes by name as liked=\[...\]"):
+                model.recommend(one_user)
+        with pytest.raises(TypeError, match=r"user_items is \[0\]; pass one user's likes by name as liked="):
+            model.explain([0], 1)
         with pytest.raises(TypeError, match=r"items is \['Heat \(1995\)'\]; pass numbers of items"):
             model.recommend([[0]], items=["Heat (1995)"])
         with pytest.raises(TypeError, match="item is missing; pass the item"):

@@ -28,6 +28,13 @@ def test_name_comes_from_its_module(name):
     assert value.__module__ == f"autoenc.{autoenc._MODULE_OF[name]}"
 
 
+@pytest.mark.parametrize("name", autoenc._MODULES)
+def test_a_module_comes_without_an_import_of_its_own(name):
+    code = f"import autoenc; assert {name!r} in dir(autoenc); print(autoenc.{name}.__name__)"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert run.stdout == f"autoenc.{name}\n", run.stderr
+
+
 def test_type_checkers_are_told_the_same_names():
     nodes = ast.walk(ast.parse(Path(autoenc.__file__).read_text(encoding="utf-8")))
     told = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module.startswith("autoenc.")]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import reprlib
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -353,6 +354,11 @@ class Recommender(ABC):
         self._check_fitted()
         if (user_items is None) == (liked is None):
             raise TypeError("pass either user_items, rows of likes, or liked, one user's likes by name.")
+        if _is_one_users(user_items):
+            raise TypeError(
+                f"user_items is {reprlib.repr(user_items)}; pass one user's likes by name as liked=[...], "
+                "or a row of item numbers for each user, as [[0, 7]] for one: the model knows no users by number."
+            )
         return liked is not None
 
     def _as_fitted(self, user_items) -> sparse.csr_array:
@@ -402,6 +408,14 @@ class Recommender(ABC):
         assert self.catalogue_ is not None
         names = self.catalogue_.item_ids if self.catalogue_.titles is None else self.catalogue_.titles
         return names[columns[columns >= 0]], scores[columns >= 0]
+
+
+def _is_one_users(user_items) -> bool:
+    """Whether it is what somebody passes who has one user in mind: a name, a number, or a list of either."""
+    if isinstance(user_items, (list, tuple)) and user_items:
+        first = user_items[0]
+        return np.isscalar(first) or (isinstance(first, (list, tuple)) and any(isinstance(item, str) for item in first))
+    return np.isscalar(user_items)
 
 
 def _plain(value):
