@@ -18,6 +18,7 @@ from autoenc.models import (
     Popular,
     Recommender,
     blend,
+    ease,
     load_model,
 )
 from autoenc.ranking import evaluate
@@ -157,6 +158,15 @@ def test_hyperparameters_are_chosen_from_the_middle_on_while_that_does_better(li
         alone = evaluate(EASE(l2=l2).fit(train), fold_in, held_out, ks=[100])["ndcg@100"]
         assert alone == pytest.approx(found, abs=1e-6)
     assert model.models[0].l2 == 500.0  # as it was given
+
+
+def test_what_no_hyperparameter_changes_is_computed_once_for_all_candidates(likes, monkeypatch):
+    made = []
+    monkeypatch.setattr(ease, "_gram", lambda user_items, gram=ease._gram: made.append(0) or gram(user_items))
+    model = Blend([EASE(), Popular()], candidates={"ease__l2": [1.0, 10.0, 100.0, 1000.0]}, validation_users=100)
+    model.fit(likes)
+    assert sum("ease__l2" in trial for trial in model.search_) >= 2
+    assert len(made) == 2  # on what is left of the likes, and on all of them
 
 
 def test_a_network_stops_where_the_blend_validates_best(likes):

@@ -397,6 +397,21 @@ class TestEASE:
         monkeypatch.setattr(ease, "BLOCK", 33)
         np.testing.assert_array_equal(EASE(l2=7.0).fit(train[:, :100]).item_weights_, expected)
 
+    @pytest.mark.parametrize("block", [512, 33])
+    def test_prepared_likes_give_the_same_bits_whatever_was_fitted_on_them_before(self, weak_split, monkeypatch, block):
+        monkeypatch.setattr(ease, "BLOCK", block)
+        train = weak_split[0][:, :100]
+        prepared = EASE().prepare(train)
+        for model in (EASE(l2=7.0), EDLAE(l2=3.0, dropout=0.4), EASE(l2=900.0), EASE(l2=7.0)):
+            expected = copy.deepcopy(model).fit(train)
+            fitted = model.fit(prepared)
+            np.testing.assert_array_equal(fitted.item_weights_, expected.item_weights_)
+            assert (fitted.n_items, fitted.about_, fitted.catalogue_) == (100, {}, None)
+        with pytest.raises(ValueError, match="l2 is -1; pass a number above 0"):
+            EASE(l2=-1).fit(prepared)
+        with pytest.raises(ValueError, match="EASE on 100 items needs 120,000 bytes, but max_memory is 9; raise"):
+            EASE(max_memory=9).prepare(train)
+
     def test_the_bits_do_not_depend_on_blas_threads(self, weak_split):
         train, _ = weak_split
         fits = []

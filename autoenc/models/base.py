@@ -95,12 +95,24 @@ class Recommender(ABC):
         if 0 in likes.shape:
             raise ValueError(f"user_items is of shape {likes.shape}; pass one user and one item or more to learn from.")
         self._fit(likes)
-        self.n_items_ = likes.shape[1]
-        self.about_: dict = {}
-        self.catalogue_: Interactions | None = None
+        self._fitted_on(likes.shape[1])
         if isinstance(user_items, Interactions):
             self.catalogue_, self.about_ = _catalogue_of(user_items), {"dataset": user_items.name}
         return self
+
+    def _fitted_on(self, n_items: int) -> Recommender:
+        self.n_items_ = n_items
+        self.about_: dict = {}
+        self.catalogue_: Interactions | None = None
+        return self
+
+    def prepare(self, user_items):
+        """What `fit` may be given in place of the likes where it is called again with other hyperparameters.
+
+        Here they are the likes. A model whose fit begins by what no hyperparameter changes returns
+        that, and takes it.
+        """
+        return as_user_items(user_items)
 
     def save(self, path) -> None:
         """Write the fitted model to one file, atomically; `autoenc.load_model` reads it.

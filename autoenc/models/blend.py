@@ -227,7 +227,8 @@ class Blend(Recommender):
 
     def _best_candidate(self, name, model, train, judge):
         """The model fitted on `train`, with the best of the candidates for each of its hyperparameters in turn."""
-        model = model.fit(train)
+        likes = model.prepare(train)
+        model = model.fit(likes)
         for parameter, values in (self.candidates or {}).items():
             of_model, _, inner = parameter.partition("__")
             if of_model != name or inner not in model.get_params():
@@ -235,7 +236,7 @@ class Blend(Recommender):
 
             def fitted(value, inner=inner, model=model, parameter=parameter):
                 if model.get_params()[inner] != value:
-                    model = _copy(model).set_params(**{inner: value}).fit(train)
+                    model = _copy(model).set_params(**{inner: value}).fit(likes)
                 found = float(judge.values([model.score], np.ones((1, 1))).mean())
                 self.search_.append({parameter: value, self.metric: found})
                 return found, model

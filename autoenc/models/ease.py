@@ -21,7 +21,8 @@ Cost
     12 bytes and n_items flops for each pair of items: at 10,677 items 1.4 GB and 1.2 TFLOP. Users
     cost a pass over their pairs of likes. So it is for catalogues of some ten thousand items. With
     10 million likes 30 s on one core, and a peak of 1.6 GB, likes included. P in float32 would
-    halve its time and be off by 1e-5 of B's size.
+    halve its time and be off by 1e-5 of B's size. Another l2 on the same likes needs no other G,
+    and a factorization that served all l2, by eigenvectors, would cost that of some ten.
 
 Source
     Steck 2019, Embarrassingly Shallow Autoencoders for Sparse Data (arXiv 1905.03375), equation 8
@@ -43,7 +44,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import get_lapack_funcs
 
-from autoenc.interactions import likes_per_item
+from autoenc.interactions import as_user_items, likes_per_item
 from autoenc.models.base import Recommender
 from autoenc.threads import compute_threads
 
@@ -73,21 +74,40 @@ class EASE(Recommender):
         self.l2 = l2
         self.max_memory = max_memory
 
+    def prepare(self, user_items):
+        """The likes' `Gram`, which `fit` takes in their place, whatever the hyperparameters."""
+        likes = as_user_items(user_items)
+        self.check_memory(likes.shape[1])
+        return Gram(likes)
+
+    def fit(self, user_items, y=None):
+        """Learn from who liked what, as `Recommender.fit` has it, or from the `Gram` of it."""
+        if not isinstance(user_items, Gram):
+            return super().fit(user_items)
+        self._fit_gram(user_items)
+        return self._fitted_on(len(user_items.counts))
+
     def _fit(self, user_items):
+        self._checked_penalty(likes_per_item(user_items))  # the Gram takes long
+        self._fit_gram(self.prepare(user_items))
+
+    def _fit_gram(self, gram):
+        penalty = self._checked_penalty(gram.counts)
+        with compute_threads():
+            self.item_weights_ = _weights(gram.inverse(penalty))
+
+    def _checked_penalty(self, counts):
+        """As `_penalty`. Raises ValueError where it is no good."""
         if not (self.l2 > 0 and math.isfinite(self.l2)):
             raise ValueError(f"l2 is {self.l2}; pass a number above 0, such as 500.")
-        n_items = user_items.shape[1]
-        self.check_memory(n_items)
-        counts = likes_per_item(user_items)
         penalty = self._penalty(counts)
         # Above this the factorization can't fail: Higham 2002, theorem 10.7.
-        least_l2 = np.finfo(np.float64).eps * n_items**2 * (counts + penalty).max()
+        least_l2 = np.finfo(np.float64).eps * len(counts) ** 2 * (counts + penalty).max()
         if self.l2 < least_l2:
             raise ValueError(
                 f"l2 is {self.l2}, which these likes round away; pass more than {least_l2:.1g}, such as 500."
             )
-        with compute_threads():
-            self.item_weights_ = _weights(_inverse(_gram(user_items), penalty))
+        return penalty
 
     def check_memory(self, n_items):
         needed = BYTES_A_PAIR * n_items**2
@@ -124,6 +144,41 @@ class EASE(Recommender):
             raise ValueError("item_weights must be there, a square matrix of float32.")
         self.item_weights_ = weights
         return len(weights)
+
+
+class Gram:
+    """G of some likes, for as many fits as one likes. It takes 8 bytes a pair of items.
+
+    Parameters
+    ----------
+    user_items : csr_array (n_users, n_items), canonical
+
+    Attributes
+    ----------
+    counts : array (n_items,)
+        How many users like an item: G's diagonal.
+    """
+
+    def __init__(self, user_items: sparse.csr_array):
+        self.counts = likes_per_item(user_items)
+        # Being symmetric, G needs one triangle, the lower; P is made in the upper one.
+        with compute_threads():
+            self._square = _gram(user_items)
+
+    def inverse(self, penalty: np.ndarray) -> np.ndarray:
+        """The inverse of G + diag(penalty) in the upper triangle of what is returned, until the next call."""
+        square = self._square
+        for start in range(0, len(square), BLOCK):
+            block = slice(start, start + BLOCK)
+            square[block, start + BLOCK :] = square[start + BLOCK :, block].T
+            diagonal_block = np.tril(square[block, block], -1)
+            square[block, block] = diagonal_block + diagonal_block.T
+        np.fill_diagonal(square, self.counts + penalty)
+        factorize, invert = get_lapack_funcs(("potrf", "potri"), (square,))
+        # LAPACK counts by columns, so it sees the transpose: its lower triangle is our upper one.
+        factor, _ = factorize(square.T, lower=True, overwrite_a=True, clean=False)
+        inverse, _ = invert(factor, lower=True, overwrite_c=True)
+        return inverse.T
 
 
 def free_memory() -> int | None:
@@ -167,27 +222,17 @@ def _gram(user_items: sparse.csr_array) -> np.ndarray:
     return gram
 
 
-def _inverse(gram: np.ndarray, penalty: np.ndarray) -> np.ndarray:
-    """The inverse of gram + diag(penalty), in place; only the upper triangle of what is returned is it."""
-    gram.flat[:: len(gram) + 1] += penalty
-    factorize, invert = get_lapack_funcs(("potrf", "potri"), (gram,))
-    # LAPACK counts by columns, so it sees the transpose: its lower triangle is our upper one.
-    factor, _ = factorize(gram.T, lower=True, overwrite_a=True, clean=False)
-    inverse, _ = invert(factor, lower=True, overwrite_c=True)
-    return inverse.T
-
-
 def _weights(inverse: np.ndarray) -> np.ndarray:
-    """B[i, j] = -P[i, j] / P[j, j] and B[j, j] = 0, from P's upper triangle."""
+    """B[i, j] = -P[i, j] / P[j, j] and B[j, j] = 0, from P's upper triangle, the lower being something else."""
     n_items = len(inverse)
     diagonal = inverse.diagonal().copy()
     weights = np.empty((n_items, n_items), np.float32)
     for start in range(0, n_items, BLOCK):
         block = slice(start, start + BLOCK)
-        square = inverse[block, block]
-        square[:] = np.triu(square) + np.triu(square, 1).T
         rows = inverse[block, start:]  # (block, n_items - start)
-        weights[block, start:] = rows / -diagonal[start:]
         weights[start:, block] = rows.T / -diagonal[block]
+        weights[block, start:] = rows / -diagonal[start:]
+        square = inverse[block, block]
+        weights[block, block] = (np.triu(square) + np.triu(square, 1).T) / -diagonal[block]
     np.fill_diagonal(weights, 0)
     return weights
