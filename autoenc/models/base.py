@@ -46,6 +46,9 @@ class Recommender(ABC):
         name: add what JSON holds.
     """
 
+    n_items_: int
+    catalogue_: Interactions | None
+    about_: dict
     seed_: int  # of a model that draws random numbers
 
     @abstractmethod
@@ -101,9 +104,8 @@ class Recommender(ABC):
         return self
 
     def _fitted_on(self, n_items: int) -> Recommender:
-        self.n_items_ = n_items
-        self.about_: dict = {}
-        self.catalogue_: Interactions | None = None
+        """The model, with the number of its items noted and no names for them."""
+        self.n_items_, self.catalogue_, self.about_ = n_items, None, {}
         return self
 
     def prepare(self, user_items):
