@@ -23,11 +23,19 @@ import figures  # noqa: E402
 import kernel_pairs  # noqa: E402
 import kernels_page  # noqa: E402
 import phases  # noqa: E402
+import ranking  # noqa: E402
+import ranking_report  # noqa: E402
+import ranking_run  # noqa: E402
 import results  # noqa: E402
 import speed  # noqa: E402
 import turns  # noqa: E402
+from ranking_few_users import FewUsers  # noqa: E402
+from ranking_plans import MODELS, PLANS, Plan  # noqa: E402
+from ranking_search import search  # noqa: E402
 
 from autoenc import fused  # noqa: E402
+from autoenc.datasets.synthetic import synthetic  # noqa: E402
+from autoenc.models import EASE, EDLAE  # noqa: E402
 
 SHAPE = (40, 30, 400)
 MATMUL = {"numpy-matmul": [100.0, 200.0, 300.0]}
@@ -328,3 +336,147 @@ def test_the_picture_is_drawn_of_what_there_is(tmp_path):
 def test_every_contestant_has_a_name():
     assert contestants.label("torch-tuned") == "PyTorch, tuned"
     assert set(PARTS["epoch"]["seconds"]) <= contestants.CONTESTANTS.keys()
+
+
+# quality.py --protocol
+
+
+def test_a_search_goes_from_the_middle_to_what_is_better():
+    asked = []
+
+    def judge(params):
+        asked.append(params)
+        return -((params["x"] - 1) ** 2) + params["y"]
+
+    best, trials = search(judge, {"x": [1, 2, 3, 4, 5], "y": [0, 1, 2]})
+    assert best == {"x": 1, "y": 2}
+    assert [(p["x"], p["y"]) for p in asked] == [(3, 1), (4, 1), (2, 1), (1, 1), (1, 2), (2, 2)]
+    assert [trial["params"] for trial in trials] == asked
+
+
+def test_a_search_leaves_time_for_the_last_fit():
+    now = 0.0
+
+    def judge(params):
+        nonlocal now
+        now += 10
+        return params["x"]
+
+    space = {"x": list(range(9))}
+    assert len(search(judge, space, seconds=40, clock=lambda: now)[1]) == 3  # the fourth fit is the last one
+    assert len(search(judge, space, seconds=1, clock=lambda: now)[1]) == 1
+    assert search(judge, space, clock=lambda: now)[0] == {"x": 8}
+
+
+@pytest.mark.parametrize("model", [EASE(l2=3.0), EDLAE(l2=2.0, dropout=0.4)])
+def test_few_users_score_as_the_models_do(model):
+    likes = sparse.csr_array((np.random.default_rng(0).random((6, 30)) < 0.3).astype(np.float32))
+    scores = FewUsers(model, likes).score(likes[:4])
+    np.testing.assert_allclose(scores, model.fit(likes).score(likes[:4]), atol=1e-5)
+
+
+TINY = Plan(
+    {"EASE": {"l2": [1.0, 10.0, 100.0]}, "best": {}, "Popular": {}, "implicit's ALS": {"factors": [4, 8]}},
+    reference="EASE",
+    seeds=(0, 1),
+    test_users=0.2,
+)
+
+
+@pytest.fixture
+def tiny_set(monkeypatch):
+    """ml-latest-small is a small set of its own, and runs share our process."""
+    likes = synthetic(n_users=120, n_items=60, n_likes=2_000, seed=0)
+    small = MODELS | {"best": lambda: MODELS["fast"]().set_params(models=[EASE(), MODELS["Popular"]()])}
+    monkeypatch.setattr(ranking_run, "MODELS", small)
+    monkeypatch.setattr(ranking_run.data, "load", lambda name: likes)
+    monkeypatch.setattr(ranking_run, "in_own_process", lambda function, *args: function(*args))
+    for module in (ranking, ranking_run):
+        monkeypatch.setattr(module, "PLANS", {"ml-latest-small": TINY})
+
+
+@pytest.mark.parametrize("protocol", ["weak", "strong"])
+def test_a_comparison_goes_on_where_it_was_and_reports_pairs(protocol, tiny_set, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    command = ["--protocol", protocol, "--results", str(tmp_path), "--cache", str(tmp_path / "cache")]
+    ranking.main([*command, "--models", "Popular", "--seeds", "0"])  # which brings its reference along
+    ranking.main([*command, "--models", "EASE", "best", "Popular"])
+    told = capsys.readouterr()
+    stored = ranking_report.Lines(tmp_path / f"ranking-{protocol}.jsonl", protocol)
+    assert {(seed, model) for _, seed, model in stored.lines} == {
+        (seed, model) for seed in (0, 1) for model in ("EASE", "best", "Popular")
+    }
+    assert "1 of 4 runs" in told.err
+    line = stored.lines["ml-latest-small", 0, "EASE"]
+    assert line["trials"] in (2, 3)
+    assert line["params"]["l2"] in (1.0, 10.0, 100.0)
+    assert line["users"] == (120 if protocol == "weak" else 24)
+    found = stored.lines["ml-latest-small", 0, "Popular"]
+    for metric, (difference, _) in found["differences"].items():
+        apart = found["metrics"][metric][0] - line["metrics"][metric][0]
+        assert difference == pytest.approx(apart, abs=2e-6), metric
+    assert (tmp_path / f"ranking-{protocol}.svg").read_text(encoding="utf-8").startswith("<?xml")
+    assert "best - EASE, nDCG@100: " in told.out
+
+    again = ranking_run.measure("ml-latest-small", protocol, 0, "Popular", tmp_path / "cache")
+    assert (again["metrics"], again["split"]) == (found["metrics"], found["split"])
+
+
+def ranked(seed, model, ndcg, difference=None, users=6000):
+    """A line as ranking_run stores it, its figures alike but for nDCG@100."""
+    metrics = {key: [0.3, 0.01] for key in ranking_report.COLUMNS} | {"ndcg@100": [ndcg, 0.01]}
+    apart = {key: [0.0, 0.003] for key in metrics} | {"ndcg@100": [difference, 0.004]}
+    figures = {"trials": 4, "fit_seconds": 2.0, "peak_megabytes": 100, "users": users, "params": {"l2": 500.0}}
+    return {
+        "dataset": "pinterest",
+        "seed": seed,
+        "model": model,
+        "metrics": metrics,
+        "differences": apart if difference is not None else {},
+    } | figures
+
+
+def test_errors_over_seeds_are_those_of_the_same_users_or_of_others(tmp_path):
+    weak, strong = (ranking_report.Lines(tmp_path / protocol, protocol) for protocol in ("weak", "strong"))
+    for lines in (weak, strong):
+        for seed in range(4):
+            lines.add(ranked(seed, "EASE", 0.4))
+            lines.add(ranked(seed, "best", 0.41 + seed / 1000, 0.01 + seed / 1000))
+    assert weak.difference("pinterest", "best", "ndcg@100") == pytest.approx((0.0115, 0.004))
+    assert strong.difference("pinterest", "best", "ndcg@100") == pytest.approx((0.0115, 0.002))
+    assert np.isnan(weak.difference("pinterest", "EASE", "ndcg@100").value)
+    head, *rows = ranking_report.table(weak, "pinterest", PLANS["pinterest"])
+    assert [row[0] for row in rows] == ["best", "EASE"]
+    assert rows[0][head.index("nDCG@100") + 1] == "+0.0115 ± 0.0040"
+    assert ranking_report.choices(weak, "pinterest", PLANS["pinterest"])[1] == "EASE: " + "; ".join(["l2 500"] * 4)
+
+
+def test_many_users_are_to_be_two_standard_errors_apart(tmp_path):
+    lines = ranking_report.Lines(tmp_path / "weak", "weak")
+    lines.add(ranked(0, "EASE", 0.4))
+    for users, met in ((4999, True), (5000, False)):
+        lines.add(ranked(0, "best", 0.407, 0.007, users))
+        judged = ranking_report.verdict(lines, "pinterest", PLANS["pinterest"])
+        assert judged[0] == (met, "best - EASE, nDCG@100: +0.0070 ± 0.0040")
+    assert (
+        ranking_report.verdict(ranking_report.Lines(tmp_path / "none", "weak"), "pinterest", PLANS["pinterest"]) == []
+    )
+
+
+@pytest.mark.parametrize("name", ["implicit's ALS", "PyTorch's Mult-VAE"])
+def test_peers_learn_who_likes_what(name):
+    pytest.importorskip({"implicit's ALS": "implicit", "PyTorch's Mult-VAE": "torch"}[name])
+    blocks = np.kron(np.eye(2), np.ones((1, 6))).repeat(20, axis=0)  # two groups of 20 users and 6 items each
+    params = {"factors": 4} if "ALS" in name else {"epochs": 60, "lr": 0.01, "batch_size": 20}
+    model = MODELS[name](**params).fit(sparse.csr_array(blocks.astype(np.float32)))
+    scores = model.score(sparse.csr_array(np.eye(12, dtype=np.float32)[[0, 11]]))
+    assert scores.shape == (2, 12)
+    assert scores[0, 1:6].min() > scores[0, 6:].max()
+    assert scores[1, 6:11].min() > scores[1, :6].max()
+
+
+def test_every_plan_names_models_and_has_its_reference():
+    for plan in PLANS.values():
+        assert plan.spaces.keys() <= MODELS.keys()
+        assert plan.reference in plan.spaces
+        assert next(iter(plan.spaces)) == plan.reference
