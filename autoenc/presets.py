@@ -42,7 +42,12 @@ PRESETS = {
         Blend([EASE()], fallback={"ease": ItemKNN()}),
     ),
 }
-"""By name. `best` and `fast` take ItemKNN in place of EASE where items squared don't fit into memory."""
+"""By name. `best` and `fast` take ItemKNN in place of EASE where items squared don't fit into memory.
+
+ItemKNN and not ELSA, which does as well alone: on a validation split of gowalla (29,858 users, 40,981
+items, nDCG@100 over 2,000 of them, ± paired) the network after 6 epochs gains .0217 ± .0022 on ItemKNN
+by it, .0208 ± .0028 by ELSA, after 4 epochs .0182 and .0135, and ItemKNN takes a fifth of the time.
+"""
 
 
 def preset(name: str) -> Recommender:
