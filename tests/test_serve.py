@@ -24,7 +24,7 @@ pytest.importorskip("starlette", reason="starlette is not installed, which servi
 pytest.importorskip("uvicorn", reason="uvicorn is not installed, which serving needs: pip install '.[test]'")
 
 from autoenc.cli import main
-from autoenc.interactions import as_user_items
+from autoenc.interactions import Interactions, as_user_items
 from autoenc.layers.sigmoid_bce import sigmoid
 from autoenc.models import EASE, AutoEncoder, Blend, ItemKNN, load_model
 from autoenc.models.popular import Popular
@@ -153,6 +153,41 @@ def test_any_model_is_served_and_one_without_layers_says_so(ratings):
             answers.network_at_work(["3"], None, False, 0)
 
 
+def test_titles_do_as_ids_do(get):
+    by_id = get("/api/recommend", like=[ALIEN, MATRIX], explain="true")
+    assert by_id[0] == 200
+    assert get("/api/recommend", like=["Alien (1979)", "Matrix, The (1999)"], explain="true") == by_id
+    assert get("/api/recommend", like=["Alien (1979)", MATRIX, ALIEN], explain="true") == by_id
+    assert get("/api/similar", item="Heat (1995)") == get("/api/similar", item=HEAT)
+    explained = get("/api/explain", like=["Alien (1979)"], item="Heat (1995)")
+    assert explained == get("/api/explain", like=[ALIEN], item=HEAT)
+    at_work = get("/api/network", like=[ALIEN, MATRIX], without="Alien (1979)")
+    assert at_work == get("/api/network", like=[ALIEN, MATRIX], without=ALIEN)
+
+
+@pytest.mark.parametrize(
+    ("typed", "mend"),
+    [
+        ("heat 1995", "did you mean 'Heat (1995)'?"),
+        ("Matrix", "did you mean 'Matrix"),
+        ("Tirminator, The (1984)", "did you mean 'Terminator, The (1984)'"),
+        ("zzzz qqqq", "/api/items?search= finds ids by title."),
+        ("99999999", "/api/items?search= finds ids by title."),
+    ],
+)
+def test_a_title_that_is_not_there_gets_the_nearest(get, typed, mend):
+    status, answer = get("/api/similar", item=typed)
+    assert status == 404
+    assert answer["error"].startswith(f"no item has the id or the title {typed!r}; {mend}")
+
+
+def test_a_title_of_two_items_asks_for_an_id():
+    films = {1: "Hamlet (1996)", 2: "Hamlet (1996)", 3: "Heat (1995)"}
+    answers = Answers(Popular().fit(Interactions.from_pairs([7, 7, 8], [1, 2, 3], titles=films)))
+    with pytest.raises(LookupError, match=r"'Hamlet \(1996\)' is the title of 2 items; pass one of their ids: 1, 2."):
+        answers.similar("Hamlet (1996)", 1)
+
+
 # The network at work
 
 
@@ -247,10 +282,20 @@ def test_a_strip_is_bounded():
         ("/api/recommend", {"like": ["6"] * (MOST_LIKES + 1)}, 400, "like is given 501 times; 500 is the most."),
         ("/api/recommend", {"like": ""}, 400, "like has 0 characters; it may have 1 to 200."),
         ("/api/items", {"search": "x" * 201}, 400, "search has 201 characters; it may have 0 to 200."),
-        ("/api/recommend", {"like": "nobody"}, 404, "no item has the id 'nobody'; /api/items?search= finds ids"),
-        ("/api/similar", {}, 400, "item is missing: the id of an item."),
-        ("/api/similar", {"item": "-1"}, 404, "no item has the id '-1'"),
-        ("/api/explain", {"item": HEAT}, 400, "like is missing: the id of an item that is liked; again for each."),
+        ("/api/recommend", {"like": "nobody"}, 404, "no item has the id or the title 'nobody'; "),
+        ("/api/similar", {}, 400, "item is missing: the id or the title of an item."),
+        (
+            "/api/similar",
+            {"item": "-1"},
+            404,
+            "no item has the id or the title '-1'; /api/items?",
+        ),
+        (
+            "/api/explain",
+            {"item": HEAT},
+            400,
+            "like is missing: the id or the title of an item that is liked; again",
+        ),
         ("/api/network", {"like": HEAT, "without": ALIEN}, 404, "without is '1214', which is none of the likes"),
         ("/api/network", {"seed": 2**31}, 400, "seed is '2147483648'; pass a whole number from 0 to 2147483647."),
         ("/api/nothing", {}, 404, "Not Found"),
@@ -312,7 +357,8 @@ def test_the_description_names_every_operation_and_its_bounds(get):
 def fuzz(model, max_examples):
     """Ask the application what its own description allows and forbids; raises at the first answer that breaks it."""
     schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed: pip install '.[test]'")
-    schemathesis.openapi.format("item-id", st.sampled_from(Answers(model).titles.ids))
+    titles = Answers(model).titles
+    schemathesis.openapi.format("item", st.sampled_from([*titles.ids, *titles.titles[::50]]))
     schema = schemathesis.openapi.from_asgi("/api/openapi.json", make_app(model, hosts=None))
     counts: dict[int, int] = {}
     for result in schema.get_all_operations():
@@ -505,17 +551,48 @@ def test_without_a_model_it_trains_once_and_reads_that_the_next_time(tmp_path, m
     said = []
     first = server.bundled_model(False, said.append)
     assert first.n_items == ratings.n_items and first.emb_dim == 8
-    assert len(said) == 1 and said[0].startswith("training on the bundled ratings first")
+    (file,) = (tmp_path / "cache").iterdir()
+    assert said == [f"training on the bundled ratings first, which takes about 15 seconds, once; it is kept in {file}"]
     again = server.bundled_model(False, said.append)
-    assert len(said) == 1
+    assert said[1:] == [f"reading the model of the bundled ratings that is kept in {file}"]
     row = as_user_items([[1, 2]], ratings.n_items)
     np.testing.assert_array_equal(again.score(row), first.score(row))
 
-    (file,) = (tmp_path / "cache").iterdir()
     file.write_bytes(b"damaged")
     server.bundled_model(False, said.append)
-    assert said[1].endswith("is not what this autoenc writes, so it is trained anew")
+    assert said[2].endswith("is not what this autoenc writes, so it is trained anew")
     assert load_model(file).n_items == ratings.n_items
+
+
+def test_the_kept_model_is_named_by_what_makes_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("AUTOENC_CACHE_DIR", str(tmp_path))
+    ratings = tmp_path / "ml-latest-small.zip"
+    ratings.write_bytes(server.BUNDLED.read_bytes())
+    names = [server.demonstration_file()]
+    assert names[0].parent == tmp_path
+    monkeypatch.setattr(server, "BUNDLED", ratings)
+    assert server.demonstration_file() == names[0], "the same bytes elsewhere"
+    with ratings.open("ab") as file:
+        file.write(b"more")
+    names.append(server.demonstration_file())
+    for name, value in (("DEMONSTRATION", {"epochs": 1}), ("PIECE", 13), ("__version__", "0.0.0")):
+        monkeypatch.setattr(server, name, value)
+        names.append(server.demonstration_file())
+    assert len(set(names)) == 5
+
+
+def test_the_folder_of_the_kept_model_is_in_the_help(capsys):
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    assert "AUTOENC_CACHE_DIR" in capsys.readouterr().out
+
+
+def test_answers_are_sent_without_delay():
+    """asyncio's own rule: TCP_NODELAY on a socket that names its protocol. Else each answer waits some 40 ms."""
+    with server.listen("127.0.0.1", 0) as listening:
+        assert listening.proto == socket.IPPROTO_TCP
+        with socket.create_connection(listening.getsockname()), listening.accept()[0] as accepted:
+            assert accepted.proto == socket.IPPROTO_TCP
 
 
 def test_the_demonstration_is_trained_on_pieces_of_everybodys_likes(ratings):

@@ -8,8 +8,9 @@ HELP = "serve a model as a web page and a JSON API, on this computer"
 EPILOG = """\
 The page finds titles as you type, recommends for those you pick, says which of them are behind each
 recommendation, and shows the network's layers at work on them. The API is described by itself, at
-/api/openapi.json. Without MODEL the bundled ratings are trained on first, once,
-cut to lists of about a dozen likes, as visitors give.
+/api/openapi.json. Without MODEL the bundled ratings are trained on first, once, cut to lists of
+about a dozen likes, as visitors give. That model is kept in the folder that AUTOENC_CACHE_DIR names,
+or else in the system's for caches (~/.cache/autoenc on Linux); the first line says where.
 
 It runs until Ctrl-C (exit code 130) or SIGTERM (exit code 0), finishes what it is at, and asks
 nobody who they are: with a --host that others can reach, whoever reaches it can ask the model.

@@ -77,7 +77,8 @@ class Answers:
         if self.network is None:
             raise LookupError(f"{type(self.model).__name__} has no layers to show; the models that are networks have.")
         likes = self._columns(like)
-        if without is not None and without not in like:
+        left_out = None if without is None else self.titles.column_of(without)
+        if left_out is not None and left_out not in likes:
             raise LookupError(f"without is {without!r}, which is none of the likes; leave out one that is there.")
         others = self._others(seed) if training else self._row([])[:0]
 
@@ -86,7 +87,7 @@ class Answers:
             return strips.run(self.network, sparse.csr_array(batch), training, (seed, 0, 0))
 
         with_all = steps(likes)
-        rest = None if without is None else steps([c for c in likes if c != self.titles.column_of(without)])
+        rest = None if left_out is None else steps([c for c in likes if c != left_out])
         answer = {
             "likes": self._items(likes),
             "mode": "training" if training else "evaluation",
@@ -120,7 +121,7 @@ class Answers:
         return as_user_items(lists, self.model.n_items)
 
     def _columns(self, like: list[str]) -> list[int]:
-        return [self.titles.column_of(item) for item in dict.fromkeys(like)]
+        return list(dict.fromkeys(map(self.titles.column_of, like)))
 
     def _row(self, like: list[str]) -> sparse.csr_array:
         return as_user_items([self._columns(like)], self.model.n_items)

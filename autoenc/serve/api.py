@@ -99,12 +99,12 @@ def listed(schema: dict[str, Any], most: int | None = None) -> dict[str, Any]:
 
 
 TEXT, NUMBER = {"type": "string"}, {"type": "number"}
-ID = {"type": "string", "format": "item-id", "minLength": 1, "maxLength": LONGEST_TEXT}
+NAME = {"type": "string", "format": "item", "minLength": 1, "maxLength": LONGEST_TEXT}
 ITEM = {"id": TEXT, "title": TEXT}
 
-LIKE = Parameter("like", "the id of an item that is liked; again for each.", listed(ID, MOST_LIKES))
+LIKE = Parameter("like", "the id or the title of an item that is liked; again for each.", listed(NAME, MOST_LIKES))
 LIKE_OR_MORE = Parameter(LIKE.name, LIKE.description, LIKE.schema | {"minItems": 1}, required=True)
-ITEM_ID = Parameter("item", "the id of an item.", ID, required=True)
+ONE_ITEM = Parameter("item", "the id or the title of an item.", NAME, required=True)
 N = Parameter("n", "how many items.", integer(1, MOST_ITEMS, 10))
 
 STRIP = fields(
@@ -181,14 +181,14 @@ OPERATIONS = (
         "/api/explain",
         "explain",
         "What an item's score would lose without each like: one at a time, exactly",
-        (LIKE_OR_MORE, ITEM_ID),
+        (LIKE_OR_MORE, ONE_ITEM),
         fields(item=fields(**ITEM, score=NUMBER), because=listed(fields(**ITEM, contribution=NUMBER))),
     ),
     Operation(
         "/api/similar",
         "similar",
         "The items most like one: what is recommended to somebody who likes it alone",
-        (ITEM_ID, N),
+        (ONE_ITEM, N),
         fields(item=fields(**ITEM), similar=listed(fields(**ITEM, score=NUMBER))),
     ),
     Operation(
@@ -197,7 +197,7 @@ OPERATIONS = (
         "What every layer of the network answers to these likes",
         (
             LIKE,
-            Parameter("without", "one of the likes: also answer what leaving it out changes.", ID),
+            Parameter("without", "one of the likes: also answer what leaving it out changes.", NAME),
             Parameter(
                 "training",
                 "whether dropout and the statistics of a batch are at work, as in training.",
@@ -217,7 +217,7 @@ def openapi(examples: Iterable[str]) -> dict[str, Any]:
 
     def parameter(p: Parameter) -> dict[str, Any]:
         shown = {"name": p.name, "in": "query", "description": p.description, "required": p.required}
-        if p.schema is ID:
+        if p.schema is NAME:
             shown["example"] = ids[0]
         elif p in (LIKE, LIKE_OR_MORE):
             shown["example"] = ids
@@ -237,7 +237,8 @@ def openapi(examples: Iterable[str]) -> dict[str, Any]:
         "info": {
             "title": "autoenc",
             "version": __version__,
-            "description": "A recommender's answers. Each request is a GET without a body, each error one sentence.",
+            "description": "A recommender's answers. Each request is a GET without a body, each error one sentence. "
+            "An item is named by its id or its whole title; where there is none, the error names the nearest titles.",
         },
         "paths": {o.path: {"get": operation(o)} for o in OPERATIONS},
     }

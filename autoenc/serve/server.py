@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
+import json
 import os
 import signal
 import socket
@@ -25,9 +27,10 @@ SECONDS_TO_FINISH = 5
 DEMONSTRATION = {
     "emb_dim": 200, "hidden_dim": 100, "dropout": 0.3, "batch_size": 128, "epochs": 8, "lr": 0.005, "schedule": "cosine"
 }  # fmt: skip
-"""For the few likes that somebody picks. Of 130 users who were not trained on, four likes each were shown to the
-model; of its ten best .448 were among their other likes, after training with the defaults on whole lists .262."""
+"""For the few likes that somebody picks: shown four likes of users who were not trained on, .44 of its ten best are
+among their others, and .21 after training with the defaults on whole lists (benchmarks/serving.py --demonstration)."""
 PIECE = 12
+BUNDLED = Path(datasets.__file__).parent / "bundled" / "ml-latest-small.zip"
 
 
 def check_installed() -> None:
@@ -76,12 +79,14 @@ def listen(host: str, port: int) -> socket.socket:
         raise ValueError(f"port is {port}; pass 0 to 65535, where 0 takes a free one.")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=MOST_CONNECTIONS)
+        made = socket.create_server(address[:2], family=family, backlog=MOST_CONNECTIONS)
     except OSError as error:
         reason = error.strerror or str(error)
         raise OSError(
             f"can't listen on {host} port {port}: {reason}; pass another --port, or 0 for a free one"
         ) from None
+    # asyncio sends small packets without delay only where the protocol is named; else an answer waits 40 ms
+    return socket.socket(made.family, made.type, socket.IPPROTO_TCP, made.detach())
 
 
 @contextlib.contextmanager
@@ -95,26 +100,38 @@ def returning_on_sigterm():
 
 
 def bundled_model(progress: bool, say: Callable[[str], object]) -> Recommender:
-    """An autoencoder fitted on all of the bundled ratings: trained once, then read from a cache.
+    """An autoencoder fitted on all of the bundled ratings: trained once, then read from `demonstration_file`.
 
-    The cache is the environment variable AUTOENC_CACHE_DIR, or else the platform's folder for caches.
+    `say` is told which of the two it is, and where the file is.
     """
-    import pooch
-
-    folder = Path(os.environ.get("AUTOENC_CACHE_DIR") or pooch.os_cache("autoenc")).expanduser()
-    path = folder / f"ml-latest-small-{__version__}.safetensors"
+    path = demonstration_file()
     if path.is_file():
         try:
-            return load_model(path)
+            model = load_model(path)
+            say(f"reading the model of the bundled ratings that is kept in {path}")
+            return model
         except ValueError:
             say(f"{path} is not what this autoenc writes, so it is trained anew")
-    say("training on the bundled ratings first, which takes about 15 seconds, once")
+    say(f"training on the bundled ratings first, which takes about 15 seconds, once; it is kept in {path}")
     model = AutoEncoder(**DEMONSTRATION).fit(in_pieces(datasets.load()), callbacks=[ProgressBar()] if progress else [])
     try:
         model.save(path)
     except OSError as error:
         say(f"it can't be kept for the next time: {error}")
     return model
+
+
+def demonstration_file() -> Path:
+    """Where the demonstration's model is kept: under AUTOENC_CACHE_DIR, or else the platform's folder for caches.
+
+    Its name has a digest of all that makes it: the ratings, the settings and the version.
+    """
+    import pooch
+
+    made_of = hashlib.sha256(BUNDLED.read_bytes())
+    made_of.update(json.dumps([DEMONSTRATION, PIECE, __version__]).encode())
+    folder = Path(os.environ.get("AUTOENC_CACHE_DIR") or pooch.os_cache("autoenc")).expanduser()
+    return folder / f"{BUNDLED.stem}-{made_of.hexdigest()[:12]}.safetensors"
 
 
 def in_pieces(ratings: Interactions) -> Interactions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import unicodedata
 
 import numpy as np
@@ -47,15 +48,35 @@ class Titles:
         self.ids = [str(column) for column in columns] if known is None else [str(item) for item in known.item_ids]
         self.titles = self.ids if known is None else known.item_names(columns)
         self._column_of = {item: column for column, item in enumerate(self.ids)}
+        self._columns_of_title: dict[str, list[int]] = {}
+        for column, title in enumerate(self.titles):
+            self._columns_of_title.setdefault(title, []).append(column)
         # To somebody of whom nothing is known a model recommends what is popular.
         popular_first = np.argsort(-model.score([[]])[0], kind="stable").tolist()
         self._folded = [(column, f" {folded(self.titles[column])}") for column in popular_first]
+        self._first_of_folded = {title[1:]: column for column, title in reversed(self._folded)}
 
     def column_of(self, item: str) -> int:
-        """The column of an id. Raises LookupError where there is none."""
-        if item not in self._column_of:
-            raise LookupError(f"no item has the id {item!r}; /api/items?search= finds ids by title.")
-        return self._column_of[item]
+        """The column of an id or else of a title. Raises LookupError where there is none, or more than one."""
+        if item in self._column_of:
+            return self._column_of[item]
+        columns = self._columns_of_title.get(item, [])
+        if len(columns) == 1:
+            return columns[0]
+        if columns:
+            ids = ", ".join(self.ids[column] for column in columns)
+            raise LookupError(f"{item!r} is the title of {len(columns)} items; pass one of their ids: {ids}.")
+        near = [repr(self.titles[column]) for column in self.near(item)]
+        mend = f"did you mean {' or '.join(near)}?" if near else "/api/items?search= finds ids by title."
+        raise LookupError(f"no item has the id or the title {item!r}; {mend}")
+
+    def near(self, text: str, n: int = 3) -> list[int]:
+        """The columns of at most n items whose titles are nearly `text`: have all its words, or most letters."""
+        wanted = folded(text)
+        if not any(c.isalpha() for c in wanted):  # a number is an id that there isn't
+            return []
+        alike = difflib.get_close_matches(wanted, self._first_of_folded, n, cutoff=0.7)
+        return self.search(text, n) or [self._first_of_folded[title] for title in alike]
 
     def search(self, text: str, n: int) -> list[int]:
         """The columns of at most n items that have each word of `text`: as typed so far, in any order.

@@ -55,6 +55,10 @@ async function render(focus) {
     shown = failed(error);
   }
   if (wanted !== state) return;
+  if (shown.likes.length) { // a link that somebody wrote may name likes by title
+    state.likes = shown.likes.map((like) => like.id);
+    history.replaceState(null, "", addressOf(state));
+  }
   const open = document.activeElement?.id;
   forgetUnder(view);
   view.replaceChildren(...shown.children);
