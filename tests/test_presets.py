@@ -112,6 +112,12 @@ def test_on_the_command_line(name, train):
     assert model.recommend(liked=[model.catalogue_.item_ids[0]], N=2)[0].shape == (2,)
 
 
+def test_the_command_line_says_what_each_means_in_a_line(capsys):
+    assert main(["train", "--preset"]) == 0
+    lines_that_explain = capsys.readouterr().out.splitlines()
+    assert lines_that_explain == [f"{name:<6}{means}" for name, (means, _) in PRESETS.items()]
+
+
 def test_the_command_line_says_what_is_taken_in_its_place(train, monkeypatch):
     small = preset("fast").set_params(ease__max_memory=1e3)
     monkeypatch.setattr(run, "preset", lambda name: small)

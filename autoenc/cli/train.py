@@ -16,6 +16,14 @@ example:
 """
 
 
+MEANS = {
+    "task": "the task's network, with the task's settings",
+    "best": "the best ranking, in minutes: a denoising network and EASE, blended as validates best",
+    "fast": "a good ranking in seconds: EASE, a closed form",
+}
+"""As `presets.PRESETS` says, which imports what `autoenc --help` does without."""
+
+
 def add_arguments(parser) -> None:
     likes = parser.add_argument_group("the likes, one of")
     likes.add_argument("--dataset", metavar="NAME", help="ml-latest-small (bundled), ml-100k, ml-1m, ml-10m, ml-20m, "
@@ -24,13 +32,10 @@ def add_arguments(parser) -> None:
     likes.add_argument("--cache-path", metavar="PREFIX", help="the task's own split, PREFIX_train.npy and "
                        "PREFIX_valid.npy (default: data/cache if it is there, else ml-latest-small)")  # fmt: skip
 
-    parser.add_argument(
-        "--preset",
-        choices=("task", "best", "fast"),
-        default="task",
-        help="task: the task's network, as set below (default). best: the best ranking, in minutes: a denoising "
-        "network and EASE, blended as validates best. fast: a good ranking in seconds: EASE, a closed form",
-    )
+    lines = ". ".join(f"{name}: {means}" for name, means in MEANS.items())
+    preset = parser.add_argument_group("the model")
+    preset.add_argument("--preset", choices=tuple(MEANS), default="task", nargs="?",
+                        help=f"{lines} (default: task). Without a name it prints these lines")  # fmt: skip
     network = parser.add_argument_group("the network and its training, with --preset task alone")
     network.add_argument("--emb-dim", type=int, default=800, help="width of the embedding (default: %(default)s)")
     network.add_argument("--hidden-dim", type=int, default=400, help="width of the bottleneck (default: %(default)s)")
@@ -73,6 +78,10 @@ def wants_progress(args) -> bool:
 
 def run(args) -> int:
     from dataclasses import fields
+
+    if args.preset is None:
+        print("\n".join(f"{name:<6}{means}" for name, means in MEANS.items()))
+        return 0
 
     from autoenc.run import Settings, main_job
 
