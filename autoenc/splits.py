@@ -18,6 +18,7 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.interactions import Interactions, as_user_items
+from autoenc.mapped import blocks_of_rows, empty_rows, take_rows
 
 
 def holdout_per_user(user_items, holdout: float = 0.2, seed: int = 0) -> tuple[sparse.csr_array, sparse.csr_array]:
@@ -31,6 +32,8 @@ def holdout_per_user(user_items, holdout: float = 0.2, seed: int = 0) -> tuple[s
     Parameters
     ----------
     user_items : (n_users, n_items), whatever `as_user_items` takes
+        One over memory-mapped files (see `datasets.prepared`) makes halves in temporary files, 8
+        bytes a like, and is gone through a block of users at a time.
     holdout : float
         The share, above 0 and below 1.
     seed : int
@@ -55,16 +58,32 @@ def holdout_per_user(user_items, holdout: float = 0.2, seed: int = 0) -> tuple[s
     if not 0 < holdout < 1:
         raise ValueError(f"holdout is {holdout}; pass the share to hold out, above 0 and below 1, such as 0.2.")
     rng = np.random.Generator(np.random.Philox(seed))
-    n_held_out = _shares(np.diff(user_items.indptr), holdout, rng)
+    n_likes = np.diff(user_items.indptr)
+    n_held_out = _shares(n_likes, holdout, rng)
+    train, held_out = empty_rows(user_items, n_likes - n_held_out), empty_rows(user_items, n_held_out)
+    for users in blocks_of_rows(user_items.indptr):
+        likes = slice(user_items.indptr[users.start], user_items.indptr[users.stop])
+        chosen = _sample(n_likes[users], n_held_out[users], rng)
+        for half, of_half in ((train, ~chosen), (held_out, chosen)):
+            place = slice(half.indptr[users.start], half.indptr[users.stop])
+            half.indices[place] = user_items.indices[likes][of_half]
+            half.data[place] = user_items.data[likes][of_half]
+    return train, held_out
 
-    # Sorted by random numbers within each row, the first n_held_out of a row are a random sample.
-    n_likes = user_items.nnz
-    row = np.repeat(np.arange(user_items.shape[0], dtype=np.int64), np.diff(user_items.indptr))
-    in_random_order = np.argsort((row << 32) | rng.integers(1 << 32, size=n_likes, dtype=np.uint32), kind="stable")
-    rank_in_row = np.arange(n_likes) - user_items.indptr[row]
-    held_out = np.zeros(n_likes, bool)
-    held_out[in_random_order[rank_in_row < n_held_out[row]]] = True
-    return keep(user_items, ~held_out), keep(user_items, held_out)
+
+def _sample(n_likes: np.ndarray, n_wanted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Which of the likes of some users, end to end, are among those wanted of each: a mask (n_likes.sum(),).
+
+    Sorted by random numbers within each row, the first n_wanted of a row are a random sample. The
+    numbers are drawn a like each, so the users may come in blocks of any size.
+    """
+    row = np.repeat(np.arange(len(n_likes), dtype=np.int64), n_likes)
+    drawn = rng.integers(1 << 32, size=len(row), dtype=np.uint32)
+    in_random_order = np.argsort((row << 32) | drawn, kind="stable")
+    rank_in_row = np.arange(len(row)) - np.repeat(np.cumsum(n_likes) - n_likes, n_likes)
+    chosen = np.zeros(len(row), bool)
+    chosen[in_random_order[rank_in_row < n_wanted[row]]] = True
+    return chosen
 
 
 class StrongSplit(NamedTuple):
@@ -111,8 +130,9 @@ def holdout_users(user_items, test_users: float = 0.1, holdout: float = 0.2, see
         )
     rng = np.random.Generator(np.random.Philox(seed))
     chosen = np.sort(rng.choice(eligible, int(n_test), replace=False))
-    fold_in, held_out = holdout_per_user(user_items[chosen], holdout, seed)
-    return StrongSplit(user_items[np.setdiff1d(np.arange(n_users), chosen)], fold_in, held_out, chosen)
+    fold_in, held_out = holdout_per_user(take_rows(user_items, chosen), holdout, seed)
+    others = np.setdiff1d(np.arange(n_users), chosen, assume_unique=True)
+    return StrongSplit(take_rows(user_items, others), fold_in, held_out, chosen)
 
 
 class TimeSplit(NamedTuple):

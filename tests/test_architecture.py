@@ -13,7 +13,10 @@ ROOT = Path(__file__).parent.parent
 ORDER = (
     "files",
     "threads",
+    "communicator",
+    "shards",
     "interactions",
+    "mapped",
     "datasets",
     "splits",
     "layers",
@@ -28,6 +31,7 @@ ORDER = (
     "metrics",
     "ranking",
     "model_file",
+    "sharded",
     "trainer",
     "callbacks",
     "checkpoint",

@@ -1,0 +1,98 @@
+"""Likes on disk: a CSR over memory-mapped files, and others made from it that stand on disk as well.
+
+A mapped array is read through the system's page cache, whose pages the system takes back whenever it
+needs them: what counts against a process is only what it copies out, a batch of users at a time.
+Whatever is made of a mapped matrix and is as long as it, such as the halves of a split, goes into
+temporary files beside it for the same reason; they have no name, and are gone with the process.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+
+LIKES_AT_ONCE = 2**20
+
+
+def is_mapped(array: np.ndarray) -> bool:
+    """Whether an array, or what it is a view of, is a file's."""
+    return _file_of(array) is not None
+
+
+def empty_rows(like: sparse.csr_array, lengths: np.ndarray) -> sparse.csr_array:
+    """A CSR of rows with so many entries, yet to be filled: on disk where `like` is.
+
+    Parameters
+    ----------
+    like : csr_array (any number of rows, n_items)
+        What it is going to be made from: gives its width and its data's dtype.
+    lengths : array (n_rows,), int
+
+    Returns
+    -------
+    csr_array (n_rows, n_items)
+        int32 indices and indptr; its `indices` and `data` hold anything.
+    """
+    indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int32)
+    if is_mapped(like.indices):
+        arrays = [_like_on_disk(indptr[-1], dtype, like.indices) for dtype in (like.data.dtype, np.int32)]
+    else:
+        arrays = [np.empty(indptr[-1], dtype) for dtype in (like.data.dtype, np.int32)]
+    return sparse.csr_array((*arrays, indptr), shape=(len(lengths), like.shape[1]))
+
+
+def take_rows(user_items: sparse.csr_array, rows: np.ndarray) -> sparse.csr_array:
+    """`user_items[rows]`, on disk where `user_items` is."""
+    if not is_mapped(user_items.indices):
+        return user_items[rows]
+    taken = empty_rows(user_items, np.diff(user_items.indptr)[rows])
+    for block in blocks_of_rows(taken.indptr):
+        part = user_items[rows[block]]
+        entries = slice(taken.indptr[block.start], taken.indptr[block.stop])
+        taken.indices[entries], taken.data[entries] = part.indices, part.data
+    return taken
+
+
+def blocks_of_rows(indptr: np.ndarray) -> Iterator[slice]:
+    """Slices of rows that come to about LIKES_AT_ONCE entries each, and one row at least."""
+    n_rows, start = len(indptr) - 1, 0
+    while start < n_rows:
+        most = np.int64(indptr[start]) + LIKES_AT_ONCE
+        stop = max(start + 1, int(np.searchsorted(indptr, most, side="right")) - 1)
+        stop = min(stop, start + LIKES_AT_ONCE)  # rows without entries take room as well
+        yield slice(start, stop)
+        start = stop
+
+
+def read_array(path: Path) -> np.ndarray:
+    """An .npy file, mapped and read-only. Raises ValueError where it is none, OSError where it isn't there."""
+    try:
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except ValueError:
+        array = np.load(path, allow_pickle=False)  # what is empty can't be mapped
+        if array.size:
+            raise
+        return array
+
+
+def _like_on_disk(n: int, dtype, beside: np.ndarray) -> np.ndarray:
+    """An array (n,) in a temporary file in the folder of the file that another is of, or else in the system's."""
+    if not n:
+        return np.empty(0, dtype)
+    folder = Path(_file_of(beside).filename).parent
+    with tempfile.NamedTemporaryFile(prefix=".autoenc-", dir=folder if os.access(folder, os.W_OK) else None) as file:
+        return np.asarray(np.memmap(file, dtype, "w+", shape=(int(n),)))
+
+
+def _file_of(array: np.ndarray) -> np.memmap | None:
+    base: object = array
+    while isinstance(base, np.ndarray):
+        if isinstance(base, np.memmap):
+            return base
+        base = base.base
+    return None
