@@ -1,27 +1,81 @@
-"""`autoenc prepare`: likes in any format as one .npz, which loads fast."""
+"""`autoenc prepare`: likes in any format as one .npz, or tables of any size as a folder, which load fast."""
 
 from __future__ import annotations
 
 import json
+import math
+import re
 
-HELP = "turn likes of any format into one .npz that loads fast"
+HELP = "turn likes of any format into one .npz that loads fast, or tables of any size into a folder"
 EPILOG = """\
 IN is what `train --data` takes: a file, or a zip or folder with one. The .npz is what
 scipy.sparse.load_npz reads, users x items, with user_ids, item_ids and titles beside it; no pickle.
 Where --out is a folder, the file is called likes.npz in it.
 
+With --memory, or where IN is a folder of parquet or CSV files however deep, IN may be of any size and
+--out is a folder of arrays, which `train --data` maps instead of reading. That takes the extra
+autoenc[scale], at most so much memory, and as much room beside --out as IN has.
+
 example:
   autoenc prepare ml-1m.zip --out ml-1m.npz
+  autoenc prepare likes/ --out prepared --memory 2GB
 """
 
 
 def add_arguments(parser) -> None:
     parser.add_argument("likes", metavar="IN", help="the likes")
-    parser.add_argument("--out", metavar="PATH", required=True, help="the .npz, or a folder for it")
+    parser.add_argument("--out", metavar="PATH", required=True, help="the .npz, or a folder")
+    parser.add_argument("--memory", metavar="SIZE", help="how much to take at most, such as 500MB (default, for a "
+                        "folder of tables: 2GB)")  # fmt: skip
+    parser.add_argument("--times", action="store_true", help="of tables: keep when each like came, for "
+                        "`evaluate --protocol time`")  # fmt: skip
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="of tables: how many compute (default: all processors)"
+    )
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of a sentence")
 
 
 def run(args) -> int:
+    from autoenc.datasets.tables import is_partitioned
+
+    if args.memory is not None or is_partitioned(args.likes):
+        return to_folder(args)
+    for flag in ("times", "threads"):
+        if getattr(args, flag):
+            raise ValueError(f"--{flag} is for tables that become a folder; leave it out, or pass --memory")
+    return to_npz(args)
+
+
+def to_folder(args) -> int:
+    from pathlib import Path
+
+    from autoenc.datasets.tables import prepare
+
+    if Path(args.out).suffix == ".npz":
+        raise ValueError(f"--out is {args.out}; tables of any size become a folder: name one")
+    if args.threads is not None and args.threads < 1:
+        raise ValueError(f"--threads must be 1 or more, got {args.threads}")
+    memory = bytes_of(args.memory or "2GB")
+    counts = prepare(args.likes, args.out, memory=memory, times=args.times, threads=args.threads)
+    if args.json:
+        print(json.dumps({"out": args.out, **counts._asdict()}))
+    else:
+        print(
+            f"wrote {counts.likes:,} likes of {counts.users:,} users x {counts.items:,} items, from {counts.rows:,} "
+            f"rows, to {args.out}"
+        )
+    return 0
+
+
+def bytes_of(size: str) -> float:
+    """2GB as 2e9, in MB and GB of 10**6 and 10**9."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([MG])B?", size.strip(), re.IGNORECASE)
+    if not found or math.isinf(float(found[1])):
+        raise ValueError(f"--memory is {size}; give a size such as 2GB or 800MB")
+    return float(found[1]) * {"M": 1e6, "G": 1e9}[found[2].upper()]
+
+
+def to_npz(args) -> int:
     from pathlib import Path
 
     from autoenc import datasets

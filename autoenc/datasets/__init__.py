@@ -7,6 +7,7 @@ from pathlib import Path
 from autoenc.datasets import movielens
 from autoenc.datasets.columns import Ratings
 from autoenc.datasets.formats import read
+from autoenc.datasets.prepared import is_prepared, read_prepared
 from autoenc.interactions import Interactions
 
 NAMES = (movielens.BUNDLED, *movielens.ARCHIVES, "synthetic")
@@ -32,7 +33,8 @@ def load(
         ml-32m, which are downloaded once; or synthetic, which is made, in ML-10M's shape.
     path : str or Path, optional
         Read this instead: a file in one of the formats of `autoenc.datasets.formats`, or a folder or
-        zip archive with one, such as those of MovieLens.
+        zip archive with one, such as those of MovieLens. Of a prepared folder (see
+        `autoenc.datasets.prepared`) the arrays stay on disk.
     cache_dir : str or Path, optional
         Where downloads are kept. By default the environment variable AUTOENC_CACHE_DIR, or else the
         platform's folder for caches.
@@ -64,6 +66,8 @@ def load(
     """
     if path is not None:
         path = Path(path)
+        if is_prepared(path):
+            return read_prepared(path, times=times, name=_name_of(path))
         return _interactions(read(path, values=times), _name_of(path), times)
     if name not in NAMES:
         raise ValueError(f"name is {name!r}; pass one of {', '.join(NAMES)}, or the path of a file.")

@@ -1,0 +1,210 @@
+"""A prepared folder: likes as memory-mapped arrays, which are trained on without being read into memory.
+
+    manifest.json    what is here: the format's version, counts, and each array's size and checksum
+    indptr.npy       int32 (n_users + 1,): user u's likes are the entries indptr[u] to indptr[u + 1] of
+    indices.npy      int32 (n_likes,): items, ascending for each user
+    data.npy         float32 (n_likes,): ones, which SciPy's matrices have
+    user_ids.npy     int64 or str (n_users,), ascending
+    item_ids.npy     int64 or str (n_items,), ascending
+    titles.npy       str (n_items,), where there are any
+    times.npy        int64 (n_likes,), seconds since 1970, where they were asked for
+
+The arrays are .npy files of NumPy's format 1.0, with no pickle in them. The manifest is written last, and
+the folder takes its name when it is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+
+from autoenc.interactions import Interactions
+from autoenc.mapped import read_array
+
+FORMAT, VERSION = "autoenc prepared likes", 1
+MANIFEST = "manifest.json"
+NEEDED = ("indptr", "indices", "data", "user_ids", "item_ids")
+OPTIONAL = ("titles", "times")
+
+
+def is_prepared(path) -> bool:
+    """Whether a path is a prepared folder, or one that was not finished."""
+    return any((Path(path) / name).is_file() for name in (MANIFEST, "indices.npy"))
+
+
+def read_prepared(folder, *, times: bool = False, check: bool = True, name: str = "") -> Interactions:
+    """The likes of a prepared folder, over its files.
+
+    Parameters
+    ----------
+    folder : str or Path
+    times : bool
+        Whether to take the times too.
+    check : bool
+        Whether to compare the checksums, a second a gigabyte.
+    name : str
+        What the likes are called.
+
+    Raises
+    ------
+    ValueError
+        Where the folder is not whole, or damaged, or has no times.
+    """
+    folder = Path(folder)
+    manifest = _read_manifest(folder)
+    names = [*NEEDED, *(name for name in OPTIONAL if name in manifest["arrays"])]
+    arrays = {name: _checked(folder, name, manifest["arrays"][name], check) for name in names}
+    if times and "times" not in arrays:
+        raise ValueError(f"{folder} was prepared without times; prepare it anew with --times.")
+    shape = manifest["users"], manifest["items"]
+    try:
+        user_items = sparse.csr_array((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
+        return Interactions(
+            user_items,
+            arrays["user_ids"],
+            arrays["item_ids"],
+            arrays.get("titles"),
+            name,
+            arrays["times"] if times else None,
+        )
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{folder} is damaged ({str(error).rstrip('.')}); prepare it anew.") from None
+
+
+def _read_manifest(folder: Path) -> dict:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(
+            f"{folder} has arrays but no {MANIFEST}: `autoenc prepare` did not finish, or not all was copied; "
+            "prepare it anew."
+        ) from None
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ValueError(f"{folder / MANIFEST} is not the manifest of a prepared folder; prepare it anew.")
+    if manifest.get("version") != VERSION:
+        raise ValueError(
+            f"{folder} is of version {manifest.get('version')!r} of the format, and this autoenc reads {VERSION}; "
+            "prepare it anew."
+        )
+    arrays = manifest.get("arrays")
+    if not all(type(manifest.get(count)) is int for count in ("users", "items", "likes")) or not (
+        isinstance(arrays, dict) and set(NEEDED) <= set(arrays) and all(isinstance(a, dict) for a in arrays.values())
+    ):
+        raise ValueError(f"{folder / MANIFEST} lacks counts or arrays; prepare it anew.")
+    return manifest
+
+
+def _checked(folder: Path, name: str, facts: dict, check: bool) -> np.ndarray:
+    path = folder / f"{name}.npy"
+    try:
+        n_bytes = path.stat().st_size
+        if n_bytes != facts.get("bytes"):
+            raise ValueError(f"it has {n_bytes:,} bytes, and the manifest says {facts.get('bytes')}")
+        if check and checksum(path) != facts.get("crc32"):
+            raise ValueError("its checksum is not the manifest's")
+        return read_array(path)
+    except (ValueError, OSError) as error:
+        problem = error.strerror if isinstance(error, OSError) else error
+        raise ValueError(f"{path} can't be taken ({problem}); prepare the folder anew.") from None
+
+
+def checksum(path: Path) -> int:
+    """The CRC-32 of a file."""
+    crc = 0
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            crc = zlib.crc32(block, crc)
+    return crc
+
+
+class Column:
+    """An .npy file of one dimension that grows at its end.
+
+    NumPy pads a header so that it stays as long as it is however long the array becomes.
+    """
+
+    def __init__(self, path: Path, dtype):
+        self.dtype, self.n = np.dtype(dtype), 0
+        self.file = open(path, "wb")  # noqa: SIM115  closed by `close`
+        self._write_header()
+
+    def append(self, values: np.ndarray) -> None:
+        self.file.write(np.ascontiguousarray(values, self.dtype).tobytes())
+        self.n += len(values)
+
+    def close(self) -> None:
+        end = self.file.tell()
+        self.file.seek(0)
+        self._write_header()
+        self.file.seek(end)
+        self.file.close()
+
+    def __enter__(self) -> Column:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.close()
+
+    def _write_header(self):
+        header = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": (self.n,)}
+        np.lib.format.write_array_header_1_0(self.file, header)
+
+
+@contextlib.contextmanager
+def new_folder(folder) -> Iterator[Path]:
+    """Yield a temporary folder beside `folder`, which takes its place when the block ends well.
+
+    Raises FileExistsError where something else than a prepared or an empty folder stands there.
+    """
+    folder = Path(folder)
+    check_replaceable(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o777 & ~umask)  # mkdtemp makes folders for their owner alone
+        if folder.exists():
+            with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent) as old:
+                os.replace(folder, Path(old) / "old")
+                os.replace(temporary, folder)
+        else:
+            os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_replaceable(folder) -> None:
+    """Raise FileExistsError where something stands at a path that a prepared folder must not replace."""
+    folder = Path(folder)
+    if folder.is_dir() and (is_prepared(folder) or not any(folder.iterdir())):
+        return
+    if folder.exists():
+        raise FileExistsError(f"{folder} is there, and is no prepared folder; name another for --out.")
+
+
+def write_manifest(folder: Path, users: int, items: int, likes: int) -> None:
+    """Describe the arrays that stand in a folder: the last thing that is written."""
+    arrays = {}
+    for path in sorted(folder.glob("*.npy")):
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+        arrays[path.stem] = {"bytes": path.stat().st_size, "crc32": checksum(path)}
+    counts = {"users": users, "items": items, "likes": likes}
+    manifest = {"format": FORMAT, "version": VERSION, **counts, "arrays": arrays}
+    with open(folder / MANIFEST, "w", encoding="utf-8") as file:
+        file.write(json.dumps(manifest, indent=2) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
