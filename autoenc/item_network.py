@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from autoenc.communicator import ALONE, Communicator
 from autoenc.layers import Linear, Multinomial, SigmoidBCE, SparseEmbedding
 
 LOSSES: dict[str, type[SigmoidBCE] | type[Multinomial]] = {"bce": SigmoidBCE, "multinomial": Multinomial}
@@ -36,6 +37,8 @@ class ItemNetwork:
         The layers at the ends.
     settings : dict
         What makes two networks on the same state differ, as JSON holds it.
+    communicator : Communicator
+        The ranks that hold the other items, where a network has only one rank's rows of the ends.
     """
 
     state: dict[str, np.ndarray]
@@ -43,6 +46,7 @@ class ItemNetwork:
     output: Linear
     loss: SigmoidBCE | Multinomial
     settings: dict[str, Any]
+    communicator: Communicator = ALONE
 
     def drop_input(self, user_items: sparse.csr_array, key) -> sparse.csr_array:
         """Which likes the embedding is shown in training; the loss's targets are all. Here the same."""
@@ -101,18 +105,18 @@ class ItemNetwork:
     def logits(self, user_items: sparse.csr_array, training: bool, key=(0, 0, 0)) -> np.ndarray:
         """The forward up to the loss: (batch, n_items)."""
         shown = self.drop_input(user_items, key) if training else user_items
-        item_sum = self.embedding.forward(shown)  # (batch, emb_dim)
+        item_sum = self.communicator.sum(self.embedding.forward(shown))  # (batch, emb_dim)
         hidden = self.middle(item_sum, np.diff(shown.indptr), training, key)  # (batch, hidden_dim)
         return self.output.forward(hidden)
 
     def forward(self, user_items: sparse.csr_array, key=(0, 0, 0)) -> float:
-        """The loss of a batch in training, summed over its users and items."""
+        """The loss of a batch in training, summed over its users and this network's items."""
         return self.loss.forward(self.logits(user_items, True, key), user_items) + self.penalty
 
     def backward(self) -> None:
         """Fill `grads` with the gradient of the last forward's loss."""
         grad_logits = self.loss.backward()  # (batch, n_items)
-        grad_hidden = self.output.backward(grad_logits)  # (batch, hidden_dim)
+        grad_hidden = self.communicator.sum(self.output.backward(grad_logits))  # (batch, hidden_dim)
         grad_item_sum = self.middle_backward(grad_hidden)  # (batch, emb_dim)
         self.embedding.backward(grad_item_sum)
 
@@ -125,7 +129,8 @@ class ItemNetwork:
 
     def encode(self, user_items: sparse.csr_array) -> np.ndarray:
         """What the output layer gets for each user, in evaluation: (batch, hidden_dim)."""
-        return self.encode_sums(self.embedding.forward(user_items), np.diff(user_items.indptr))
+        item_sum = self.communicator.sum(self.embedding.forward(user_items))
+        return self.encode_sums(item_sum, np.diff(user_items.indptr))
 
     def encode_sums(self, item_sum: np.ndarray, n_likes: np.ndarray) -> np.ndarray:
         """The same from the embedding's sums, (batch, emb_dim), and how many rows each is of, (batch,)."""

@@ -21,37 +21,60 @@ from autoenc.item_network import ItemNetwork, arrays_of, loss_named
 from autoenc.layers import BatchNorm1d, Dropout, Linear, ReLU, SparseEmbedding
 from autoenc.optim import Adam
 
+ROWS_AT_ONCE = 4096
+
 
 def initial_state(
-    n_items: int, emb_dim: int = 800, hidden_dim: int = 400, bias_offset: float = -10.0, seed: int = 0, dtype=np.float32
+    n_items: int,
+    emb_dim: int = 800,
+    hidden_dim: int = 400,
+    bias_offset: float = -10.0,
+    seed: int = 0,
+    dtype=np.float32,
+    items: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Draw the network's arrays as the task initializes them.
 
     The draws are made in float32 whatever `dtype` is, so a float64 network starts at the same
-    numbers. Returns the arrays by the names of the model file, as `Network` takes them.
+    numbers. Returns the arrays by the names of the model file, as `Network` takes them. With `items`,
+    ascending, only these have rows: the same numbers as among all, which are never there at once.
     """
     rng = np.random.Generator(np.random.Philox(seed))
+    items = np.arange(n_items) if items is None else items
 
-    def uniform(out_features, in_features):
-        scale = np.float32(1 / np.sqrt(in_features))
-        return (rng.random((out_features, in_features), np.float32) * 2 - 1) * scale
+    def normal(shape):
+        return rng.standard_normal(shape, np.float32) * np.float32(0.01)
+
+    def uniform(shape):
+        scale = np.float32(1 / np.sqrt(shape[1]))
+        return (rng.random(shape, np.float32) * 2 - 1) * scale
 
     state = {
-        "embedding.weight": rng.standard_normal((n_items, emb_dim), np.float32) * np.float32(0.01),
+        "embedding.weight": draw_rows(normal, n_items, emb_dim, items, dtype),
         "batchnorm1.weight": np.ones(emb_dim),
         "batchnorm1.bias": np.zeros(emb_dim),
         "batchnorm1.running_mean": np.zeros(emb_dim),
         "batchnorm1.running_var": np.ones(emb_dim),
-        "bottleneck.weight": uniform(hidden_dim, emb_dim),
+        "bottleneck.weight": uniform((hidden_dim, emb_dim)),
         "bottleneck.bias": np.zeros(hidden_dim),
         "batchnorm2.weight": np.ones(hidden_dim),
         "batchnorm2.bias": np.zeros(hidden_dim),
         "batchnorm2.running_mean": np.zeros(hidden_dim),
         "batchnorm2.running_var": np.ones(hidden_dim),
-        "output.weight": uniform(n_items, hidden_dim),
-        "output.bias": np.full(n_items, bias_offset),
+        "output.weight": draw_rows(uniform, n_items, hidden_dim, items, dtype),
+        "output.bias": np.full(len(items), bias_offset),
     }
     return {name: array.astype(dtype, copy=False) for name, array in state.items()}
+
+
+def draw_rows(draw, n_rows: int, columns: int, kept: np.ndarray, dtype) -> np.ndarray:
+    """The rows `kept`, ascending, of what `draw` gives for (n_rows, columns), drawn a block at a time."""
+    rows = np.empty((len(kept), columns), dtype)
+    for first in range(0, n_rows, ROWS_AT_ONCE):
+        last = min(n_rows, first + ROWS_AT_ONCE)
+        start, stop = np.searchsorted(kept, (first, last))
+        rows[start:stop] = draw((last - first, columns))[kept[start:stop] - first]
+    return rows
 
 
 def shapes_of_state(n_items: int, emb_dim: int, hidden_dim: int) -> dict[str, tuple[int, ...]]:
@@ -123,9 +146,12 @@ class Network(ItemNetwork):
 
 
 def train_step(network: ItemNetwork, adam: Adam, user_items: sparse.csr_array, key: tuple[int, int, int]) -> float:
-    """One minibatch: forward, backward, Adam. Returns the batch's summed loss before the step."""
+    """One minibatch: forward, backward, Adam. Returns the batch's summed loss before the step.
+
+    Where the network has one rank's items, so do user_items, and the loss is over all ranks'.
+    """
     network.anneal(adam.step_count)
-    loss = network.forward(user_items, key)
+    loss = network.communicator.sum_number(network.forward(user_items, key))
     network.backward()
     adam.step(network.grads)
     return loss

@@ -25,6 +25,8 @@ from autoenc.interactions import as_user_items
 from autoenc.item_network import ItemNetwork
 from autoenc.network import train_step
 from autoenc.optim import Adam
+from autoenc.sharded import ShardedNetwork
+from autoenc.shards import Shard
 from autoenc.threads import compute_threads
 
 BACKENDS = ("numba", "numpy")
@@ -70,15 +72,20 @@ class PlainNetwork:
         """Take back what `training_arrays` gave."""
 
 
-def on_backend(backend: str, network: ItemNetwork, adam: Adam | None = None):
-    """The network as a scorer that can train (where it has an `adam`), on "numba" or "numpy"."""
+def on_backend(backend: str, network: ItemNetwork, adam: Adam | None = None, shard: Shard | None = None):
+    """The network as a scorer that can train (where it has an `adam`), on "numba" or "numpy".
+
+    With a shard, the network is of its items, and the scorer of all ranks'.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
     if backend == "numpy":
-        return PlainNetwork(network, adam)
-    if backend == "numba":
+        model: Any = PlainNetwork(network, adam)
+    else:
         from autoenc.fused import FusedNetwork
 
-        return FusedNetwork(network, adam)
-    raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+        model = FusedNetwork(network, adam)
+    return model if shard is None else ShardedNetwork(model, shard)
 
 
 class Callback:
@@ -129,10 +136,12 @@ class Trainer:
     threads : int, optional
         How many threads compute; by default as many as numba has. The bits are the same for any.
     callbacks : iterable of Callback
+    shard : Shard, optional
+        Where the network is one rank's rows of a larger one: which. All ranks fit at once.
 
     Attributes
     ----------
-    model : FusedNetwork or PlainNetwork
+    model : FusedNetwork, PlainNetwork or ShardedNetwork
         The network on its backend: what scores in mid-training.
     epoch, step : int
         Of the step that was last taken, from 0.
@@ -182,6 +191,7 @@ class Trainer:
         backend: str = "numba",
         threads: int | None = None,
         callbacks: Iterable[Callback] = (),
+        shard: Shard | None = None,
     ):
         self.epochs = whole_number("epochs", epochs, 0)
         self.batch_size = whole_number("batch_size", batch_size, 2)
@@ -200,7 +210,8 @@ class Trainer:
         self.threads = threads
         self.callbacks = list(callbacks)
         self.adam = Adam(network.params, lr, betas, eps)
-        self.model = on_backend(backend, network, self.adam)
+        self.model = on_backend(backend, network, self.adam, shard)
+        self.shard = shard
         self.epoch = self.step = self.n_users = self.n_steps = self.users_done = 0
         self.loss = math.nan
         self.stop = False
@@ -236,6 +247,8 @@ class Trainer:
         self.fingerprint = zlib.crc32(user_items.indices, zlib.crc32(user_items.indptr))
         self.n_steps = len(batch_bounds(len(with_likes), self.batch_size)) - 1
         self.stop = False
+        if self.shard is not None:
+            user_items = self.shard.own(user_items)
         with compute_threads(self.threads), _interrupt_between_steps() as interrupted:
             try:
                 self._tell("on_train_begin")

@@ -1,0 +1,216 @@
+"""The processes of one training, and the little that they say to each other.
+
+`mpiexec -n N` starts N equal processes, the ranks; each sees in its environment that it is one of
+several, and then speaks through mpi4py. A process that was started by itself is `ALONE`: the same
+calls, each of which gives back what it got. mpi4py is imported only where there is somebody to speak to.
+
+AUTOENC_MPI=0 in the environment says that a process is alone whatever started it, AUTOENC_MPI=1
+that it is not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+
+import numpy as np
+
+# What a launcher sets: MPICH's, Intel's, Microsoft's and Slurm's pmi2; Open MPI's; any with PMIx.
+SET_BY_LAUNCHERS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
+# Reads "done" from the process that it watches; the first whose process has ended without speaks.
+WATCH = """read -r line; [ "$line" = done ] || ! mkdir "$1" 2>/dev/null || {
+echo "$2" >&2; exec 2>/dev/null; sleep 5; rmdir "$1"; }"""
+PATIENCE = 2.0  # seconds in which ranks that fail alike all do
+
+
+class Communicator:
+    """One process by itself, and the meaning of each call where there are several.
+
+    Attributes
+    ----------
+    rank, size : int
+        Which of how many this is.
+    on_host : int
+        How many of them share this machine.
+    waited, sent : float, int
+        Seconds spent in sums, and bytes given to them.
+    """
+
+    rank, size = 0, 1
+    on_host = 1
+    waited, sent = 0.0, 0
+
+    @property
+    def talks(self) -> bool:
+        """Whether this is the one that prints."""
+        return self.rank == 0
+
+    def sum(self, array: np.ndarray) -> np.ndarray:
+        """The sum of all ranks' arrays of this shape, the same bits on each; may overwrite `array`."""
+        return array
+
+    def sum_number(self, number: float) -> float:
+        """The same of one number, in float64."""
+        return float(self.sum(np.array([number], np.float64))[0])
+
+    def gather(self, value) -> list:
+        """All ranks' values, small ones, on each, by rank."""
+        return [value]
+
+    def gather_rows(self, rows: np.ndarray, counts: list[int]) -> np.ndarray | None:
+        """All ranks' rows, counts[rank] of each, one below the other: on the talker; None elsewhere."""
+        return rows
+
+    @contextlib.contextmanager
+    def talker_first(self) -> Iterator[None]:
+        """The talker runs the block before the others do, as where it leaves them something on the disk."""
+        yield
+
+    @contextlib.contextmanager
+    def together(self, name: str) -> Iterator[None]:
+        """Run the block as a job of all ranks: the talker alone prints, and a rank that fails alone ends the job."""
+        yield
+
+
+ALONE = Communicator()
+
+
+class Ranks(Communicator):
+    """The ranks that a launcher has started, over mpi4py."""
+
+    def __init__(self):
+        try:
+            from mpi4py import MPI
+        except ImportError:
+            raise ValueError(
+                "this process is one of several of an MPI launcher, and mpi4py can't be imported: "
+                "pip install 'autoenc[mpi]', or start it without mpiexec"
+            ) from None
+        self.mpi = MPI
+        self.world = MPI.COMM_WORLD
+        self.rank, self.size = self.world.rank, self.world.size
+        self._aside, self._failures = self.world.Dup(), self.world.Dup()
+        self.on_host = self.world.Split_type(MPI.COMM_TYPE_SHARED).size
+
+    def sum(self, array):
+        started = time.perf_counter()
+        array = np.ascontiguousarray(array)
+        self.world.Allreduce(self.mpi.IN_PLACE, array)
+        self.waited += time.perf_counter() - started
+        self.sent += array.nbytes
+        return array
+
+    def gather(self, value):
+        return self.world.allgather(value)
+
+    def gather_rows(self, rows, counts):
+        rows = np.ascontiguousarray(rows)
+        width = int(np.prod(rows.shape[1:]))
+        gathered = np.empty((sum(counts), *rows.shape[1:]), rows.dtype) if self.talks else None
+        into = [gathered, [count * width for count in counts]] if self.talks else None
+        self.world.Gatherv(rows, into)
+        return gathered
+
+    @contextlib.contextmanager
+    def talker_first(self):
+        if not self.talks:
+            self._wait_for_all()
+        yield
+        if self.talks:
+            self._wait_for_all()
+
+    @contextlib.contextmanager
+    def together(self, name):
+        stderr = sys.stderr
+        if not self.talks:
+            # For good: where all ranks fail alike, the caller says so on each of them.
+            sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        with self._watched(name, stderr):
+            try:
+                yield
+            except BaseException as error:
+                if not self._all_fail():
+                    self._end_the_job(name, error, stderr)
+                raise
+
+    @contextlib.contextmanager
+    def _watched(self, name, stderr):
+        """Have a shell wait for the end of this process, and speak where it is killed: nobody else can.
+
+        Of several that the launcher then kills too, only the first on each host is to speak.
+        """
+        if os.name == "nt":
+            yield
+            return
+        token = self.gather(f"{os.getpid()}-{time.time_ns()}")[0]
+        lock = os.path.join(tempfile.gettempdir(), f"autoenc-{token}")
+        sentence = f"{name}: rank {self.rank} of {self.size} was killed, and the others end with it"
+        with subprocess.Popen(
+            ["sh", "-c", WATCH, "sh", lock, sentence],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr if _is_a_file(stderr) else None,
+            start_new_session=True,
+        ) as watcher:
+            try:
+                yield
+            finally:
+                watcher.communicate(b"done\n")
+
+    def _wait_for_all(self):
+        """A barrier that sleeps, as the rank that is waited for may need the processor."""
+        request = self._aside.Ibarrier()
+        while not request.Test():
+            time.sleep(0.01)
+
+    def _all_fail(self) -> bool:
+        """Whether every rank arrives here soon, as with a bad argument."""
+        give_up = time.monotonic() + PATIENCE
+        request = self._failures.Ibarrier()
+        while not request.Test():
+            if time.monotonic() > give_up:
+                return False
+            time.sleep(0.01)
+        return True
+
+    def _end_the_job(self, name, error, stderr):
+        code = 1
+        if isinstance(error, KeyboardInterrupt):
+            code = 130
+        elif isinstance(error, (ValueError, TypeError, OSError)):
+            code = 2
+        elif not isinstance(error, FloatingPointError):
+            traceback.print_exc(file=stderr)
+        sentence = " ".join(str(error).split()) or type(error).__name__
+        print(f"{name}: rank {self.rank} of {self.size} ended the job: {sentence}", file=stderr, flush=True)
+        self.world.Abort(code)
+
+
+def _is_a_file(stream) -> bool:
+    try:
+        return stream.fileno() >= 0
+    except (AttributeError, OSError):  # one that a notebook or a test has put there
+        return False
+
+
+def world() -> Communicator:
+    """The ranks that this process is one of, or ALONE.
+
+    Raises ValueError if a launcher has started several, and there is no mpi4py.
+    """
+    wanted = os.environ.get("AUTOENC_MPI")
+    several = any(name in os.environ for name in SET_BY_LAUNCHERS) if wanted is None else wanted != "0"
+    return _ranks() if several else ALONE
+
+
+@functools.cache
+def _ranks() -> Communicator:
+    ranks = Ranks()
+    return ranks if ranks.size > 1 else ALONE
