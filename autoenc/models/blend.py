@@ -234,23 +234,26 @@ class Blend(Recommender):
             if of_model != name or inner not in model.get_params():
                 continue
 
-            def fitted(value, inner=inner, model=model, parameter=parameter):
-                if model.get_params()[inner] != value:
-                    model = _copy(model).set_params(**{inner: value}).fit(likes)
-                found = float(judge.values([model.score], np.ones((1, 1))).mean())
-                self.search_.append({parameter: value, self.metric: found})
-                return found, model
+            best = -np.inf
 
-            at = len(values) // 2
-            best, model = fitted(values[at])
+            def does_better(value, inner=inner, parameter=parameter):
+                nonlocal best, model
+                as_it_is = model.get_params()[inner] == value
+                other = model if as_it_is else _copy(model).set_params(**{inner: value}).fit(likes)
+                found = float(judge.values([other.score], np.ones((1, 1))).mean())
+                self.search_.append({parameter: value, self.metric: found})
+                if found <= best:
+                    return False
+                best, model = found, other
+                return True
+
+            middle = len(values) // 2
+            does_better(values[middle])
             for step in (1, -1):
-                start = at
-                while 0 <= at + step < len(values):
-                    found, other = fitted(values[at + step])
-                    if found <= best:
-                        break
-                    best, model, at = found, other, at + step
-                if at != start:
+                at = middle + step
+                while 0 <= at < len(values) and does_better(values[at]):
+                    at += step
+                if at != middle + step:
                     break
         return model
 
