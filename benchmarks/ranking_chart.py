@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-import matplotlib
 from ranking_report import Lines
+from speed_chart import plain_numbers
 
-OURS, OTHERS = "#3182bd", "#e6550d"
+# By model: its marker and color. Popular is not drawn: it would be the whole height below the others.
+POINTS = {
+    "best": ("*", "#3182bd"),
+    "fast": ("s", "#3182bd"),
+    "EASE": ("o", "#e6550d"),
+    "EDLAE": ("D", "#e6550d"),
+    "ELSA": ("^", "#31a354"),
+    "ItemKNN": ("o", "#31a354"),
+    "AutoEncoder": ("v", "#9e7bd0"),
+    "DenoisingAutoEncoder": ("P", "#9e7bd0"),
+    "MultVAE": ("X", "#9e7bd0"),
+    "DeepRecommender": ("D", "#9e7bd0"),
+    "implicit's ALS": ("s", "#888888"),
+    "PyTorch's Mult-VAE": ("X", "#888888"),
+}
 
 
-def draw(all_lines: list[Lines], plans: dict, figure=None):
+def draw(all_lines: list[Lines], plans: dict):
     """The figure: a row a protocol, a column a data set, of what there are lines."""
     from matplotlib import pyplot as plt
 
@@ -16,32 +30,33 @@ def draw(all_lines: list[Lines], plans: dict, figure=None):
     panels = [row for row in panels if row]
     columns = max(map(len, panels))
     figure, axes = plt.subplots(
-        len(panels), columns, figsize=(4.6 * columns, 3.6 * len(panels)), layout="constrained", squeeze=False
+        len(panels), columns, figsize=(3.4 * columns, 3 * len(panels) + 0.7), layout="constrained", squeeze=False
     )
+    handles: dict[str, object] = {}
     for row, of_protocol in zip(axes, panels):
         for ax in row[len(of_protocol) :]:
             ax.set_axis_off()
         for ax, (lines, name) in zip(row, of_protocol):
-            points(ax, lines, name, plans[name])
+            handles |= points(ax, lines, name, plans[name])
+    names = [model for model in POINTS if model in handles]
+    figure.legend([handles[model] for model in names], names, loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 
-def points(ax, lines: Lines, dataset: str, plan) -> None:
-    """nDCG@100 by seconds; the bars are paired standard errors of the difference to the reference."""
-    reference = lines.mean(dataset, plan.reference, "ndcg@100").value
-    for model in lines.models(dataset, plan):
-        seconds = max(0.01, lines.median(dataset, model, "fit_seconds"))
-        difference = lines.difference(dataset, model, "ndcg@100")
-        at = (seconds, lines.mean(dataset, model, "ndcg@100").value)
-        error = None if model == plan.reference else difference.error
-        color = OURS if model == "best" else OTHERS
-        ax.errorbar(*at, yerr=error, fmt="o", color=color, markersize=4, capsize=2, elinewidth=1)
-        left = seconds > 20
-        ax.annotate(model, at, (-5 if left else 5, 3), textcoords="offset points", fontsize=7,
-                    ha="right" if left else "left")  # fmt: skip
-    ax.axhline(reference, linestyle=":", linewidth=1, color="#888888")
+def points(ax, lines: Lines, dataset: str, plan) -> dict[str, object]:
+    """nDCG@100 by seconds; the bars are paired standard errors of the difference to the reference, a dotted line."""
+    handles = {}
+    for model in (model for model in lines.models(dataset, plan) if model in POINTS):
+        marker, color = POINTS[model]
+        at = (lines.median(dataset, model, "fit_seconds"), lines.mean(dataset, model, "ndcg@100").value)
+        error = None if model == plan.reference else lines.difference(dataset, model, "ndcg@100").error
+        size = 9 if marker == "*" else 5
+        handles[model] = ax.errorbar(*at, yerr=error, fmt=marker, color=color, markersize=size, capsize=2, elinewidth=1)
+    if plan.reference in handles:
+        ax.axhline(lines.mean(dataset, plan.reference, "ndcg@100").value, ls=":", lw=1, color="#888888")
     ax.set(xscale="log", xlabel="processor seconds to fit", ylabel="nDCG@100")
     ax.set_title(f"{dataset}, {lines.protocol}", fontsize=10)
-    ax.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+    plain_numbers(ax.xaxis, (1, 2, 5))
     ax.margins(0.12)
     ax.grid(alpha=0.3)
+    return handles

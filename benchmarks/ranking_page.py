@@ -1,0 +1,80 @@
+"""Makes docs/which_model_first.md: its words are here, every figure is from the lines of `quality.py --protocol`.
+
+    python benchmarks/ranking_page.py
+
+What stands in double braces in TEXT is asked of the lines: {{difference pinterest weak best ndcg@100}}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from kernels_page import markdown
+from ranking_plans import PLANS
+from ranking_report import RESULTS, Lines, setting, table
+
+from autoenc.files import replacing
+
+PAGE = Path(__file__).parent.parent / "docs" / "which_model_first.md"
+PROTOCOLS = ("weak", "strong")
+
+TEXT = """\
+# Which model first?
+"""
+
+
+def stored(folder: Path = RESULTS) -> dict[str, Lines]:
+    return {protocol: Lines(folder / f"ranking-{protocol}.jsonl", protocol) for protocol in PROTOCOLS}
+
+
+class Answers:
+    """What can be asked of the lines: a method a kind of question, its arguments the words after it."""
+
+    def __init__(self, lines: dict[str, Lines]):
+        self.lines = lines
+
+    def table(self, dataset: str, protocol: str) -> str:
+        return markdown(table(self.lines[protocol], dataset, PLANS[dataset]))
+
+    def setting(self, dataset: str, protocol: str) -> str:
+        return setting(self.lines[protocol], dataset, PLANS[dataset])
+
+    def difference(self, dataset: str, protocol: str, model: str, metric: str) -> str:
+        return self.lines[protocol].difference(dataset, model, metric).signed()
+
+    def mean(self, dataset: str, protocol: str, model: str, metric: str) -> str:
+        return f"{self.lines[protocol].mean(dataset, model, metric).value:.4f}"
+
+    def seconds(self, dataset: str, protocol: str, model: str) -> str:
+        return f"{self.lines[protocol].median(dataset, model, 'fit_seconds'):.0f}"
+
+    def megabytes(self, dataset: str, protocol: str, model: str) -> str:
+        return f"{self.lines[protocol].median(dataset, model, 'peak_megabytes'):,.0f}"
+
+    def answer(self, question: str) -> str:
+        kind, *words = question.split()
+        return getattr(self, kind)(*words)
+
+
+def page(lines: dict[str, Lines], text: str = TEXT) -> str:
+    """The page's text."""
+    answers = Answers(lines)
+    return re.sub(r"\{\{(.*?)\}\}", lambda found: answers.answer(found[1]), text)
+
+
+def main(argv=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, metavar="FILE", default=PAGE, help="default: %(default)s")
+    args = parser.parse_args(argv)
+    text = page(stored())
+    with replacing(args.out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(args.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
