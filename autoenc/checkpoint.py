@@ -1,11 +1,15 @@
 """Checkpoints: the whole state of a training, so that a killed one goes on to the same bits.
 
-A checkpoint is a folder with a manifest and one shard (several, where processes hold parts of the
-items). A shard is a safetensors file of arrays: the network's by the model file's names, Adam's
-moments under first_moment/ and second_moment/, what the backend needs under training/ (each lazily
-updated row's last step, and tables by step), and what callbacks remember under callback/. The manifest
-is JSON: the trainer's counters, its hyperparameters, the callbacks' facts, the shards' names, sizes
-and checksums, and last the manifest's own checksum, so that no damage goes unseen.
+A checkpoint is a folder with a manifest and one shard, or several where ranks hold parts of the
+items: each writes its own, with `items`, which those are, at the same time as the others. Any number
+of ranks reads it, each the rows of its items.
+
+A shard is a safetensors file of arrays: the network's by the model file's names, Adam's moments under
+first_moment/ and second_moment/, what the backend needs under training/ (each lazily updated row's
+last step, and tables by step), what callbacks remember under callback/, and the items' names under
+model/. The manifest is JSON: the trainer's counters, its hyperparameters, the callbacks' facts, the
+shards' names, sizes and checksums, and last the manifest's own checksum, so that no damage goes
+unseen.
 
 Shards are written under names of their own, then the manifest replaces the one before, then what no
 manifest names is deleted: at any moment the manifest that is there names shards that are whole.
@@ -22,8 +26,12 @@ import time
 import zlib
 from pathlib import Path
 
+import numpy as np
+
 from autoenc.files import replacing
-from autoenc.model_file import write_safetensors
+from autoenc.model_file import ModelFile, names_as_arrays, write_safetensors
+from autoenc.shard_files import START_ANEW, ShardFiles, crc32_of
+from autoenc.shards import is_by_item
 from autoenc.trainer import Callback, Trainer
 
 FORMAT, VERSION = "autoenc checkpoint", 1
@@ -33,7 +41,6 @@ MUST_AGREE = (
     *("horizon", "likes", "callbacks"),
 )
 POSITION = ("next_epoch", "next_step", "users_done", "total_loss", "stop")
-START_ANEW = "delete the folder and train from the beginning"
 
 
 class Checkpoints(Callback):
@@ -49,9 +56,18 @@ class Checkpoints(Callback):
     resume : bool
         Whether the training goes on from the checkpoint in `folder`, if there is one. Without it
         such a folder is refused: what is in it would be lost.
+    model_file : ModelFile, optional
+        What `autoenc merge` is to write beside the arrays: the model's name, its params, the items' names.
     """
 
-    def __init__(self, folder, every_steps: int | None = None, every_minutes: float | None = None, resume: bool = True):
+    def __init__(
+        self,
+        folder,
+        every_steps: int | None = None,
+        every_minutes: float | None = None,
+        resume: bool = True,
+        model_file: ModelFile | None = None,
+    ):
         if (every_steps is not None and every_steps < 1) or (every_minutes is not None and not every_minutes > 0):
             raise ValueError(
                 f"every_steps must be 1 or more and every_minutes above 0, got {every_steps} and {every_minutes}"
@@ -59,6 +75,7 @@ class Checkpoints(Callback):
         self.folder = Path(folder)
         self.every_steps, self.every_minutes = every_steps, every_minutes
         self.resume = resume
+        self.model_file = model_file
 
     def on_train_begin(self, trainer):
         if self.folder.exists() and not self.folder.is_dir():
@@ -68,17 +85,20 @@ class Checkpoints(Callback):
             raise PermissionError(f"{self.folder} can't be written to; name a folder of yours for the checkpoints")
         if self.resume:
             restore_checkpoint(self.folder, trainer)
-            _sweep(self.folder)
+            trainer.communicator.gather(None)  # all have read what is there
+            if trainer.communicator.talks:
+                _sweep(self.folder)
         elif (self.folder / MANIFEST).exists():
             raise ValueError(f"{self.folder} holds a checkpoint already; resume it, name another folder, or delete it")
         self.steps, self.written = 0, time.monotonic()
 
     def on_step_end(self, trainer):
         self.steps += 1
-        minutes = (time.monotonic() - self.written) / 60
-        if (self.every_steps is not None and self.steps >= self.every_steps) or (
-            self.every_minutes is not None and minutes >= self.every_minutes
-        ):
+        due = self.every_steps is not None and self.steps >= self.every_steps
+        if self.every_minutes is not None:
+            late = (time.monotonic() - self.written) / 60 >= self.every_minutes
+            due = trainer.communicator.sum_number(late) > 0 or due  # as soon as one rank's clock says so
+        if due:
             self._write(trainer)
 
     def on_epoch_end(self, trainer):
@@ -87,16 +107,16 @@ class Checkpoints(Callback):
             self._write(trainer)
 
     def _write(self, trainer):
-        save_checkpoint(self.folder, trainer)
+        save_checkpoint(self.folder, trainer, self.model_file)
         self.steps, self.written = 0, time.monotonic()
 
 
-def save_checkpoint(folder, trainer: Trainer) -> None:
+def save_checkpoint(folder, trainer: Trainer, model_file: ModelFile | None = None) -> None:
     """Write the trainer's state to `folder`, replacing the checkpoint that is there.
 
     Raises OSError where that cannot be written, as on a full disk; the one before then stands.
     """
-    folder = Path(folder)
+    folder, ranks = Path(folder), trainer.communicator
     arrays = _named_arrays(trainer)
     arrays |= {f"training/{name}": array for name, array in trainer.model.training_arrays().items()}
     facts = []
@@ -104,11 +124,26 @@ def save_checkpoint(folder, trainer: Trainer) -> None:
         callback_facts, callback_arrays = callback.memory()
         facts.append(callback_facts)
         arrays |= {f"callback/{number}/{name}": array for name, array in callback_arrays.items()}
+    if not ranks.talks:  # of the rest one copy will do
+        arrays = {name: array for name, array in arrays.items() if is_by_item(name)}
+    if ranks.talks and model_file is not None:
+        arrays |= {f"model/{name}": array for name, array in names_as_arrays(model_file).items()}
+    if trainer.shard is not None:
+        arrays["items"] = trainer.shard.items
 
     # An epoch's last step has a shard before its end and another after it, when callbacks know of it.
-    name = f"step-{trainer.adam.step_count:09d}-epoch-{trainer.next_epoch:06d}-0-of-1.safetensors"
-    try:
+    stem = f"step-{trainer.adam.step_count:09d}-epoch-{trainer.next_epoch:06d}"
+    name = f"{stem}-{ranks.rank}-of-{ranks.size}.safetensors"
+
+    def write_shard():
         write_safetensors(folder / name, arrays)
+        return {"file": name, "bytes": (folder / name).stat().st_size, "crc32": crc32_of(folder / name)}
+
+    def write_manifest():
+        if not ranks.talks:
+            return
+        for shard in shards:
+            (folder / shard["file"]).stat()  # on hosts that share no folder it isn't there
         manifest = {
             "format": FORMAT,
             "version": VERSION,
@@ -117,18 +152,38 @@ def save_checkpoint(folder, trainer: Trainer) -> None:
             "step_count": trainer.adam.step_count,
             "last_lr": trainer.adam.lr,
             "remembered": facts,
-            "shards": [{"file": name, "bytes": (folder / name).stat().st_size, "crc32": _crc32_of(folder / name)}],
+            "model": model_file and {"model": model_file.model, "params": model_file.params, "about": model_file.about},
+            "shards": shards,
         }
         manifest["crc32"] = _crc32(manifest)
         with replacing(folder / MANIFEST) as temporary:
             temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+    try:
+        shards = _on_all(ranks, write_shard)
+        _on_all(ranks, write_manifest)
     except OSError as error:
         raise OSError(
             f"{folder} can't take a checkpoint of step {trainer.adam.step_count} ({error}); "
             "mend that and train again, which goes on from the one before"
         ) from None
     finally:
-        _sweep(folder)
+        if ranks.talks:
+            _sweep(folder)
+
+
+def _on_all(ranks, act) -> list:
+    """What `act` returned on each rank; where it couldn't write on one, an OSError on all."""
+    done = error = None
+    try:
+        done = act()
+    except OSError as failed:
+        error = str(failed)
+    outcomes = ranks.gather((done, error))
+    for _, sentence in outcomes:
+        if sentence is not None:
+            raise OSError(sentence)
+    return [done for done, _ in outcomes]
 
 
 def restore_checkpoint(folder, trainer: Trainer) -> bool:
@@ -146,7 +201,7 @@ def restore_checkpoint(folder, trainer: Trainer) -> bool:
     path = folder / MANIFEST
     if not path.exists():
         return False
-    manifest = _read_manifest(path)
+    manifest = read_manifest(path)
     description = _description(trainer)
     for key in MUST_AGREE:
         if manifest.get(key) != description[key]:
@@ -159,23 +214,28 @@ def restore_checkpoint(folder, trainer: Trainer) -> bool:
             raise ValueError(
                 f"{path} has {key} {_short.repr(manifest.get(key))}, where no such training stands; {START_ANEW}"
             )
-    arrays = _read_shard(folder, manifest, trainer)
-
-    for number, (callback, facts) in enumerate(zip(_remembering(trainer), manifest["remembered"])):
-        try:
-            callback.remember(facts, _below(f"callback/{number}/", arrays))
-        except (LookupError, TypeError, ValueError, AttributeError):
-            raise ValueError(f"{path} has what no {type(callback).__name__} remembers; {START_ANEW}") from None
-    for name, array in _named_arrays(trainer).items():
-        array[:] = arrays[name]
+    with ShardFiles(folder, manifest) as shards:
+        own = np.arange(shards.n_items) if trainer.shard is None else trainer.shard.items
+        wanted = _named_arrays(trainer)
+        shards.check(own, wanted)
+        training = shards.read_below("training/", own)
+        _check_training_arrays(shards, training, trainer)
+        for number, (callback, facts) in enumerate(zip(_remembering(trainer), manifest["remembered"])):
+            try:
+                callback.remember(facts, shards.read_below(f"callback/{number}/", own))
+            except (LookupError, TypeError, ValueError, AttributeError):
+                raise ValueError(f"{path} has what no {type(callback).__name__} remembers; {START_ANEW}") from None
+        for name, array in wanted.items():
+            shards.read_into(array, name, own)
     trainer.adam.step_count, trainer.adam.lr = manifest["step_count"], manifest["last_lr"]
-    trainer.model.set_training_arrays(_below("training/", arrays))
+    trainer.model.set_training_arrays(training)
     for key in POSITION:
         setattr(trainer, key, manifest[key])
     return True
 
 
-def _read_manifest(path):
+def read_manifest(path) -> dict:
+    """The manifest, whole and of our format. Raises ValueError where it isn't."""
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         if (manifest["format"], manifest["version"]) != (FORMAT, VERSION):
@@ -202,6 +262,10 @@ def _expected(trainer):
     def are_dicts(values, n, keys=frozenset()):
         return type(values) is list and len(values) == n and all(type(v) is dict and keys <= v.keys() for v in values)
 
+    def are_shards(values):
+        named = type(values) is list and values and are_dicts(values, len(values), {"file", "bytes", "crc32"})
+        return named and all(type(shard["file"]) is str for shard in values)
+
     return {
         "next_epoch": count(),
         "next_step": count(trainer.n_steps),
@@ -211,40 +275,21 @@ def _expected(trainer):
         "step_count": count(),
         "last_lr": lambda value: finite(value) and value >= 0,
         "remembered": lambda value: are_dicts(value, len(_remembering(trainer))),
-        "shards": lambda value: are_dicts(value, 1, {"file", "bytes", "crc32"}) and type(value[0]["file"]) is str,
+        "shards": are_shards,
     }
 
 
-def _read_shard(folder, manifest, trainer):
-    """The arrays of the manifest's one shard, which are of the shapes that the trainer's have."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    [shard] = manifest["shards"]
-    path = folder / Path(shard["file"]).name
-    try:
-        if (n_bytes := path.stat().st_size) != shard["bytes"]:
-            raise ValueError(f"{n_bytes} bytes instead of {shard['bytes']}")
-        if _crc32_of(path) != shard["crc32"]:
-            raise ValueError("its checksum is another")
-        arrays = load_file(path)
-    except (OSError, ValueError, TypeError, SafetensorError) as error:  # TypeError: a dtype that NumPy lacks
-        raise ValueError(f"{path} is not whole ({error}); {START_ANEW}") from None
-
-    for name, array in _named_arrays(trainer).items():
-        if name not in arrays or arrays[name].shape != array.shape or arrays[name].dtype != array.dtype:
-            raise ValueError(f"{path} lacks {name}, {array.dtype} of shape {array.shape}; {START_ANEW}")
-    given, step_count = _below("training/", arrays), manifest["step_count"]
+def _check_training_arrays(shards, given, trainer):
+    """Kernels look the steps of last_step up in tables of at least step_count + 1 columns, and check nothing."""
+    step_count = shards.manifest["step_count"]
     for name, array in trainer.model.training_arrays().items():
-        # Kernels look the steps of last_step up in tables of at least step_count + 1 columns, and check nothing.
         fits = name in given and given[name].dtype == array.dtype and given[name].ndim == array.ndim
         if fits and array.ndim == 1:
             fits = given[name].shape == array.shape and ((given[name] >= 0) & (given[name] <= step_count)).all()
         elif fits:
             fits = given[name].shape[0] == array.shape[0] and given[name].shape[1] > step_count
         if not fits:
-            raise ValueError(f"{path} lacks training/{name} of {step_count} steps; {START_ANEW}")
-    return arrays
+            raise ValueError(f"{shards.paths[0]} lacks training/{name} of {step_count} steps; {START_ANEW}")
 
 
 def _sweep(folder):
@@ -266,14 +311,6 @@ def _crc32(manifest):
     return zlib.crc32(json.dumps(manifest).encode())
 
 
-def _crc32_of(path):
-    crc32 = 0
-    with open(path, "rb") as file:
-        while chunk := file.read(2**20):
-            crc32 = zlib.crc32(chunk, crc32)
-    return crc32
-
-
 _short = reprlib.Repr()  # for what a stranger's manifest may hold
 _short.maxdict = 20
 
@@ -289,10 +326,6 @@ def _named_arrays(trainer):
 def _remembering(trainer):
     """The callbacks that have something to remember; others, such as a progress bar, may come and go."""
     return [callback for callback in trainer.callbacks if type(callback).memory is not Callback.memory]
-
-
-def _below(prefix, arrays):
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _description(trainer):

@@ -61,28 +61,35 @@ def write_model_file(path, content: ModelFile) -> None:
 
     Raises OSError where that cannot be written.
     """
-    arrays = dict(content.arrays)
-    for name, values in (("item_ids", content.item_ids), ("titles", content.titles)):
-        if values is not None:
-            arrays |= {name: values} if values.dtype.kind == "i" else _pack_text(name, values)
     metadata = {"version": VERSION, "model": content.model, "params": content.params, "about": content.about}
     try:
-        write_safetensors(path, arrays, {FORMAT: json.dumps(metadata)})
+        write_safetensors(path, content.arrays | names_as_arrays(content), {FORMAT: json.dumps(metadata)})
     except OSError as error:
         if error.filename is not None:  # it says what is wrong with which place
             raise
         raise OSError(f"{path} can't be written ({error}); make room, or name another place") from None
 
 
+def names_as_arrays(content: ModelFile) -> dict[str, np.ndarray]:
+    """The items' ids and titles by the names that they have in a file."""
+    arrays = {}
+    for name, values in (("item_ids", content.item_ids), ("titles", content.titles)):
+        if values is not None:
+            arrays |= {name: values} if values.dtype.kind == "i" else _pack_text(name, values)
+    return arrays
+
+
 def write_safetensors(path, arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> None:
     """Write `arrays` to `path` as a safetensors file, atomically and one at a time.
+
+    An array may be anything that has dtype, shape and nbytes, and `blocks()`, its rows in order.
 
     safetensors' own save_file copies all arrays, writes metadata in a random order, and leaves a file
     beside `path` when it is killed. The layout is the same: a header of JSON, whose length stands in
     the first 8 bytes, then the arrays' bytes, the widest numbers first so that all are aligned.
     """
     header: dict = {"__metadata__": metadata} if metadata else {}
-    names = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
+    names = in_file_order(arrays)
     end = 0
     for name in names:
         array = arrays[name]
@@ -96,8 +103,14 @@ def write_safetensors(path, arrays: dict[str, np.ndarray], metadata: dict[str, s
     with replacing(path) as temporary, open(temporary, "wb") as file:
         file.write(len(head).to_bytes(8, "little") + head)
         for name in names:
-            little = arrays[name].dtype.newbyteorder("<")
-            file.write(np.ascontiguousarray(arrays[name], little).data)
+            array = arrays[name]
+            for block in array.blocks() if hasattr(array, "blocks") else [array]:
+                file.write(np.ascontiguousarray(block, array.dtype.newbyteorder("<")).data)
+
+
+def in_file_order(arrays: dict) -> list[str]:
+    """The names in the order in which `write_safetensors` asks for the arrays."""
+    return sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
 
 
 def read_model_file(path) -> ModelFile:

@@ -24,10 +24,14 @@ from scipy import sparse
 
 from autoenc import __version__, plots
 from autoenc.checkpoint import Checkpoints
+from autoenc.communicator import world
+from autoenc.doctor import processors
 from autoenc.interactions import Interactions
+from autoenc.model_file import ModelFile
 from autoenc.models.autoencoder import AutoEncoder
 from autoenc.models.base import Recommender
 from autoenc.models.popular import Popular
+from autoenc.models.sharded_autoencoder import ShardedAutoEncoder
 from autoenc.network import Network, initial_state
 from autoenc.optim import Adam
 from autoenc.presets import PRESETS, preset
@@ -81,7 +85,8 @@ class Settings:
 def main_job(settings: Settings, say: Callable[[str], object] = lambda line: None) -> dict:
     """Do the main job and return its report, a flat dict that JSON holds.
 
-    `say` is told in sentences what is going on. Raises ValueError, TypeError or OSError for bad
+    Under mpiexec all ranks do it together: each holds some of the items, one writes the files, and all
+    return the report. `say` is told in sentences what is going on. Raises ValueError, TypeError or OSError for bad
     input before anything is written, FloatingPointError where training diverges.
     """
     started = time.perf_counter()
@@ -91,8 +96,15 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
         raise ValueError(f"bias_offset must be a finite number, got {settings.bias_offset}")
     check_preset(settings)
     is_task = settings.preset == "task"
-    train, held_out, is_the_cache = load_likes(settings, say)
+    ranks = world()
+    if ranks.size > 1 and not is_task:
+        raise ValueError(f"--preset {settings.preset} trains in one process; leave mpiexec out, or take --preset task")
     settings = Settings(**vars(settings))
+    settings.progress = settings.progress and ranks.talks
+    if settings.threads is None and ranks.size > 1:
+        settings.threads = max(1, processors()["usable"] // ranks.on_host)
+    with ranks.talker_first():  # it may download what the others then find
+        train, held_out, is_the_cache = load_likes(settings, say)
     if settings.epochs is None and is_task:
         settings.epochs = default_epochs(int((np.diff(train.user_items.indptr) > 0).sum()), settings.batch_size)
     if settings.topk is None and is_the_cache:
@@ -102,15 +114,19 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
     if settings.plot is not None:
         plots.check_plot(settings.plot)
     shared = {name: value for name, value in vars(settings).items() if name in AutoEncoder().get_params()}
-    model = AutoEncoder(**shared, random_state=settings.seed)
+    of_task = AutoEncoder if ranks.size == 1 else ShardedAutoEncoder
+    model = of_task(**shared, random_state=settings.seed)
     chosen: Recommender = model if is_task else of_preset(settings)
     watch = _Watch(settings, say)
     callbacks: list[Callback] = [watch]
     if settings.checkpoint is not None:
-        callbacks.append(Checkpoints(settings.checkpoint, every_minutes=settings.checkpoint_minutes))
+        ordinary = ModelFile("AutoEncoder", model._file_params(), {}, train.item_ids, train.titles)
+        ordinary.about = {"dataset": train.name, **about(settings, train, is_the_cache)}
+        minutes = settings.checkpoint_minutes
+        callbacks.append(Checkpoints(settings.checkpoint, every_minutes=minutes, model_file=ordinary))
 
     with compute_threads(settings.threads):
-        for path in filter(None, (settings.out, settings.topk, settings.plot)):
+        for path in filter(None, (settings.out, settings.topk, settings.plot)) if ranks.talks else ():
             check_writable(path)
         if is_task:
             model.fit(train, callbacks=callbacks)
@@ -124,16 +140,11 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
         if settings.topk is not None:
             write_rankings(settings.topk, chosen, train)
     if settings.out is not None:
-        chosen.about_ |= {
-            "epochs": len(model.history_) if is_task else epochs_of(chosen),
-            "split": "cache" if is_the_cache else "per user, 0.2",
-            "seed": settings.seed,
-            "likes": fingerprint(train.user_items),
-            "autoenc": __version__,
-        }
+        chosen.about_ |= {"epochs": len(model.history_) if is_task else epochs_of(chosen)}
+        chosen.about_ |= about(settings, train, is_the_cache)
         chosen.save(settings.out)
         say(f"wrote the model to {settings.out}")
-    if settings.plot is not None:
+    if settings.plot is not None and ranks.talks:
         plots.save(plots.draw_history(model.history_), settings.plot)
         say(f"drew the training to {settings.plot}")
 
@@ -154,9 +165,20 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
         "epochs": settings.epochs if is_task else epochs_of(chosen),
         "seed": settings.seed,
         "backend": settings.backend,
+        **({"ranks": ranks.size} if ranks.size > 1 else {}),
         "train_seconds": round(train_seconds, 2),
         "seconds": round(time.perf_counter() - started, 2),
         "peak_memory_mb": peak_memory_mb(),
+    }
+
+
+def about(settings: Settings, train: Interactions, is_the_cache: bool) -> dict:
+    """What a model file tells of the run."""
+    return {
+        "split": "cache" if is_the_cache else "per user, 0.2",
+        "seed": settings.seed,
+        "likes": fingerprint(train.user_items),
+        "autoenc": __version__,
     }
 
 
@@ -214,7 +236,8 @@ class _Watch(Callback):
 
     def on_train_begin(self, trainer):
         if self.backend == "numba":
-            warm_up(self.say)
+            with trainer.communicator.talker_first():  # what it compiles is kept on the disk
+                warm_up(self.say)
         self.bar.on_train_begin(trainer)
         self.started = time.perf_counter()
 
@@ -280,7 +303,8 @@ def write_rankings(path, scorer, train: Interactions, n: int = 10) -> None:
     top_items = np.empty((train.n_users, n), np.int32)
     for users, items, _ in rank(scorer, train.user_items, n):
         top_items[users] = items
-    write_topk(path, np.where(top_items >= 0, train.item_ids[top_items], 0))
+    if world().talks:
+        write_topk(path, np.where(top_items >= 0, train.item_ids[top_items], 0))
 
 
 def check_writable(path) -> None:

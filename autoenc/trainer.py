@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from autoenc.communicator import ALONE
 from autoenc.interactions import as_user_items
 from autoenc.item_network import ItemNetwork
 from autoenc.network import train_step
@@ -212,6 +213,7 @@ class Trainer:
         self.adam = Adam(network.params, lr, betas, eps)
         self.model = on_backend(backend, network, self.adam, shard)
         self.shard = shard
+        self.communicator = ALONE if shard is None else shard.communicator
         self.epoch = self.step = self.n_users = self.n_steps = self.users_done = 0
         self.loss = math.nan
         self.stop = False

@@ -83,6 +83,7 @@ def run(args) -> int:
         print("\n".join(f"{name:<6}{means}" for name, means in MEANS.items()))
         return 0
 
+    from autoenc.communicator import world
     from autoenc.run import Settings, main_job
 
     def say(line):
@@ -90,7 +91,8 @@ def run(args) -> int:
 
     try:
         settings = {f.name: getattr(args, f.name) for f in fields(Settings)} | {"progress": wants_progress(args)}
-        report = main_job(Settings(**settings), say)
+        with world().together("autoenc train"):
+            report = main_job(Settings(**settings), say)
     except FloatingPointError as error:
         say(f"autoenc train: {error}")
         return 1

@@ -15,6 +15,7 @@ from autoenc.callbacks import History, Validation, WeightAverage
 from autoenc.item_network import ItemNetwork
 from autoenc.models.base import BATCH_SIZE, Recommender
 from autoenc.models.random_state import seed_of
+from autoenc.shards import Shard
 from autoenc.splits import holdout_users
 from autoenc.threads import compute_threads
 from autoenc.trainer import Trainer, default_epochs, on_backend, steps_an_epoch, whole_number
@@ -50,6 +51,8 @@ class NetworkRecommender(Recommender):
     # Where no number of epochs is asked for: as many as make so many steps, and no fewer than so many.
     default_steps = 60
     default_epochs = 1
+    # Which of the items' rows the network has, where ranks share them out.
+    _shard: Shard | None = None
 
     @abstractmethod
     def _initial_state(self, n_items: int) -> dict[str, np.ndarray]:
@@ -148,6 +151,7 @@ class NetworkRecommender(Recommender):
             backend=self.backend,
             threads=self.threads,
             callbacks=callbacks,
+            shard=self._shard,
         )
 
     def partial_fit(self, user_items, y=None):
