@@ -436,7 +436,7 @@ PAIRS = [
         [normalize_eval, normalize_kernels.relu_affine],
         normalizing_eval,
     ),
-    Pair("linear", "The bottleneck's forward", [Linear.forward], [linear, linear_kernels.matmul_add], matmul),
+    Pair("linear", "The bottleneck's forward", [Linear.forward], [linear, linear_kernels.linear_columns], matmul),
     Pair(
         "linear",
         "The bottleneck's backward, with Adam",

@@ -14,6 +14,7 @@ from numba import prange
 
 from autoenc.kernels.adam import adam_rows, adam_slice
 from autoenc.kernels.jit import FASTMATH, kernel
+from autoenc.kernels.matmul import matmul, transposed
 
 USERS_PER_BLOCK = 128
 OUTPUTS_PER_BLOCK = 100
@@ -22,22 +23,23 @@ OUTPUTS_PER_BLOCK = 100
 @kernel(parallel=True)
 def linear(x, weight, bias):
     """x @ weight.T + bias: x (batch, in_features), weight (out_features, in_features)."""
-    batch = len(x)
-    output = np.empty((batch, len(weight)), x.dtype)  # (batch, out_features)
-    for block in prange((batch + USERS_PER_BLOCK - 1) // USERS_PER_BLOCK):
-        first, last = block * USERS_PER_BLOCK, min(batch, (block + 1) * USERS_PER_BLOCK)
-        matmul_add(x[first:last], weight, bias, output[first:last])
+    out_features = len(weight)
+    output = np.empty((len(x), out_features), x.dtype)  # (batch, out_features)
+    for block in prange((out_features + OUTPUTS_PER_BLOCK - 1) // OUTPUTS_PER_BLOCK):
+        first, last = block * OUTPUTS_PER_BLOCK, min(out_features, (block + 1) * OUTPUTS_PER_BLOCK)
+        linear_columns(x, weight, bias, output, first, last)
     return output
 
 
 @kernel
-def matmul_add(x, weight, bias, output):
-    """output[:] = x @ weight.T + bias, on one thread."""
-    np.dot(x, weight.T, output)
+def linear_columns(x, weight, bias, output, first, last):
+    """The columns first .. last of output, whose weights are turned for it."""
+    product = np.empty((len(x), last - first), x.dtype)  # (batch, block)
+    matmul(x, transposed(weight[first:last]), product, False)
     for u in range(len(output)):
-        row = output[u]
+        row = output[u, first:last]
         for j in range(len(row)):
-            row[j] += bias[j]
+            row[j] = product[u, j] + bias[first + j]
 
 
 @kernel(parallel=True)
@@ -47,7 +49,7 @@ def linear_backward_input(grad_output, weight):
     grad_input = np.empty((1, batch, weight.shape[1]), grad_output.dtype)
     for block in prange((batch + USERS_PER_BLOCK - 1) // USERS_PER_BLOCK):
         first, last = block * USERS_PER_BLOCK, min(batch, (block + 1) * USERS_PER_BLOCK)
-        np.dot(grad_output[first:last], weight, grad_input[0, first:last])
+        matmul(grad_output[first:last], weight, grad_input[0, first:last], False)
     return grad_input
 
 
@@ -66,7 +68,8 @@ def backward_weight_rows(grad_output, x, weight, bias, rates, first, last):
     for u in range(len(x)):
         for j in range(first, last):
             grad_block[j - first, u] = grad_output[u, j]
-    grad_weight = np.dot(grad_block, x)  # (block, in_features)
+    grad_weight = np.empty((last - first, x.shape[1]), x.dtype)  # (block, in_features)
+    matmul(grad_block, x, grad_weight, False)
     grad_bias = np.empty(last - first, x.dtype)  # (block,)
     for j in range(len(grad_bias)):
         grad_bias[j] = sum_of(grad_block[j])

@@ -23,6 +23,7 @@ from numba import prange
 
 from autoenc.kernels.exp import exp_of_negative
 from autoenc.kernels.jit import kernel
+from autoenc.kernels.matmul import matmul, transposed
 from autoenc.kernels.output_tile import PARTS, tile_size
 
 
@@ -33,22 +34,23 @@ def log_normalizer(weight, bias, h2):
     n_parts = min(PARTS, n_items)
     tops = np.full((n_parts, batch), -np.inf, h2.dtype)
     totals = np.zeros((n_parts, batch))  # float64
+    h2_by_hidden = transposed(h2)
     for part in prange(n_parts):
         first, last = part * n_items // n_parts, (part + 1) * n_items // n_parts
-        sum_part(weight, bias, h2, first, last, tops[part], totals[part])
+        sum_part(weight, bias, h2_by_hidden, first, last, tops[part], totals[part])
     return merge_parts(tops, totals)
 
 
 @kernel
-def sum_part(weight, bias, h2, part_first, part_last, top, total):
+def sum_part(weight, bias, h2_by_hidden, part_first, part_last, top, total):
     """Take the items part_first .. part_last into top and total (batch,), a tile at a time."""
     size = tile_size(part_last - part_first)
-    logits = np.empty((size, len(h2)), h2.dtype)  # (tile, batch)
+    logits = np.empty((size, len(top)), top.dtype)  # (tile, batch)
     tile_top, tile_total = np.empty_like(top), np.empty_like(top)  # (batch,)
     for first in range(part_first, part_last, size):
         last = min(part_last, first + size)
         n = last - first
-        np.dot(weight[first:last], h2.T, logits[:n])
+        matmul(weight[first:last], h2_by_hidden, logits[:n], False)
         tile_top[:], tile_total[:] = -np.inf, 0
         for i in range(n):
             largest_so_far(logits[i], bias[first + i], tile_top)

@@ -29,6 +29,7 @@ from autoenc.kernels.adam import adam_rows, adam_slice
 from autoenc.kernels.exp import exp_of_negative
 from autoenc.kernels.jit import kernel
 from autoenc.kernels.linear import sum_of
+from autoenc.kernels.matmul import ROWS, matmul, transposed
 
 PARTS = 16
 TILE = 336  # items at most; a product of as many numbers from 1 to 2 fits into a float64,
@@ -49,11 +50,24 @@ def output_tile(weight, bias, h2, item_indptr, item_users, rates, log_z, negativ
     n_parts = min(PARTS, n_items)
     losses = np.zeros(n_parts)
     grad_h2 = np.empty((n_parts, h2.shape[0], h2.shape[1]), h2.dtype)
+    h2_by_hidden = transposed(h2)
     likes = likes_of_users(item_users, h2)
     for part in prange(n_parts):
         first, last = part * n_items // n_parts, (part + 1) * n_items // n_parts
         losses[part] = output_part(
-            weight, bias, h2, item_indptr, item_users, rates, log_z, negative_weight, likes, first, last, grad_h2[part]
+            weight,
+            bias,
+            h2,
+            h2_by_hidden,
+            item_indptr,
+            item_users,
+            rates,
+            log_z,
+            negative_weight,
+            likes,
+            first,
+            last,
+            grad_h2[part],
         )
     return sum_in_order(losses), grad_h2
 
@@ -69,31 +83,38 @@ def sum_in_order(numbers):
 
 @kernel
 def output_part(
-    weight, bias, h2, item_indptr, item_users, rates, log_z, negative_weight, likes, part_first, part_last, grad_h2
+    weight,
+    bias,
+    h2,
+    h2_by_hidden,
+    item_indptr,
+    item_users,
+    rates,
+    log_z,
+    negative_weight,
+    likes,
+    part_first,
+    part_last,
+    grad_h2,
 ):
     """The items part_first .. part_last, in tiles of equal size; fills grad_h2, returns their loss."""
     size = tile_size(part_last - part_first)
     logits = np.empty((size, len(h2)), h2.dtype)  # (tile, batch)
     grad_weight = np.empty((size, h2.shape[1]), h2.dtype)  # (tile, hidden_dim)
     grad_bias = np.empty(size, h2.dtype)  # (tile,)
-    grad_h2_tile = np.empty_like(h2)  # (batch, hidden_dim)
     loss = 0.0
     for first in range(part_first, part_last, size):
         last = min(part_last, first + size)
         n = last - first
-        np.dot(weight.weight[first:last], h2.T, logits[:n])
+        matmul(weight.weight[first:last], h2_by_hidden, logits[:n], False)
         bias_tile, indptr = bias.weight[first:last], item_indptr[first : last + 1]
         if len(log_z) == 0:
             loss += sigmoid_bce(logits[:n], bias_tile, indptr, item_users, negative_weight, grad_bias[:n])
         else:
             loss += multinomial(logits[:n], bias_tile, indptr, item_users, log_z, likes, grad_bias[:n])
         grad_logits = logits[:n]
-        if first == part_first:
-            np.dot(grad_logits.T, weight.weight[first:last], grad_h2)
-        else:
-            np.dot(grad_logits.T, weight.weight[first:last], grad_h2_tile)
-            add(grad_h2, grad_h2_tile)
-        np.dot(grad_logits, h2, grad_weight[:n])
+        matmul(grad_logits.T, weight.weight[first:last], grad_h2, first > part_first)
+        matmul(grad_logits, h2, grad_weight[:n], False)
         adam_rows(weight, first, last, grad_weight, rates)
         adam_slice(bias, first, last, grad_bias, rates)
     return loss
@@ -103,7 +124,7 @@ def output_part(
 def tile_size(n_items):
     """How many items make a tile of a part of n_items."""
     n_tiles = (n_items + TILE - 1) // TILE
-    return (n_items + n_tiles - 1) // n_tiles
+    return (n_items + n_tiles * ROWS - 1) // (n_tiles * ROWS) * ROWS
 
 
 @kernel
@@ -192,12 +213,3 @@ def softmax_row(z, bias, log_z, likes):
     """z[:] = likes * exp(z + bias - log_z)."""
     for u in range(len(z)):
         z[u] = likes[u] * exp_of_negative(z[u] + bias - log_z[u])
-
-
-@kernel
-def add(total, more):
-    """total += more, by element, for 2-D arrays of one shape."""
-    for i in range(len(total)):
-        into, row = total[i], more[i]
-        for j in range(len(row)):
-            into[j] += row[j]

@@ -31,6 +31,7 @@ from autoenc.kernels.gather_sum import balanced_blocks, gather_sum
 from autoenc.kernels.jit import kernel
 from autoenc.kernels.linear import linear, linear_backward_input, linear_backward_weight
 from autoenc.kernels.log_normalizer import log_normalizer
+from autoenc.kernels.matmul import ROWS, matmul, transposed
 from autoenc.kernels.normalize import Mask, Normalizer, normalize, normalize_backward, normalize_eval
 from autoenc.kernels.output_tile import output_tile
 from autoenc.kernels.scatter_add import catch_up, scatter_add, settle
@@ -168,6 +169,42 @@ def test_balanced_blocks_hold_about_equal_work():
     blocks = balanced_blocks(np.concatenate([[0], np.cumsum(entries)]), n_blocks=10, row_cost=8)
     work = np.add.reduceat(entries + 8 * (entries > 0), blocks[:-1])
     assert work.max() <= work.sum() / 10 + 1008
+
+
+sides = st.integers(1, 9) | st.sampled_from([ROWS - 1, ROWS, ROWS + 5, 31, 32, 33, 64, 100])
+
+
+@both_dtypes
+@few_examples
+@given(m=sides, k=sides, n=sides, order=st.sampled_from("CF"), add=st.booleans(), seed=seeds)
+def test_matmul_is_numpys(dtype, m, k, n, order, add, seed):
+    rng = np.random.default_rng(seed)
+    a, b, c = np.asarray(normal(rng, dtype, m, k), order=order), normal(rng, dtype, k, n), normal(rng, dtype, m, n)
+    answer = np.float64(a) @ np.float64(b) + (c if add else 0)
+    wide = np.full((m, n + 3), np.nan, dtype)  # its last columns must stay as they are
+    wide[:, :n] = c
+    matmul(a, b, wide[:, :n], add)
+    matmul(a, b, c, add)
+    assert_near(c, answer.astype(dtype), size=k * np.abs(a).max() * np.abs(b).max())
+    np.testing.assert_array_equal(wide[:, :n], c)
+    assert np.isnan(wide[:, n:]).all()
+
+
+@needs_jit
+def test_a_numbers_bits_dont_depend_on_the_block_that_it_is_in():
+    rng = np.random.default_rng(0)
+    a, b = normal(rng, np.float32, 3 * ROWS, 50), normal(rng, np.float32, 50, 70)
+    whole, part = np.empty((len(a), 70), np.float32), np.empty((7, 70), np.float32)
+    matmul(a, b, whole, False)
+    matmul(a[5:12], b, part, False)
+    np.testing.assert_array_equal(part, whole[5:12])
+
+
+@both_dtypes
+@given(m=sides, n=sides)
+def test_transposed_is_a_copy(dtype, m, n):
+    x = np.arange(m * n, dtype=dtype).reshape(m, n)
+    np.testing.assert_array_equal(transposed(x), x.T)
 
 
 @st.composite
@@ -647,9 +684,10 @@ def test_without_a_cache_folder_there_is_one_warning(tmp_path):
     code = """
 import numpy as np
 from autoenc.kernels.gather_sum import gather_sum
-from autoenc.kernels.linear import linear, matmul_add
+from autoenc.kernels.linear import linear
+from autoenc.kernels.matmul import matmul
 x = np.ones((1, 1))
-matmul_add(x, x, x[0], x)
+matmul(x, x, x, True)
 print(x[0, 0])
 """
     nowhere = str(tmp_path / "file" / "folder")

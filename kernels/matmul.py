@@ -1,0 +1,250 @@
+"""c = a @ b, or c += a @ b, without packing: the matmul that all kernels share.
+
+A processor that multiplies and adds two vectors of 16 numbers in each cycle, but loads only two
+vectors from its first-level cache, has to use each number that it loads several times. So a block
+of c, ROWS rows of two vectors, is held in registers over the whole sum:
+
+    c[i + r, j + v] = sum over k of  a[i + r, k] * b[k, j + v],      r = 0 .. 11,  v = two vectors
+
+For each k two vectors of b are loaded and twelve numbers of a, each of which is broadcast to a
+vector: 14 loads for 24 multiplications and additions. 24 sums, 2 vectors of b and one of a are 27
+of AVX-512's 32 registers; with 16 registers the block has six rows. Twelve rows are also enough
+for the sums not to wait for each other: a sum takes four cycles, and two are begun in each.
+
+BLAS copies a and b into the order that its own block reads, for each call anew. Here they are
+read where they lie: rows of b are contiguous (whoever calls turns them once, see `transposed`),
+and of a a number at a time is read, so that it may as well lie transposed. What comes next in
+steps of a whole row no processor foresees well, so it is fetched AHEAD rows before its turn.
+
+c's last columns, fewer than a vector, are made beside it from columns filled up with zeros; the
+last rows in blocks of four and of one. Each number of c is summed in the order of k, whatever
+block it is in, so its bits don't depend on where a tile begins.
+
+The block is written in LLVM's own language, for numba can neither hold a block in registers nor
+name a vector's length. Everything else is plain numba. A product and a sum carry the flag
+"contract": they become one instruction where the processor has it.
+
+Source: Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication"; Van Zee
+and van de Geijn 2015, "BLIS".
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from llvmlite import binding, ir
+from numba import types
+from numba.extending import intrinsic
+
+from autoenc.kernels.jit import kernel
+
+
+def host_has(feature):
+    """Whether the processor that numba compiles for has it; numba keeps what it compiled by processor too."""
+    if numba.config.CPU_FEATURES is not None:
+        return f"+{feature}" in numba.config.CPU_FEATURES
+    return binding.get_host_cpu_features().get(feature, False)
+
+
+VECTOR_BYTES = 64 if host_has("avx512f") else 32 if host_has("avx") else 16
+ROWS = 12 if host_has("avx512f") or host_has("neon") else 6
+FEW = 4  # rows of the smaller block
+AHEAD = 8
+SQUARE = 16  # numbers each way that are transposed together: a cache line's
+
+INT, INT32, BOOL = ir.IntType(64), ir.IntType(32), ir.IntType(1)
+NOTHING, BYTES = ir.VoidType(), ir.IntType(8).as_pointer()
+FUSE = ("contract",)
+
+
+def block_kernel(rows, vectors):
+    """A function (a, b, c, i, j, add): c[i : i + rows, j : j + vectors * lanes] = or += its block of a @ b."""
+    if numba.config.DISABLE_JIT:
+
+        def block(a, b, c, i, j, add):
+            columns = slice(j, j + vectors * VECTOR_BYTES // b.itemsize)
+            product = np.dot(a[i : i + rows], b[:, columns])
+            c[i : i + rows, columns] = c[i : i + rows, columns] + product if add else product
+
+        return block
+
+    @intrinsic
+    def block(typing_context, a, b, c, i, j, add):
+        def generate(context, builder, signature, args):
+            *matrices, i, j, add = args
+            a_, b_, c_ = (context.make_array(t)(context, builder, m) for t, m in zip((a, b, c), matrices))
+            number = context.get_value_type(a.dtype)
+
+            def stride(matrix, axis):
+                in_bytes = builder.extract_value(matrix.strides, axis)
+                return builder.sdiv(in_bytes, INT(a.dtype.bitwidth // 8))
+
+            def at(matrix, row, column):
+                offset = builder.add(builder.mul(row, stride(matrix, 0)), column)
+                return builder.gep(matrix.data, [offset], source_etype=number)
+
+            function = block_function(builder.module, number, a.dtype.bitwidth, rows, vectors, a.layout)
+            a_at, b_at, c_at = at(a_, i, INT(0)), at(b_, INT(0), j), at(c_, i, j)
+            depth = builder.extract_value(b_.shape, 0)
+            a_strides, b_stride, c_stride = (stride(a_, 0), stride(a_, 1)), stride(b_, 0), stride(c_, 0)
+            builder.call(function, [a_at, *a_strides, b_at, b_stride, c_at, c_stride, depth, add])
+            return context.get_dummy_value()
+
+        return types.void(a, b, c, types.intp, types.intp, types.boolean), generate
+
+    return block
+
+
+def block_function(module, number, bits, rows, vectors, a_layout):
+    """The LLVM function (a, a_row, a_column, b, b_row, c, c_row, depth, add) of a block, put into `module` once.
+
+    Pointers to the block's first numbers, and by how many numbers a row or column lies after the
+    one before. `number` is LLVM's float or double, of so many bits.
+    """
+    name = f"autoenc.block.{bits}.{rows}.{vectors}.{a_layout}"
+    if name in module.globals:
+        return module.globals[name]
+    lanes, pointer = VECTOR_BYTES * 8 // bits, number.as_pointer()
+    vector = ir.VectorType(number, lanes)
+    arguments = [pointer, INT, INT, pointer, INT, pointer, INT, INT, BOOL]
+    function = ir.Function(module, ir.FunctionType(NOTHING, arguments), name)
+    function.linkage = "linkonce_odr"
+    function.attributes.add("noinline")  # many call it: one copy is compiled
+    a, a_row, a_column, b, b_row, c, c_row, depth, add = function.args
+    a_row = INT(1) if a_layout == "F" else a_row
+    a_column = INT(1) if a_layout == "C" else a_column
+    prefetch = module.declare_intrinsic("llvm.prefetch", [BYTES], ir.FunctionType(NOTHING, [BYTES, *[INT32] * 3]))
+    start, load, loop, end = map(function.append_basic_block, ("start", "load", "loop", "end"))
+    builder = ir.IRBuilder(start)
+    places = [(r, v) for r in range(rows) for v in range(vectors)]
+
+    def at(base, row, row_stride, column, column_stride):
+        offset = builder.add(builder.mul(row, row_stride), builder.mul(column, column_stride))
+        return builder.gep(base, [offset], source_etype=number)
+
+    def vector_at(base, row, row_stride, v):
+        return builder.bitcast(at(base, row, row_stride, INT(v), INT(lanes)), vector.as_pointer())
+
+    def load_vector(address):
+        return builder.load(address, typ=vector, align=bits // 8)
+
+    def fetch(address):
+        for_reading, keep, data = INT32(0), INT32(3), INT32(1)
+        builder.call(prefetch, [builder.bitcast(address, BYTES), for_reading, keep, data])
+
+    builder.cbranch(add, load, loop)
+
+    builder.position_at_end(load)
+    before = [load_vector(vector_at(c, INT(r), c_row, v)) for r, v in places]
+    builder.branch(loop)
+
+    builder.position_at_end(loop)
+    k = builder.phi(INT)
+    sums = [builder.phi(vector) for _ in places]
+    ahead = builder.add(k, INT(AHEAD))
+    if a_layout != "C":
+        for r in {0, rows - 1}:
+            fetch(at(a, INT(r), a_row, ahead, a_column))
+    for v in range(vectors):
+        fetch(vector_at(b, ahead, b_row, v))
+    b_vectors = [load_vector(vector_at(b, k, b_row, v)) for v in range(vectors)]
+    new_sums = []
+    for r in range(rows):
+        scalar = builder.load(at(a, INT(r), a_row, k, a_column), typ=number)
+        first = builder.insert_element(vector(ir.Undefined), scalar, INT32(0))
+        everywhere = ir.VectorType(INT32, lanes)([0] * lanes)
+        broadcast = builder.shuffle_vector(first, vector(ir.Undefined), everywhere)
+        for v in range(vectors):
+            product = builder.fmul(broadcast, b_vectors[v], flags=FUSE)
+            new_sums.append(builder.fadd(sums[r * vectors + v], product, flags=FUSE))
+    next_k = builder.add(k, INT(1))
+    builder.cbranch(builder.icmp_signed("<", next_k, depth), loop, end)
+
+    k.add_incoming(INT(0), start)
+    k.add_incoming(INT(0), load)
+    k.add_incoming(next_k, loop)
+    for total, was, new in zip(sums, before, new_sums):
+        total.add_incoming(vector([0.0] * lanes), start)
+        total.add_incoming(was, load)
+        total.add_incoming(new, loop)
+
+    builder.position_at_end(end)
+    for (r, v), total in zip(places, new_sums):
+        builder.store(total, vector_at(c, INT(r), c_row, v), align=bits // 8)
+    builder.ret_void()
+    return function
+
+
+block_of_rows, narrow_block_of_rows = block_kernel(ROWS, 2), block_kernel(ROWS, 1)
+block_of_few, narrow_block_of_few = block_kernel(FEW, 2), block_kernel(FEW, 1)
+block_of_one, narrow_block_of_one = block_kernel(1, 2), block_kernel(1, 1)
+
+
+@kernel
+def matmul(a, b, c, add):
+    """c[:] = a @ b, or where `add` is True c += a @ b, on one thread.
+
+    a (m, k) may have any strides, and is read fastest where its rows or its columns are contiguous;
+    the rows of b (k, n) and c (m, n) must be, and k at least 1.
+    """
+    lanes = VECTOR_BYTES // b.itemsize
+    n = b.shape[1]
+    whole = n // lanes * lanes
+    if whole > 0:
+        whole_vectors(a, b, c, whole, add)
+    if whole < n:
+        b_rest, c_rest = np.zeros((len(b), lanes), b.dtype), np.empty((len(c), lanes), b.dtype)
+        for k in range(len(b)):
+            for j in range(whole, n):
+                b_rest[k, j - whole] = b[k, j]
+        for i in range(len(c)):
+            for j in range(whole, n):
+                c_rest[i, j - whole] = c[i, j]
+        whole_vectors(a, b_rest, c_rest, lanes, add)
+        for i in range(len(c)):
+            for j in range(whole, n):
+                c[i, j] = c_rest[i, j - whole]
+
+
+@kernel
+def whole_vectors(a, b, c, n, add):
+    """The first n columns of c, a multiple of a vector's."""
+    lanes = VECTOR_BYTES // b.itemsize
+    m = len(a)
+    few = m // ROWS * ROWS
+    one = few + (m - few) // FEW * FEW
+    odd = n // lanes % 2 == 1
+    for i in range(0, few, ROWS):
+        for j in range(0, n - lanes, 2 * lanes):
+            block_of_rows(a, b, c, i, j, add)
+        if odd:
+            narrow_block_of_rows(a, b, c, i, n - lanes, add)
+    for i in range(few, one, FEW):
+        for j in range(0, n - lanes, 2 * lanes):
+            block_of_few(a, b, c, i, j, add)
+        if odd:
+            narrow_block_of_few(a, b, c, i, n - lanes, add)
+    for i in range(one, m):
+        for j in range(0, n - lanes, 2 * lanes):
+            block_of_one(a, b, c, i, j, add)
+        if odd:
+            narrow_block_of_one(a, b, c, i, n - lanes, add)
+
+
+@kernel
+def transposed(x):
+    """A copy of x.T."""
+    copy = np.empty((x.shape[1], len(x)), x.dtype)
+    transpose(x, copy)
+    return copy
+
+
+@kernel
+def transpose(x, output):
+    """output[:] = x.T, in the first columns of output."""
+    rows, columns = x.shape
+    for i in range(0, rows, SQUARE):
+        for j in range(0, columns, SQUARE):
+            for jj in range(j, min(columns, j + SQUARE)):
+                for ii in range(i, min(rows, i + SQUARE)):
+                    output[jj, ii] = x[ii, jj]
