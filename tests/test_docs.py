@@ -6,25 +6,24 @@
   README's are.
 - A block marked `python quoted from FILE` stands in that file, word for word.
 - A link leads to a page, a heading, a file or a line of one.
-- What a docstring calls Parameters are the signature's, in its order.
+- What a docstring calls Parameters are the signature's, in its order (docs/docstrings.py).
+- A lesson has the parts that all have, in one order.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import inspect
+import importlib.util
 import io
 import math
-import pkgutil
 import re
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 from test_readme import NUMBER, blocks, missing
-
-import autoenc
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -33,6 +32,10 @@ NAMES = [str(page.relative_to(DOCS)) for page in PAGES]
 
 # Their code is run, or written, by others: tests/test_model_in_torch.py, benchmarks/kernels_page.py.
 NOT_RUN = ("model_file_in_pytorch.md", "kernels.md")
+
+_spec = importlib.util.spec_from_file_location("docstrings", DOCS / "docstrings.py")
+docstrings = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(docstrings)
 
 QUOTED = "python quoted from "
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"")
@@ -124,9 +127,37 @@ def test_links_lead_somewhere(name):
 
 def test_every_layer_is_taught():
     taught = "".join(page.read_text(encoding="utf-8") for page in PAGES)
-    untaught = {"selu", "masked_squared_error", "soft_bce"}  # DeepRecommender's, and distillation's
-    files = {file.stem for file in (ROOT / "autoenc" / "layers").glob("*.py")} - {"__init__"} - untaught
+    files = {file.stem for file in (ROOT / "autoenc" / "layers").glob("*.py")} - {"__init__"}
     assert [name for name in sorted(files) if f"autoenc/layers/{name}.py)" not in taught] == []
+
+
+ORDER = (
+    "The problem",
+    "The equation",
+    "The code",
+    ".*by hand",
+    "Four numbers",
+    "What is kept",
+    "What it costs",
+    "What goes wrong",
+    "Where libraries disagree",
+)
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "lessons").glob("*.md")), ids=lambda page: page.stem)
+def test_a_lesson_has_all_parts_in_one_order(page):
+    headings = re.findall(r"^## (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    found = [next((part for part in ORDER if re.match(part, heading)), None) for heading in headings]
+    assert [part for part in found if part] == list(ORDER)
+
+
+def test_lessons_are_numbered_as_the_front_page_lists_them():
+    lessons = re.findall(r"^(\d+)\. \[.*\]\((lessons/.*\.md)\)", (DOCS / "README.md").read_text(), re.MULTILINE)
+    assert {name for _, name in lessons} == {f"lessons/{page.name}" for page in (DOCS / "lessons").glob("*.md")}
+    for number, name in lessons:
+        assert f"Lesson {number} of {len(lessons)}" in (DOCS / name).read_text(encoding="utf-8")
+    toctree = re.findall(r"^   (lessons/.*)$", (DOCS / "index.rst").read_text(), re.MULTILINE)
+    assert [f"{name}.md" for name in toctree] == [name for _, name in lessons]
 
 
 def test_pictures_are_small_and_come_in_light_and_dark():
@@ -136,45 +167,8 @@ def test_pictures_are_small_and_come_in_light_and_dark():
     assert set(pictures) == {f"{name}_{style}.svg" for name in drawn for style in ("light", "dark")}
 
 
-# Where a docstring has Parameters, they are the signature's.
-
-
-def documented_parameters(doc: str) -> list[str] | None:
-    """The names in a numpydoc docstring's Parameters; None where there is no such section."""
-    section = re.search(r"^Parameters\n-+\n(.*?)(?=^[A-Z][\w ]*\n-+\n|\Z)", doc, re.MULTILINE | re.DOTALL)
-    if not section:
-        return None
-    headings = [line for line in section[1].splitlines() if line.strip() and not line.startswith(" ")]
-    return [name.strip(" *") for line in headings for name in re.split(r" :| \(", line)[0].split(",")]
-
-
-def public_functions():
-    for module in pkgutil.walk_packages(autoenc.__path__, "autoenc."):
-        if "__main__" in module.name or module.name.startswith(("autoenc.kernels", "autoenc.serve")):
-            continue  # the kernels' docstrings are for readers; serve is an extra
-        for name, thing in vars(importlib.import_module(module.name)).items():
-            if getattr(thing, "__module__", None) != module.name or name.startswith("_"):
-                continue
-            if inspect.isclass(thing):
-                yield f"{module.name}.{name}", thing
-                members = vars(thing).items()
-                yield from ((f"{module.name}.{name}.{n}", m) for n, m in members if inspect.isfunction(m))
-            elif inspect.isfunction(thing):
-                yield f"{module.name}.{name}", thing
-
-
 def test_docstrings_have_the_parameters_of_their_signatures():
-    """All of them where the name is public; elsewhere a docstring may leave out what explains itself."""
-    wrong = []
-    for name, thing in public_functions():
-        names = documented_parameters(inspect.cleandoc(thing.__doc__ or ""))
-        if names is None:
-            continue
-        takes = [parameter for parameter in inspect.signature(thing).parameters if parameter != "self"]
-        is_public = bool(set(name.split(".")) & set(autoenc.__all__))
-        if names != [parameter for parameter in takes if is_public or parameter in names]:
-            wrong.append(f"{name} documents {names}, and takes {takes}")
-    assert wrong == []
+    assert docstrings.differences() == []
 
 
 # The checks themselves.
@@ -211,5 +205,34 @@ def test_what_is_a_broken_link(tmp_path):
 
 def test_which_parameters_are_documented():
     doc = "What.\n\nParameters\n----------\na, b : int\n    Text.\nc\n    More.\n\nReturns\n-------\nd : int\n"
-    assert documented_parameters(doc) == ["a", "b", "c"]
-    assert documented_parameters("What.") is None
+    assert docstrings.documented_parameters(doc) == ["a", "b", "c"]
+    assert docstrings.documented_parameters("What.") is None
+
+
+def test_which_docstrings_differ_from_their_signatures():
+    def takes(a, b, *, c=0):
+        """What.
+
+        Parameters
+        ----------
+        a, b : int
+        """
+
+    def renamed(a, b, *, c=0):
+        """What.
+
+        Parameters
+        ----------
+        a, d : int
+        """
+
+    assert docstrings.difference(takes, is_public=False) is None
+    assert docstrings.difference(takes, is_public=True) == "documents a, b, and takes a, b, c"
+    assert docstrings.difference(renamed, is_public=False) == "documents a, d, and takes a, b, c"
+    takes.__doc__ = "What."
+    assert docstrings.difference(takes, is_public=True) is None
+
+
+def test_docstrings_are_checked_by_a_command_too():
+    run = subprocess.run([sys.executable, str(DOCS / "docstrings.py")], capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (0, "every docstring's parameters are its signature's\n")

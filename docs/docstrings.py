@@ -1,0 +1,71 @@
+"""Whether what docstrings call Parameters are the signatures', in their order: make lint runs it.
+
+python docs/docstrings.py
+
+All of them have to be there where the name is public (in autoenc.__all__); elsewhere a docstring may leave
+out what explains itself. ruff's rules for this don't know "users, items : array" nor what is public.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+# The kernels' docstrings are for readers; serve is an extra.
+NOT_CHECKED = ("autoenc.__main__", "autoenc.kernels", "autoenc.serve")
+
+
+def documented_parameters(doc: str) -> list[str] | None:
+    """The names in a numpydoc docstring's Parameters; None where there is no such section."""
+    section = re.search(r"^Parameters\n-+\n(.*?)(?=^[A-Z][\w ]*\n-+\n|\Z)", doc, re.MULTILINE | re.DOTALL)
+    if not section:
+        return None
+    headings = [line for line in section[1].splitlines() if line.strip() and not line.startswith(" ")]
+    return [name.strip(" *") for line in headings for name in re.split(r" :| \(", line)[0].split(",")]
+
+
+def difference(thing, is_public: bool) -> str | None:
+    """What a docstring and a signature disagree about; None where they agree."""
+    names = documented_parameters(inspect.cleandoc(thing.__doc__ or ""))
+    if names is None:
+        return None
+    takes = [parameter for parameter in inspect.signature(thing).parameters if parameter != "self"]
+    if names == [parameter for parameter in takes if is_public or parameter in names]:
+        return None
+    return f"documents {', '.join(names)}, and takes {', '.join(takes) or 'nothing'}"
+
+
+def functions():
+    """Every public function, class and method of the package, with its dotted name."""
+    package = importlib.import_module("autoenc")
+    for module in pkgutil.walk_packages(package.__path__, "autoenc."):
+        if module.name.startswith(NOT_CHECKED):
+            continue
+        for name, thing in vars(importlib.import_module(module.name)).items():
+            if getattr(thing, "__module__", None) != module.name or name.startswith("_"):
+                continue
+            if inspect.isclass(thing):
+                yield f"{module.name}.{name}", thing
+                members = vars(thing).items()
+                yield from ((f"{module.name}.{name}.{n}", m) for n, m in members if inspect.isfunction(m))
+            elif inspect.isfunction(thing):
+                yield f"{module.name}.{name}", thing
+
+
+def differences() -> list[str]:
+    public = set(importlib.import_module("autoenc").__all__)
+    found = ((name, difference(thing, bool(set(name.split(".")) & public))) for name, thing in functions())
+    return [f"{name} {what}" for name, what in found if what]
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    found = differences()
+    print("\n".join(found) or "every docstring's parameters are its signature's")
+    sys.exit(bool(found))
