@@ -7,8 +7,8 @@ Adam while it is in the cache, and an embedding row is touched only when a batch
 That holds of every `ItemNetwork`, as they differ in the middle alone. The task's middle has
 kernels of its own (KernelMiddle); any other is computed by its layers, one-threaded (LayerMiddle).
 
-The sums over items are named, for they are all that processes would exchange if each held a part
-of the items: `item_sum` on the way up, `grad_hidden` on the way down.
+The sums over items are named, for they are all that ranks exchange where each holds a part of the
+items (see sharded.py): `item_sum` on the way up, `grad_hidden` and the loss on the way down.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class FusedNetwork:
             items = items[self.last_step[items] < adam.step_count]
             catch_up(items, self._embedding, self.last_step, self._drift.history(), self._embedding.weight)
 
-        item_sum = self._item_sum(shown, self._embedding.weight)  # (batch, emb_dim)
+        item_sum = network.communicator.sum(self._item_sum(shown, self._embedding.weight))  # (batch, emb_dim)
         hidden = self._middle.forward(item_sum, np.diff(shown.indptr), key)  # (batch, hidden_dim)
 
         adam.step_count += 1
@@ -108,6 +108,9 @@ class FusedNetwork:
             self._log_z(hidden),
             network.loss.negative_weight if isinstance(network.loss, SigmoidBCE) else 1.0,
         )
+        if network.communicator.size > 1:
+            grad_hidden = network.communicator.sum(grad_hidden.sum(axis=0))[None]
+            loss = network.communicator.sum_number(loss)
         grad_item_sum = self._middle.backward(grad_hidden, rates)  # (batch, emb_dim)
         scatter_add(
             item_users_shown.indptr,
@@ -153,7 +156,8 @@ class FusedNetwork:
         """What the output layer gets for each user, in evaluation: (batch, hidden_dim)."""
         weight = self.current_state()["embedding.weight"]
         with compute_threads():
-            return self._middle.encode(self._item_sum(user_items, weight), np.diff(user_items.indptr))
+            item_sum = self.network.communicator.sum(self._item_sum(user_items, weight))
+            return self._middle.encode(item_sum, np.diff(user_items.indptr))
 
     def score(self, user_items: sparse.csr_array) -> np.ndarray:
         """Every item's logit for each user, in evaluation: (batch, n_items)."""
