@@ -84,7 +84,10 @@ def _like_on_disk(n: int, dtype, beside: np.ndarray) -> np.ndarray:
     """An array (n,) in a temporary file in the folder of the file that another is of, or else in the system's."""
     if not n:
         return np.empty(0, dtype)
-    folder = Path(_file_of(beside).filename).parent
+    file_of_other = _file_of(beside)
+    folder = Path(tempfile.gettempdir())
+    if file_of_other is not None and file_of_other.filename is not None:
+        folder = Path(file_of_other.filename).parent
     with tempfile.NamedTemporaryFile(prefix=".autoenc-", dir=folder if os.access(folder, os.W_OK) else None) as file:
         return np.asarray(np.memmap(file, dtype, "w+", shape=(int(n),)))
 

@@ -56,16 +56,28 @@ def on_items_of(model: Recommender, likes: Interactions) -> Mapped:
             f"the model knows none of the {likes.n_items:,} items, which have ids like {likes.item_ids[0]!s}, and its "
             f"own like {known[0]!s}; pass likes of the items that it was trained on."
         )
-    column = np.searchsorted(known, likes.item_ids[is_known])
-    new_column = np.zeros(likes.n_items, np.int32)
-    new_column[is_known] = column
-    # Ids ascend on both sides, so the columns of a row ascend still.
-    kept = is_known[likes.user_items.indices]
+    user_items = _moved(likes.user_items, likes.item_ids, known)
+    return Mapped(user_items, int((~is_known).sum()), likes.n_likes - user_items.nnz)
+
+
+def part_on_items_of(model: Recommender, likes: Interactions) -> sparse.csr_array:
+    """The likes of some users in the columns of the model's items; here it may know none of theirs."""
+    known = ids_of(model)
+    return (
+        likes.user_items if np.array_equal(known, likes.item_ids) else _moved(likes.user_items, likes.item_ids, known)
+    )
+
+
+def _moved(user_items: sparse.csr_array, item_ids: np.ndarray, known: np.ndarray) -> sparse.csr_array:
+    """Likes of `item_ids` in the columns of the ids `known`. Ids ascend on both sides, so a row's columns do still."""
+    is_known = np.isin(item_ids, known) if known.dtype.kind == item_ids.dtype.kind else np.zeros(len(item_ids), bool)
+    new_column = np.zeros(len(item_ids), np.int32)
+    new_column[is_known] = np.searchsorted(known, item_ids[is_known])
+    kept = is_known[user_items.indices]
     n_kept = np.concatenate([[0], np.cumsum(kept)])
-    indptr = n_kept[likes.user_items.indptr].astype(np.int32)
-    indices = new_column[likes.user_items.indices[kept]]
-    mapped = sparse.csr_array((np.ones(len(indices), np.float32), indices, indptr), (likes.n_users, len(known)))
-    return Mapped(mapped, int((~is_known).sum()), likes.n_likes - len(indices))
+    indptr = n_kept[user_items.indptr].astype(np.int32)
+    indices = new_column[user_items.indices[kept]]
+    return sparse.csr_array((np.ones(len(indices), np.float32), indices, indptr), (user_items.shape[0], len(known)))
 
 
 def check_ending(path) -> None:

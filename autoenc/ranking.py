@@ -210,7 +210,7 @@ def evaluate(
     """
     train = as_user_items(train, scorer.n_items)
     held_out = as_user_items(held_out, scorer.n_items)
-    n_users, n_items = train.shape
+    n_users = train.shape[0]
     if held_out.shape[0] != n_users:
         raise ValueError(f"train has {n_users:,} rows and held_out {held_out.shape[0]:,}; pass a row a user in both.")
     ks = sorted({_at_least_1(k, "ks") for k in ks})
@@ -220,27 +220,72 @@ def evaluate(
     if not len(users):
         raise ValueError("held_out holds no item of any user, so there is nothing to evaluate; hold some out.")
 
-    item_counts = likes_per_item(train)
-    found = {f"{metric}@{k}": _Mean(per_user) for metric in [*PER_USER, "novelty"] for k in ks}
-    recommended = {k: np.empty(0, np.int32) for k in ks}
+    tally = Tally(ks, likes_per_item(train), n_users, per_user)
     for batch in _batches(len(users), batch_size, scorer):
         top_items, _ = _top_n(scorer, train[users[batch]], ks[-1])
-        held_out_of_batch = held_out[users[batch]]
-        for k in ks:
-            for metric, of_users in PER_USER.items():
-                found[f"{metric}@{k}"].add(of_users(top_items, held_out_of_batch, k))
-            found[f"novelty@{k}"].add(novelty_at_k(top_items, item_counts, n_users, k))
-            recommended[k] = np.union1d(recommended[k], top_items[:, :k])
+        tally.add(users[batch], top_items, held_out[users[batch]])
         if progress is not None:
             progress(batch.stop, len(users))
+    return tally.report()
 
-    means = {name: values.mean for name, values in found.items()}
-    errors = {name: values.standard_error for name, values in found.items()}
-    for k in ks:
-        means[f"coverage@{k}"] = coverage(recommended[k], n_items)
-        errors[f"coverage@{k}"] = math.nan
-    kept = {name: np.concatenate(values.kept) for name, values in found.items()} if per_user else None
-    return Report(means, errors, len(users), n_users - len(users), users if per_user else None, kept)
+
+class Tally:
+    """What `evaluate` counts of batches of users; those of parts of the users may be merged into one.
+
+    Parameters
+    ----------
+    ks : sequence of int, ascending
+    item_counts : array (n_items,)
+        The likes of each item in what was trained on.
+    n_users : int
+        How many users there are in all, with those who have nothing held out.
+    per_user : bool
+    """
+
+    def __init__(self, ks: Sequence[int], item_counts: np.ndarray, n_users: int, per_user: bool = False):
+        self.ks, self.n_users, self.per_user = list(ks), n_users, per_user
+        self.item_counts: np.ndarray | None = item_counts
+        self.n_items = len(item_counts)
+        self.found = {f"{metric}@{k}": _Mean(per_user) for metric in [*PER_USER, "novelty"] for k in ks}
+        self.recommended = {k: np.empty(0, np.int32) for k in ks}
+        self.users: list[np.ndarray] = []
+
+    def add(self, users: np.ndarray, top_items: np.ndarray, held_out: sparse.csr_array) -> None:
+        """Count a batch: the users' rows, their ks[-1] best items, and what was held out, all with something."""
+        assert self.item_counts is not None, "done; only to be merged and reported"
+        self.users.append(users)
+        for k in self.ks:
+            for metric, of_users in PER_USER.items():
+                self.found[f"{metric}@{k}"].add(of_users(top_items, held_out, k))
+            self.found[f"novelty@{k}"].add(novelty_at_k(top_items, self.item_counts, self.n_users, k))
+            self.recommended[k] = np.union1d(self.recommended[k], top_items[:, :k])
+
+    def done(self) -> Tally:
+        """Itself, without what only counting takes: small enough to be sent."""
+        self.item_counts = None
+        return self
+
+    def merge(self, other: Tally) -> None:
+        """Count what another has counted, of users after these."""
+        self.users += other.users
+        for name, values in self.found.items():
+            values.merge(other.found[name])
+        for k in self.ks:
+            self.recommended[k] = np.union1d(self.recommended[k], other.recommended[k])
+
+    def report(self) -> Report:
+        """Raises ValueError where nobody was counted."""
+        if not self.users:
+            raise ValueError("held_out holds no item of any user, so there is nothing to evaluate; hold some out.")
+        means = {name: values.mean for name, values in self.found.items()}
+        errors = {name: values.standard_error for name, values in self.found.items()}
+        for k in self.ks:
+            means[f"coverage@{k}"] = coverage(self.recommended[k], self.n_items)
+            errors[f"coverage@{k}"] = math.nan
+        users = np.concatenate(self.users)
+        kept = {name: np.concatenate(values.kept) for name, values in self.found.items()} if self.per_user else None
+        n_skipped = self.n_users - len(users)
+        return Report(means, errors, len(users), n_skipped, users if self.per_user else None, kept)
 
 
 class PairedDifference(NamedTuple):
@@ -368,6 +413,12 @@ class _Mean:
         self.n += len(values)
         self.total += float(values.sum())
         self.total_squares += float((values * values).sum())
+
+    def merge(self, other: _Mean) -> None:
+        self.kept += other.kept
+        self.n += other.n
+        self.total += other.total
+        self.total_squares += other.total_squares
 
     @property
     def mean(self) -> float:

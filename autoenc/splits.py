@@ -57,18 +57,58 @@ def holdout_per_user(user_items, holdout: float = 0.2, seed: int = 0) -> tuple[s
     user_items = as_user_items(user_items)
     if not 0 < holdout < 1:
         raise ValueError(f"holdout is {holdout}; pass the share to hold out, above 0 and below 1, such as 0.2.")
-    rng = np.random.Generator(np.random.Philox(seed))
     n_likes = np.diff(user_items.indptr)
-    n_held_out = _shares(n_likes, holdout, rng)
+    n_held_out = shares_per_user(n_likes, holdout, seed)
     train, held_out = empty_rows(user_items, n_likes - n_held_out), empty_rows(user_items, n_held_out)
     for users in blocks_of_rows(user_items.indptr):
         likes = slice(user_items.indptr[users.start], user_items.indptr[users.stop])
-        chosen = _sample(n_likes[users], n_held_out[users], rng)
+        chosen = _sample(n_likes[users], n_held_out[users], _numbers(seed, len(n_likes), likes.start))
         for half, of_half in ((train, ~chosen), (held_out, chosen)):
             place = slice(half.indptr[users.start], half.indptr[users.stop])
             half.indices[place] = user_items.indices[likes][of_half]
             half.data[place] = user_items.data[likes][of_half]
     return train, held_out
+
+
+class Block(NamedTuple):
+    """Where some users stand among all that are split, in a row."""
+
+    n_users: int  # of all
+    first_like: int  # how many likes those before them have
+    n_held_out: np.ndarray  # of `shares_per_user`, theirs
+
+
+def holdout_of_block(
+    user_items: sparse.csr_array, block: Block, seed: int
+) -> tuple[sparse.csr_array, sparse.csr_array]:
+    """Their rows of what `holdout_per_user` makes of all users, without the others.
+
+    `user_items` is canonical and holds theirs alone.
+    """
+    numbers = _numbers(seed, block.n_users, block.first_like)
+    chosen = _sample(np.diff(user_items.indptr), block.n_held_out, numbers)
+    return keep(user_items, ~chosen), keep(user_items, chosen)
+
+
+def shares_per_user(n_likes: np.ndarray, holdout: float = 0.2, seed: int = 0) -> np.ndarray:
+    """How many likes `holdout_per_user` holds out of each user's: (n_users,), int64."""
+    return _shares(n_likes, holdout, np.random.Generator(np.random.Philox(seed)))
+
+
+def _numbers(seed: int, n_users: int, first_like: int) -> np.random.Generator:
+    """The generator where `holdout_per_user` draws the number of that like.
+
+    Before the first like's it has drawn one of 64 bits a user, in `_shares`; a like's has 32, the
+    lower half of 64 and then the upper. Philox counts in fours of 64.
+    """
+    n_whole, n_halves = divmod(int(first_like), 2)
+    fours, n_whole = divmod(n_users + n_whole, 4)
+    bits = np.random.Philox(seed)
+    bits.advance(fours)
+    bits.random_raw(n_whole)
+    rng = np.random.Generator(bits)
+    rng.integers(1 << 32, size=n_halves, dtype=np.uint32)
+    return rng
 
 
 def _sample(n_likes: np.ndarray, n_wanted: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -80,6 +80,16 @@ def read_prepared(folder, *, times: bool = False, check: bool = True, name: str 
         raise ValueError(f"{folder} is damaged ({str(error).rstrip('.')}); prepare it anew.") from None
 
 
+def read_rows(folder, users: slice) -> Interactions:
+    """Some users of a prepared folder, in memory, with all its items; only what is read is checked."""
+    folder = Path(folder)
+    indptr, indices, _, user_ids, item_ids = (read_array(folder / f"{name}.npy") for name in NEEDED)
+    first, last = indptr[users.start], indptr[users.stop]
+    arrays = np.ones(last - first, np.float32), indices[first:last].copy(), indptr[users.start : users.stop + 1] - first
+    user_items = sparse.csr_array(arrays, shape=(users.stop - users.start, len(item_ids)))
+    return Interactions(user_items, user_ids[users].copy(), item_ids)
+
+
 def _read_manifest(folder: Path) -> dict:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))

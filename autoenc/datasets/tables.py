@@ -146,6 +146,7 @@ class _Preparation:
         self.db, self.folder, self.name = db, folder, name
 
     def run(self, tables: Tables, times: bool) -> Counts:
+        self.db.execute("SET enable_progress_bar = false")  # which it draws where a query takes long, unasked
         columns, types = self._open(tables, times)
         n_rows = self._check_rows(columns)
         n_users = self._number("user", types["user"])
