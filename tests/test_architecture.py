@@ -36,6 +36,7 @@ ORDER = (
     "callbacks",
     "shard_files",
     "checkpoint",
+    "merge",
     "gradcheck",
     "gradcheck_mutants",
     "doctor",

@@ -18,6 +18,10 @@ difference to the first, paired by user.
 Several models must be of the same items; they are called by their files. --beside fits baselines
 on the same likes: popular, ease, edlae, knn, or none where no name follows.
 
+With --engine dask --data is a prepared folder (`autoenc prepare --memory`), split and ranked a part of
+the users at a time by the workers of a scheduler or by processes on this machine. It takes --protocol weak,
+and nothing or popular beside.
+
 example:
   autoenc evaluate model.safetensors --k 1 5 10
 """
@@ -26,6 +30,7 @@ BASELINES = {"popular": "Popular", "ease": "EASE", "edlae": "EDLAE", "knn": "Ite
 
 
 def add_arguments(parser) -> None:
+    from autoenc.cli.recommend import add_engine
     from autoenc.cli.train import add_progress
 
     parser.add_argument("models", metavar="MODEL", nargs="+", help="what `autoenc train --out` wrote")
@@ -41,6 +46,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("--plot", metavar="FILE", help="draw precision and recall by k, and hits by the items' "
                         "popularity, there")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of the tables")
+    add_engine(parser)
     add_progress(parser)
 
 
@@ -50,6 +56,7 @@ def run(args) -> int:
     import numpy as np
 
     from autoenc import models, plots
+    from autoenc.cli.recommend import check_engine
     from autoenc.cli.train import wants_progress
     from autoenc.datasets import NAMES, load
     from autoenc.population import on_items_of
@@ -60,6 +67,7 @@ def run(args) -> int:
     def say(line):
         print(line, file=sys.stderr, flush=True)
 
+    check_engine(args)
     if min(args.k) < 1:
         raise ValueError(f"--k must be 1 or more, got {min(args.k)}")
     if args.plot is not None:
@@ -71,6 +79,8 @@ def run(args) -> int:
     seed = about.get("seed", 0) if args.seed is None else args.seed
     if not isinstance(seed, int) or seed < 0:
         raise ValueError(f"--seed must be 0 or more, got {seed}")
+    if args.engine == "dask":
+        return by_dask(args, seed, say)
     source = {"dataset": args.dataset, "data": args.data, "cache_path": args.cache_path}
     if not any(source.values()):
         if about.get("split") == "cache" and Path(f"{DEFAULT_CACHE}_train.npy").is_file():
@@ -128,9 +138,38 @@ def run(args) -> int:
         hits = {name: plots.hits_by_popularity(scorer, shown, asked, k) for name, scorer in scorers.items()}
         plots.save(plots.draw_evaluation(comparison.reports, hits, k), args.plot)
         say(f"drew it to {args.plot}")
+    return told(args, comparison, train.name, seed)
+
+
+def by_dask(args, seed: int, say) -> int:
+    from pathlib import Path
+
+    from autoenc.cli.train import wants_progress
+    from autoenc.distributed import cluster, evaluate_parts, prepared
+    from autoenc.run import progress_bar
+
+    if args.data is None or args.dataset is not None or args.cache_path is not None:
+        raise ValueError("--engine dask reads a prepared folder; pass it by --data alone")
+    if args.protocol != "weak" or args.plot is not None or not set(args.beside) <= {"popular"}:
+        raise ValueError("--engine dask takes --protocol weak, --beside popular or nothing, and no --plot")
+    prepared(args.data)
+    names = load_all(args.models)
+    paths = dict(zip(names, args.models))
+    popular = ("Popular as it comes" if "Popular" in paths else "Popular") if args.beside else None
+    with (
+        cluster(args.scheduler, args.workers, say) as client,
+        progress_bar(wants_progress(args), "ranking") as progress,
+    ):
+        comparison = evaluate_parts(
+            client, paths, args.data, args.k, seed=seed, beside_popular=popular, progress=progress
+        )
+    return told(args, comparison, Path(args.data).resolve().name, seed)
+
+
+def told(args, comparison, dataset: str, seed: int) -> int:
     if args.json:
         figures = {name: report.as_row() for name, report in comparison.reports.items()}
-        print(json.dumps({"dataset": train.name, "protocol": args.protocol, "seed": seed, "models": figures}))
+        print(json.dumps({"dataset": dataset, "protocol": args.protocol, "seed": seed, "models": figures}))
         return 0
     for name, report in comparison.reports.items():
         print(f"{name}\n{report}\n")

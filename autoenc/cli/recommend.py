@@ -16,6 +16,10 @@ With --users a file of any format that `train --data` takes, and --out names ano
 that the model doesn't know are left out, and counted on stderr. Users pass in batches: the memory
 is that of the model, 200 MB, and of an .npz (see `autoenc prepare`) 50 bytes a like.
 
+With --engine dask FILE is a prepared folder (`autoenc prepare --memory`) and --out a new folder of
+parquet, a file for every 50,000 users, in their order. It is computed by the workers of a scheduler, or by
+processes on this machine, and is the same whatever workers there are and whichever of them die.
+
 example:
   autoenc recommend model.safetensors --liked "Heat (1995)" --liked "Ronin (1998)"
 """
@@ -30,14 +34,35 @@ def add_arguments(parser) -> None:
     parser.add_argument("--out", metavar="FILE", help="where their recommendations go: .csv, .parquet or .npz")
     parser.add_argument("-n", type=int, default=10, help="how many items (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of the table")
+    add_engine(parser)
     add_progress(parser)
 
 
+def add_engine(parser) -> None:
+    engine = parser.add_argument_group("many machines")
+    engine.add_argument("--engine", choices=("here", "dask"), default="here", help="what computes (default: here)")
+    engine.add_argument("--scheduler", metavar="ADDRESS", help="Dask's, such as tcp://host:8786 (default: start "
+                        "processes on this machine)")  # fmt: skip
+    engine.add_argument("--workers", type=int, metavar="N", help="how many of those (default: as many as processors)")
+
+
+def check_engine(args) -> None:
+    if args.engine != "dask" and (args.scheduler, args.workers) != (None, None):
+        raise ValueError("--scheduler and --workers are of --engine dask; pass that as well, or leave them out")
+    if args.workers is not None and args.workers < 1:
+        raise ValueError(f"--workers must be 1 or more, got {args.workers}")
+
+
 def run(args) -> int:
+    check_engine(args)
     if (args.liked is None) == (args.users is None) or (args.users is None) != (args.out is None):
         raise ValueError("pass either --liked, once for each like, or --users with --out")
     if args.n < 1:
         raise ValueError(f"-n must be 1 or more, got {args.n}")
+    if args.engine == "dask":
+        if args.users is None:
+            raise ValueError("--engine dask is for everybody in a folder; pass --users with --out")
+        return by_dask(args)
     return for_one(args) if args.users is None else for_all(args)
 
 
@@ -87,9 +112,39 @@ def for_all(args) -> int:
         print(f"left out {n_dropped:,} likes of {n_unknown:,} items that the model doesn't know", file=sys.stderr)
     with progress_bar(wants_progress(args), "recommending") as progress:
         write_recommendations(args.out, model, user_items, likes.user_ids, args.n, progress)
+    counts = {"users": likes.n_users, "unknown_items": n_unknown, "likes_left_out": n_dropped}
+    return told(args, counts)
+
+
+def by_dask(args) -> int:
+    from pathlib import Path
+
+    from autoenc.cli.train import wants_progress
+    from autoenc.distributed import check_new, cluster, prepared, recommend_parts
+    from autoenc.models import load_model
+    from autoenc.population import check_ending
+    from autoenc.run import progress_bar
+
+    def say(line):
+        print(line, file=sys.stderr, flush=True)
+
+    check_ending("part.parquet")
+    check_new(Path(args.out))
+    load_model(args.model)  # that they are good is known before there is a cluster
+    prepared(args.users)
+    with (
+        cluster(args.scheduler, args.workers, say) as client,
+        progress_bar(wants_progress(args), "recommending") as progress,
+    ):
+        n_users, n_dropped = recommend_parts(client, args.model, args.users, args.out, args.n, progress=progress)
+    if n_dropped:
+        say(f"left out {n_dropped:,} likes of items that the model doesn't know")
+    return told(args, {"users": n_users, "likes_left_out": n_dropped})
+
+
+def told(args, counts: dict) -> int:
     if args.json:
-        counts = {"users": likes.n_users, "unknown_items": n_unknown, "likes_left_out": n_dropped}
         print(json.dumps({"out": args.out, **counts}))
     else:
-        print(f"wrote the {args.n} best of {likes.n_users:,} users to {args.out}")
+        print(f"wrote the {args.n} best of {counts['users']:,} users to {args.out}")
     return 0
