@@ -18,6 +18,7 @@ Needs Optuna, which `pip install 'autoenc[tune]'` brings.
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,7 @@ import numpy as np
 from autoenc.interactions import as_user_items
 from autoenc.metrics import PER_USER
 from autoenc.models.base import Recommender
+from autoenc.models.blend import Blend
 from autoenc.models.elsa import LEAST_STEPS
 from autoenc.models.network_model import NetworkRecommender
 from autoenc.ranking import evaluate
@@ -69,18 +71,28 @@ SEARCH_SPACES: dict[str, dict[str, Range | Sequence]] = {
         "beta": Range(0.05, 1.0, log=True),
         "lr": Range(3e-4, 1e-2, log=True),
     },
+    "DeepRecommender": {
+        "hidden_dims": ["256", "256, 128", "512, 256"],
+        "dropout": Range(0.1, 0.8),
+        "lr": Range(1e-3, 2e-2, log=True),
+    },
     "ELSA": {"emb_dim": [128, 256, 512], "lr": Range(3e-3, 0.3, log=True)},
 }
 """What is tried by default, by the name of the class: a range, or a list to choose from. How many
-epochs depends on how many users there are, and `search_space_of` adds them."""
+epochs depends on how many users there are, and `search_space_of` adds them. A Blend's is that of its
+models, and Popular has nothing to tune."""
 
 
 def search_space_of(model: Recommender, n_users: int) -> dict[str, Range | Sequence]:
     """The default search space of a model, or that of the nearest class that it is made from.
 
-    Epochs are from half to four times as many as make the steps that the model takes by default.
+    Epochs are from half to four times as many as make the steps that the model takes by default. A
+    Blend's is its models' spaces, by names like "ease__l2", but for what it chooses itself: the
+    weights, with each fit and at no fit's cost, its `candidates`, and with `stop_every` the epochs.
     Raises ValueError where there is no such space.
     """
+    if isinstance(model, Blend):
+        return _space_of_blend(model, n_users)
     names = [cls.__name__ for cls in type(model).__mro__ if cls.__name__ in SEARCH_SPACES]
     if not names:
         raise ValueError(
@@ -93,6 +105,19 @@ def search_space_of(model: Recommender, n_users: int) -> dict[str, Range | Seque
         n_steps = model.default_steps if isinstance(model, NetworkRecommender) else LEAST_STEPS
         epochs = default_epochs(n_users, params["batch_size"], n_steps)
         space["epochs"] = Range(max(1, epochs // 2), 4 * epochs, log=True)
+    return space
+
+
+def _space_of_blend(blend: Blend, n_users: int) -> dict[str, Range | Sequence]:
+    chosen = set(blend.candidates or ())
+    space = {}
+    for i, (name, part) in enumerate(blend.named_models()):
+        if not any(cls.__name__ in SEARCH_SPACES for cls in type(part).__mro__):
+            continue
+        for inner, values in search_space_of(part, n_users).items():
+            is_stopped = i == 0 and inner == "epochs" and blend.stop_every is not None
+            if f"{name}__{inner}" not in chosen and not is_stopped:
+                space[f"{name}__{inner}"] = values
     return space
 
 
@@ -208,12 +233,16 @@ def tune(
     else:
         raise ValueError(f"validation is {validation!r}; pass 'weak' or 'strong'.")
 
+    begun = time.perf_counter()
+    prepared = model.prepare(train)
+    seconds_to_prepare = time.perf_counter() - begun
+
     def run(params: dict) -> dict:
         begun = time.perf_counter()
         value: float | None = None
         standard_error: float | None = None
         try:
-            report = evaluate(_with(model, params).fit(train), shown, held_out, ks=[int(k)])
+            report = evaluate(_with(model, params).fit(prepared), shown, held_out, ks=[int(k)])
             value, standard_error = report[metric], report.standard_errors[metric]
         except FloatingPointError:
             pass  # it diverged, which the search is to learn from
@@ -222,13 +251,14 @@ def tune(
 
     done: list[dict] = []
     with _search(model, search_space, seed) as (study, distributions, failed):
-        while (ended_by := _limit_reached(done, trials, minutes, started)) is None:
+        while (ended_by := _limit_reached(done, trials, minutes, started, seconds_to_prepare)) is None:
             asked = study.ask(distributions)
             done.append({"number": len(done), **run(asked.params)})
             value = done[-1]["value"]
             study.tell(asked, value, state=failed if value is None else None)
             if progress is not None:
                 progress(done[-1])
+    prepared = None  # the last fit makes its own, and may take the memory
 
     good = [trial for trial in done if trial["value"] is not None]
     if not good:
@@ -240,15 +270,18 @@ def tune(
 
 
 def _with(model: Recommender, params: dict) -> Recommender:
-    return type(model)(**{**model.get_params(), **params})
+    """An unfitted model of these hyperparameters, with the models in it copied."""
+    return copy.deepcopy(type(model)(**model.get_params(deep=False))).set_params(**params)
 
 
-def _limit_reached(done: list[dict], trials: int | None, minutes: float | None, started: float) -> str | None:
+def _limit_reached(
+    done: list[dict], trials: int | None, minutes: float | None, started: float, seconds_to_prepare: float
+) -> str | None:
     if trials is not None and len(done) >= trials:
         return "trials"
     if minutes is not None and done:
         longest = max(trial["seconds"] for trial in done)
-        if time.perf_counter() - started + 2 * longest > 60 * minutes:
+        if time.perf_counter() - started + 2 * longest + seconds_to_prepare > 60 * minutes:
             return "minutes"
     return None
 

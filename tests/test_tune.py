@@ -10,9 +10,21 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from autoenc import cli, tuning
+from autoenc import cli, presets, tuning
 from autoenc.interactions import Interactions, as_user_items
-from autoenc.models import EASE, MODELS, AutoEncoder, ItemKNN, Popular, Recommender, load_model
+from autoenc.models import (
+    EASE,
+    MODELS,
+    AutoEncoder,
+    Blend,
+    DenoisingAutoEncoder,
+    ItemKNN,
+    Popular,
+    Recommender,
+    ease,
+    load_model,
+)
+from autoenc.presets import preset
 from autoenc.ranking import evaluate
 from autoenc.splits import holdout_per_user, holdout_users
 from autoenc.tuning import Range, search_space_of, tune
@@ -92,21 +104,25 @@ def test_names_are_kept_and_trials_are_json(likes):
     assert tuned.model.about_ == {"dataset": "few"}
 
 
-@pytest.mark.parametrize(("minutes", "n_trials"), [(1e-9, 1), (3.9, 2), (4.0, 3)])
+@pytest.mark.parametrize(("minutes", "n_trials"), [(1e-9, 1), (3.9, 1), (4.0, 2), (5.0, 3)])
 def test_a_time_budget_leaves_room_for_the_trial_and_the_last_fit(likes, monkeypatch, minutes, n_trials):
     now = [0.0]
 
     class Slow(EASE):
-        """A minute for each fit."""
+        """A minute for each fit, and half a one to prepare what the trials share."""
 
-        def _fit(self, user_items):
+        def prepare(self, user_items):
+            now[0] += 30
+            return super().prepare(user_items)
+
+        def _fit_gram(self, gram):
             now[0] += 60
-            super()._fit(user_items)
+            super()._fit_gram(gram)
 
     monkeypatch.setattr(tuning.time, "perf_counter", lambda: now[0])
     tuned = tune(Slow(), likes, minutes=minutes, trials=9)
     assert (len(tuned.trials), tuned.ended_by) == (n_trials, "minutes")
-    assert tuned.seconds == 60 * (n_trials + 1) <= max(120, 60 * minutes)
+    assert tuned.seconds == 60 * (n_trials + 2) <= max(180, 60 * minutes)
     assert [trial["seconds"] for trial in tuned.trials] == [60] * n_trials
 
 
@@ -149,11 +165,40 @@ def test_default_spaces_are_of_the_classes_and_fit_for_them(likes):
     for name, space in tuning.SEARCH_SPACES.items():
         params = MODELS[name]().get_params()
         assert set(space) <= set(params)
+    assert set(MODELS) - set(tuning.SEARCH_SPACES) == {"Blend", "Popular"}
     assert search_space_of(AutoEncoder(), 69_878)["epochs"] == (1, 4, True)
     assert search_space_of(AutoEncoder(), 671)["epochs"] == (10, 80, True)
     assert all("epochs" in search_space_of(MODELS[name](), 671) for name in ("DenoisingAutoEncoder", "MultVAE", "ELSA"))
     with pytest.raises(ValueError, match="Popular has no search space of its own; pass search_space, such as"):
         tune(Popular(), likes, trials=1)
+
+
+def test_a_blends_space_is_its_models_but_for_what_it_chooses_itself():
+    models = [DenoisingAutoEncoder(), EASE(), Popular()]
+    ease, network = (search_space_of(model, 671) for model in (EASE(), DenoisingAutoEncoder()))
+    of_ease = {f"ease__{name}": values for name, values in ease.items()}
+    of_network = {f"denoisingautoencoder__{name}": values for name, values in network.items()}
+    assert search_space_of(Blend(models), 671) == of_network | of_ease
+    chooses = Blend(models, stop_every=30, candidates={"ease__l2": [1.0, 2.0]})
+    del of_network["denoisingautoencoder__epochs"]
+    assert search_space_of(chooses, 671) == of_network
+
+
+def test_a_blends_models_are_searched_and_stay_as_they_were(likes):
+    model = Blend([ItemKNN(k=30), EASE(l2=100.0)], validation_users=100)
+    tuned = tune(model, likes, {"ease__l2": Range(1.0, 1e3, log=True), "itemknn__k": [20, 30]}, trials=3, seed=1)
+    assert tuned.trials[0]["params"] == {"ease__l2": 100.0, "itemknn__k": 30}
+    assert len({trial["value"] for trial in tuned.trials}) == 3
+    knn, ease = tuned.model.models_
+    assert {"ease__l2": ease.l2, "itemknn__k": knn.k} == tuned.params
+    assert [repr(part) for part in model.models] == ["ItemKNN(k=30)", "EASE(l2=100.0)"]
+
+
+def test_what_no_hyperparameter_changes_is_computed_once_for_all_trials(likes, monkeypatch):
+    made = []
+    monkeypatch.setattr(ease, "_gram", lambda user_items, gram=ease._gram: made.append(0) or gram(user_items))
+    tune(EASE(), likes, trials=3)
+    assert len(made) == 2  # for the trials, and for the last fit
 
 
 def test_the_log_is_quiet_and_as_loud_as_before_afterwards(likes):
@@ -249,6 +294,19 @@ def test_the_command_prints_tables_for_people(path, capsys):
     assert header.split() == ["precision@1", "ndcg@100"]
 
 
+def test_the_command_tunes_the_preset_best(path, monkeypatch, capsys):
+    small = preset("best").set_params(denoisingautoencoder__hidden_dim=8, denoisingautoencoder__epochs=2)
+    monkeypatch.setattr(presets, "preset", lambda name: small)
+    space = {"ease__l2": Range(10.0, 1e3, log=True), "denoisingautoencoder__lr": [0.01]}
+    monkeypatch.setattr(tuning, "_space_of_blend", lambda blend, n_users: space)
+    arguments = ["--data", path, "--trials", "2", "--seed", "4", "--validation", "strong", "--json"]
+    assert cli.main(["tune", "--model", "best", *arguments]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["model"], set(report["params"])) == ("Blend", set(space))
+    assert (small.validation, small.candidates) == ("strong", None)
+    assert {part.random_state for part in (small, small.models[0])} == {4}
+
+
 def test_the_command_refuses_before_it_searches(path, tmp_path, capsys):
     assert cli.main(["tune", "--seed", "-1"]) == 2
     assert capsys.readouterr().err == "autoenc tune: --seed must be 0 or more, got -1\n"
@@ -258,7 +316,7 @@ def test_the_command_refuses_before_it_searches(path, tmp_path, capsys):
 
 @pytest.mark.parametrize("name", tuning.SEARCH_SPACES)
 def test_every_default_space_can_be_searched(likes, name):
-    small = {"epochs": [2], "hidden_dim": [8], "emb_dim": [16], "latent_dim": [4]}
+    small = {"epochs": [2], "hidden_dim": [8], "emb_dim": [16], "latent_dim": [4], "hidden_dims": ["16", "8"]}
     params = MODELS[name]().get_params()
     space = search_space_of(MODELS[name](), likes.shape[0])
     tuned = tune(MODELS[name](), likes, {**space, **{k: v for k, v in small.items() if k in params}}, trials=2)

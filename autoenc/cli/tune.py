@@ -10,7 +10,8 @@ HELP = "search a model's hyperparameters on validation, and fit the best"
 EPILOG = """\
 The likes are split as `autoenc train` does. The search sees the training likes alone, and holds out
 some of them for validation; the best trial is then fitted on all of them and measured once on the
-likes held out. Needs Optuna: pip install 'autoenc[tune]'.
+likes held out. `best` is the preset: each trial of it chooses the blend's weights and when training
+stops, and what is searched is EASE's l2 and the network's. Needs Optuna: pip install 'autoenc[tune]'.
 
 example:
   autoenc tune --model knn --trials 2 --out tuned.safetensors
@@ -18,6 +19,8 @@ example:
 
 MODELS = {
     "autoencoder": "AutoEncoder",
+    "best": "Blend",
+    "deep": "DeepRecommender",
     "denoising": "DenoisingAutoEncoder",
     "ease": "EASE",
     "edlae": "EDLAE",
@@ -54,6 +57,7 @@ def run(args) -> int:
     from autoenc import __version__, models
     from autoenc.cli.train import wants_progress
     from autoenc.models import Popular
+    from autoenc.presets import preset
     from autoenc.ranking import compare
     from autoenc.run import Settings, check_writable, fingerprint, load_likes
     from autoenc.tuning import tune
@@ -65,9 +69,12 @@ def run(args) -> int:
         raise ValueError(f"--seed must be 0 or more, got {args.seed}")
     if args.out is not None:
         check_writable(args.out)
-    model = getattr(models, MODELS[args.model])()
-    if "random_state" in model.get_params():
-        model.set_params(random_state=args.seed)
+    if args.model == "best":
+        model = preset("best").set_params(candidates=None, validation=args.validation)
+    else:
+        model = getattr(models, MODELS[args.model])()
+    seeds = [name for name in model.get_params() if name.rpartition("__")[2] == "random_state"]
+    model.set_params(**dict.fromkeys(seeds, args.seed))
     minutes = 5.0 if args.minutes is None and args.trials is None else args.minutes
     source = {"dataset": args.dataset, "data": args.data, "cache_path": args.cache_path}
     train, held_out, is_the_cache = load_likes(Settings(**source, seed=args.seed, progress=wants_progress(args)), say)

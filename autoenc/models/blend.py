@@ -137,10 +137,7 @@ class Blend(Recommender):
         self._check()
         self.seed_ = seed_of(self.random_state)
         self.search_: list[dict] = []
-        models = [
-            _copy(self._that_fits(name, model, user_items.shape[1]))
-            for name, model in zip(_names(self.models), self.models)
-        ]
+        models = [_copy(self._that_fits(name, model, user_items.shape[1])) for name, model in self.named_models()]
         if self.weights is not None:
             self.weights_ = np.array(self.weights, np.float64)
         elif len(models) == 1 and not self.candidates:
@@ -228,7 +225,7 @@ class Blend(Recommender):
     def _best_candidate(self, name, model, train, judge):
         """The model fitted on `train`, with the best of the candidates for each of its hyperparameters in turn."""
         likes = model.prepare(train)
-        model = model.fit(likes)
+        model = _copy(model).fit(likes)
         for parameter, values in (self.candidates or {}).items():
             of_model, _, inner = parameter.partition("__")
             if of_model != name or inner not in model.get_params():
@@ -263,6 +260,10 @@ class Blend(Recommender):
     def _contributions(self, row, column):
         return _weighted_sum((model._contributions(row, column) for model in self.models_), self.weights_)
 
+    def named_models(self) -> list[tuple[str, Recommender]]:
+        """The models, unfitted, each with the name that its hyperparameters go by."""
+        return list(zip(_names(self.models), self.models))
+
     def get_params(self, deep: bool = True) -> dict:
         """The hyperparameters by name.
 
@@ -271,7 +272,7 @@ class Blend(Recommender):
         """
         params = super().get_params()
         if deep:
-            for name, model in zip(_names(self.models), self.models):
+            for name, model in self.named_models():
                 params[name] = model
                 params |= {f"{name}__{inner}": value for inner, value in model.get_params().items()}
         return params
@@ -327,7 +328,7 @@ class Blend(Recommender):
         if weights is None or weights.shape != (len(self.models),) or weights.dtype != np.float64:
             raise ValueError("weights must be there, a float64 for each model.")
         self.weights_, self.models_ = weights, []
-        for name, model in zip(_names(self.models), self.models):
+        for name, model in self.named_models():
             model = _copy(model)
             of_model = {key.removeprefix(f"{name}."): a for key, a in arrays.items() if key.startswith(f"{name}.")}
             model.n_items_, model.catalogue_, model.about_ = model._set_arrays(of_model), None, {}
