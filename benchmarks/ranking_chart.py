@@ -48,7 +48,8 @@ def points(ax, lines: Lines, dataset: str, plan) -> dict[str, object]:
     handles = {}
     for model in (model for model in lines.models(dataset, plan) if model in POINTS):
         marker, color = POINTS[model]
-        at = (lines.median(dataset, model, "fit_seconds"), lines.mean(dataset, model, "ndcg@100").value)
+        seconds = max(0.01, lines.median(dataset, model, "fit_seconds"))
+        at = (seconds, lines.mean(dataset, model, "ndcg@100").value)
         error = None if model == plan.reference else lines.difference(dataset, model, "ndcg@100").error
         size = 9 if marker == "*" else 5
         handles[model] = ax.errorbar(*at, yerr=error, fmt=marker, color=color, markersize=size, capsize=2, elinewidth=1)

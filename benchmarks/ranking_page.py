@@ -1,8 +1,8 @@
-"""Makes docs/which_model_first.md: its words are here, every figure is from the lines of `quality.py --protocol`.
+"""Makes docs/which_model_first.md: the words of ranking_page.md, the figures of the lines of `quality.py --protocol`.
 
     python benchmarks/ranking_page.py
 
-What stands in double braces in TEXT is asked of the lines: {{difference pinterest weak best ndcg@100}}.
+What stands in double braces there is asked of the lines: {{difference pinterest weak best ndcg@100}}.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from autoenc.files import replacing
 PAGE = Path(__file__).parent.parent / "docs" / "which_model_first.md"
 PROTOCOLS = ("weak", "strong")
 
-TEXT = """\
-# Which model first?
-"""
+LEFT_OUT = ("p@5", "p@10", "recall@50", "seeds")  # columns of the tables that the page does without
+
+TEXT = Path(__file__).parent / "ranking_page.md"
 
 
 def stored(folder: Path = RESULTS) -> dict[str, Lines]:
@@ -36,11 +36,18 @@ class Answers:
     def __init__(self, lines: dict[str, Lines]):
         self.lines = lines
 
-    def table(self, dataset: str, protocol: str) -> str:
-        return markdown(table(self.lines[protocol], dataset, PLANS[dataset]))
-
-    def setting(self, dataset: str, protocol: str) -> str:
-        return setting(self.lines[protocol], dataset, PLANS[dataset])
+    def tables(self) -> str:
+        """A section for each data set and protocol that there are lines of."""
+        sections = []
+        for protocol, lines in self.lines.items():
+            for dataset, plan in PLANS.items():
+                if lines.models(dataset, plan):
+                    head, *rows = table(lines, dataset, plan)
+                    kept = [i for i, title in enumerate(head) if title not in LEFT_OUT]
+                    rows = [[row[i] for i in kept] for row in [head, *rows]]
+                    title = f"### {dataset}, {protocol}"
+                    sections.append(f"\n{title}\n\n{setting(lines, dataset, plan)}\n\n{markdown(rows)}")
+        return "\n".join(sections)
 
     def difference(self, dataset: str, protocol: str, model: str, metric: str) -> str:
         return self.lines[protocol].difference(dataset, model, metric).signed()
@@ -59,8 +66,8 @@ class Answers:
         return getattr(self, kind)(*words)
 
 
-def page(lines: dict[str, Lines], text: str = TEXT) -> str:
-    """The page's text."""
+def page(lines: dict[str, Lines], text: str) -> str:
+    """The page: the text with its questions answered."""
     answers = Answers(lines)
     return re.sub(r"\{\{(.*?)\}\}", lambda found: answers.answer(found[1]), text)
 
@@ -69,7 +76,7 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, metavar="FILE", default=PAGE, help="default: %(default)s")
     args = parser.parse_args(argv)
-    text = page(stored())
+    text = page(stored(), TEXT.read_text(encoding="utf-8"))
     with replacing(args.out) as temporary:
         temporary.write_text(text, encoding="utf-8")
     print(args.out)

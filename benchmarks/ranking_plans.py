@@ -94,9 +94,9 @@ PLANS = {
             "ItemKNN": NEIGHBOURS,
             "best": {},
             "implicit's ALS": {
-                "alpha": [1.0, 3.0, 10.0, 30.0],
-                "regularization": [0.01, 0.1, 1.0, 10.0],
-                "factors": [64, 128, 256],
+                "alpha": [3.0, 10.0, 30.0, 100.0],
+                "regularization": [0.1, 1.0, 10.0, 100.0],
+                "factors": [128, 256, 512],
             },
             "PyTorch's Mult-VAE": {"lr": [5e-4, 1e-3, 2e-3, 5e-3], "epochs": [2, 4, 8]},
             "Popular": {},
