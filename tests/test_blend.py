@@ -199,8 +199,9 @@ def test_the_model_that_is_leant_on_has_the_benefit_of_the_doubt():
 
 def test_a_model_without_the_memory_is_replaced_and_that_is_said(likes, tmp_path):
     model = Blend([Popular(), EASE(max_memory=1e3)], weights=[0, 1], fallback={"ease": ItemKNN(k=20)})
-    with pytest.warns(UserWarning, match="EASE on .* items needs .* bytes, .*; ItemKNN is in its place"):
+    with pytest.warns(UserWarning, match="EASE on .* items needs .* bytes, .*; ItemKNN is in its place") as told:
         model.fit(likes)
+    assert told[0].filename == __file__
     knn = ItemKNN(k=20).fit(likes)
     np.testing.assert_array_equal(model.recommend([[3]], N=5)[0], knn.recommend([[3]], N=5)[0])
     model.save(tmp_path / "blend.safetensors")

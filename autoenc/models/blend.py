@@ -137,7 +137,9 @@ class Blend(Recommender):
         self._check()
         self.seed_ = seed_of(self.random_state)
         self.search_: list[dict] = []
-        models = [_copy(self._that_fits(name, model, user_items.shape[1])) for name, model in self.named_models()]
+        models = []
+        for name, model in self.named_models():
+            models.append(_copy(self._that_fits(name, model, user_items.shape[1])))
         if self.weights is not None:
             self.weights_ = np.array(self.weights, np.float64)
         elif len(models) == 1 and not self.candidates:
