@@ -14,11 +14,11 @@ Where --out is a folder, the file is called likes.npz in it.
 
 With --memory, or where IN is a folder of parquet or CSV files however deep, IN may be of any size and
 --out is a folder of arrays, which `train --data` maps instead of reading. That takes the extra
-autoenc[scale], at most so much memory, and as much room beside --out as IN has.
+autoenc[scale], at most so much memory, and as much room beside --out as IN has:
+autoenc prepare likes/ --out prepared --memory 2GB.
 
 example:
   autoenc prepare ml-1m.zip --out ml-1m.npz
-  autoenc prepare likes/ --out prepared --memory 2GB
 """
 
 
