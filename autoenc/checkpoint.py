@@ -139,7 +139,7 @@ def save_checkpoint(folder, trainer: Trainer, model_file: ModelFile | None = Non
         write_safetensors(folder / name, arrays)
         return {"file": name, "bytes": (folder / name).stat().st_size, "crc32": crc32_of(folder / name)}
 
-    def write_manifest():
+    def write_manifest(shards):
         if not ranks.talks:
             return
         for shard in shards:
@@ -159,17 +159,20 @@ def save_checkpoint(folder, trainer: Trainer, model_file: ModelFile | None = Non
         with replacing(folder / MANIFEST) as temporary:
             temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
+    def sweep():
+        if ranks.talks:
+            _sweep(folder)
+
     try:
         shards = _on_all(ranks, write_shard)
-        _on_all(ranks, write_manifest)
+        _on_all(ranks, lambda: write_manifest(shards))
+        _on_all(ranks, sweep)  # before any begins the next one
     except OSError as error:
+        sweep()
         raise OSError(
             f"{folder} can't take a checkpoint of step {trainer.adam.step_count} ({error}); "
             "mend that and train again, which goes on from the one before"
         ) from None
-    finally:
-        if ranks.talks:
-            _sweep(folder)
 
 
 def _on_all(ranks, act) -> list:
@@ -333,7 +336,7 @@ def _description(trainer):
     adam, network = trainer.adam, trainer.model.network
     return {
         "network": type(network).__name__,
-        "shape": [network.n_items, network.emb_dim, network.hidden_dim],
+        "shape": [trainer.model.n_items, network.emb_dim, network.hidden_dim],
         "settings": network.settings,
         "seed": trainer.seed,
         "batch_size": trainer.batch_size,
@@ -343,7 +346,7 @@ def _description(trainer):
         "lr": trainer.lr,
         "betas": list(adam.betas),
         "eps": adam.eps,
-        "backend": type(trainer.model).__name__,
+        "backend": type(getattr(trainer.model, "model", trainer.model)).__name__,  # of a sharded one, a rank's
         "likes": trainer.fingerprint,
         "callbacks": [type(callback).__name__ for callback in _remembering(trainer)],
         "epochs": trainer.epochs,

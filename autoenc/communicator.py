@@ -189,6 +189,8 @@ class Ranks(Communicator):
         elif not isinstance(error, FloatingPointError):
             traceback.print_exc(file=stderr)
         sentence = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, OSError) and error.filename is not None and error.strerror:
+            sentence = f"{error.filename}: {error.strerror}"
         print(f"{name}: rank {self.rank} of {self.size} ended the job: {sentence}", file=stderr, flush=True)
         self.world.Abort(code)
 

@@ -72,11 +72,22 @@ def write_model_file(path, content: ModelFile) -> None:
 
 def names_as_arrays(content: ModelFile) -> dict[str, np.ndarray]:
     """The items' ids and titles by the names that they have in a file."""
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for name, values in (("item_ids", content.item_ids), ("titles", content.titles)):
         if values is not None:
             arrays |= {name: values} if values.dtype.kind == "i" else _pack_text(name, values)
     return arrays
+
+
+def names_from_arrays(path, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The items' ids and titles, taken out of `arrays`. Raises ValueError, about `path`, where they are none."""
+    item_ids = _unpack_text(path, "item_ids", arrays) if "item_ids.text" in arrays else arrays.pop("item_ids", None)
+    titles = _unpack_text(path, "titles", arrays) if "titles.text" in arrays else None
+    if item_ids is not None and not (
+        item_ids.ndim == 1 and item_ids.dtype.kind in "iU" and (item_ids[1:] > item_ids[:-1]).all()
+    ):
+        raise ValueError(f"{path}: item_ids is no ascending list of ids; write it again")
+    return item_ids, titles
 
 
 def write_safetensors(path, arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> None:
@@ -143,12 +154,7 @@ def read_model_file(path) -> ModelFile:
         if not np.isfinite(array).all():
             raise ValueError(f"{path}: the array {name} holds a number that is not finite; train again with a lower lr")
 
-    item_ids = _unpack_text(path, "item_ids", arrays) if "item_ids.text" in arrays else arrays.pop("item_ids", None)
-    titles = _unpack_text(path, "titles", arrays) if "titles.text" in arrays else None
-    if item_ids is not None and not (
-        item_ids.ndim == 1 and item_ids.dtype.kind in "iU" and (item_ids[1:] > item_ids[:-1]).all()
-    ):
-        raise ValueError(f"{path}: item_ids is no ascending list of ids; write it again")
+    item_ids, titles = names_from_arrays(path, arrays)
     return ModelFile(metadata["model"], metadata["params"], arrays, item_ids, titles, metadata["about"])
 
 

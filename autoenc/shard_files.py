@@ -102,8 +102,9 @@ class ShardFiles:
                 rows = file.get_slice(name)
                 if rows.get_shape()[:1] != [len(items)]:
                     raise ValueError(f"{name} has not a row an item")
-                for first in range(0, len(items), ROWS_AT_ONCE):
-                    block = items[first : first + ROWS_AT_ONCE]
+                start, stop = np.searchsorted(items, (own[0], own[-1] + 1)) if len(own) else (0, 0)
+                for first in range(start, stop, ROWS_AT_ONCE):
+                    block = items[first : min(stop, first + ROWS_AT_ONCE)]
                     _, at, taken = np.intersect1d(own, block, assume_unique=True, return_indices=True)
                     if len(at):
                         array[at] = rows[first : first + len(block)][taken]

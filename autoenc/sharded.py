@@ -83,8 +83,8 @@ class ShardedNetwork:
         else:
             items, scores = top_n_of_scores(self.model.score(own), own, n)
         items = np.where(items >= 0, self.shard.items[items], -1).astype(np.int32)
-        of_ranks = self.shard.communicator.gather((items, scores))
-        return merge_top_n(*(np.concatenate(arrays, axis=1) for arrays in zip(*of_ranks)), n)
+        items_of_ranks, scores_of_ranks = zip(*self.shard.communicator.gather((items, scores)))
+        return merge_top_n(np.concatenate(items_of_ranks, axis=1), np.concatenate(scores_of_ranks, axis=1), n)
 
     def current_state(self) -> dict[str, np.ndarray]:
         """This rank's part of the state as of the last step."""

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from autoenc.communicator import ALONE
+from autoenc.communicator import ALONE, Communicator
 from autoenc.interactions import as_user_items
 from autoenc.item_network import ItemNetwork
 from autoenc.network import train_step
@@ -166,6 +166,8 @@ class Trainer:
     epochs: int
     threads: int | None
     callbacks: list[Callback]
+    shard: Shard | None
+    communicator: Communicator
     adam: Adam
     model: Any
     n_users: int

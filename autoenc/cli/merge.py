@@ -1,0 +1,28 @@
+"""`autoenc merge`: a checkpoint's shards as one model file."""
+
+from __future__ import annotations
+
+import json
+
+HELP = "make a checkpoint, of one process or of many, into a model file"
+EPILOG = """\
+The training may be over or not; the model is what the checkpoint's step has made of it.
+
+example:
+  autoenc merge checkpoint/ model.safetensors
+"""
+
+
+def add_arguments(parser) -> None:
+    parser.add_argument("folder", metavar="FOLDER", help="what `autoenc train --checkpoint` wrote")
+    parser.add_argument("model", metavar="MODEL", help="the model file to write")
+
+
+def run(args) -> int:
+    from autoenc.merge import merge
+    from autoenc.run import check_writable
+
+    check_writable(args.model)
+    about = merge(args.folder, args.model)
+    print(json.dumps({"model": args.model, **about}))
+    return 0
