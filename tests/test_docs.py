@@ -25,6 +25,8 @@ from pathlib import Path
 import pytest
 from test_readme import NUMBER, blocks, missing
 
+import autoenc
+
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if not {"_build", "gallery"} & set(page.relative_to(DOCS).parts))
@@ -169,6 +171,17 @@ def test_pictures_are_small_and_come_in_light_and_dark():
 
 def test_docstrings_have_the_parameters_of_their_signatures():
     assert docstrings.differences() == []
+
+
+def test_every_public_name_is_in_the_reference():
+    described = re.findall(r"auto(?:class|function):: autoenc\.([\w.]+)", (DOCS / "reference.rst").read_text())
+    wanted = {f"{module}.{name}" for name, module in autoenc._MODULE_OF.items()}
+    for module in (autoenc.metrics, autoenc.callbacks):
+        own = (n for n, thing in vars(module).items() if getattr(thing, "__module__", "") == module.__name__)
+        wanted |= {f"{module.__name__.removeprefix('autoenc.')}.{n}" for n in own if n[0] != "_" and "check" not in n}
+    names = {name.rpartition(".")[2] for name in described}
+    assert set(autoenc.layers.__all__) <= names
+    assert sorted(wanted - set(described)) == []
 
 
 # The checks themselves.
