@@ -44,8 +44,11 @@ Example
 from __future__ import annotations
 
 import importlib
+import os
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,6 +64,7 @@ from autoenc.trainer import Callback
 
 COARSE = 2.0 ** np.arange(-6, 7)
 FINE = 2.0 ** np.array([-0.5, 0, 0.5])
+THREADS = min(4, os.cpu_count() or 1)  # that measure weights; each holds some arrays of a batch's scores
 MOST_USERS = 2_000  # to validate on by default: more say little more
 
 
@@ -364,13 +368,17 @@ class _Judge:
     def values(self, scorers, candidates: np.ndarray) -> np.ndarray:
         """The metric of each of `candidates` (n, n_models), weights: (n, n_users). Each user is scored once."""
         batches = []
-        for start in range(0, self.fold_in.shape[0], BATCH_SIZE):
-            users = slice(start, start + BATCH_SIZE)
-            liked, held_out = self.fold_in[users], self.held_out[users]
-            scores = [score(liked) for score in scorers]
-            tops = (top_n_of_scores(_weighted_sum(scores, weights), liked, self.k)[0] for weights in candidates)
-            batches.append([self.per_user(top_items, held_out, self.k) for top_items in tops])
+        with ThreadPoolExecutor(THREADS) as pool:  # nearly all is NumPy's sorting, which lets others compute
+            for start in range(0, self.fold_in.shape[0], BATCH_SIZE):
+                users = slice(start, start + BATCH_SIZE)
+                scores = [score(self.fold_in[users]) for score in scorers]
+                batches.append(list(pool.map(partial(self._values_of, scores, users), candidates)))
         return np.concatenate(batches, axis=1)
+
+    def _values_of(self, scores, users, weights):
+        liked, held_out = self.fold_in[users], self.held_out[users]
+        top_items, _ = top_n_of_scores(_weighted_sum(scores, weights), liked, self.k)
+        return self.per_user(top_items, held_out, self.k)
 
     def search(self, scorers) -> list[_Trial]:
         """All that was tried for the weights."""
