@@ -75,8 +75,11 @@ class Titles:
         wanted = folded(text)
         if not any(c.isalpha() for c in wanted):  # a number is an id that there isn't
             return []
+        found = self.search(text, n)
+        if found:
+            return found
         alike = difflib.get_close_matches(wanted, self._first_of_folded, n, cutoff=0.7)
-        return self.search(text, n) or [self._first_of_folded[title] for title in alike]
+        return [self._first_of_folded[title] for title in alike]
 
     def search(self, text: str, n: int) -> list[int]:
         """The columns of at most n items that have each word of `text`: as typed so far, in any order.
