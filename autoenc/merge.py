@@ -118,5 +118,5 @@ def _model_file(manifest, shards):
         told = {"model": "AutoEncoder", "params": params, "about": {}}
     arrays = shards.read_below("model/", np.arange(0))
     ids, titles = names_from_arrays(shards.paths[0], arrays)
-    about = {**told["about"], "epochs": manifest["next_epoch"], "steps": manifest["step_count"]}
+    about = {**told["about"], "epochs": manifest["next_epoch"]}
     return ModelFile(told["model"], told["params"], {}, ids, titles, about)

@@ -121,7 +121,7 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
     callbacks: list[Callback] = [watch]
     if settings.checkpoint is not None:
         ordinary = ModelFile("AutoEncoder", model._file_params(), {}, train.item_ids, train.titles)
-        ordinary.about = {"dataset": train.name, **about(settings, train, is_the_cache)}
+        ordinary.about = {"dataset": train.name, "epochs": 0, **about(settings, train, is_the_cache)}
         minutes = settings.checkpoint_minutes
         callbacks.append(Checkpoints(settings.checkpoint, every_minutes=minutes, model_file=ordinary))
 

@@ -285,10 +285,7 @@ def test_of_the_main_job_one_talks(main_job_of_two, tmp_path):
 def test_merge_makes_the_model_file_that_the_job_wrote(main_job_of_two, tmp_path):
     _, folder, _ = main_job_of_two
     about = merge(folder / "state", tmp_path / "merged")
-    merged, written = read_model_file(tmp_path / "merged"), read_model_file(folder / "model")
-    assert all((merged.arrays[name] == array).all() for name, array in written.arrays.items())
-    assert merged.params == written.params and (merged.titles == written.titles).all() and about["epochs"] == 3
-    assert merged.about == {**written.about, "steps": 9}
+    assert (tmp_path / "merged").read_bytes() == (folder / "model").read_bytes() and about["epochs"] == 3
 
 
 @needs_mpi
