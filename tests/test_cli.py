@@ -179,13 +179,15 @@ def example_of(name) -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What the examples need: the model of train's, and ratings in a zip."""
+    """What the examples need: the model of train's, a checkpoint, and ratings in a zip."""
     folder = tmp_path_factory.mktemp("examples")
     with zipfile.ZipFile(folder / "ml-1m.zip", "w") as archive:
         archive.writestr("ml-1m/ratings.dat", "1::1193::5::978300760\n1::661::3::978302109\n2::1193::4::978298413\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert cli.main(example_of("train")) == 0
+        tiny = ["--epochs", "1", "--emb-dim", "8", "--hidden-dim", "4", "--backend", "numpy"]
+        assert cli.main(["train", *tiny, "--checkpoint", "checkpoint"]) == 0
     return folder
 
 

@@ -9,13 +9,14 @@ EPILOG = """\
 The training may be over or not; the model is what the checkpoint's step has made of it.
 
 example:
-  autoenc merge checkpoint/ model.safetensors
+  autoenc merge checkpoint/ merged.safetensors
 """
 
 
 def add_arguments(parser) -> None:
     parser.add_argument("folder", metavar="FOLDER", help="what `autoenc train --checkpoint` wrote")
     parser.add_argument("model", metavar="MODEL", help="the model file to write")
+    parser.add_argument("--json", action="store_true", help="one line of JSON instead of the sentence")
 
 
 def run(args) -> int:
@@ -24,5 +25,8 @@ def run(args) -> int:
 
     check_writable(args.model)
     about = merge(args.folder, args.model)
-    print(json.dumps({"model": args.model, **about}))
+    if args.json:
+        print(json.dumps({"model": args.model, **about}))
+    else:
+        print(f"wrote the model of {about['epochs']} epochs to {args.model}")
     return 0
