@@ -58,8 +58,8 @@ class ShardedNetwork:
 
     @property
     def users_at_once(self) -> int:
-        """How many users `ranking` has scored at a time."""
-        return getattr(self.model, "users_at_once", 256)
+        """How many users `ranking` has scored at a time: as many on each rank, whatever its processors."""
+        return 2048 if hasattr(self.model, "top_n") else 256
 
     def train_step(self, own_items: sparse.csr_array, key: tuple[int, int, int]) -> float:
         """One minibatch, of this rank's columns (batch, n_own). Returns the loss over all items."""
