@@ -1,7 +1,7 @@
 """How a training scales over ranks: measured on this machine, and predicted for several.
 
     python benchmarks/scaling.py                     measure at 1, 2 and 4 ranks, fit, predict, draw
-    python benchmarks/scaling.py --memory 200000     what each of 2 ranks holds at so many items
+    python benchmarks/scaling.py --memory 1000000    what each of 2 ranks holds at so many items
 
 A rank computes on one thread. Measured are seconds a step, what of them passes in sums over the
 ranks (waiting for the slowest included), and the bytes that a rank gives to those sums.
