@@ -19,14 +19,17 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 # What a launcher sets: MPICH's, Intel's, Microsoft's and Slurm's pmi2; Open MPI's; any with PMIx.
 SET_BY_LAUNCHERS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
-# Reads "done" from the process that it watches; the first whose process has ended without speaks.
-WATCH = """read -r line; [ "$line" = done ] || ! mkdir "$1" 2>/dev/null || {
-echo "$2" >&2; exec 2>/dev/null; sleep 5; rmdir "$1"; }"""
+# Reads "done" from the process that it watches, "failed" where that has told its failure itself, and
+# nothing where it was killed. The first of those that fail or are killed is the one to be heard of.
+WATCH = """trap '' PIPE; read -r line; [ "$line" = done ] && exit; mkdir "$1" 2>/dev/null || exit
+[ "$line" = failed ] || echo "$2" >&2; exec 2>/dev/null; sleep 5; rmdir "$1"
+"""
 PATIENCE = 2.0  # seconds in which ranks that fail alike all do
 
 
@@ -93,6 +96,7 @@ class Ranks(Communicator):
                 "this process is one of several of an MPI launcher, and mpi4py can't be imported: "
                 "pip install 'autoenc[mpi]', or start it without mpiexec"
             ) from None
+        self._watcher: Any = None
         self.mpi = MPI
         self.world = MPI.COMM_WORLD
         self.rank, self.size = self.world.rank, self.world.size
@@ -158,11 +162,11 @@ class Ranks(Communicator):
             stdout=subprocess.DEVNULL,
             stderr=stderr if _is_a_file(stderr) else None,
             start_new_session=True,
-        ) as watcher:
+        ) as self._watcher:
             try:
                 yield
             finally:
-                watcher.communicate(b"done\n")
+                self._watcher.communicate(b"done\n")
 
     def _wait_for_all(self):
         """A barrier that sleeps, as the rank that is waited for may need the processor."""
@@ -191,6 +195,10 @@ class Ranks(Communicator):
         sentence = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, OSError) and error.filename is not None and error.strerror:
             sentence = f"{error.filename}: {error.strerror}"
+        if self._watcher is not None:
+            self._watcher.stdin.write(b"failed\n")
+            self._watcher.stdin.flush()
+            time.sleep(0.1)  # for it to be the first
         print(f"{name}: rank {self.rank} of {self.size} ended the job: {sentence}", file=stderr, flush=True)
         self.world.Abort(code)
 

@@ -300,6 +300,7 @@ def test_a_rank_that_fails_ends_the_job_with_a_sentence(tmp_path):
     done = mpiexec(2, ROOT / "tests" / "sharded_job.py", "fail", tmp_path)
     assert done.returncode != 0
     assert done.stderr.count("the job: rank 1 of 2 ended the job: the disk of this rank is gone") == 1
+    assert "was killed" not in done.stderr
 
 
 @needs_mpi
