@@ -62,7 +62,7 @@ class Answers:
         return f"{self.lines[protocol].median(dataset, model, 'peak_megabytes'):,.0f}"
 
     def answer(self, question: str) -> str:
-        kind, *words = question.split()
+        kind, *words = (word.replace("_", " ") for word in question.split())
         return getattr(self, kind)(*words)
 
 

@@ -24,6 +24,7 @@ import kernel_pairs  # noqa: E402
 import kernels_page  # noqa: E402
 import phases  # noqa: E402
 import ranking  # noqa: E402
+import ranking_page  # noqa: E402
 import ranking_report  # noqa: E402
 import ranking_run  # noqa: E402
 import results  # noqa: E402
@@ -146,7 +147,7 @@ def test_the_tables_hold_medians_ratios_and_verdicts():
     assert "MET" not in speed.tables(PARTS, False)
 
 
-@pytest.mark.parametrize("script", ["speed", "profile", "kernel_pairs", "kernels_page", "worker"])
+@pytest.mark.parametrize("script", ["speed", "profile", "kernel_pairs", "kernels_page", "worker", "ranking_page"])
 def test_help_answers_without_torch(script):
     block = "import sys; sys.modules['torch'] = sys.modules['implicit'] = None; import runpy; sys.argv = sys.argv[1:]; "
     block += "sys.path.insert(0, sys.argv[0].rpartition('/')[0]); runpy.run_path(sys.argv[0], run_name='__main__')"
@@ -480,3 +481,23 @@ def test_every_plan_names_models_and_has_its_reference():
         assert plan.spaces.keys() <= MODELS.keys()
         assert plan.reference in plan.spaces
         assert next(iter(plan.spaces)) == plan.reference
+
+
+def test_the_page_which_model_first_is_what_the_stored_lines_make():
+    made = ranking_page.page(ranking_page.stored(), ranking_page.TEXT.read_text(encoding="utf-8"))
+    assert "nan" not in made.split()
+    assert ranking_page.PAGE.read_text(encoding="utf-8") == made, "run python benchmarks/ranking_page.py"
+
+
+def test_a_page_has_the_figures_of_its_lines(tmp_path):
+    lines = {protocol: ranking_report.Lines(tmp_path / protocol, protocol) for protocol in ranking_page.PROTOCOLS}
+    lines["weak"].add(ranked(0, "EASE", 0.4))
+    lines["weak"].add(ranked(0, "best", 0.41, 0.01))
+    asked = "{{mean pinterest weak best ndcg@100}}, {{difference pinterest weak best ndcg@100}}, {{tables}}"
+    made = ranking_page.page(lines, asked)
+    assert made.startswith("0.4100, +0.0100 ± 0.0040, \n### pinterest, weak\n\npinterest, weak generalization: ")
+    assert (
+        "| best | 0.4100 ± 0.0100 | +0.0100 ± 0.0040 | 0.3000 ± 0.0100 | +0.0000 ± 0.0030 | 0.3000 | 4 | 2.0 | 100 |"
+        in made
+    )
+    assert "strong" not in made
