@@ -3,7 +3,7 @@
 #   make train        the main job, on the bundled ratings
 #   make test         the test suite, then the kernels' tests again without compilation
 #   make test-long    the tests that take longer
-#   make lint         ruff and mypy
+#   make lint         ruff, mypy, and docstrings against signatures
 #   make quality      ours beside PyTorch on the same splits
 #   make docs         the lessons and the reference as web pages, in docs/_build/html
 #   make bench        how fast, beside PyTorch and implicit
@@ -42,6 +42,7 @@ lint: $(VENV)/installed-lint
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy autoenc
+	$(BIN)/python docs/docstrings.py
 
 docs: $(VENV)/installed-docs
 	$(BIN)/python -m sphinx -q -W -n --keep-going -b html docs docs/_build/html

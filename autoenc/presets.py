@@ -23,6 +23,11 @@ class Preset(NamedTuple):
     means: str
     model: Recommender
 
+    @property
+    def validates(self) -> bool:
+        """Whether its fit chooses anything, on validation users."""
+        return bool(getattr(self.model, "candidates", None))
+
 
 PRESETS = {
     "task": Preset("the task's network, with the task's settings", AutoEncoder()),

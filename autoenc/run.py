@@ -76,6 +76,7 @@ class Settings:
     plot: str | None = None  # a picture of the training
     progress: bool = True
     preset: str = "task"  # or another of `presets.PRESETS`, which takes none of the network's settings
+    validation: str | None = None  # "weak" or "strong", of the preset `best`; by default as it has it, weak
 
     def are_the_tasks(self) -> bool:
         as_ever = self.preset == "task" and self.schedule == "constant" and self.early_stopping is None
@@ -186,6 +187,10 @@ def check_preset(settings: Settings) -> None:
     """Raise ValueError where there is no such preset, or it does not take a setting that was changed."""
     if settings.preset not in PRESETS:
         raise ValueError(f"preset is {settings.preset!r}; take one of {', '.join(PRESETS)}.")
+    if settings.validation is not None and not PRESETS[settings.preset].validates:
+        raise ValueError(
+            f"--validation is how --preset best chooses, and {settings.preset} chooses nothing; leave it out"
+        )
     if settings.preset == "task":
         return
     of_network = [f.name for f in fields(Settings)[:6]]
@@ -199,6 +204,8 @@ def check_preset(settings: Settings) -> None:
 def of_preset(settings: Settings) -> Recommender:
     """The preset's model, unfitted, with the run's own settings wherever its parts have them."""
     model = preset(settings.preset)
+    if settings.validation is not None:
+        model.set_params(validation=settings.validation)
     of_run = {"random_state": settings.seed, "threads": settings.threads, "backend": settings.backend}
     names = [name for name in model.get_params() if name.rpartition("__")[2] in of_run]
     return model.set_params(**{name: of_run[name.rpartition("__")[2]] for name in names})

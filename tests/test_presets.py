@@ -125,6 +125,23 @@ def test_the_command_line_says_what_is_taken_in_its_place(train, monkeypatch):
     assert code == 0 and "ItemKNN is in its place" in err
 
 
+@pytest.mark.parametrize("validation", ["weak", "strong"])
+def test_best_validates_as_the_command_line_asks(validation, train, monkeypatch):
+    small = preset("best").set_params(denoisingautoencoder__hidden_dim=8, denoisingautoencoder__epochs=2)
+    small.validation = "neither"
+    monkeypatch.setattr(run, "preset", lambda name: small)
+    code, report, _ = train("--preset", "best", "--validation", validation, "--out", "model.safetensors")
+    assert (code, report["preset"]) == (0, "best")
+    assert load_model("model.safetensors").validation == validation
+
+
+@pytest.mark.parametrize("name", ["task", "fast"])
+def test_only_best_takes_a_validation(name, train):
+    code, report, err = train("--preset", name, "--validation", "strong")
+    assert (code, report) == (2, None)
+    assert f"--validation is how --preset best chooses, and {name} chooses nothing; leave it out" in err
+
+
 def test_what_is_the_tasks_networks_is_refused(train):
     code, report, err = train("--preset", "best", "--emb-dim", "12")
     assert (code, report) == (2, None)

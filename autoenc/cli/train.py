@@ -36,6 +36,8 @@ def add_arguments(parser) -> None:
     preset = parser.add_argument_group("the model")
     preset.add_argument("--preset", choices=tuple(MEANS), default="task", nargs="?",
                         help=f"{lines} (default: task). Without a name it prints these lines")  # fmt: skip
+    preset.add_argument("--validation", choices=("weak", "strong"), help="with --preset best: choose what is best for "
+                        "the users trained on, or for new ones (default: weak)")  # fmt: skip
     network = parser.add_argument_group("the network and its training, with --preset task alone")
     network.add_argument("--emb-dim", type=int, default=800, help="width of the embedding (default: %(default)s)")
     network.add_argument("--hidden-dim", type=int, default=400, help="width of the bottleneck (default: %(default)s)")
