@@ -1,8 +1,9 @@
 """How many threads compute: numba's pool gets what was asked for, BLAS's pool gets one.
 
-The kernels call BLAS from inside numba's threads; with a pool of its own awake BLAS would fight
-them for the cores (four times the time on two cores) and sum in an order that depends on its
-threads. Both limits hold inside the `with` and are put back after.
+The kernels have a matmul of their own, but what runs between them (a middle made of layers) calls
+BLAS. With a pool of its own awake BLAS would fight numba's threads for the cores (four times the
+time on two cores) and sum in an order that depends on its threads. Both limits hold inside the
+`with` and are put back after.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 @functools.cache
 def _blas():
-    import scipy.linalg.blas  # noqa: F401  the BLAS that kernels call; it must be loaded to be found
+    import scipy.linalg.blas  # noqa: F401  must be loaded to be found
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

@@ -1,10 +1,9 @@
-"""The small matmuls of the middle, in blocks of fixed size, each on a one-threaded BLAS.
+"""The small matmuls of the middle, in blocks that are fixed by the sizes alone.
 
 Definition: autoenc.layers.Linear; in the backward with autoenc.optim.Adam.step.
 
-Bound by arithmetic: 0.16 GFLOP each at the task's sizes. A block is large enough for BLAS to run
-near its best and there are enough of them for a few threads; as their sizes are fixed, the order
-of every sum is too.
+Bound by arithmetic: 0.16 GFLOP each at the task's sizes. There are enough
+blocks for a few threads, and as they are fixed, the order of every sum is too.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from autoenc.kernels.matmul import matmul, transposed
 
 USERS_PER_BLOCK = 128
 OUTPUTS_PER_BLOCK = 100
+WHOLE = 16  # a block begins at a multiple, so that only the last has columns that fill no vector
 
 
 @kernel(parallel=True)
@@ -25,8 +25,10 @@ def linear(x, weight, bias):
     """x @ weight.T + bias: x (batch, in_features), weight (out_features, in_features)."""
     out_features = len(weight)
     output = np.empty((len(x), out_features), x.dtype)  # (batch, out_features)
-    for block in prange((out_features + OUTPUTS_PER_BLOCK - 1) // OUTPUTS_PER_BLOCK):
-        first, last = block * OUTPUTS_PER_BLOCK, min(out_features, (block + 1) * OUTPUTS_PER_BLOCK)
+    n_blocks = (out_features + OUTPUTS_PER_BLOCK - 1) // OUTPUTS_PER_BLOCK
+    for block in prange(n_blocks):
+        first = block * out_features // n_blocks // WHOLE * WHOLE
+        last = (block + 1) * out_features // n_blocks // WHOLE * WHOLE if block + 1 < n_blocks else out_features
         linear_columns(x, weight, bias, output, first, last)
     return output
 

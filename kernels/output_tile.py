@@ -17,7 +17,7 @@ from `log_normalizer`, which has gone over the same tiles before: a fourth matmu
 
 Tiles are dealt to a fixed number of parts, each with a partial sum of grad_h2 and of the loss of
 its own, which are added in order: the bits don't depend on how many threads share the parts, and
-while one thread waits for memory in Adam another computes in BLAS.
+while one thread waits for memory in Adam another multiplies.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from autoenc.kernels.jit import kernel
 from autoenc.kernels.linear import sum_of
 from autoenc.kernels.matmul import ROWS, matmul, transposed
 
-PARTS = 16
+PARTS = 8
 TILE = 336  # items at most; a product of as many numbers from 1 to 2 fits into a float64,
 RUN = 64  # and one of so many into a float32
 
