@@ -16,8 +16,8 @@ read where they lie: rows of b are contiguous (whoever calls turns them once, se
 and of a a number at a time is read, so that it may as well lie transposed. What comes next in
 steps of a whole row no processor foresees well, so it is fetched AHEAD rows before its turn.
 
-c's last columns, fewer than a vector, are made beside it from columns filled up with zeros; the
-last rows in blocks of four and of one. Each number of c is summed in the order of k, whatever
+c's last rows are made in blocks of four, and what is left, fewer than four rows and fewer columns
+than a vector, number by number. Each number of c is summed in the order of k, whatever
 block it is in, so its bits don't depend on where a tile begins.
 
 The block is written in LLVM's own language, for numba can neither hold a block in registers nor
@@ -177,7 +177,6 @@ def block_function(module, number, bits, rows, vectors, a_layout):
 
 block_of_rows, narrow_block_of_rows = block_kernel(ROWS, 2), block_kernel(ROWS, 1)
 block_of_few, narrow_block_of_few = block_kernel(FEW, 2), block_kernel(FEW, 1)
-block_of_one, narrow_block_of_one = block_kernel(1, 2), block_kernel(1, 1)
 
 
 @kernel
@@ -188,47 +187,28 @@ def matmul(a, b, c, add):
     the rows of b (k, n) and c (m, n) must be, and k at least 1.
     """
     lanes = VECTOR_BYTES // b.itemsize
-    n = b.shape[1]
-    whole = n // lanes * lanes
-    if whole > 0:
-        whole_vectors(a, b, c, whole, add)
-    if whole < n:
-        b_rest, c_rest = np.zeros((len(b), lanes), b.dtype), np.empty((len(c), lanes), b.dtype)
-        for k in range(len(b)):
-            for j in range(whole, n):
-                b_rest[k, j - whole] = b[k, j]
-        for i in range(len(c)):
-            for j in range(whole, n):
-                c_rest[i, j - whole] = c[i, j]
-        whole_vectors(a, b_rest, c_rest, lanes, add)
-        for i in range(len(c)):
-            for j in range(whole, n):
-                c[i, j] = c_rest[i, j - whole]
-
-
-@kernel
-def whole_vectors(a, b, c, n, add):
-    """The first n columns of c, a multiple of a vector's."""
-    lanes = VECTOR_BYTES // b.itemsize
-    m = len(a)
-    few = m // ROWS * ROWS
-    one = few + (m - few) // FEW * FEW
-    odd = n // lanes % 2 == 1
-    for i in range(0, few, ROWS):
-        for j in range(0, n - lanes, 2 * lanes):
+    m, n = c.shape
+    rows = m // ROWS * ROWS
+    few = rows + (m - rows) // FEW * FEW
+    pairs, vectors = n // (2 * lanes) * (2 * lanes), n // lanes * lanes
+    for i in range(0, rows, ROWS):
+        for j in range(0, pairs, 2 * lanes):
             block_of_rows(a, b, c, i, j, add)
-        if odd:
-            narrow_block_of_rows(a, b, c, i, n - lanes, add)
-    for i in range(few, one, FEW):
-        for j in range(0, n - lanes, 2 * lanes):
+        if pairs < vectors:
+            narrow_block_of_rows(a, b, c, i, pairs, add)
+    for i in range(rows, few, FEW):
+        for j in range(0, pairs, 2 * lanes):
             block_of_few(a, b, c, i, j, add)
-        if odd:
-            narrow_block_of_few(a, b, c, i, n - lanes, add)
-    for i in range(one, m):
-        for j in range(0, n - lanes, 2 * lanes):
-            block_of_one(a, b, c, i, j, add)
-        if odd:
-            narrow_block_of_one(a, b, c, i, n - lanes, add)
+        if pairs < vectors:
+            narrow_block_of_few(a, b, c, i, pairs, add)
+    for i in range(m):
+        first = vectors if i < few else 0
+        if not add:
+            for j in range(first, n):
+                c[i, j] = 0
+        for k in range(len(b) if first < n else 0):
+            for j in range(first, n):
+                c[i, j] += a[i, k] * b[k, j]
 
 
 @kernel
