@@ -72,8 +72,8 @@ class FusedNetwork:
 
     @property
     def users_at_once(self) -> int:
-        """How many users `ranking` has scored at a time: 16 blocks of `top_n` a thread, 6 MB of sums together."""
-        return 16 * USERS_PER_BLOCK * numba.get_num_threads()
+        """How many users `ranking` has scored at a time: two blocks of `top_n` a thread, 6.6 MB of sums each."""
+        return 2 * USERS_PER_BLOCK * numba.get_num_threads()
 
     def train_step(self, user_items: sparse.csr_array, key: tuple[int, int, int]) -> float:
         """One minibatch, as `network.train_step` has it. Returns the batch's summed loss before the step."""

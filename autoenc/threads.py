@@ -1,7 +1,7 @@
 """How many threads compute: numba's pool gets what was asked for, BLAS's pool gets one.
 
-The kernels have a matmul of their own, but what runs between them (a middle made of layers) calls
-BLAS. With a pool of its own awake BLAS would fight numba's threads for the cores (four times the
+Most kernels have a matmul of their own, but top_n and what runs between the kernels (a middle made
+of layers) call BLAS. With a pool of its own awake BLAS would fight numba's threads for the cores (four times the
 time on two cores) and sum in an order that depends on its threads. Both limits hold inside the
 `with` and are put back after.
 """
