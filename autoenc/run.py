@@ -288,7 +288,7 @@ def load_likes(settings: Settings, say=lambda line: None) -> tuple[Interactions,
 
 def warm_up(say: Callable[[str], object] = lambda line: None) -> None:
     """Load the kernels, or compile them where this machine hasn't yet; say so if that takes a while."""
-    notice = threading.Timer(2.0, say, ["compiling the kernels for this machine (once; about 20 seconds)"])
+    notice = threading.Timer(2.0, say, ["compiling the kernels for this machine (once; about 30 seconds)"])
     notice.daemon = True
     notice.start()
     try:

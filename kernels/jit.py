@@ -46,7 +46,7 @@ def _warn_once():
     if not _warned:
         _warned = True
         warnings.warn(
-            "numba finds no writable cache folder, so every start compiles the kernels anew (about 20 s): "
+            "numba finds no writable cache folder, so every start compiles the kernels anew (about 30 s): "
             "set NUMBA_CACHE_DIR to a folder that can be written to",
             RuntimeWarning,
             stacklevel=4,
