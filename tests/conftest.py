@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
+import pooch  # noqa: F401  its log goes to the stderr that it was imported with, which has to outlive each test's
 import pytest
 from hypothesis import settings
 
