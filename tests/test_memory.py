@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from child import run
 
 pytestmark = [
     pytest.mark.long,
@@ -78,15 +76,6 @@ with compute_threads():
 report["peak"] = peak_memory_mb()
 print(json.dumps(report))
 """
-
-
-def run(code, *arguments) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")

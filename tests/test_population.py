@@ -6,14 +6,12 @@ import builtins
 import collections
 import csv
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from child import run
 from scipy import sparse
 
 from autoenc import datasets, load_model
@@ -220,15 +218,6 @@ assert main(sys.argv[1:]) == 0
 from autoenc.run import peak_memory_mb
 print(json.dumps(peak_memory_mb()))
 """
-
-
-def run(code, *arguments) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,10 @@ prepared arrays are such pages.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from child import run
 
 pytest.importorskip("duckdb")
 pytest.importorskip("pyarrow")
@@ -63,15 +61,6 @@ threading.Thread(target=watch, daemon=True).start()
 assert main(sys.argv[1:]) == 0
 print(json.dumps({"started": started, "peak": peak}))
 """
-
-
-def run(code, *arguments) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
