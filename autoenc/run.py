@@ -11,7 +11,6 @@ import contextlib
 import math
 import os
 import sys
-import threading
 import time
 import warnings
 import zlib
@@ -32,13 +31,11 @@ from autoenc.models.autoencoder import AutoEncoder
 from autoenc.models.base import Recommender
 from autoenc.models.popular import Popular
 from autoenc.models.sharded_autoencoder import ShardedAutoEncoder
-from autoenc.network import Network, initial_state
-from autoenc.optim import Adam
 from autoenc.presets import PRESETS, preset
 from autoenc.ranking import evaluate, rank
 from autoenc.splits import holdout_per_user
 from autoenc.threads import compute_threads
-from autoenc.trainer import Callback, ProgressBar, default_epochs, on_backend
+from autoenc.trainer import Callback, ProgressBar, default_epochs
 
 PASS_AT = 0.475
 ML_10M = {"users": 69_878, "items": 10_677, "likes": 10_000_054}
@@ -243,6 +240,8 @@ class _Watch(Callback):
 
     def on_train_begin(self, trainer):
         if self.backend == "numba":
+            from autoenc.warm_up import warm_up  # imports numba
+
             with trainer.communicator.talker_first():  # what it compiles is kept on the disk
                 warm_up(self.say)
         self.bar.on_train_begin(trainer)
@@ -284,23 +283,6 @@ def load_likes(settings: Settings, say=lambda line: None) -> tuple[Interactions,
         f"training on {train.n_likes:,} likes, judged by {held_out.nnz:,}"
     )
     return train, held_out, cache is not None
-
-
-def warm_up(say: Callable[[str], object] = lambda line: None) -> None:
-    """Load the kernels, or compile them where this machine hasn't yet; say so if that takes a while."""
-    notice = threading.Timer(2.0, say, ["compiling the kernels for this machine (once; about 30 seconds)"])
-    notice.daemon = True
-    notice.start()
-    try:
-        network = Network(initial_state(n_items=4, emb_dim=2, hidden_dim=2))
-        model = on_backend("numba", network, Adam(network.params))
-        for step in range(2):
-            users = Interactions.from_lists([[0, 1], [1, 2], [3]]).user_items
-            model.train_step(users, (0, 0, step))
-        model.settle()
-        model.top_n(users, 1)
-    finally:
-        notice.cancel()
 
 
 def write_rankings(path, scorer, train: Interactions, n: int = 10) -> None:

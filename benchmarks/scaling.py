@@ -64,10 +64,11 @@ def rank_job(n_items, n_steps):
     from autoenc.fused import FusedNetwork
     from autoenc.network import Network, initial_state
     from autoenc.optim import Adam
-    from autoenc.run import peak_memory_mb, warm_up
+    from autoenc.run import peak_memory_mb
     from autoenc.sharded import ShardedNetwork
     from autoenc.shards import Shard, deal
     from autoenc.threads import compute_threads
+    from autoenc.warm_up import warm_up
 
     ranks = world()
     warm_up()

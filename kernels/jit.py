@@ -41,12 +41,18 @@ def kernel(function=None, *, parallel=False, fastmath=FASTMATH):
         return njit(**options)(function)
 
 
+def was_compiled_and_kept(kernel) -> bool:
+    """Whether this process had to compile a kernel, and keeps it on the disk for others."""
+    stats = getattr(kernel, "stats", None)  # a plain function, where NUMBA_DISABLE_JIT is set, has none
+    return stats is not None and stats.cache_path is not None and sum(stats.cache_misses.values()) > 0
+
+
 def _warn_once():
     global _warned
     if not _warned:
         _warned = True
         warnings.warn(
-            "numba finds no writable cache folder, so every start compiles the kernels anew (about 30 s): "
+            "numba finds no writable cache folder, so every start compiles the kernels anew (about 25 s): "
             "set NUMBA_CACHE_DIR to a folder that can be written to",
             RuntimeWarning,
             stacklevel=4,

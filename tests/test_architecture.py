@@ -28,6 +28,7 @@ ORDER = (
     "deep_network",
     "kernels",
     "fused",
+    "warm_up",
     "metrics",
     "ranking",
     "model_file",
