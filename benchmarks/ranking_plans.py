@@ -103,6 +103,6 @@ PLANS = {
         },
         reference="ItemKNN",
         seeds=(0,),
-        cpu_minutes=8,
+        cpu_minutes=16,
     ),
 }

@@ -184,6 +184,23 @@ def test_a_network_stops_where_the_blend_validates_best(likes):
     assert best["epoch"] == chosen and model.weights_.tolist() == best["weights"]
 
 
+def test_a_later_look_goes_on_from_the_best_weights_so_far(likes):
+    """With three models the first look has two rounds and each later one has one."""
+    network = AutoEncoder(emb_dim=8, hidden_dim=4, epochs=4, batch_size=128)
+    model = Blend([network, EASE(l2=100.0), Popular()], stop_every=6, patience=9, validation_users=60).fit(likes)
+    looks = {}
+    for trial in model.search_:
+        looks.setdefault(trial["epoch"], []).append(trial)
+    first, *later = looks.values()
+    assert len(later) >= 2 and len(first) == 2 * 2 * 13 + 2 * 3
+    best = first
+    for trials in later:
+        assert len(trials) == 2 * 13 + 2 * 3
+        start = max(best, key=lambda trial: trial["ndcg@100"])["weights"]
+        assert trials[6]["weights"] == start  # of 13 factors, 2**-6 to 2**6
+        best = max(best, trials, key=lambda of: max(trial["ndcg@100"] for trial in of))
+
+
 def test_the_model_that_is_leant_on_has_the_benefit_of_the_doubt():
     rng = np.random.default_rng(0)
     best = rng.random(400)

@@ -18,7 +18,7 @@ example:
 
 MEANS = {
     "task": "the task's network, with the task's settings",
-    "best": "the best ranking, in minutes: a denoising network and EASE, blended as validates best",
+    "best": "the best ranking, in minutes: a denoising network, EASE and ELSA, blended as validates best",
     "fast": "a good ranking in seconds: EASE, a closed form",
 }
 """As `presets.PRESETS` says, which imports what `autoenc --help` does without."""

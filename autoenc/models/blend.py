@@ -9,13 +9,13 @@ Weights, where none are given
     Some users are held out, with a share of their likes to be predicted, and each model is fitted
     on the rest. The first model's weight stays 1. The others start where all scores are spread
     alike, and one after another each is multiplied by the best for the metric of 2**-6, 2**-5, ...
-    2**6; with more than two models again; and last by the best of 2**-.5, 1 and 2**.5. Then all
-    models are fitted anew on all likes.
+    2**6; with three models all over again, with four twice, and so on; and last by the best of
+    2**-.5, 1 and 2**.5. Then all models are fitted anew on all likes.
 
 Also chosen there, where it is asked for
     The models' hyperparameters, each from a list. The epoch at which the first model's training
     stops, where that is a network: after every so many steps the weights are chosen for what it is
-    by then, and the best of all that decides. With `lean_on`, of the weights that are within one
+    by then, from the best so far on, and the best of all that decides. With `lean_on`, of the weights that are within one
     standard error of the best, paired by user, the one that gives that model most: a rule of
     Breiman et al. 1984 for trees, that the simpler model has the benefit of the doubt.
 
@@ -380,16 +380,14 @@ class _Judge:
         top_items, _ = top_n_of_scores(_weighted_sum(scores, weights), liked, self.k)
         return self.per_user(top_items, held_out, self.k)
 
-    def search(self, scorers) -> list[_Trial]:
-        """All that was tried for the weights."""
+    def search(self, scorers, start: np.ndarray | None = None) -> list[_Trial]:
+        """All that was tried for the weights, from `start` on where that is known to be near."""
         if len(scorers) == 1:
             return [_Trial(np.ones(1), self.values(scorers, np.ones((1, 1)))[0])]
-        first_users = self.fold_in[:BATCH_SIZE]
-        spreads = np.array([score(first_users).std(dtype=np.float64) for score in scorers])
-        weights = spreads[0] / np.where(spreads > 0, spreads, 1)
-        weights[0] = 1
+        n_rounds = len(scorers) - 1 if start is None else 1
+        weights = self._of_equal_spread(scorers) if start is None else start
         trials = []
-        for factors in [COARSE] * (len(scorers) - 1) + [FINE]:
+        for factors in [COARSE] * n_rounds + [FINE]:
             for i in range(1, len(scorers)):
                 candidates = np.tile(weights, (len(factors), 1))
                 candidates[:, i] *= factors
@@ -397,6 +395,14 @@ class _Judge:
                 trials += [_Trial(*trial) for trial in zip(candidates, values)]
                 weights = candidates[np.argmax(values.mean(axis=1))]
         return trials
+
+    def _of_equal_spread(self, scorers):
+        """Weights (n_models,) with which all models' scores are spread as the first's are."""
+        first_users = self.fold_in[:BATCH_SIZE]
+        spreads = np.array([score(first_users).std(dtype=np.float64) for score in scorers])
+        weights = spreads[0] / np.where(spreads > 0, spreads, 1)
+        weights[0] = 1
+        return weights
 
 
 class _Stopping(Callback):
@@ -422,9 +428,11 @@ class _Stopping(Callback):
         epoch = trainer.epoch + 1
         if epoch % max(1, round(self.every / trainer.n_steps)) and epoch < trainer.epochs:
             return
-        trials = self.judge.search([trainer.model.score, *(model.score for model in self.others)])
+        # What was best at the last best epoch is near what is best now: a round less to try.
+        start = _best(self.trials).weights if self.trials else None
+        trials = self.judge.search([trainer.model.score, *(model.score for model in self.others)], start)
         self.all_trials += [(epoch, trial) for trial in trials]
-        value = max(trial.values.mean() for trial in trials)
+        value = _best(trials).values.mean()
         self.since_best += 1
         if value > self.best:
             self.best, self.since_best, self.epoch, self.trials = value, 0, epoch, trials
@@ -432,9 +440,13 @@ class _Stopping(Callback):
             trainer.stop = True
 
 
+def _best(trials: list[_Trial]) -> _Trial:
+    return max(trials, key=lambda trial: trial.values.mean())
+
+
 def _leaning(trials: list[_Trial], lean_on: int | None) -> _Trial:
     """The best trial; with `lean_on`, a model's number, of those that could as well be it the one that leans most."""
-    best = max(trials, key=lambda trial: trial.values.mean())
+    best = _best(trials)
     if lean_on is None:
         return best
 
