@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import math
 import operator
 import signal
@@ -213,6 +214,7 @@ class Trainer:
         self.threads = threads
         self.callbacks = list(callbacks)
         self.adam = Adam(network.params, lr, betas, eps)
+        self.backend = backend
         self.model = on_backend(backend, network, self.adam, shard)
         self.shard = shard
         self.communicator = ALONE if shard is None else shard.communicator
@@ -256,6 +258,7 @@ class Trainer:
         with compute_threads(self.threads), _interrupt_between_steps() as interrupted:
             try:
                 self._tell("on_train_begin")
+                self._compile_kernels()
                 while self.next_epoch < self.epochs and not self.stop:
                     self._run_epoch(user_items, with_likes, interrupted)
             finally:
@@ -293,6 +296,13 @@ class Trainer:
         self.users_done += n_users
         self.total_loss += batch_loss
         self.loss = batch_loss / n_users
+
+    def _compile_kernels(self):
+        if self.backend == "numba" and self.adam.params["output.weight"].dtype == np.float32:
+            from autoenc.warm_up import compile_kernels  # imports numba
+
+            with self.communicator.talker_first():  # what it compiles is kept on the disk
+                compile_kernels(logging.getLogger("autoenc").warning)
 
     def _tell(self, event):
         for callback in self.callbacks:

@@ -30,22 +30,23 @@ from autoenc.optim import Adam
 N_ITEMS, EMB_DIM, HIDDEN_DIM = 4, 2, 2
 LIKES = [[0, 1], [1, 2], [3]]
 
+Say = Callable[[str], object]
 
-def warm_up(say: Callable[[str], object] = lambda line: None) -> None:
-    """Make the kernels of the task's network ready, in float32; say so if that takes a while."""
-    notice = threading.Timer(2.0, say, ["compiling the kernels for this machine (once; about 15 seconds)"])
-    notice.daemon = True
-    notice.start()
-    try:
-        likes = Interactions.from_lists(LIKES).user_items
-        cut_rows(likes.indptr, 1, 1)
-        if was_compiled_and_kept(cut_rows):
-            with _middle_compiled_aside():
-                # Its middle is made of layers, so that it needs the kernels of the ends alone.
-                _use(denoising_network.DenoisingNetwork(denoising_network.initial_state(N_ITEMS, HIDDEN_DIM)), likes)
-        _use(_task_network(), likes)
-    finally:
-        notice.cancel()
+
+def warm_up(say: Say = lambda line: None) -> None:
+    """Load the kernels of the task's network, in float32, or compile them; say so if that takes a while."""
+    with _said_after_a_while(say):
+        _compile_the_first_time()
+        _use(_task_network())
+
+
+def compile_kernels(say: Say = lambda line: None) -> None:
+    """Where nothing is compiled yet, compile the kernels of the task's network, in float32, and say so.
+
+    Where it is, this takes no time: each kernel is loaded when it is first needed.
+    """
+    with _said_after_a_while(say):
+        _compile_the_first_time()
 
 
 def compile_middle() -> None:
@@ -65,13 +66,34 @@ def _task_network() -> Network:
     return Network(initial_state(N_ITEMS, EMB_DIM, HIDDEN_DIM))
 
 
-def _use(network: ItemNetwork, likes) -> None:
+def _use(network: ItemNetwork) -> None:
     """Train two steps, so that there is something to catch up with, and rank."""
+    likes = Interactions.from_lists(LIKES).user_items
     model = FusedNetwork(network, Adam(network.params))
     for step in range(2):
         model.train_step(likes, (0, 0, step))
     model.settle()
     model.top_n(likes, 1)
+
+
+@contextlib.contextmanager
+def _said_after_a_while(say: Say) -> Iterator[None]:
+    notice = threading.Timer(2.0, say, ["compiling the kernels for this machine (once; about 15 seconds)"])
+    notice.daemon = True
+    notice.start()
+    try:
+        yield
+    finally:
+        notice.cancel()
+
+
+def _compile_the_first_time() -> None:
+    likes = Interactions.from_lists(LIKES).user_items
+    cut_rows(likes.indptr, 1, 1)  # the least of them tells whether any is on the disk
+    if was_compiled_and_kept(cut_rows):
+        with _middle_compiled_aside():
+            # Its middle is made of layers, so that it needs the kernels of the ends alone.
+            _use(denoising_network.DenoisingNetwork(denoising_network.initial_state(N_ITEMS, HIDDEN_DIM)))
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 from child import run
 
+from autoenc import AutoEncoder
 from autoenc import warm_up as module
 from autoenc.warm_up import compile_middle, warm_up
 
@@ -82,7 +83,7 @@ def test_the_process_aside_ends_with_a_failure_here(monkeypatch):
         def wait(self):
             self.done.append("wait")
 
-    def interrupt(network, likes):
+    def interrupt(network):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "was_compiled_and_kept", lambda kernel: True)
@@ -91,6 +92,14 @@ def test_the_process_aside_ends_with_a_failure_here(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         warm_up()
     assert aside[0].done == ["kill", "wait"]
+
+
+@pytest.mark.parametrize(("backend", "times"), [("numba", 1), ("numpy", 0)])
+def test_a_training_in_python_says_when_it_compiles(backend, times, monkeypatch, caplog):
+    """By logging, whose warnings Python prints to stderr where nobody has set it up."""
+    monkeypatch.setattr(module, "compile_kernels", lambda say: say("compiling"))
+    AutoEncoder(emb_dim=4, hidden_dim=2, epochs=1, backend=backend).fit([[0, 1], [1, 2]])
+    assert [record.getMessage() for record in caplog.records if record.name == "autoenc"] == ["compiling"] * times
 
 
 @pytest.mark.kernels
