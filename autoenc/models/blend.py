@@ -15,9 +15,10 @@ Weights, where none are given
 Also chosen there, where it is asked for
     The models' hyperparameters, each from a list. The epoch at which the first model's training
     stops, where that is a network: after every so many steps the weights are chosen for what it is
-    by then, from the best so far on, and the best of all that decides. With `lean_on`, of the weights that are within one
-    standard error of the best, paired by user, the one that gives that model most: a rule of
-    Breiman et al. 1984 for trees, that the simpler model has the benefit of the doubt.
+    by then, from the best so far on, and the best of all that decides. With `lean_on`, of the
+    weights that are within one standard error of the best, paired by user, those that give that
+    model most: a rule of Breiman et al. 1984 for trees, that the simpler model has the benefit of
+    the doubt.
 
 Explaining
     The sum of what the models' own explanations say: a leave-one-out of a sum is the sum of them.
