@@ -31,7 +31,7 @@ def lacking(lines: Lines, datasets, seeds, models, folder: Path, again: bool) ->
     runs = []
     for name in datasets:
         plan = PLANS[name]
-        for seed in seeds or plan.seeds:
+        for seed in seeds or plan.seeds_of(lines.protocol):
             todo = [
                 model
                 for model in plan.spaces

@@ -47,8 +47,12 @@ class Plan(NamedTuple):
     spaces: dict[str, Space]
     reference: str
     seeds: tuple[int, ...]
+    strong_seeds: tuple[int, ...] = (0,)
     test_users: float = 0.1  # the share that is held out under strong generalization
     cpu_minutes: float | None = None  # for tuning and the last fit; None: until no value is better
+
+    def seeds_of(self, protocol: str) -> tuple[int, ...]:
+        return self.strong_seeds if protocol == "strong" else self.seeds
 
 
 EASE_L2 = {"l2": [100.0, 200.0, 500.0, 1000.0, 2000.0]}
@@ -71,6 +75,7 @@ PLANS = {
         },
         reference="EASE",
         seeds=(0, 1, 2),
+        strong_seeds=(0, 1, 2, 3, 4),  # a fifth of the users five times: as many as there are
         test_users=0.2,
     ),
     "pinterest": Plan(
