@@ -9,6 +9,7 @@ other finds it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 import sys
@@ -87,7 +88,9 @@ def _said_after_a_while(say: Say) -> Iterator[None]:
         notice.cancel()
 
 
+@functools.cache
 def _compile_the_first_time() -> None:
+    """Once in a process: it does not ask the disk again."""
     likes = Interactions.from_lists(LIKES).user_items
     cut_rows(likes.indptr, 1, 1)  # the least of them tells whether any is on the disk
     if was_compiled_and_kept(cut_rows):

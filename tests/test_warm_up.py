@@ -38,6 +38,14 @@ MIDDLE = {
 ENDS = {"gather_sum", "output_tile", "scatter_add", "catch_up", "top_n"}
 
 
+@pytest.fixture(autouse=True)
+def first_time():
+    """As in a process that has not asked the disk yet."""
+    module._compile_the_first_time.cache_clear()
+    yield
+    module._compile_the_first_time.cache_clear()
+
+
 @pytest.mark.long
 def test_each_process_compiles_its_half_once(tmp_path, monkeypatch):
     """The first run leaves the middle to the process aside; the second finds all on the disk and says nothing."""
@@ -55,6 +63,23 @@ def test_no_process_is_started_where_nothing_has_to_be_compiled(monkeypatch):
     monkeypatch.setattr(module, "was_compiled_and_kept", lambda kernel: False)
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process was started"))
     warm_up()
+
+
+def test_a_process_compiles_once_however_often_it_trains(monkeypatch):
+    started = []
+
+    class Aside:
+        def __init__(self, *_, **__):
+            started.append(self)
+
+        def wait(self):
+            pass
+
+    monkeypatch.setattr(module, "was_compiled_and_kept", lambda kernel: True)
+    monkeypatch.setattr(subprocess, "Popen", Aside)
+    for _ in range(2):
+        AutoEncoder(emb_dim=4, hidden_dim=2, epochs=1).fit([[0, 1], [1, 2]])
+    assert len(started) == 1
 
 
 def test_kernels_are_made_ready_where_no_process_can_be_started(monkeypatch):
