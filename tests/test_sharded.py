@@ -101,7 +101,7 @@ def test_a_rank_remembers_its_own_items_alone():
     finally:
         tracemalloc.stop()
     assert len(shard.items) == 2000 and shard.n_items == 100_000
-    assert kept < 8 * 2000 + 4096
+    assert kept < 100_000  # those are 16 kB, and all of them 800
 
 
 def test_training_takes_its_columns_of_a_batch_at_a_time(monkeypatch):
