@@ -198,8 +198,8 @@ class Ranks(Communicator):
         if self._watcher is not None:
             self._watcher.stdin.write(b"failed\n")
             self._watcher.stdin.flush()
-            time.sleep(0.1)  # for it to be the first
         print(f"{name}: rank {self.rank} of {self.size} ended the job: {sentence}", file=stderr, flush=True)
+        time.sleep(0.5)  # for the watcher to be the first, and for the launcher to pass on the sentence
         self.world.Abort(code)
 
 

@@ -102,7 +102,7 @@ def _recommend_frame(frame, model: Recommender, n: int, user: str, item: str, me
         return meta
     likes = Interactions.from_table(frame, user, item)
     batches = []
-    with _one_part_at_a_time, compute_threads(1):
+    with _one_part():
         for users, items, scores in rank(model, part_on_items_of(model, likes), n):
             row, place = np.nonzero(items >= 0)
             columns = likes.user_ids[users][row], place + 1, ids_of(model)[items[row, place]], scores[row, place]
@@ -331,6 +331,14 @@ def _run(client, function, tasks: list[tuple], parts: list[slice], progress: Pro
 # What a worker does.
 
 
+@contextlib.contextmanager
+def _one_part() -> Iterator[None]:
+    import numba  # noqa: F401  where it isn't loaded yet it can't be held to one thread, and a model may load it
+
+    with _one_part_at_a_time, compute_threads(1):
+        yield
+
+
 @functools.lru_cache(maxsize=8)
 def _model_at(path: Path, changed: int) -> Recommender:
     return load_model(path)
@@ -342,7 +350,7 @@ def _model(path: Path) -> Recommender:
 
 def _recommend_part(model_path: Path, folder: Path, users: slice, out: Path, n: int) -> int:
     likes = read_rows(folder, users)
-    with _one_part_at_a_time, compute_threads(1):
+    with _one_part():
         model = _model(model_path)
         user_items = part_on_items_of(model, likes)
         write_recommendations(out, model, user_items, likes.user_ids, n)
@@ -356,14 +364,14 @@ def _halves(model: Recommender, folder: Path, users: slice, block: Block, seed: 
 
 
 def _count_part(model_path: Path, folder: Path, users: slice, block: Block, seed: int) -> np.ndarray:
-    with _one_part_at_a_time:
+    with _one_part():
         train, _ = _halves(_model(model_path), folder, users, block, seed)
         return likes_per_item(train)
 
 
 def _evaluate_part(model_paths, folder: Path, users: slice, block: Block, seed: int, counts_path, ks) -> list[Tally]:
     tallies = []
-    with _one_part_at_a_time, compute_threads(1):
+    with _one_part():
         train, held_out = _halves(_model(model_paths[0]), folder, users, block, seed)
         rows = np.flatnonzero(np.diff(held_out.indptr))
         for path in model_paths:

@@ -32,7 +32,7 @@ from autoenc.shards import Shard
 class ShardedNetwork:
     """One rank's network as a scorer of all items, and as a part of the training of all.
 
-    All methods that score are called by all ranks at once, with the same users.
+    Training and scoring are called by all ranks at once, with the same users and all of their likes.
 
     Parameters
     ----------
@@ -61,9 +61,9 @@ class ShardedNetwork:
         """How many users `ranking` has scored at a time: as many on each rank, whatever its processors."""
         return 2048 if hasattr(self.model, "top_n") else 256
 
-    def train_step(self, own_items: sparse.csr_array, key: tuple[int, int, int]) -> float:
-        """One minibatch, of this rank's columns (batch, n_own). Returns the loss over all items."""
-        return self.model.train_step(own_items, key)
+    def train_step(self, user_items: sparse.csr_array, key: tuple[int, int, int]) -> float:
+        """One minibatch (batch, n_items). Returns the loss over all items."""
+        return self.model.train_step(self.shard.own(user_items), key)
 
     def score(self, user_items: sparse.csr_array) -> np.ndarray:
         """Every item's logit for each user, in evaluation: (batch, n_items), on each rank."""
@@ -127,16 +127,15 @@ class RowsOfRanks:
 
     def blocks(self):
         """The rows in blocks; empty ones on ranks that are not the talker."""
+        ranks = self.shard.communicator
         for first in range(0, self.shape[0], self.rows_at_once):
-            bounds = first, min(self.shape[0], first + self.rows_at_once)
-            spans = [np.searchsorted(items, bounds) for items in self.shard.of_ranks]
-            start, stop = spans[self.shard.communicator.rank]
-            counts = [int(last - start) for start, last in spans]
-            rows = self.shard.communicator.gather_rows(self.own[start:stop], counts)
-            if rows is None:
+            start, stop = np.searchsorted(self.shard.items, (first, first + self.rows_at_once))
+            counts = ranks.gather(int(stop - start))
+            items = ranks.gather_rows(self.shard.items[start:stop], counts)
+            rows = ranks.gather_rows(self.own[start:stop], counts)
+            if items is None or rows is None:
                 yield self.own[:0]
                 continue
-            items = np.concatenate([items[a:b] for items, (a, b) in zip(self.shard.of_ranks, spans)])
             block = np.empty_like(rows)
             block[items - first] = rows
             yield block

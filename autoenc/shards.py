@@ -46,28 +46,26 @@ def deal(likes: np.ndarray, n_ranks: int) -> list[np.ndarray]:
 
 @dataclass(frozen=True)
 class Shard:
-    """One rank's items among all.
+    """One rank's items among all. Who holds the others no rank remembers: there may be many.
 
     Attributes
     ----------
-    of_ranks : list of array, int64
-        The items of each rank, ascending.
+    items : array (n_own,), int64
+        This rank's, ascending.
+    n_items : int
+        Of all ranks together.
     communicator : Communicator
         This rank's.
     """
 
-    of_ranks: list[np.ndarray]
+    items: np.ndarray
+    n_items: int
     communicator: Communicator = ALONE
 
-    @property
-    def items(self) -> np.ndarray:
-        """This rank's, ascending: (n_own,)."""
-        return self.of_ranks[self.communicator.rank]
-
-    @property
-    def n_items(self) -> int:
-        """Of all ranks together."""
-        return sum(map(len, self.of_ranks))
+    @classmethod
+    def dealt(cls, likes: np.ndarray, communicator: Communicator = ALONE) -> Shard:
+        """This rank's, of items that are dealt to all ranks by their likes (n_items,)."""
+        return cls(deal(likes, communicator.size)[communicator.rank], len(likes), communicator)
 
     def own(self, user_items: sparse.csr_array) -> sparse.csr_array:
         """The columns of this rank's items: (n_users, n_own)."""

@@ -253,8 +253,6 @@ class Trainer:
         self.fingerprint = zlib.crc32(user_items.indices, zlib.crc32(user_items.indptr))
         self.n_steps = len(batch_bounds(len(with_likes), self.batch_size)) - 1
         self.stop = False
-        if self.shard is not None:
-            user_items = self.shard.own(user_items)
         with compute_threads(self.threads), _interrupt_between_steps() as interrupted:
             try:
                 self._tell("on_train_begin")

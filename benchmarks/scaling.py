@@ -43,11 +43,16 @@ MACHINES = (1, 2, 4, 8, 16, 32, 64)
 SUMS = (4 * BATCH * EMB_DIM, 4 * BATCH * HIDDEN_DIM, 8)  # bytes: item_sum, grad_hidden, the loss
 
 
+def popularity(n_items):
+    """Zipf-like."""
+    return np.arange(1, n_items + 1) ** -0.8
+
+
 def batches(n_items, n):
-    """Users who like items by a Zipf-like popularity, the same on every rank."""
+    """Users who like items by their popularity, the same on every rank."""
     rng = np.random.default_rng(0)
-    share = np.arange(1, n_items + 1) ** -0.8
-    bounds = np.cumsum(share) / share.sum()
+    bounds = np.cumsum(popularity(n_items))
+    bounds /= bounds[-1]
     for _ in range(n):
         items = np.searchsorted(bounds, rng.random(BATCH * LIKES))
         users = np.repeat(np.arange(BATCH), LIKES)
@@ -55,7 +60,7 @@ def batches(n_items, n):
         likes.data[:] = 1
         likes.indices = likes.indices.astype(np.int32)
         likes.indptr = likes.indptr.astype(np.int32)
-        yield likes, share
+        yield likes
 
 
 def rank_job(n_items, n_steps):
@@ -66,7 +71,7 @@ def rank_job(n_items, n_steps):
     from autoenc.optim import Adam
     from autoenc.run import peak_memory_mb
     from autoenc.sharded import ShardedNetwork
-    from autoenc.shards import Shard, deal
+    from autoenc.shards import Shard
     from autoenc.threads import compute_threads
     from autoenc.warm_up import warm_up
 
@@ -74,18 +79,17 @@ def rank_job(n_items, n_steps):
     warm_up()
     before = peak_memory_mb()
     users = list(batches(n_items, 4))
-    shard = Shard(deal((users[0][1] * 1e7).astype(np.int64), ranks.size), ranks)
+    shard = Shard.dealt((popularity(n_items) * 1e7).astype(np.int64), ranks)
     network = Network(initial_state(n_items, EMB_DIM, HIDDEN_DIM, items=shard.items))
     adam = Adam(network.params)
     model = ShardedNetwork(FusedNetwork(network, adam), shard)
-    own = [shard.own(likes) for likes, _ in users]
     seconds, waits = [], []
     with compute_threads(1):
         for step in range(n_steps):
             ranks.sum_number(0)  # all begin at once
             ranks.waited, ranks.sent = 0.0, 0
             started = time.perf_counter()
-            model.train_step(own[step % len(own)], (0, 0, step))
+            model.train_step(users[step % len(users)], (0, 0, step))
             seconds.append(time.perf_counter() - started)
             waits.append(ranks.waited)
     state = sum(a.nbytes for d in (network.state, adam.first_moment, adam.second_moment) for a in d.values())

@@ -17,7 +17,7 @@ from autoenc.communicator import world
 from autoenc.datasets import load
 from autoenc.interactions import likes_per_item
 from autoenc.network import Network, initial_state
-from autoenc.shards import Shard, deal, is_by_item
+from autoenc.shards import Shard, is_by_item
 from autoenc.trainer import Callback, Trainer
 
 EMB_DIM, HIDDEN_DIM, BATCH = 24, 12, 64
@@ -39,7 +39,7 @@ def likes():
 def sharded(ranks, user_items, dtype, **settings):
     """A trainer of the ranks' network."""
     n_items = user_items.shape[1]
-    shard = Shard(deal(likes_per_item(user_items), ranks.size), ranks)
+    shard = Shard.dealt(likes_per_item(user_items), ranks)
     network = Network(initial_state(n_items, EMB_DIM, HIDDEN_DIM, dtype=dtype, items=shard.items))
     return Trainer(network, batch_size=BATCH, epochs=20, threads=1, shard=shard, **settings)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from child import run
 
 from autoenc import datasets
 from autoenc.cli import main
@@ -86,6 +87,28 @@ def test_parts_are_what_one_process_recommends(place, client, tmp_path, users_a_
     assert read_parts(tmp_path / "out").equals(wanted)
     assert seen[-1] == (671, 671) and len(seen) == -(-671 // users_a_part)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here.parquet", "out"]
+
+
+FIRST_PART = """
+import sys
+from pathlib import Path
+from autoenc import distributed
+
+def threads(*_):
+    import numba
+    print(numba.get_num_threads())
+
+assert "numba" not in sys.modules
+distributed.write_recommendations = threads
+model, likes = map(Path, sys.argv[1:])
+distributed._recommend_part(model, likes, slice(0, 9), Path("part.parquet"), 3)
+"""
+
+
+def test_a_worker_s_first_part_has_one_thread_too(place, monkeypatch):
+    """How many users are ranked at a time goes by the threads, and a file's bytes by that."""
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "2")
+    assert run(FIRST_PART, place / "model.safetensors", place / "likes") == "1\n"
 
 
 def test_measurements_are_those_of_one_process(place, client):

@@ -369,6 +369,20 @@ class TestPopular:
         model = Popular().fit([[0, 1], [1], [1, 3]])
         np.testing.assert_array_equal(model.score([[2], []]), [[1, 3, 0, 1]] * 2)
 
+    def test_it_ranks_the_head_of_the_items_as_all_of_them(self):
+        """With many ties, and users who have liked nothing, everything, or just what is most popular."""
+        rng = np.random.default_rng(0)
+        liked = rng.random((90, 40)) < rng.random((90, 1)) ** 2
+        model = Popular().fit(liked.astype(np.float32))
+        liked[:3] = False
+        liked[1] = True
+        liked[2, ranking.top_n_of_scores(model.score(liked[:1]), None, 12)[0][0]] = True
+        likes = sparse.csr_array(liked.astype(np.float32))
+        for n in (1, 5, 39, 45):
+            for batch in (likes, likes[:1], likes[1:2], likes[2:3]):
+                got, expected = model.top_n(batch, n), ranking.top_n_of_scores(model.score(batch), batch, n)
+                assert all((a == b).all() and a.dtype == b.dtype for a, b in zip(got, expected))
+
 
 class TestEASE:
     def test_weights_solve_the_constrained_least_squares(self, weak_split):

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -83,8 +84,33 @@ def test_more_ranks_than_items_are_refused():
 
 def test_a_shard_has_its_columns():
     user_items = sparse.csr_array(np.array([[1, 0, 1, 1], [0, 1, 0, 1]], np.float32))
-    shard = Shard([np.array([1, 3]), np.array([0, 2])])
-    assert (shard.own(user_items).toarray() == [[0, 1], [1, 1]]).all() and shard.n_items == 4
+    assert (Shard(np.array([1, 3]), 4).own(user_items).toarray() == [[0, 1], [1, 1]]).all()
+
+
+def test_a_rank_remembers_its_own_items_alone():
+    """8 bytes each, so that what stays does not go by the catalogue."""
+
+    class OfFifty(Communicator):
+        size, rank = 50, 49
+
+    likes = np.arange(100_000)
+    tracemalloc.start()
+    try:
+        shard = Shard.dealt(likes, OfFifty())
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(shard.items) == 2000 and shard.n_items == 100_000
+    assert kept < 100_000  # those are 16 kB, and all of them 800
+
+
+def test_training_takes_its_columns_of_a_batch_at_a_time(monkeypatch):
+    """Of all likes at once they would be in memory, however the likes are."""
+    rows, own = [], Shard.own
+    monkeypatch.setattr(Shard, "own", lambda self, likes: rows.append(likes.shape[0]) or own(self, likes))
+    trainer = sharded_job.sharded(ALONE, sharded_job.likes(), np.float32, callbacks=[sharded_job.StopAt(12)])
+    trainer.fit(sharded_job.likes())
+    assert len(rows) == 12 and max(rows) <= sharded_job.BATCH + 1
 
 
 @pytest.mark.parametrize("n_ranks", [2, 3])
@@ -118,11 +144,15 @@ def test_rows_of_ranks_come_back_in_the_order_of_the_items():
     shards = deal(np.arange(11), 3)
 
     class Played(Communicator):
-        def gather_rows(self, own, counts):
-            first = (int(own[0, 0]) // 2) // 4 * 4 if len(own) else 0
-            return np.concatenate([rows[i[(i >= first) & (i < first + 4)]] for i in shards])
+        size, asked = 3, 0
 
-    blocks = RowsOfRanks(rows[shards[0]], Shard(shards, Played()), rows_at_once=4).blocks()
+        def gather_rows(self, own, counts):
+            first = 4 * (self.asked // 2)  # of each block the items, then their rows
+            self.asked += 1
+            items = np.concatenate([i[(i >= first) & (i < first + 4)] for i in shards])
+            return items if own.ndim == 1 else rows[items]
+
+    blocks = RowsOfRanks(rows[shards[0]], Shard.dealt(np.arange(11), Played()), rows_at_once=4).blocks()
     assert (np.concatenate(list(blocks)) == rows).all()
 
 
@@ -151,7 +181,7 @@ def test_networks_with_more_sums_over_items_are_refused(kind):
     if kind == "another network":
         network = type("Other", (Network,), {})(initial_state(4, 3, 2))
     with pytest.raises(ValueError, match="the items of the task's network with loss='bce' alone; train on one"):
-        ShardedNetwork(FusedNetwork(network, Adam(network.params)), Shard([np.arange(4)]))
+        ShardedNetwork(FusedNetwork(network, Adam(network.params)), Shard(np.arange(4), 4))
 
 
 def test_a_seed_that_ranks_could_not_share_is_refused():

@@ -18,7 +18,7 @@ from autoenc.models.autoencoder import AutoEncoder
 from autoenc.models.network_model import check_widths
 from autoenc.network import initial_state
 from autoenc.sharded import RowsOfRanks
-from autoenc.shards import Shard, deal, is_by_item
+from autoenc.shards import Shard, is_by_item
 
 
 class ShardedAutoEncoder(AutoEncoder):
@@ -38,8 +38,7 @@ class ShardedAutoEncoder(AutoEncoder):
     def _fit(self, user_items):
         if not isinstance(self.random_state, (int, np.integer)):
             raise ValueError(f"random_state must be a whole number, for all ranks alike, got {self.random_state!r}")
-        ranks = world()
-        self._shard = Shard(deal(likes_per_item(user_items), ranks.size), ranks)
+        self._shard = Shard.dealt(likes_per_item(user_items), world())
         super()._fit(user_items)
 
     def _initial_state(self, n_items):
