@@ -47,12 +47,12 @@ class Plan(NamedTuple):
     spaces: dict[str, Space]
     reference: str
     seeds: tuple[int, ...]
-    strong_seeds: tuple[int, ...] = (0,)
+    strong_seeds: tuple[int, ...] | None = None  # under strong generalization, where they are others
     test_users: float = 0.1  # the share that is held out under strong generalization
     cpu_minutes: float | None = None  # for tuning and the last fit; None: until no value is better
 
     def seeds_of(self, protocol: str) -> tuple[int, ...]:
-        return self.strong_seeds if protocol == "strong" else self.seeds
+        return self.strong_seeds if protocol == "strong" and self.strong_seeds else self.seeds
 
 
 EASE_L2 = {"l2": [100.0, 200.0, 500.0, 1000.0, 2000.0]}
