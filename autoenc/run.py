@@ -29,6 +29,7 @@ from autoenc.interactions import Interactions
 from autoenc.model_file import ModelFile
 from autoenc.models.autoencoder import AutoEncoder
 from autoenc.models.base import Recommender
+from autoenc.models.network_model import NetworkRecommender
 from autoenc.models.popular import Popular
 from autoenc.models.sharded_autoencoder import ShardedAutoEncoder
 from autoenc.presets import PRESETS, preset
@@ -225,7 +226,8 @@ def fit_preset(model: Recommender, train: Interactions, settings: Settings, say)
 
 def epochs_of(model: Recommender) -> int:
     """Of the network in a blend; 0 where there is none."""
-    return max((len(getattr(part, "history_", ())) for part in getattr(model, "models_", ())), default=0)
+    networks = (part for part in getattr(model, "models_", ()) if isinstance(part, NetworkRecommender))
+    return max((len(network.history_) for network in networks), default=0)
 
 
 class _Watch(Callback):
