@@ -54,7 +54,11 @@ class Popular(Recommender):
         return np.tile(self.item_counts_.astype(np.float32), (user_items.shape[0], 1))  # (batch, n_items)
 
     def top_n(self, user_items, n: int):
-        """The n best items of each user, liked ones struck, as `ranking.top_n_of_scores` has it."""
+        """The n best items of each user, liked ones struck, and their counts: (batch, n) each, int32 and float32.
+
+        user_items is (batch, n_items). As `ranking.top_n_of_scores` has it of all scores: of equal ones
+        the lower item first, and item -1 with the lowest score where fewer than n are left.
+        """
         user_items = self._as_fitted(user_items)
         most_liked = np.diff(user_items.indptr).max(initial=0)
         head = self._by_popularity[: n + most_liked]  # (n_head,), of equal ones the lower first
