@@ -71,9 +71,10 @@ def top_n_of_scores(scores: np.ndarray, liked: sparse.csr_array | None, n: int) 
 
     # The candidates: a row's n best, with all that equal the last of them. They come out of
     # nonzero by row, then by item, and the sort is stable, so equals stay in the order of items.
+    # Partitioned from the top, since NumPy is up to 20 times slower from below, past a mass of zeros.
     batch, n_items = scores.shape
     n_found = min(n, n_items)
-    last_best = np.partition(scores, n_items - n_found, axis=1)[:, n_items - n_found]  # (batch,)
+    last_best = -np.partition(-scores, n_found - 1, axis=1)[:, n_found - 1]  # (batch,)
     rows, items = np.nonzero(scores >= last_best[:, None])  # (n_candidates,)
     by_row_then_score = np.lexsort((-scores[rows, items], rows))
     first_of_row = np.searchsorted(rows, np.arange(batch))

@@ -495,7 +495,7 @@ class TestItemKNN:
 
     def test_blocks_change_nothing_but_the_memory(self, likes, monkeypatch):
         expected = ItemKNN().fit(likes).nearest_
-        monkeypatch.setattr(item_knn, "BLOCK_ENTRIES", 100 * likes.n_items)
+        monkeypatch.setattr(item_knn, "BLOCK_PAIRS", 100 * likes.n_items)
         in_blocks = ItemKNN().fit(likes).nearest_
         for name in ("data", "indices", "indptr"):
             np.testing.assert_array_equal(getattr(in_blocks, name), getattr(expected, name))

@@ -10,9 +10,9 @@ Score
     score         = user_items @ nearest
 
 Cost
-    Each user's pairs of likes once, in blocks of items, so that beside the result (n_items * k
-    numbers) a block of columns is all that is held. It serves catalogues where items squared
-    don't fit.
+    Each user's pairs of likes once, and a sort of the pairs of items that somebody likes both of;
+    in blocks of items, so that beside the result (n_items * k numbers) a block's pairs are all
+    that is held. It serves catalogues where items squared don't fit.
 
 Source
     Sarwar, Karypis, Konstan and Riedl 2001 (WWW), sections 3.1.1 and 3.2.1, for likes in place of
@@ -37,9 +37,8 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.models.base import Recommender
-from autoenc.ranking import top_n_of_scores
 
-BLOCK_ENTRIES = 2**23  # numbers in a dense block of columns: 34 MB
+BLOCK_PAIRS = 2**22  # pairs of items looked at together; those that nobody likes both of take no memory
 
 
 class ItemKNN(Recommender):
@@ -71,19 +70,23 @@ class ItemKNN(Recommender):
         by_item = user_items.tocsc()
         counts = np.diff(by_item.indptr)
         norms = np.sqrt(counts, dtype=np.float32)
-        itself = sparse.eye_array(n_items, format="csr")
         lengths, indices, values = [], [], []
-        block_size = max(1, BLOCK_ENTRIES // n_items)
+        block_size = max(1, BLOCK_PAIRS // n_items)
         for start in range(0, n_items, block_size):
-            block = slice(start, start + block_size)
-            both = (by_item[:, block].T @ user_items).toarray()  # (block, n_items) float32
-            denominators = np.outer(norms[block], norms) + np.float32(self.shrink)
-            similarity = np.divide(both, denominators, out=both, where=both > 0)
-            items, similarities = top_n_of_scores(similarity, itself[block], min(self.k, n_items))
-            alike = similarities > 0
-            lengths.append(alike.sum(axis=1))
-            indices.append(items[alike])
-            values.append(similarities[alike])
+            both = (by_item[:, start : start + block_size].T @ user_items).tocsr()  # (block, n_items)
+            both.sort_indices()
+            n_alike = np.diff(both.indptr)
+            rows, items = np.repeat(np.arange(len(n_alike)), n_alike), both.indices
+            similarity = both.data / (norms[start + rows] * norms[items] + np.float32(self.shrink))
+            similarity[start + rows == items] = 0
+
+            # Each row's best first: a stable sort, so that equals stay in the order of items.
+            order = np.lexsort((-similarity, rows))
+            place = np.arange(len(rows)) - both.indptr[rows]
+            nearest = order[(place < self.k) & (similarity[order] > 0)]
+            lengths.append(np.bincount(rows[nearest], minlength=len(n_alike)))
+            indices.append(items[nearest])
+            values.append(similarity[nearest])
         indptr = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
         of_scored = sparse.csr_array(
             (np.concatenate(values), np.concatenate(indices), indptr), shape=(n_items, n_items)
