@@ -48,8 +48,10 @@ from autoenc.kernels.normalize import Mask, Normalizer, normalize, normalize_bac
 from autoenc.kernels.output_tile import output_tile
 from autoenc.kernels.scatter_add import catch_up, scatter_add
 from autoenc.kernels.top_n import top_n
+from autoenc.kernels.top_n_of_sum import top_n_of_sum
 from autoenc.layers import BatchNorm1d, Dropout, Linear, Multinomial, ReLU, SigmoidBCE, SparseEmbedding
 from autoenc.layers.dropout import draw_keeps
+from autoenc.models.blend import weighted_sum
 from autoenc.network import Network, initial_state, train_step
 from autoenc.optim import Adam
 from autoenc.ranking import top_n_of_scores
@@ -329,6 +331,19 @@ def ranking(p: Problem):
     return layers, kernels
 
 
+def ranking_a_blend(p: Problem):
+    scores = np.stack([p.draw(30 + model, p.batch, p.n_items) for model in range(3)])
+    weights, n = np.array([1, 15, 0.5], p.dtype), min(100, p.n_items // 4)
+
+    def layers():
+        return lambda: {"sums": top_n_of_scores(weighted_sum(scores, weights), p.user_items, n)[1]}
+
+    def kernels():
+        return lambda: {"sums": top_n_of_sum(scores, weights, p.user_items.indptr, p.user_items.indices, n)[1]}
+
+    return layers, kernels
+
+
 def adam_alone(p: Problem):
     grad_weight = p.draw(6, p.n_items, p.hidden_dim)
     params = {"weight": p.state["output.weight"]}
@@ -473,6 +488,13 @@ PAIRS = [
         [top_n_of_scores],
         [top_n, top_n_kernels.top_n_block, top_n_kernels.keep_best],
         ranking,
+    ),
+    Pair(
+        "top_n_of_sum",
+        "The hundred best of three models' blend, on one thread",
+        [weighted_sum, top_n_of_scores],
+        [top_n_of_sum],
+        ranking_a_blend,
     ),
     Pair("", "A whole training step", [train_step], [], whole_step),
 ]

@@ -130,6 +130,25 @@ def test_three_models_are_weighted_one_after_another(likes):
     )
 
 
+def test_the_choice_is_the_same_by_numpy_alone_and_by_the_kernel(likes, monkeypatch):
+    def chosen(backend):
+        return of_network_and_ease(stop_every=1).set_params(autoencoder__backend=backend)
+
+    by_kernel = chosen("numba").fit(likes)
+    monkeypatch.setattr(blend, "MOST_BY_KERNEL", 0)
+    by_numpy = chosen("numba").fit(likes)
+    assert by_kernel.search_ == by_numpy.search_ and len(by_kernel.search_) > 10
+    monkeypatch.undo()
+    monkeypatch.setattr(blend, "_top_n_by_kernel", None)  # not to be called
+    chosen("numpy").fit(likes)
+
+
+def test_a_network_that_diverges_is_refused_by_a_sentence(likes, monkeypatch):
+    monkeypatch.setattr(AutoEncoder, "_score", lambda self, batch: np.full(batch.shape, np.nan, np.float32))
+    with pytest.raises(ValueError, match="a score is NaN: the model has diverged"):
+        of_network_and_ease().fit(likes)
+
+
 def test_one_model_needs_no_choice(likes):
     model = Blend([Popular()]).fit(likes)
     assert model.weights_.tolist() == [1] and model.search_ == []

@@ -36,7 +36,9 @@ from autoenc.kernels.normalize import Mask, Normalizer, normalize, normalize_bac
 from autoenc.kernels.output_tile import output_tile
 from autoenc.kernels.scatter_add import catch_up, scatter_add, settle
 from autoenc.kernels.top_n import top_n
+from autoenc.kernels.top_n_of_sum import top_n_of_sum
 from autoenc.layers import BatchNorm1d, Dropout, Linear, Multinomial, ReLU, SigmoidBCE, SparseEmbedding
+from autoenc.models.blend import weighted_sum
 from autoenc.optim import Adam
 from autoenc.ranking import top_n_of_scores
 from autoenc.threads import compute_threads
@@ -621,6 +623,29 @@ def test_top_n_of_equal_scores_is_the_lower_item():
     bias[-1] = 1
     items, _ = top_n(np.ones((1, 1), np.float32), weight, bias, liked.indptr, liked.indices, 4)
     assert items.tolist() == [[n_items - 1, 0, 1, 2]]
+
+
+@both_dtypes
+@few_examples
+@given(batches(max_items=90), st.integers(1, 100), st.integers(1, 3), st.sampled_from([2, 10**6]), seeds)
+def test_top_n_of_sum_is_top_n_of_scores_of_the_weighted_sum(dtype, liked, n, n_models, levels, seed):
+    """To the bit, with ties and without, with fewer than n items left, and with items that a score strikes."""
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(-levels, levels + 1, (n_models, *liked.shape)).astype(dtype) / 3
+    scores[0, rng.random(liked.shape) < 0.1] = -np.inf
+    weights = rng.choice([0.1, 1 / 3, 1, 7.7], n_models)
+    items, sums, any_nan = top_n_of_sum(scores, weights.astype(dtype), liked.indptr, liked.indices, n)
+    answer_items, answer_sums = top_n_of_scores(weighted_sum(scores, weights), liked, n)
+    np.testing.assert_array_equal(items, answer_items)
+    np.testing.assert_array_equal(sums, answer_sums)
+    assert items.dtype == np.int32 and sums.dtype == np.dtype(dtype) and not any_nan
+
+
+@pytest.mark.parametrize("where", [(0, 0, 0), (1, 2, 4)])
+def test_top_n_of_sum_sees_a_nan_of_any_model_and_of_a_liked_item(where):
+    scores, liked = np.ones((2, 3, 5), np.float32), random_csr(np.random.default_rng(0), 3, 5, 1.0)
+    scores[where] = np.nan
+    assert top_n_of_sum(scores, np.ones(2, np.float32), liked.indptr, liked.indices, 2)[2]
 
 
 @njit

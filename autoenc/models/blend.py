@@ -65,7 +65,8 @@ from autoenc.trainer import Callback
 
 COARSE = 2.0 ** np.arange(-6, 7)
 FINE = 2.0 ** np.array([-0.5, 0, 0.5])
-THREADS = min(4, os.cpu_count() or 1)  # that measure weights; each holds some arrays of a batch's scores
+THREADS = min(4, os.cpu_count() or 1)  # that measure weights; in NumPy each holds some arrays of a batch's scores
+MOST_BY_KERNEL = 256  # items of a user's ranking: the kernel's time grows with the square
 MOST_USERS = 2_000  # to validate on by default: more say little more
 
 
@@ -212,7 +213,8 @@ class Blend(Recommender):
         train, fold_in, held_out, _ = holdout_users(user_items, n_users, seed=self.seed_)
         if self.validation == "weak":
             train = sparse.vstack([train, fold_in], format="csr")
-        judge = _Judge(fold_in, held_out, self.metric)
+        backends = {getattr(model, "backend", "numpy") for model in models}
+        judge = _Judge(fold_in, held_out, self.metric, "numba" if "numba" in backends else "numpy")
 
         names = _names(self.models)
         for i in range(self.stop_every is not None, len(models)):
@@ -262,10 +264,10 @@ class Blend(Recommender):
         return model
 
     def _score(self, user_items):
-        return _weighted_sum((model._score(user_items) for model in self.models_), self.weights_)
+        return weighted_sum((model._score(user_items) for model in self.models_), self.weights_)
 
     def _contributions(self, row, column):
-        return _weighted_sum((model._contributions(row, column) for model in self.models_), self.weights_)
+        return weighted_sum((model._contributions(row, column) for model in self.models_), self.weights_)
 
     def named_models(self) -> list[tuple[str, Recommender]]:
         """The models, unfitted, each with the name that its hyperparameters go by."""
@@ -360,25 +362,26 @@ class _Trial(NamedTuple):
 class _Judge:
     """Measures weighted sums on the users who validate."""
 
-    def __init__(self, fold_in: sparse.csr_array, held_out: sparse.csr_array, metric: str):
+    def __init__(self, fold_in: sparse.csr_array, held_out: sparse.csr_array, metric: str, backend: str):
         name, _, k = metric.partition("@")
         has_any = np.diff(held_out.indptr) > 0
         self.fold_in, self.held_out = fold_in[has_any], held_out[has_any]
         self.per_user, self.k = PER_USER[name], int(k)
+        self.top_n = _top_n_by_kernel if backend == "numba" and self.k <= MOST_BY_KERNEL else _top_n
 
     def values(self, scorers, candidates: np.ndarray) -> np.ndarray:
         """The metric of each of `candidates` (n, n_models), weights: (n, n_users). Each user is scored once."""
         batches = []
-        with ThreadPoolExecutor(THREADS) as pool:  # nearly all is NumPy's sorting, which lets others compute
+        with ThreadPoolExecutor(THREADS) as pool:  # nearly all is ranking, which lets others compute
             for start in range(0, self.fold_in.shape[0], BATCH_SIZE):
                 users = slice(start, start + BATCH_SIZE)
-                scores = [score(self.fold_in[users]) for score in scorers]
+                scores = np.stack([score(self.fold_in[users]) for score in scorers])  # (n_models, batch, n_items)
                 batches.append(list(pool.map(partial(self._values_of, scores, users), candidates)))
         return np.concatenate(batches, axis=1)
 
     def _values_of(self, scores, users, weights):
         liked, held_out = self.fold_in[users], self.held_out[users]
-        top_items, _ = top_n_of_scores(_weighted_sum(scores, weights), liked, self.k)
+        top_items = self.top_n(scores, weights, liked, self.k)
         return self.per_user(top_items, held_out, self.k)
 
     def search(self, scorers, start: np.ndarray | None = None) -> list[_Trial]:
@@ -404,6 +407,18 @@ class _Judge:
         weights = spreads[0] / np.where(spreads > 0, spreads, 1)
         weights[0] = 1
         return weights
+
+
+def _top_n(scores, weights, liked, n):
+    """The n best items (batch, n) by the weighted sum of scores (n_models, batch, n_items), liked ones struck."""
+    return top_n_of_scores(weighted_sum(scores, weights), liked, n)[0]
+
+
+def _top_n_by_kernel(scores, weights, liked, n):
+    from autoenc.kernels.top_n_of_sum import top_n_of_sum  # imports numba
+
+    items, _, any_nan = top_n_of_sum(scores, weights.astype(scores.dtype), liked.indptr, liked.indices, n)
+    return _top_n(scores, weights, liked, n) if any_nan else items  # which raises the sentence
 
 
 class _Stopping(Callback):
@@ -468,8 +483,8 @@ def _copy(model: Recommender) -> Recommender:
     return type(model)(**model.get_params(deep=False))
 
 
-def _weighted_sum(arrays, weights):
-    """A new array, of the arrays' own dtype."""
+def weighted_sum(arrays, weights):
+    """A new array, of the arrays' own dtype: arrays[0] * weights[0] + arrays[1] * weights[1] + ..., from the left."""
     total = 0.0
     for array, weight in zip(arrays, weights.tolist()):
         total = total + array * weight
