@@ -56,7 +56,7 @@ class Plan(NamedTuple):
 
 
 EASE_L2 = {"l2": [100.0, 200.0, 500.0, 1000.0, 2000.0]}
-NEIGHBOURS = {"k": [20, 50, 100, 200, 500], "shrink": [0.0, 5.0, 20.0, 100.0, 300.0]}
+NEIGHBOURS = {"k": [20, 50, 100, 200, 500, 1000, 2000], "shrink": [0.0, 5.0, 20.0, 100.0, 300.0]}
 
 PLANS = {
     "ml-latest-small": Plan(
@@ -99,9 +99,9 @@ PLANS = {
             "ItemKNN": NEIGHBOURS,
             "best": {},
             "implicit's ALS": {
-                "alpha": [3.0, 10.0, 30.0, 100.0],
-                "regularization": [0.1, 1.0, 10.0, 100.0],
-                "factors": [128, 256, 512],
+                "alpha": [3.0, 10.0, 30.0, 100.0, 300.0],
+                "regularization": [0.1, 1.0, 10.0, 100.0, 1000.0],
+                "factors": [128, 256, 512, 1024],
             },
             "PyTorch's Mult-VAE": {"lr": [5e-4, 1e-3, 2e-3, 5e-3], "epochs": [2, 4, 8]},
             "Popular": {},
