@@ -108,6 +108,6 @@ PLANS = {
         },
         reference="ItemKNN",
         seeds=(0,),
-        cpu_minutes=16,
+        cpu_minutes=38,
     ),
 }
