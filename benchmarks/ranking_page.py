@@ -58,6 +58,12 @@ class Answers:
     def seconds(self, dataset: str, protocol: str, model: str) -> str:
         return f"{self.lines[protocol].median(dataset, model, 'fit_seconds'):.0f}"
 
+    def minutes(self, dataset: str, protocol: str, model: str) -> str:
+        return f"{self.lines[protocol].median(dataset, model, 'fit_seconds') / 60:.0f}"
+
+    def trials(self, dataset: str, protocol: str, model: str) -> str:
+        return f"{self.lines[protocol].median(dataset, model, 'trials'):.0f}"
+
     def megabytes(self, dataset: str, protocol: str, model: str) -> str:
         return f"{self.lines[protocol].median(dataset, model, 'peak_megabytes'):,.0f}"
 

@@ -130,7 +130,7 @@ def setting(lines: Lines, dataset: str, plan) -> str:
         )
     budget = "until no other value validates better"
     if plan.cpu_minutes is not None:
-        budget = f"{plan.cpu_minutes:g} CPU minutes a model, its last fit included, and for best what it takes"
+        budget = f"{plan.cpu_minutes:g} CPU minutes a model, its last fit included"
     return (
         f"{dataset}, {lines.protocol} generalization: {held_out}; seeds {', '.join(map(str, seeds))}, which draw the "
         f"split and the start. Tuned for nDCG@100 on likes held out of the training likes in the same way: {budget}. "

@@ -513,6 +513,10 @@ class TestItemKNN:
         with pytest.raises(ValueError, match=message):
             ItemKNN(**params).fit([[0, 1]])
 
+    def test_a_neighbour_takes_8_bytes(self, likes):
+        nearest = ItemKNN().fit(likes).nearest_
+        assert (nearest.data.itemsize, nearest.indices.itemsize) == (4, 4)
+
     def test_arrays_that_point_outside_are_refused(self):
         model = ItemKNN().fit([[0, 1], [0, 1]])
         arrays = model._arrays()

@@ -88,9 +88,9 @@ class ItemKNN(Recommender):
             indices.append(items[nearest])
             values.append(similarity[nearest])
         indptr = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
-        of_scored = sparse.csr_array(
-            (np.concatenate(values), np.concatenate(indices), indptr), shape=(n_items, n_items)
-        )
+        integer = sparse.get_index_dtype(maxval=max(n_items, indptr[-1]))  # 32 bits where that is enough
+        indptr, columns = indptr.astype(integer), np.concatenate(indices).astype(integer)
+        of_scored = sparse.csr_array((np.concatenate(values), columns, indptr), shape=(n_items, n_items))
         self.nearest_ = of_scored.T.tocsr()
 
     def _score(self, user_items):
