@@ -484,7 +484,10 @@ def _copy(model: Recommender) -> Recommender:
 
 
 def weighted_sum(arrays, weights):
-    """A new array, of the arrays' own dtype: arrays[0] * weights[0] + arrays[1] * weights[1] + ..., from the left."""
+    """arrays[0] * weights[0] + arrays[1] * weights[1] + ..., from the left: a new array of their shape and dtype.
+
+    arrays is n_models of one shape, such as (batch, n_items), and weights (n_models,).
+    """
     total = 0.0
     for array, weight in zip(arrays, weights.tolist()):
         total = total + array * weight
