@@ -8,7 +8,8 @@ held out; of these a model sees four fifths of their likes, when it is asked for
 
 Validation chooses, on likes held out of the training likes in the same way; the test likes are
 looked at once. Each run has a process of its own and is a line of results/ranking-PROTOCOL.jsonl;
-what is there is not run again. `ranking_plans` says what is run and tuned on which data set.
+what is there is not run again. `ranking_plans` says what is run and tuned on which data set. What
+each model is worth to each user is kept in a cache, where the runs after it are paired with it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from ranking_report import RESULTS, Lines, choices, setting, table, verdict
 
 
 def lacking(lines: Lines, datasets, seeds, models, folder: Path, again: bool) -> list[tuple]:
-    """The runs to be done, (dataset, seed, model), each split's reference first."""
+    """The runs to be done, (dataset, seed, model): on each split the reference, `best`, and those paired with them."""
     runs = []
     for name in datasets:
         plan = PLANS[name]
@@ -37,10 +38,11 @@ def lacking(lines: Lines, datasets, seeds, models, folder: Path, again: bool) ->
                 for model in plan.spaces
                 if model in (models or plan.spaces) and (again or (name, seed, model) not in lines.lines)
             ]
-            kept = any(folder.glob(f"ranking-{name}-{lines.protocol}-{seed}-*.npz"))
-            if todo and plan.reference not in todo and not kept:
+            values = ranking_run.values_file(folder, name, lines.protocol, seed, plan.reference, "*")
+            if todo and plan.reference not in todo and not any(folder.glob(values.name)):
                 todo.append(plan.reference)
-            runs += [(name, seed, model) for model in sorted(todo, key=lambda model: model != plan.reference)]
+            todo.sort(key=lambda model: (model != plan.reference, model != "best"))
+            runs += [(name, seed, model) for model in todo]
     return runs
 
 
@@ -54,9 +56,10 @@ def main(argv=None) -> int:
     parser.add_argument("--models", nargs="+", choices=MODELS, metavar="MODEL", help="run these alone")
     parser.add_argument("--minutes", type=float, default=60, help="start no run after so many (default: %(default)g)")
     parser.add_argument("--again", action="store_true", help="run also what there are results of")
+    parser.add_argument("--refit", action="store_true", help="the same, with what its search chose then")
     parser.add_argument("--results", type=Path, metavar="FOLDER", default=RESULTS, help="default: benchmarks/results")
     parser.add_argument("--cache", type=Path, metavar="FOLDER", default=arrays.default_folder(),
-                        help="for the reference's values of each user (default: %(default)s)")  # fmt: skip
+                        help="for the values of each user (default: %(default)s)")  # fmt: skip
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     args = parser.parse_args(argv)
 
@@ -67,7 +70,7 @@ def main(argv=None) -> int:
         parser.error(f"{name} is not in {data.FOLDER}: set AUTOENC_TEST_DATA to the folder that has it")
     datasets = [name for name in args.datasets or PLANS if name in known]
     to_run = [name for name in datasets if name in loadable]
-    runs = lacking(lines, to_run, args.seeds, args.models, args.cache, args.again)
+    runs = lacking(lines, to_run, args.seeds, args.models, args.cache, args.again or args.refit)
 
     begun, unfinished = time.perf_counter(), 0
     for done, (name, seed, model) in enumerate(runs):
@@ -76,7 +79,9 @@ def main(argv=None) -> int:
             unfinished = len(runs) - done
             break
         print(f"{done + 1} of {len(runs)} runs: {name}, seed {seed}, {model} ({spent:.1f} minutes)", file=sys.stderr)
-        lines.add(ranking_run.in_own_process(ranking_run.measure, name, args.protocol, seed, model, args.cache))
+        earlier = lines.lines.get((name, seed, model)) if args.refit else None
+        run = (name, args.protocol, seed, model, args.cache, earlier)
+        lines.add(ranking_run.in_own_process(ranking_run.measure, *run))
 
     met = True
     for name in (name for name in datasets if lines.models(name, PLANS[name])):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -70,18 +71,25 @@ def tuned(name: str, space: Space, train, protocol: str, seed: int, test_users: 
     return search(judge, space, seconds)
 
 
-def measure(dataset: str, protocol: str, seed: int, name: str, folder: Path) -> dict:
-    """The line of a run. `folder` holds the reference's values of each user, which the others are paired with."""
+def measure(dataset: str, protocol: str, seed: int, name: str, folder: Path, earlier: dict | None = None) -> dict:
+    """The line of a run. `folder` holds each model's values of each user, which the others' are paired with.
+
+    With `earlier`, a line of the same run, what its search chose is fitted without another search.
+    """
     plan = PLANS[dataset]
     train, shown, held_out = split(data.load(dataset).user_items, protocol, seed, plan.test_users)
     warm_up(name, protocol)
     forget_peak()
     before = resident_megabytes("VmRSS")
 
-    started = time.process_time()
-    seconds = None if plan.cpu_minutes is None else 60 * plan.cpu_minutes
-    params, trials = tuned(name, plan.spaces[name], train, protocol, seed, plan.test_users, seconds)
-    tuning_seconds = time.process_time() - started
+    if earlier is None:
+        started = time.process_time()
+        seconds = None if plan.cpu_minutes is None else 60 * plan.cpu_minutes
+        params, trials = tuned(name, plan.spaces[name], train, protocol, seed, plan.test_users, seconds)
+        n_trials, tuning_seconds = len(trials), round(time.process_time() - started, 1)
+    else:
+        params = earlier["params"] if plan.spaces[name] else {}
+        n_trials, tuning_seconds = earlier["trials"], earlier["tuning_seconds"]
 
     model = new(name, params, protocol, seed)
     started, wall = time.process_time(), time.perf_counter()
@@ -90,27 +98,24 @@ def measure(dataset: str, protocol: str, seed: int, name: str, folder: Path) -> 
     peak = resident_megabytes("VmHWM") - before
 
     report = evaluate(model, shown, held_out, ks=KS, per_user=True)
-    if name == plan.reference:
-        keep(report, reference_file(folder, dataset, protocol, seed, train))
-    differences = {}
-    if name != plan.reference:
-        reference = kept(reference_file(folder, dataset, protocol, seed, train))
-        for metric in METRICS:
-            found = paired_difference(report, reference, metric)
-            differences[metric] = [round(found.difference, 6), round(found.standard_error, 6)]
+    keep(report, values_file(folder, dataset, protocol, seed, name, digest(train)))
+    reference, best = (
+        values_file(folder, dataset, protocol, seed, other, digest(train)) for other in (plan.reference, "best")
+    )
     return {
         "dataset": dataset,
         "seed": seed,
         "model": name,
         "params": chosen(model, params),
-        "trials": len(trials),
-        "tuning_seconds": round(tuning_seconds, 1),
+        "trials": n_trials,
+        "tuning_seconds": tuning_seconds,
         "fit_seconds": round(fit_seconds, 2),
         "fit_wall_seconds": round(wall, 2),
         "peak_megabytes": round(peak),
         "users": report.n_users,
         "metrics": {metric: [round(report[metric], 6), round(report.standard_errors[metric], 6)] for metric in METRICS},
-        "differences": differences,
+        "differences": differences(report, kept(reference)) if name != plan.reference else {},
+        "to_best": differences(report, kept(best)) if name != "best" and best.exists() else {},
         "split": digest(train),
         "version": version(name),
         "date": time.strftime("%Y-%m-%d"),
@@ -137,8 +142,9 @@ def version(name: str) -> str:
     return f"{package} {version(package)}"
 
 
-def reference_file(folder: Path, dataset: str, protocol: str, seed: int, train) -> Path:
-    return folder / f"ranking-{dataset}-{protocol}-{seed}-{digest(train)}.npz"
+def values_file(folder: Path, dataset: str, protocol: str, seed: int, model: str, split: str) -> Path:
+    """Where a model's values of each user are kept; `split` is the digest of the training likes, or *."""
+    return folder / f"ranking-{dataset}-{protocol}-{seed}-{re.sub('[^A-Za-z]+', '-', model)}-{split}.npz"
 
 
 def keep(report: Report, path: Path) -> None:
@@ -150,6 +156,12 @@ def kept(path: Path) -> Report:
     with np.load(path) as stored:
         per_user = {metric: stored[metric] for metric in METRICS}
         return Report({}, {}, len(stored["users"]), 0, stored["users"], per_user)
+
+
+def differences(report: Report, other: Report) -> dict[str, list[float]]:
+    """By metric the mean over users of the report's values less the other's, and its standard error."""
+    found = {metric: paired_difference(report, other, metric) for metric in METRICS}
+    return {metric: [round(pair.difference, 6), round(pair.standard_error, 6)] for metric, pair in found.items()}
 
 
 def warm_up(name: str, protocol: str) -> None:

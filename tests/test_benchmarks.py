@@ -421,19 +421,30 @@ def test_a_comparison_goes_on_where_it_was_and_reports_pairs(protocol, tiny_set,
 
     again = ranking_run.measure("ml-latest-small", protocol, 0, "Popular", tmp_path / "cache")
     assert (again["metrics"], again["split"]) == (found["metrics"], found["split"])
+    assert not found["to_best"]  # which was not run before it
+    best = stored.lines["ml-latest-small", 0, "best"]
+    for metric, (difference, _) in again["to_best"].items():
+        assert difference == pytest.approx(found["metrics"][metric][0] - best["metrics"][metric][0], abs=2e-6), metric
+
+    ranking.main([*command, "--models", "EASE", "--seeds", "0", "--refit"])
+    refitted = ranking_report.Lines(stored.path, protocol).lines["ml-latest-small", 0, "EASE"]
+    for same in ("params", "trials", "tuning_seconds", "metrics"):
+        assert refitted[same] == line[same]
+    assert refitted["to_best"]["ndcg@100"][0] == pytest.approx(-best["differences"]["ndcg@100"][0])
 
 
-def ranked(seed, model, ndcg, difference=None, users=6000):
+def ranked(seed, model, ndcg, difference=None, users=6000, dataset="pinterest", pairs="differences"):
     """A line as ranking_run stores it, its figures alike but for nDCG@100."""
     metrics = {key: [0.3, 0.01] for key in ranking_report.COLUMNS} | {"ndcg@100": [ndcg, 0.01]}
     apart = {key: [0.0, 0.003] for key in metrics} | {"ndcg@100": [difference, 0.004]}
     figures = {"trials": 4, "fit_seconds": 2.0, "peak_megabytes": 100, "users": users, "params": {"l2": 500.0}}
     return {
-        "dataset": "pinterest",
+        "dataset": dataset,
         "seed": seed,
         "model": model,
         "metrics": metrics,
-        "differences": apart if difference is not None else {},
+        "differences": {},
+        pairs: apart if difference is not None else {},
     } | figures
 
 
@@ -462,6 +473,16 @@ def test_many_users_are_to_be_two_standard_errors_apart(tmp_path):
     assert (
         ranking_report.verdict(ranking_report.Lines(tmp_path / "none", "weak"), "pinterest", PLANS["pinterest"]) == []
     )
+
+
+def test_a_peer_is_behind_best_by_a_paired_difference(tmp_path):
+    lines = ranking_report.Lines(tmp_path / "weak", "weak")
+    lines.add(ranked(0, "best", 0.41, dataset="gowalla"))
+    for behind, met, said in ((-0.009, True, "+0.0090 ± 0.0040"), (-0.007, False, "+0.0070 ± 0.0040"),
+                              (None, False, "not paired")):  # fmt: skip
+        lines.add(ranked(0, "implicit's ALS", 0.4, behind, dataset="gowalla", pairs="to_best"))
+        judged = ranking_report.verdict(lines, "gowalla", PLANS["gowalla"])
+        assert judged[0] == (met, f"best - implicit's ALS, nDCG@100: {said}")
 
 
 @pytest.mark.parametrize("name", ["implicit's ALS", "PyTorch's Mult-VAE"])
