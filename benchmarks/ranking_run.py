@@ -13,7 +13,6 @@ from pathlib import Path
 
 import data
 import numpy as np
-import ranking_few_users
 from quality_report import digest
 from ranking_plans import MODELS, PLANS, Space
 from ranking_search import search
@@ -22,7 +21,7 @@ from worker import resident_megabytes
 
 import autoenc
 from autoenc.files import replacing
-from autoenc.models import EASE, Blend
+from autoenc.models import Blend
 from autoenc.ranking import Report, evaluate, paired_difference
 from autoenc.splits import holdout_per_user, holdout_users
 
@@ -61,12 +60,8 @@ def tuned(name: str, space: Space, train, protocol: str, seed: int, test_users: 
     users = np.random.default_rng(seed).permutation(users)[:MOST_USERS]
 
     def judge(params: dict) -> float:
-        model = new(name, params, protocol, seed)
-        if isinstance(model, EASE) and ranking_few_users.pays(inner):
-            scorer = ranking_few_users.FewUsers(model, inner)
-        else:
-            scorer = model.fit(inner)
-        return evaluate(scorer, shown[users], held_out[users], ks=[100])[CHOSEN_BY]
+        model = new(name, params, protocol, seed).fit(inner)
+        return evaluate(model, shown[users], held_out[users], ks=[100])[CHOSEN_BY]
 
     return search(judge, space, seconds)
 

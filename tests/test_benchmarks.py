@@ -30,13 +30,12 @@ import ranking_run  # noqa: E402
 import results  # noqa: E402
 import speed  # noqa: E402
 import turns  # noqa: E402
-from ranking_few_users import FewUsers  # noqa: E402
 from ranking_plans import MODELS, PLANS, Plan  # noqa: E402
 from ranking_search import search  # noqa: E402
 
 from autoenc import fused  # noqa: E402
 from autoenc.datasets.synthetic import synthetic  # noqa: E402
-from autoenc.models import EASE, EDLAE  # noqa: E402
+from autoenc.models import EASE  # noqa: E402
 
 SHAPE = (40, 30, 400)
 MATMUL = {"numpy-matmul": [100.0, 200.0, 300.0]}
@@ -367,13 +366,6 @@ def test_a_search_leaves_time_for_the_last_fit():
     assert len(search(judge, space, seconds=40, clock=lambda: now)[1]) == 3  # the fourth fit is the last one
     assert len(search(judge, space, seconds=1, clock=lambda: now)[1]) == 1
     assert search(judge, space, clock=lambda: now)[0] == {"x": 8}
-
-
-@pytest.mark.parametrize("model", [EASE(l2=3.0), EDLAE(l2=2.0, dropout=0.4)])
-def test_few_users_score_as_the_models_do(model):
-    likes = sparse.csr_array((np.random.default_rng(0).random((6, 30)) < 0.3).astype(np.float32))
-    scores = FewUsers(model, likes).score(likes[:4])
-    np.testing.assert_allclose(scores, model.fit(likes).score(likes[:4]), atol=1e-5)
 
 
 TINY = Plan(

@@ -181,7 +181,7 @@ def test_hyperparameters_are_chosen_from_the_middle_on_while_that_does_better(li
 
 def test_what_no_hyperparameter_changes_is_computed_once_for_all_candidates(likes, monkeypatch):
     made = []
-    monkeypatch.setattr(ease, "_gram", lambda user_items, gram=ease._gram: made.append(0) or gram(user_items))
+    monkeypatch.setattr(ease, "gram_of", lambda likes, gram_of=ease.gram_of: made.append(0) or gram_of(likes))
     model = Blend([EASE(), Popular()], candidates={"ease__l2": [1.0, 10.0, 100.0, 1000.0]}, validation_users=100)
     model.fit(likes)
     assert sum("ease__l2" in trial for trial in model.search_) >= 2

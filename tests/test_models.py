@@ -26,6 +26,7 @@ from autoenc.models import (
     Popular,
     Recommender,
     ease,
+    gram,
     item_knn,
     load_model,
 )
@@ -398,22 +399,24 @@ class TestEASE:
 
     @pytest.mark.parametrize(("dense_entries", "block"), [(2**24, 512), (100, 7)])
     def test_gram_counts_users_in_common(self, likes, monkeypatch, dense_entries, block):
-        monkeypatch.setattr(ease, "DENSE_ENTRIES", dense_entries)
-        monkeypatch.setattr(ease, "BLOCK", block)
+        monkeypatch.setattr(gram, "DENSE_ENTRIES", dense_entries)
+        monkeypatch.setattr(gram, "BLOCK", block)
         user_items = likes.user_items[:, ::5]
         popular = np.diff(user_items.tocsc().indptr) > user_items.shape[0] / 32
         assert popular.any() and not popular.all()
-        np.testing.assert_array_equal(ease._gram(user_items), (user_items.T @ user_items).toarray())
+        np.testing.assert_array_equal(gram._users_in_common(user_items), (user_items.T @ user_items).toarray())
 
     def test_blocks_change_nothing_but_the_memory(self, weak_split, monkeypatch):
         train, _ = weak_split
         expected = EASE(l2=7.0).fit(train[:, :100]).item_weights_
-        monkeypatch.setattr(ease, "BLOCK", 33)
+        for module in (gram, ease):
+            monkeypatch.setattr(module, "BLOCK", 33)
         np.testing.assert_array_equal(EASE(l2=7.0).fit(train[:, :100]).item_weights_, expected)
 
     @pytest.mark.parametrize("block", [512, 33])
     def test_prepared_likes_give_the_same_bits_whatever_was_fitted_on_them_before(self, weak_split, monkeypatch, block):
-        monkeypatch.setattr(ease, "BLOCK", block)
+        for module in (gram, ease):
+            monkeypatch.setattr(module, "BLOCK", block)
         train = weak_split[0][:, :100]
         prepared = EASE().prepare(train)
         for model in (EASE(l2=7.0), EDLAE(l2=3.0, dropout=0.4), EASE(l2=900.0), EASE(l2=7.0)):
@@ -426,13 +429,27 @@ class TestEASE:
         with pytest.raises(ValueError, match="EASE on 100 items needs 120,000 bytes, but max_memory is 9; raise"):
             EASE(max_memory=9).prepare(train)
 
-    def test_the_bits_do_not_depend_on_blas_threads(self, weak_split):
+    @pytest.mark.parametrize("n_users", [None, 200], ids=["by items", "by users"])
+    def test_the_bits_do_not_depend_on_blas_threads(self, weak_split, n_users):
         train, _ = weak_split
         fits = []
         for threads in (1, 2):
             with threadpool_limits(threads, "blas"):
-                fits.append(EASE(l2=7.0).fit(train[:, :600]).item_weights_)
+                fits.append(EASE(l2=7.0).fit(train[:n_users, :600]).item_weights_)
         np.testing.assert_array_equal(*fits)
+
+    @pytest.mark.parametrize("block", [512, 33])
+    @pytest.mark.parametrize("model", [EASE(l2=0.5), EASE(l2=2000.0), EDLAE(l2=3.0, dropout=0.4)])
+    def test_few_users_come_to_the_same_by_their_own_square(self, weak_split, monkeypatch, model, block):
+        for module in (gram, ease):
+            monkeypatch.setattr(module, "BLOCK", block)
+        train = weak_split[0][:80, :300]
+        assert (np.diff(train.tocsc().indptr) == 0).any()  # an item that nobody likes
+        by_items, by_users = gram.ItemGram(train), gram.UserGram(train)
+        expected = model.fit(by_items).item_weights_
+        assert np.abs(model.fit(by_users).item_weights_ - expected).max() < 1e-6 * np.abs(expected).max()
+        assert isinstance(model.prepare(train), gram.UserGram)
+        assert isinstance(model.prepare(train[:, :239]), gram.ItemGram)
 
     def test_it_refuses_items_squared_that_do_not_fit(self):
         wide = as_user_items([[0]], n_items=50_000)
@@ -445,7 +462,7 @@ class TestEASE:
 
     def test_it_refuses_items_squared_beyond_what_the_machine_has_free(self, monkeypatch):
         monkeypatch.setattr(ease, "free_memory", lambda: 107)
-        monkeypatch.delattr(ease, "_gram")  # nothing of that size is begun
+        monkeypatch.delattr(ease, "gram_of")  # nothing of that size is begun
         message = (
             "EASE on 3 items needs 108 bytes, but the machine has 107 free; fit on fewer items, or take ELSA or "
             "ItemKNN, which need no items squared"

@@ -23,6 +23,7 @@ Cost
     10 million likes 30 s on one core, and a peak of 1.6 GB, likes included. P in float32 would
     halve its time and be off by 1e-5 of B's size. Another l2 on the same likes needs no other G,
     which is 13 s of the 30. One factorization for all l2, by eigenvectors, takes nine times as long as P.
+    Where users are a third of the items or fewer, P comes from their square instead (gram.py).
 
 Source
     Steck 2019, Embarrassingly Shallow Autoencoders for Sparse Data (arXiv 1905.03375), equation 8
@@ -41,16 +42,13 @@ import math
 from pathlib import Path
 
 import numpy as np
-from scipy import sparse
-from scipy.linalg import get_lapack_funcs
 
 from autoenc.interactions import as_user_items, likes_per_item
 from autoenc.models.base import Recommender
+from autoenc.models.gram import BLOCK, Inverse, ItemGram, UserGram, gram_of
 from autoenc.threads import compute_threads
 
 BYTES_A_PAIR = 12  # P in float64 and B in float32 stand side by side
-BLOCK = 512  # rows at a time of what is n_items wide
-DENSE_ENTRIES = 2**24  # numbers in a dense block of users: 67 MB
 
 
 class EASE(Recommender):
@@ -75,20 +73,20 @@ class EASE(Recommender):
         self.max_memory = max_memory
 
     def prepare(self, user_items):
-        """The likes' `Gram`, which `fit` takes in their place, whatever the hyperparameters."""
+        """The likes' Gram matrix (`gram_of`), which `fit` takes in their place, whatever the hyperparameters."""
         likes = as_user_items(user_items)
         self.check_memory(likes.shape[1])
-        return Gram(likes)
+        return gram_of(likes)
 
     def fit(self, user_items, y=None):
-        """Learn from who liked what, as `Recommender.fit` has it, or from the `Gram` of it."""
-        if not isinstance(user_items, Gram):
+        """Learn from who liked what, as `Recommender.fit` has it, or from what `prepare` made of it."""
+        if not isinstance(user_items, (ItemGram, UserGram)):
             return super().fit(user_items)
         self._fit_gram(user_items)
         return self._fitted_on(len(user_items.counts))
 
     def _fit(self, user_items):
-        self._checked_penalty(likes_per_item(user_items))  # the Gram takes long
+        self._checked_penalty(likes_per_item(user_items))  # the Gram matrix takes long
         self._fit_gram(self.prepare(user_items))
 
     def _fit_gram(self, gram):
@@ -146,41 +144,6 @@ class EASE(Recommender):
         return len(weights)
 
 
-class Gram:
-    """G of some likes, for as many fits as one likes. It takes 8 bytes a pair of items.
-
-    Parameters
-    ----------
-    user_items : csr_array (n_users, n_items), canonical
-
-    Attributes
-    ----------
-    counts : array (n_items,)
-        How many users like an item: G's diagonal.
-    """
-
-    def __init__(self, user_items: sparse.csr_array):
-        self.counts = likes_per_item(user_items)
-        # Being symmetric, G needs one triangle, the lower; P is made in the upper one.
-        with compute_threads():
-            self._square = _gram(user_items)
-
-    def inverse(self, penalty: np.ndarray) -> np.ndarray:
-        """The inverse of G + diag(penalty) in the upper triangle of what is returned, until the next call."""
-        square = self._square
-        for start in range(0, len(square), BLOCK):
-            block = slice(start, start + BLOCK)
-            square[block, start + BLOCK :] = square[start + BLOCK :, block].T
-            diagonal_block = np.tril(square[block, block], -1)
-            square[block, block] = diagonal_block + diagonal_block.T
-        np.fill_diagonal(square, self.counts + penalty)
-        factorize, invert = get_lapack_funcs(("potrf", "potri"), (square,))
-        # LAPACK counts by columns, so it sees the transpose: its lower triangle is our upper one.
-        factor, _ = factorize(square.T, lower=True, overwrite_a=True, clean=False)
-        inverse, _ = invert(factor, lower=True, overwrite_c=True)
-        return inverse.T
-
-
 def free_memory() -> int | None:
     """How many bytes this machine could give without swapping; None where the system doesn't say."""
     meminfo = Path("/proc/meminfo")
@@ -191,48 +154,16 @@ def free_memory() -> int | None:
     return None
 
 
-def _gram(user_items: sparse.csr_array) -> np.ndarray:
-    """X.T @ X, (n_items, n_items) float64.
-
-    Among the popular items nearly every pair of items has users in common, and there a dense
-    product is faster; all the others meet in a sparse one. Every sum is a whole number below
-    2**24, so float32 holds it exactly, in whatever order it is taken.
-    """
-    n_users, n_items = user_items.shape
-    gram = np.zeros((n_items, n_items))
-    by_item = user_items.tocsc()
-    is_popular = np.diff(by_item.indptr) > n_users / 32
-
-    popular = np.flatnonzero(is_popular)
-    if len(popular):
-        likes = by_item[:, popular].tocsr()
-        users_at_once = max(1, DENSE_ENTRIES // len(popular))
-        both = np.zeros((len(popular), len(popular)), np.float32)
-        for start in range(0, n_users, users_at_once):
-            dense = likes[start : start + users_at_once].toarray()
-            both += dense.T @ dense
-        gram[np.ix_(popular, popular)] = both
-
-    others = np.flatnonzero(~is_popular)
-    for start in range(0, len(others), BLOCK):
-        block = others[start : start + BLOCK]
-        both = (by_item[:, block].T @ user_items).toarray()  # (block, n_items)
-        gram[block] = both
-        gram[:, block] = both.T
-    return gram
-
-
-def _weights(inverse: np.ndarray) -> np.ndarray:
-    """B[i, j] = -P[i, j] / P[j, j] and B[j, j] = 0, from P's upper triangle, the lower being something else."""
-    n_items = len(inverse)
-    diagonal = inverse.diagonal().copy()
+def _weights(inverse: Inverse) -> np.ndarray:
+    """B[i, j] = -P[i, j] / P[j, j] and B[j, j] = 0."""
+    n_items, diagonal = len(inverse.diagonal), inverse.diagonal
     weights = np.empty((n_items, n_items), np.float32)
     for start in range(0, n_items, BLOCK):
         block = slice(start, start + BLOCK)
-        rows = inverse[block, start:]  # (block, n_items - start)
+        rows = inverse.rows(start, start + BLOCK)  # (block, n_items - start)
         weights[start:, block] = rows.T / -diagonal[block]
         weights[block, start:] = rows / -diagonal[start:]
-        square = inverse[block, block]
+        square = rows[:, :BLOCK]
         weights[block, block] = (np.triu(square) + np.triu(square, 1).T) / -diagonal[block]
     np.fill_diagonal(weights, 0)
     return weights
