@@ -351,7 +351,9 @@ def as_user_items(x, n_items: int | None = None) -> sparse.csr_array:
     largest = int(items.max()) if len(items) else -1
     if n_items is None:
         if largest < 0:
-            raise ValueError("user_items lists no item, so its width is unknown; pass n_items.")
+            raise ValueError(
+                "user_items lists no item, so how many there are is unknown; pass a matrix or an Interactions."
+            )
         n_items = largest + 1
         _check_width(n_items)
     elif largest >= n_items:
@@ -390,6 +392,8 @@ def _check_sparse(x, n_items: int | None) -> None:
             x.check_format(full_check=True)
         except ValueError as error:
             raise ValueError(f"user_items is a broken {x.format} matrix ({error}); build it anew.") from None
+    if x.dtype.kind not in "biuf":
+        raise TypeError(f"user_items is a sparse matrix of {x.dtype}; pass one of zeros and ones.")
     data = x.data if x.format in ("csr", "csc", "coo", "bsr") else x.tocoo().data
     _check_values(data, "Binarize first: `matrix.data[:] = 1`.")
 

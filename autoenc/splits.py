@@ -161,18 +161,29 @@ def holdout_users(user_items, test_users: float = 0.1, holdout: float = 0.2, see
     """
     user_items = as_user_items(user_items)
     n_users = user_items.shape[0]
-    eligible = np.flatnonzero(np.diff(user_items.indptr) >= 2)
-    n_test = test_users if isinstance(test_users, Integral) else np.rint(test_users * n_users)
-    if not 0 < n_test <= min(len(eligible), n_users - 1):
-        raise ValueError(
-            f"test_users is {test_users}, which makes {n_test:,.0f} of {n_users:,} users; pass a share or a number "
-            f"that makes at least 1 and at most the {len(eligible):,} with two likes, and leaves one to train on."
-        )
+    n_test = number_of_users(user_items, test_users, "test_users")
     rng = np.random.Generator(np.random.Philox(seed))
-    chosen = np.sort(rng.choice(eligible, int(n_test), replace=False))
+    eligible = np.flatnonzero(np.diff(user_items.indptr) >= 2)
+    chosen = np.sort(rng.choice(eligible, n_test, replace=False))
     fold_in, held_out = holdout_per_user(take_rows(user_items, chosen), holdout, seed)
     others = np.setdiff1d(np.arange(n_users), chosen, assume_unique=True)
     return StrongSplit(take_rows(user_items, others), fold_in, held_out, chosen)
+
+
+def number_of_users(user_items: sparse.csr_array, wanted: float, name: str) -> int:
+    """How many users `holdout_users` holds out for `wanted`, a share or a number, which its caller calls `name`.
+
+    Raises ValueError where so many can't be had.
+    """
+    n_users = user_items.shape[0]
+    eligible = int((np.diff(user_items.indptr) >= 2).sum())
+    number = wanted if isinstance(wanted, Integral) else np.rint(wanted * n_users)
+    if not 0 < number <= min(eligible, n_users - 1):
+        raise ValueError(
+            f"{name} is {wanted}, which makes {number:,.0f} of {n_users:,} users; pass a share or a number "
+            f"that makes at least 1 and at most the {eligible:,} with two likes, and leaves one to train on."
+        )
+    return int(number)
 
 
 class TimeSplit(NamedTuple):

@@ -246,8 +246,8 @@ class Trainer:
         with_likes = np.flatnonzero(np.diff(user_items.indptr))
         if len(with_likes) < 2:
             raise ValueError(
-                f"training takes two users or more who liked something, got {len(with_likes)}: "
-                "BatchNorm has no variance over one"
+                f"training takes two users or more who liked something, got {len(with_likes)}; pass more, "
+                "since BatchNorm, where a network has it, finds no variance over one"
             )
         self.n_users = len(with_likes)
         self.fingerprint = zlib.crc32(user_items.indices, zlib.crc32(user_items.indptr))

@@ -246,6 +246,16 @@ def test_a_model_without_the_memory_is_replaced_and_that_is_said(likes, tmp_path
     assert [type(member) for member in again.models] == [Popular, ItemKNN]
 
 
+def test_a_replaced_model_leans_under_its_own_name_in_the_file(likes, tmp_path):
+    model = Blend([Popular(), EASE(max_memory=1e3)], fallback={"ease": ItemKNN(k=20)}, lean_on="ease")
+    with pytest.warns(UserWarning, match="ItemKNN is in its place"):
+        model.fit(likes)
+    model.save(tmp_path / "blend.safetensors")
+    again = load_model(tmp_path / "blend.safetensors")
+    assert again.lean_on == "itemknn"
+    np.testing.assert_array_equal(again.fit(likes).weights_, model.weights_)
+
+
 # Hyperparameters
 
 
@@ -367,12 +377,36 @@ def test_arrays_that_do_not_fit_each_other_are_refused():
         ({"patience": 0}, "patience is 0; pass a whole number, 1 or more"),
         ({"stop_every": 2.5}, "stop_every is 2.5; pass a whole number, 1 or more"),
         ({"stop_every": 30}, r"stop_every stops a network, and the first model is Popular\(\); leave it out"),
+        (
+            {
+                "models": [DenoisingAutoEncoder(), EASE()],
+                "stop_every": 9,
+                "candidates": {"denoisingautoencoder__lr": [1]},
+            },
+            "candidates has 'denoisingautoencoder__lr', of the network that stop_every stops",
+        ),
+        ({"validation_users": 0.0}, "validation_users is 0.0, which makes 0 of 2 users; pass a share or a number"),
+        ({"validation_users": 9}, "validation_users is 9, which makes 9 of 2 users; .* at most the 1 with two likes"),
+        ({}, "none of the 1 users who validate has enough likes to hold a fifth of them out; pass weights"),
         ({"validation": "users"}, 'validation is \'users\'; pass "strong" or "weak"'),
     ],
 )
 def test_it_refuses(params, message):
     with pytest.raises(ValueError, match=message):
         Blend(**{"models": [Popular(), Popular()], **params}).fit([[0, 1], [1]])
+
+
+@pytest.mark.parametrize("likes", [[[0, 1, 2]], [[0], [1], [1]]])
+def test_it_refuses_to_choose_where_nobody_can_validate(likes):
+    with pytest.raises(ValueError, match=f"and of {len(likes)} users there are none; pass weights, or more likes"):
+        Blend([Popular(), EASE()]).fit(likes)
+
+
+@pytest.mark.parametrize("validation", ["strong", "weak"])
+def test_who_has_one_like_does_not_validate(validation):
+    likes = [[0, 1, 2], [1, 2, 3]] * 3 + [[0]] * 90  # 6 who can, of whom a fifth of the users would be more
+    model = Blend([Popular(), EASE(l2=1.0)], validation=validation).fit(likes)
+    assert len(model.search_[0]["weights"]) == 2
 
 
 def test_it_refuses_what_is_no_model():

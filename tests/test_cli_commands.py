@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from autoenc import EASE, EDLAE, AutoEncoder, ItemKNN, Popular, datasets, load_model, plots
+from autoenc import EASE, EDLAE, AutoEncoder, Blend, ItemKNN, Popular, datasets, load_model, plots
 from autoenc.cli import main
 from autoenc.interactions import Interactions
 from autoenc.population import save_likes
@@ -194,6 +194,19 @@ def test_evaluate_strongly_trains_anew_without_the_users_that_judge(ask, model_f
     assert found["AutoEncoder"] == pytest.approx(evaluate(trained, held.fold_in, held.held_out, ks=[5]).as_row())
     popular = evaluate(Popular().fit(held.train), held.fold_in, held.held_out, ks=[5])
     assert found["Popular"] == pytest.approx(popular.as_row())
+
+
+@pytest.mark.parametrize("protocol", ["strong", "time"])
+def test_a_blend_is_trained_anew_with_what_it_chose(protocol, ask, tmp_path):
+    likes = [[0, 1, 2], [1, 2, 3], [0, 1, 3], [4, 5, 6, 7], [4, 5, 7], [5, 6, 7]] * 6
+    with open("likes.csv", "w") as file:
+        file.write("user,item,timestamp\n")
+        file.writelines(f"{u},{i},{100 * (i % 3) + u % 7}\n" for u, items in enumerate(likes) for i in items)
+    blend = Blend([Popular(), EASE()], candidates={"ease__l2": [1.0, 10.0]}, validation_users=9, lean_on="ease")
+    blend.fit(datasets.load(path="likes.csv")).save("blend.safetensors")
+    code, out, err = ask("evaluate", "blend.safetensors", "--data", "likes.csv", "--protocol", protocol, "--json")
+    assert code == 0, err
+    assert 0 < json.loads(out)["models"]["Blend"]["precision@1"] <= 1
 
 
 def test_evaluate_by_time_trains_anew_on_what_came_before(ask, popular_file):

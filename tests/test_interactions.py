@@ -429,7 +429,7 @@ def test_lists_of_indices():
         (sparse.csr_array(DENSE), 5, ValueError, "has 4 columns where 5 items are expected; give it the shape"),
         (sparse.coo_array([1, 0]), None, ValueError, "user_items has 1 dimension; pass a matrix of users x items"),
         ([[0, 3]], 3, ValueError, "lists the item index 3, where there are 3 items; pass indices from 0 to 2"),
-        ([[], []], None, ValueError, "lists no item, so its width is unknown; pass n_items"),
+        ([[], []], None, ValueError, "lists no item, so how many there are is unknown; pass a matrix"),
         ([["a"]], None, TypeError, "lists items like 'a'; pass indices from 0 on, or Interactions.from_lists"),
         ([[1, 10**9]], None, ValueError, "would be 1,000,000,001 items wide; pass n_items or item_ids if that is"),
         (sparse.coo_array((1, 10**9)), None, ValueError, "would be 1,000,000,000 items wide"),

@@ -452,13 +452,17 @@ class TestEASE:
         assert isinstance(model.prepare(train[:, :239]), gram.ItemGram)
 
     def test_it_refuses_items_squared_that_do_not_fit(self):
-        wide = as_user_items([[0]], n_items=50_000)
+        wide = sparse.csr_array(([1.0], ([0], [0])), shape=(20_000, 50_000), dtype=np.float32)
         message = "EASE on 50,000 items needs 30,000,000,000 bytes, but max_memory is 4,000,000,000; raise max_memory"
         with pytest.raises(ValueError, match=message):
             EASE().fit(wide)
-        assert EASE(max_memory=12 * 3**2).fit([[0, 1, 2]]).n_items == 3
-        with pytest.raises(ValueError, match="needs 108 bytes, but max_memory is 107"):
-            EASE(max_memory=107).fit([[0, 1, 2]])
+        few, many = [[0, 1, 2]], [[0, 1, 2], [0, 1]]  # users, for three items
+        for likes, needed in ((few, 4 * 3**2 + 8 * 3), (many, 12 * 3**2)):
+            assert EASE(max_memory=needed).fit(likes).n_items == 3
+            with pytest.raises(ValueError, match=f"needs {needed} bytes, but max_memory is {needed - 1}"):
+                EASE(max_memory=needed - 1).fit(likes)
+        with pytest.raises(ValueError, match="max_memory is '4GB'; pass a number of bytes, such as 4e9"):
+            EASE(max_memory="4GB").fit(few)
 
     def test_it_refuses_items_squared_beyond_what_the_machine_has_free(self, monkeypatch):
         monkeypatch.setattr(ease, "free_memory", lambda: 107)
@@ -468,19 +472,19 @@ class TestEASE:
             "ItemKNN, which need no items squared"
         )
         with pytest.raises(ValueError, match=message):
-            EASE().fit([[0, 1, 2]])
+            EASE().fit([[0, 1, 2], [0, 1]])
         monkeypatch.undo()
         for free in (108, None):
             monkeypatch.setattr(ease, "free_memory", lambda free=free: free)
-            assert EASE().fit([[0, 1, 2]]).n_items == 3
+            assert EASE().fit([[0, 1, 2], [0, 1]]).n_items == 3
 
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says")
     def test_free_memory_is_what_linux_says(self):
         assert 2**20 < ease.free_memory() < 2**50
 
-    @pytest.mark.parametrize("l2", [0, -1.0, np.nan, np.inf])
+    @pytest.mark.parametrize("l2", [0, -1.0, np.nan, np.inf, None, "500"])
     def test_it_refuses_an_l2_that_is_none(self, l2):
-        with pytest.raises(ValueError, match=f"l2 is {l2}; pass a number above 0"):
+        with pytest.raises(ValueError, match=f"l2 is {l2!r}; pass a number above 0"):
             EASE(l2=l2).fit([[0, 1]])
 
     def test_it_refuses_an_l2_that_vanishes_in_rounding(self):
@@ -493,7 +497,7 @@ class TestItemKNN:
     @given(st.data())
     def test_it_is_its_definition(self, data):
         n_items = data.draw(st.integers(1, 7))
-        user_lists = data.draw(st.lists(st.sets(st.integers(0, n_items - 1)), min_size=1, max_size=8))
+        user_lists = data.draw(st.lists(st.sets(st.integers(0, n_items - 1)), min_size=1, max_size=8).filter(any))
         k, shrink = data.draw(st.integers(1, 8)), data.draw(st.sampled_from([0.0, 0.5, 20.0]))
         model = ItemKNN(k=k, shrink=shrink).fit(as_user_items(user_lists, n_items))
 

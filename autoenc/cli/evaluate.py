@@ -12,8 +12,8 @@ each user's likes held out. --protocol strong holds out a tenth of the users, tr
 the same settings on the others, shows it four fifths of the likes of those, and asks for the rest
 (Liang et al. 2018); it takes as long as a training. So does --protocol time, which trains on the
 first four fifths of all likes and asks for what the same users liked from then on; the likes need
-times. Figures are means over users with their standard errors; the last table has each model's
-difference to the first, paired by user.
+times. A new blend keeps what the old one chose but for the weights. Figures are means over users
+with their standard errors; the last table has each model's difference to the first, paired by user.
 
 Several models must be of the same items; they are called by their files. --beside fits baselines
 on the same likes: popular, ease, edlae, knn, or none where no name follows.
@@ -191,11 +191,11 @@ def load_all(paths) -> dict:
 
 
 def fit_anew(trained, user_items, progress: bool):
-    """A new model of the same settings."""
+    """A new model of the same settings, which in a blend are those that its fit chose."""
     from autoenc.models import AutoEncoder
     from autoenc.trainer import ProgressBar
 
-    model = type(trained)(**trained.get_params())
+    model = type(trained)(**trained.get_params(deep=False))
     if isinstance(model, AutoEncoder):
         return model.fit(user_items, callbacks=[ProgressBar()] if progress else [])
     return model.fit(user_items)

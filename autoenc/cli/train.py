@@ -53,7 +53,11 @@ def add_arguments(parser) -> None:
     network.add_argument("--early-stopping", metavar="METRIC", help="such as ndcg@100: validate a tenth of the users "
                          "after each epoch instead of training on them, end after 5 epochs without a new best, and "
                          "keep the best weights")  # fmt: skip
-    network.add_argument("--seed", type=int, default=0, help="of the split, the weights and all else that is random")
+    network.add_argument("--checkpoint", metavar="FOLDER", help="keep the state of the training there; the same "
+                         "command goes on from it after a crash")  # fmt: skip
+    network.add_argument("--checkpoint-minutes", type=float, default=5.0, metavar="N",
+                         help="how often (default: %(default)s)")  # fmt: skip
+    network.add_argument("--plot", metavar="FILE", help="draw loss and validation by epoch there, such as training.png")
 
     run = parser.add_argument_group("the run")
     run.add_argument("--backend", choices=("numba", "numpy"), default="numba", help="kernels, or the plain layers")
@@ -61,11 +65,7 @@ def add_arguments(parser) -> None:
     run.add_argument("--out", metavar="FILE", help="write the trained model there, as safetensors")
     run.add_argument("--topk", metavar="FILE", help="write each user's ten best there, as the task does "
                      "(default: results/topk for the task's cache)")  # fmt: skip
-    run.add_argument("--checkpoint", metavar="FOLDER", help="keep the state of the training there; the same command "
-                     "goes on from it after a crash")  # fmt: skip
-    run.add_argument("--checkpoint-minutes", type=float, default=5.0, metavar="N",
-                     help="how often (default: %(default)s)")  # fmt: skip
-    run.add_argument("--plot", metavar="FILE", help="draw loss and validation by epoch there, such as training.png")
+    run.add_argument("--seed", type=int, default=0, help="of the split, the weights and all else that is random")
     add_progress(run)
 
 

@@ -55,8 +55,8 @@ class Recommender(ABC):
     def _fit(self, user_items: sparse.csr_array) -> None:
         """Check the hyperparameters, then learn from canonical likes."""
 
-    def check_memory(self, n_items: int) -> None:  # noqa: B027  most models have nothing to refuse
-        """Raise ValueError where a fit on so many items would take more memory than it may. Here none does."""
+    def check_memory(self, n_users: int, n_items: int) -> None:  # noqa: B027  most models have nothing to refuse
+        """Raise ValueError where a fit on so many would take more memory than it may. Here none does."""
 
     @abstractmethod
     def _score(self, user_items: sparse.csr_array) -> np.ndarray:
@@ -97,6 +97,8 @@ class Recommender(ABC):
         likes = as_user_items(user_items)
         if 0 in likes.shape:
             raise ValueError(f"user_items is of shape {likes.shape}; pass one user and one item or more to learn from.")
+        if not likes.nnz:
+            raise ValueError("user_items holds no likes, so there is nothing to learn from; pass some.")
         self._fit(likes)
         self._fitted_on(likes.shape[1])
         if isinstance(user_items, Interactions):

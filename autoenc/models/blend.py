@@ -60,7 +60,7 @@ from autoenc.models.base import BATCH_SIZE, Recommender
 from autoenc.models.network_model import NetworkRecommender
 from autoenc.models.random_state import seed_of
 from autoenc.ranking import top_n_of_scores
-from autoenc.splits import holdout_users
+from autoenc.splits import holdout_users, number_of_users
 from autoenc.trainer import Callback
 
 COARSE = 2.0 ** np.arange(-6, 7)
@@ -145,7 +145,7 @@ class Blend(Recommender):
         self.search_: list[dict] = []
         models = []
         for name, model in self.named_models():
-            models.append(_copy(self._that_fits(name, model, user_items.shape[1])))
+            models.append(_copy(self._that_fits(name, model, user_items.shape)))
         if self.weights is not None:
             self.weights_ = np.array(self.weights, np.float64)
         elif len(models) == 1 and not self.candidates:
@@ -183,6 +183,11 @@ class Blend(Recommender):
                 raise ValueError(f"candidates has {name!r}; name a model's hyperparameter, such as 'ease__l2'.")
             if not isinstance(values, (list, tuple)) or not values:
                 raise ValueError(f"candidates[{name!r}] is {values!r}; pass a list of values to choose from.")
+            if self.stop_every is not None and name.startswith(f"{names[0]}__"):
+                raise ValueError(
+                    f"candidates has {name!r}, of the network that stop_every stops: it is trained once; "
+                    "leave one of the two out."
+                )
         for name in ("stop_every", "patience"):
             value = getattr(self, name)
             if not (name == "stop_every" and value is None) and (not isinstance(value, (int, np.integer)) or value < 1):
@@ -190,12 +195,12 @@ class Blend(Recommender):
         if self.stop_every is not None and not isinstance(self.models[0], NetworkRecommender):
             raise ValueError(f"stop_every stops a network, and the first model is {self.models[0]!r}; leave it out.")
 
-    def _that_fits(self, name, model, n_items):
+    def _that_fits(self, name, model, shape):
         """The model, or its fallback where it would refuse for want of memory."""
         if name not in (self.fallback or {}):
             return model
         try:
-            model.check_memory(n_items)
+            model.check_memory(*shape)
             return model
         except ValueError as error:
             other = self.fallback[name]
@@ -205,12 +210,13 @@ class Blend(Recommender):
 
     def _choose(self, models, user_items):
         """The models, unfitted and with what was chosen as their hyperparameters, and the weights (n_models,)."""
-        n_users = self.validation_users
-        if n_users is None:
-            eligible = int((np.diff(user_items.indptr) >= 2).sum())
-            wanted = user_items.shape[0] / 5 if self.validation == "strong" else min(eligible, user_items.shape[0] - 1)
-            n_users = max(1, min(MOST_USERS, round(wanted)))
+        n_users = self._number_who_validate(user_items)
         train, fold_in, held_out, _ = holdout_users(user_items, n_users, seed=self.seed_)
+        if not held_out.nnz:
+            raise ValueError(
+                f"none of the {n_users:,} users who validate has enough likes to hold a fifth of them out; "
+                "pass weights, or more likes."
+            )
         if self.validation == "weak":
             train = sparse.vstack([train, fold_in], format="csr")
         backends = {getattr(model, "backend", "numpy") for model in models}
@@ -230,6 +236,18 @@ class Blend(Recommender):
             trials, models = stopping.trials, [network.stopped_at(stopping.epoch), *others]
         lean_on = None if self.lean_on is None else names.index(self.lean_on)
         return [_copy(model) for model in models], _leaning(trials, lean_on).weights
+
+    def _number_who_validate(self, user_items) -> int:
+        n_users, wanted = user_items.shape[0], self.validation_users
+        if wanted is not None:
+            return number_of_users(user_items, wanted, "validation_users")
+        most = min(int((np.diff(user_items.indptr) >= 2).sum()), n_users - 1)
+        if most < 1:
+            raise ValueError(
+                "the weights are chosen on users with two likes or more, beside others to train on, and of "
+                f"{n_users:,} users there are none; pass weights, or more likes."
+            )
+        return max(1, min(MOST_USERS, most, round(n_users / 5) if self.validation == "strong" else most))
 
     def _best_candidate(self, name, model, train, judge):
         """The model fitted on `train`, with the best of the candidates for each of its hyperparameters in turn."""
@@ -307,6 +325,8 @@ class Blend(Recommender):
     def _file_params(self):
         params = super()._file_params()
         del params["candidates"], params["fallback"]  # what was taken of them is the models' own
+        if self.lean_on is not None:  # by the name of what was taken
+            params["lean_on"] = _names(self.models_)[_names(self.models).index(self.lean_on)]
         params["models"] = ", ".join(type(model).__name__ for model in self.models_)
         if self.weights is not None:
             params["weights"] = ", ".join(repr(float(weight)) for weight in self.weights)

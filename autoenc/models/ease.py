@@ -39,16 +39,15 @@ Example
 from __future__ import annotations
 
 import math
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
 
 from autoenc.interactions import as_user_items, likes_per_item
 from autoenc.models.base import Recommender
-from autoenc.models.gram import BLOCK, Inverse, ItemGram, UserGram, gram_of
+from autoenc.models.gram import BLOCK, Inverse, ItemGram, UserGram, bytes_needed, gram_of
 from autoenc.threads import compute_threads
-
-BYTES_A_PAIR = 12  # P in float64 and B in float32 stand side by side
 
 
 class EASE(Recommender):
@@ -59,8 +58,9 @@ class EASE(Recommender):
     l2 : float
         The weight of |B|**2, above 0. The paper's are 200 to 1,000; more data bears less.
     max_memory : float
-        How many bytes `fit` may take beside the likes. It needs 12 * n_items**2, and where they are
-        more than this, or than the machine has free (which Linux tells), it raises ValueError first.
+        How many bytes `fit` may take beside the likes. It needs 12 * n_items**2, or where users are
+        few 4 * n_items**2 + 8 * n_users * n_items; where that is more than this, or than the
+        machine has free (which Linux tells), it raises ValueError first.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class EASE(Recommender):
     def prepare(self, user_items):
         """The likes' Gram matrix (`gram_of`), which `fit` takes in their place, whatever the hyperparameters."""
         likes = as_user_items(user_items)
-        self.check_memory(likes.shape[1])
+        self.check_memory(*likes.shape)
         return gram_of(likes)
 
     def fit(self, user_items, y=None):
@@ -96,8 +96,8 @@ class EASE(Recommender):
 
     def _checked_penalty(self, counts):
         """As `_penalty`. Raises ValueError where it is no good."""
-        if not (self.l2 > 0 and math.isfinite(self.l2)):
-            raise ValueError(f"l2 is {self.l2}; pass a number above 0, such as 500.")
+        if not (isinstance(self.l2, Real) and self.l2 > 0 and math.isfinite(self.l2)):
+            raise ValueError(f"l2 is {self.l2!r}; pass a number above 0, such as 500.")
         penalty = self._penalty(counts)
         # Above this the factorization can't fail: Higham 2002, theorem 10.7.
         least_l2 = np.finfo(np.float64).eps * len(counts) ** 2 * (counts + penalty).max()
@@ -107,8 +107,10 @@ class EASE(Recommender):
             )
         return penalty
 
-    def check_memory(self, n_items):
-        needed = BYTES_A_PAIR * n_items**2
+    def check_memory(self, n_users, n_items):
+        needed = bytes_needed(n_users, n_items) + 4 * n_items**2  # P, and B in float32 beside it
+        if not (isinstance(self.max_memory, Real) and self.max_memory > 0):
+            raise ValueError(f"max_memory is {self.max_memory!r}; pass a number of bytes, such as 4e9.")
         if needed > self.max_memory:
             raise ValueError(
                 f"{type(self).__name__} on {n_items:,} items needs {needed:,} bytes, "

@@ -31,6 +31,8 @@ Example
 
 from __future__ import annotations
 
+from numbers import Real
+
 from autoenc.models.ease import EASE
 
 
@@ -44,7 +46,7 @@ class EDLAE(EASE):
     dropout : float
         p above, 0 or more and below 1. The paper's are .33 with an l2 of 300 and 500, and .25 with 70.
     max_memory : float
-        How many bytes `fit` may take beside the likes. It needs 12 * n_items**2.
+        How many bytes `fit` may take beside the likes, as in `EASE`.
 
     Attributes
     ----------
@@ -57,6 +59,6 @@ class EDLAE(EASE):
         self.dropout = dropout
 
     def _penalty(self, counts):
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is {self.dropout}; pass the share of likes to drop, 0 or more and below 1.")
+        if not (isinstance(self.dropout, Real) and 0 <= self.dropout < 1):
+            raise ValueError(f"dropout is {self.dropout!r}; pass the share of likes to drop, 0 or more and below 1.")
         return self.dropout / (1 - self.dropout) * counts + self.l2

@@ -46,6 +46,7 @@ Example
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 import numpy as np
 from scipy import sparse
@@ -97,7 +98,7 @@ class ELSA(Recommender):
 
     def _fit(self, user_items):
         users = np.flatnonzero(np.diff(user_items.indptr))
-        self._check(len(users))
+        self._check()
         self.seed_ = seed_of(self.random_state)
         self.history_ = []
         n_steps = len(batch_bounds(len(users), self.batch_size)) - 1
@@ -124,17 +125,15 @@ class ELSA(Recommender):
                     )
         self.item_embeddings_ = layer.item_embeddings()[0]
 
-    def _check(self, n_users):
+    def _check(self):
         for name in ("emb_dim", "epochs", "batch_size"):
             value = getattr(self, name)
             if not (name == "epochs" and value is None) and (not isinstance(value, (int, np.integer)) or value < 1):
                 raise ValueError(f"{name} is {value!r}; pass a whole number, 1 or more.")
-        if not (self.lr > 0 and math.isfinite(self.lr)):
-            raise ValueError(f"lr is {self.lr}; pass a number above 0, such as 0.03.")
+        if not (isinstance(self.lr, Real) and self.lr > 0 and math.isfinite(self.lr)):
+            raise ValueError(f"lr is {self.lr!r}; pass a number above 0, such as 0.03.")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule is {self.schedule!r}; pass one of {', '.join(SCHEDULES)}.")
-        if not n_users:
-            raise ValueError("user_items holds no likes, so there is nothing to learn from; pass some.")
 
     def _score(self, user_items):
         scores = (user_items @ self.item_embeddings_) @ self.item_embeddings_.T  # (batch, n_items)

@@ -57,8 +57,16 @@ class Inverse(NamedTuple):
 
 def gram_of(user_items: sparse.csr_array) -> ItemGram | UserGram:
     """The smaller square of these likes (n_users, n_items), canonical."""
-    n_users, n_items = user_items.shape
-    return UserGram(user_items) if 3 * n_users <= n_items else ItemGram(user_items)
+    return UserGram(user_items) if _are_few(*user_items.shape) else ItemGram(user_items)
+
+
+def bytes_needed(n_users: int, n_items: int) -> int:
+    """What that square and an inverse of it take, beside the likes."""
+    return 8 * n_items * (n_users if _are_few(n_users, n_items) else n_items)
+
+
+def _are_few(n_users: int, n_items: int) -> bool:
+    return 3 * n_users <= n_items
 
 
 class ItemGram:

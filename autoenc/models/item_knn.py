@@ -32,6 +32,7 @@ Example
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 import numpy as np
 from scipy import sparse
@@ -64,8 +65,8 @@ class ItemKNN(Recommender):
     def _fit(self, user_items):
         if not isinstance(self.k, (int, np.integer)) or self.k < 1:
             raise ValueError(f"k is {self.k!r}; pass how many neighbours score an item, 1 or more.")
-        if not (self.shrink >= 0 and math.isfinite(self.shrink)):
-            raise ValueError(f"shrink is {self.shrink}; pass a number, 0 or more.")
+        if not (isinstance(self.shrink, Real) and self.shrink >= 0 and math.isfinite(self.shrink)):
+            raise ValueError(f"shrink is {self.shrink!r}; pass a number, 0 or more.")
         n_items = user_items.shape[1]
         by_item = user_items.tocsc()
         counts = np.diff(by_item.indptr)

@@ -16,7 +16,7 @@ from autoenc.item_network import ItemNetwork
 from autoenc.models.base import BATCH_SIZE, Recommender
 from autoenc.models.random_state import seed_of
 from autoenc.shards import Shard
-from autoenc.splits import holdout_users
+from autoenc.splits import holdout_users, number_of_users
 from autoenc.threads import compute_threads
 from autoenc.trainer import Trainer, default_epochs, on_backend, steps_an_epoch, whole_number
 
@@ -107,7 +107,8 @@ class NetworkRecommender(Recommender):
         n_items = user_items.shape[1]
         callbacks, validation = [], None
         if self.early_stopping is not None:
-            split = holdout_users(user_items, self.validation_fraction, seed=self.seed_)
+            n_validating = number_of_users(user_items, self.validation_fraction, "validation_fraction")
+            split = holdout_users(user_items, n_validating, seed=self.seed_)
             user_items = split.train
             validation = Validation(split.fold_in, split.held_out, self.early_stopping, self.patience)
             callbacks.append(validation)
