@@ -290,7 +290,7 @@ def test_training_items_of_nobody_are_refused(train):
         np.save(f"cache_{half}.npy", lists, allow_pickle=True)
     code, report, err = train("--cache-path", "cache", *SMALL)
     assert (code, report) == (2, None)
-    assert "training takes two users or more who liked something, got 0" in err
+    assert "user_items holds no likes, so there is nothing to learn from" in err
 
 
 def test_a_training_that_diverges_is_code_1_and_writes_nothing(train):

@@ -266,7 +266,7 @@ def test_a_training_that_diverges_says_where(backend):
 @pytest.mark.parametrize("lists", [[[0, 1]], [[0, 1], [], []], [[], []]])
 def test_too_few_users_are_refused(lists):
     n = sum(map(bool, lists))
-    with pytest.raises(ValueError, match=f"two users or more who liked something, got {n}: BatchNorm has no variance"):
+    with pytest.raises(ValueError, match=f"two users or more who liked something, got {n}; pass more, since BatchNorm"):
         Trainer(network()).fit(lists)
 
 

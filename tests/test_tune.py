@@ -196,7 +196,7 @@ def test_a_blends_models_are_searched_and_stay_as_they_were(likes):
 
 def test_what_no_hyperparameter_changes_is_computed_once_for_all_trials(likes, monkeypatch):
     made = []
-    monkeypatch.setattr(ease, "_gram", lambda user_items, gram=ease._gram: made.append(0) or gram(user_items))
+    monkeypatch.setattr(ease, "gram_of", lambda likes, gram_of=ease.gram_of: made.append(0) or gram_of(likes))
     tune(EASE(), likes, trials=3)
     assert len(made) == 2  # for the trials, and for the last fit
 
