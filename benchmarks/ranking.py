@@ -28,7 +28,11 @@ from ranking_report import RESULTS, Lines, choices, setting, table, verdict
 
 
 def lacking(lines: Lines, datasets, seeds, models, folder: Path, again: bool) -> list[tuple]:
-    """The runs to be done, (dataset, seed, model): on each split the reference, `best`, and those paired with them."""
+    """The runs to be done, (dataset, seed, model): on each split the reference, then `best`, then the others.
+
+    The reference is added where its values aren't kept, as all are paired with them. `best`, which
+    takes long, is not: whoever runs before it is paired with it by a `--refit`.
+    """
     runs = []
     for name in datasets:
         plan = PLANS[name]

@@ -38,6 +38,10 @@ def draw(all_lines: list[Lines], plans: dict):
             ax.set_axis_off()
         for ax, (lines, name) in zip(row, of_protocol):
             handles |= points(ax, lines, name, plans[name])
+    for ax in axes[-1]:
+        ax.set_xlabel("processor seconds to fit")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("nDCG@100")
     names = [model for model in POINTS if model in handles]
     figure.legend([handles[model] for model in names], names, loc="outside lower center", ncols=4, frameon=False)
     return figure
@@ -55,7 +59,7 @@ def points(ax, lines: Lines, dataset: str, plan) -> dict[str, object]:
         handles[model] = ax.errorbar(*at, yerr=error, fmt=marker, color=color, markersize=size, capsize=2, elinewidth=1)
     if plan.reference in handles:
         ax.axhline(lines.mean(dataset, plan.reference, "ndcg@100").value, ls=":", lw=1, color="#888888")
-    ax.set(xscale="log", xlabel="processor seconds to fit", ylabel="nDCG@100")
+    ax.set_xscale("log")
     ax.set_title(f"{dataset}, {lines.protocol}", fontsize=10)
     plain_numbers(ax.xaxis, (1,))
     ax.margins(0.12)

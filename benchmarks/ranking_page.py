@@ -52,6 +52,10 @@ class Answers:
     def difference(self, dataset: str, protocol: str, model: str, metric: str) -> str:
         return self.lines[protocol].difference(dataset, model, metric).signed()
 
+    def ahead(self, dataset: str, protocol: str, model: str, metric: str) -> str:
+        """Best less the model."""
+        return self.lines[protocol].behind_best(dataset, model, metric).signed()
+
     def mean(self, dataset: str, protocol: str, model: str, metric: str) -> str:
         return f"{self.lines[protocol].mean(dataset, model, metric).value:.4f}"
 
@@ -69,7 +73,10 @@ class Answers:
 
     def answer(self, question: str) -> str:
         kind, *words = (word.replace("_", " ") for word in question.split())
-        return getattr(self, kind)(*words)
+        answer = getattr(self, kind)(*words)
+        if answer in ("", "nan"):
+            raise ValueError(f"no stored line answers {question}")
+        return answer
 
 
 def page(lines: dict[str, Lines], text: str) -> str:

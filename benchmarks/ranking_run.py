@@ -73,8 +73,12 @@ def measure(dataset: str, protocol: str, seed: int, name: str, folder: Path, ear
     """
     plan = PLANS[dataset]
     train, shown, held_out = split(data.load(dataset).user_items, protocol, seed, plan.test_users)
+    pairs = {"differences": plan.reference, "to_best": "best"}
+    others = {key: values_of(folder, dataset, protocol, seed, model, train)
+              for key, model in pairs.items() if model != name}  # fmt: skip
+    if "differences" in others and others["differences"] is None:
+        raise FileNotFoundError(f"{folder} lacks the values of {plan.reference}; run it first")
     warm_up(name, protocol)
-    forget_peak()
     before = resident_megabytes("VmRSS")
 
     if earlier is None:
@@ -87,6 +91,7 @@ def measure(dataset: str, protocol: str, seed: int, name: str, folder: Path, ear
         n_trials, tuning_seconds = earlier["trials"], earlier["tuning_seconds"]
 
     model = new(name, params, protocol, seed)
+    forget_peak()  # that of the search
     started, wall = time.process_time(), time.perf_counter()
     model.fit(train)
     fit_seconds, wall = time.process_time() - started, time.perf_counter() - wall
@@ -94,9 +99,6 @@ def measure(dataset: str, protocol: str, seed: int, name: str, folder: Path, ear
 
     report = evaluate(model, shown, held_out, ks=KS, per_user=True)
     keep(report, values_file(folder, dataset, protocol, seed, name, digest(train)))
-    reference, best = (
-        values_file(folder, dataset, protocol, seed, other, digest(train)) for other in (plan.reference, "best")
-    )
     return {
         "dataset": dataset,
         "seed": seed,
@@ -109,8 +111,7 @@ def measure(dataset: str, protocol: str, seed: int, name: str, folder: Path, ear
         "peak_megabytes": round(peak),
         "users": report.n_users,
         "metrics": {metric: [round(report[metric], 6), round(report.standard_errors[metric], 6)] for metric in METRICS},
-        "differences": differences(report, kept(reference)) if name != plan.reference else {},
-        "to_best": differences(report, kept(best)) if name != "best" and best.exists() else {},
+        **{key: differences(report, others.get(key)) for key in pairs},
         "split": digest(train),
         "version": version(name),
         "date": time.strftime("%Y-%m-%d"),
@@ -147,14 +148,20 @@ def keep(report: Report, path: Path) -> None:
         np.savez(file, users=report.users, **{metric: report.per_user[metric] for metric in METRICS})
 
 
-def kept(path: Path) -> Report:
+def values_of(folder: Path, dataset: str, protocol: str, seed: int, model: str, train) -> Report | None:
+    """What `keep` kept of a model on this split, None where it has not been run."""
+    path = values_file(folder, dataset, protocol, seed, model, digest(train))
+    if not path.exists():
+        return None
     with np.load(path) as stored:
         per_user = {metric: stored[metric] for metric in METRICS}
         return Report({}, {}, len(stored["users"]), 0, stored["users"], per_user)
 
 
-def differences(report: Report, other: Report) -> dict[str, list[float]]:
+def differences(report: Report, other: Report | None) -> dict[str, list[float]]:
     """By metric the mean over users of the report's values less the other's, and its standard error."""
+    if other is None:
+        return {}
     found = {metric: paired_difference(report, other, metric) for metric in METRICS}
     return {metric: [round(pair.difference, 6), round(pair.standard_error, 6)] for metric, pair in found.items()}
 

@@ -86,7 +86,7 @@ class Blend(Recommender):
         likes that are to be predicted: as the model will be used, for new users or for known ones.
     validation_users : float or int, optional
         The share of users to validate on, or their number. By default a fifth of them, or with
-        "weak" all who can; 2,000 at most.
+        "weak" all; 2,000 at most, and none with fewer than two likes.
     candidates : dict, optional
         Values to choose among by hyperparameter, as {"ease__l2": [100.0, 200.0, 500.0]}: by how the
         model does alone, from the middle on to either side as long as that does better.
