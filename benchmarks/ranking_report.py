@@ -175,8 +175,8 @@ def choices(lines: Lines, dataset: str, plan) -> list[str]:
 def verdict(lines: Lines, dataset: str, plan) -> list[tuple[bool, str]]:
     """Whether `best` is where it should be: met or not, and the sentence that says it.
 
-    Ahead at nDCG@100, of the reference and of every model in other hands; of EASE, where there are
-    many users, by two paired standard errors. At p@1 not behind by more than one. What has no
+    Ahead at nDCG@100, of the reference and of every model in other hands; of the reference, where
+    there are many users, by two paired standard errors. At p@1 not behind by more than one. What has no
     paired error, since the values of each user weren't kept, is not met.
     """
     if not lines.of(dataset, "best"):
@@ -192,7 +192,7 @@ def verdict(lines: Lines, dataset: str, plan) -> list[tuple[bool, str]]:
             else:
                 ahead = lines.behind_best(dataset, peer, metric)
             if metric == "ndcg@100":
-                errors = 2 if peer == "EASE" and users >= MANY_USERS else 0
+                errors = 2 if peer == plan.reference and users >= MANY_USERS else 0
                 met = ahead.value > 0 and ahead.value >= errors * ahead.error
             else:
                 met = ahead.value >= -ahead.error

@@ -140,6 +140,7 @@ def test_it_saves_and_loads(tmp_path, split):
         ({"batch_size": None}, "batch_size is None; pass a whole number, 1 or more"),
         ({"lr": 0.0}, r"lr is 0\.0; pass a number above 0"),
         ({"lr": np.nan}, "lr is nan; pass a number above 0"),
+        ({"lr": "a"}, "lr is 'a'; pass a number above 0"),
         ({"schedule": "linear"}, "schedule is 'linear'; pass one of constant, cosine"),
     ],
 )

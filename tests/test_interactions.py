@@ -427,6 +427,7 @@ def test_lists_of_indices():
         (None, None, TypeError, "user_items is a NoneType; pass an Interactions, a scipy sparse matrix"),
         ("abc", None, TypeError, "user_items is a str; pass an Interactions"),
         (sparse.csr_array(DENSE), 5, ValueError, "has 4 columns where 5 items are expected; give it the shape"),
+        (sparse.csr_array([[1j]]), None, TypeError, "is a sparse matrix of complex128; pass one of zeros and ones"),
         (sparse.coo_array([1, 0]), None, ValueError, "user_items has 1 dimension; pass a matrix of users x items"),
         ([[0, 3]], 3, ValueError, "lists the item index 3, where there are 3 items; pass indices from 0 to 2"),
         ([[], []], None, ValueError, "lists no item, so how many there are is unknown; pass a matrix"),

@@ -356,6 +356,8 @@ class TestContract:
                 ValueError, match=rf"user_items is of shape \({shape[0]}, {shape[1]}\); pass one user and"
             ):
                 unfitted.fit(np.zeros(shape))
+        with pytest.raises(ValueError, match="user_items holds no likes, so there is nothing to learn from"):
+            unfitted.fit(sparse.csr_array((3, 4), dtype=np.float32))
 
     def test_scikit_learns_tags_come_from_scikit_learn_when_it_asks(self, model, monkeypatch):
         asked = types.SimpleNamespace(Tags=dict, TargetTags=dict, InputTags=dict)
@@ -527,6 +529,7 @@ class TestItemKNN:
             ({"k": 0}, "k is 0; pass how many neighbours"),
             ({"k": 2.5}, "k is 2.5; pass how many neighbours"),
             ({"shrink": -1.0}, "shrink is -1.0; pass a number, 0 or more"),
+            ({"shrink": "a"}, "shrink is 'a'; pass a number, 0 or more"),
             ({"shrink": np.nan}, "shrink is nan; pass a number, 0 or more"),
         ],
     )

@@ -92,7 +92,8 @@ class Recommender(ABC):
         Raises
         ------
         ValueError, TypeError
-            Where `user_items` is not what `as_user_items` takes, or a hyperparameter is no good.
+            Where `user_items` is not what `as_user_items` takes or holds no likes, or a hyperparameter
+            is no good.
         """
         likes = as_user_items(user_items)
         if 0 in likes.shape:
