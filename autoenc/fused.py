@@ -19,6 +19,7 @@ import numba
 import numpy as np
 from scipy import sparse
 
+from autoenc.batch_invariant import by_fixed_rows
 from autoenc.item_network import ItemNetwork
 from autoenc.kernels.adam import Trained, rates_at
 from autoenc.kernels.gather_sum import balanced_blocks, gather_sum
@@ -27,7 +28,7 @@ from autoenc.kernels.log_normalizer import log_normalizer
 from autoenc.kernels.normalize import Mask, Normalizer, normalize, normalize_backward, normalize_eval
 from autoenc.kernels.output_tile import output_tile
 from autoenc.kernels.scatter_add import History, catch_up, scatter_add, settle
-from autoenc.kernels.top_n import USERS_PER_BLOCK, top_n
+from autoenc.kernels.top_n import MANY, top_n
 from autoenc.layers import Multinomial, SigmoidBCE
 from autoenc.layers.batchnorm import check_batch
 from autoenc.layers.dropout import draw_keeps
@@ -72,8 +73,8 @@ class FusedNetwork:
 
     @property
     def users_at_once(self) -> int:
-        """How many users `ranking` has scored at a time: two blocks of `top_n` a thread, 6.6 MB of sums each."""
-        return 2 * USERS_PER_BLOCK * numba.get_num_threads()
+        """How many users `ranking` has scored at a time: four blocks of `top_n` a thread."""
+        return 4 * MANY * numba.get_num_threads()
 
     def train_step(self, user_items: sparse.csr_array, key: tuple[int, int, int]) -> float:
         """One minibatch, as `network.train_step` has it. Returns the batch's summed loss before the step."""
@@ -264,7 +265,7 @@ class LayerMiddle:
         return grad_item_sum
 
     def encode(self, item_sum, n_likes):
-        return self.network.encode_sums(item_sum, n_likes)
+        return by_fixed_rows(self.network.encode_sums, item_sum, n_likes)
 
 
 def trained(name: str, adam: Adam) -> Trained:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from autoenc.batch_invariant import by_fixed_rows
 from autoenc.communicator import ALONE, Communicator
 from autoenc.interactions import as_user_items
 from autoenc.item_network import ItemNetwork
@@ -54,11 +55,11 @@ class PlainNetwork:
 
     def score(self, user_items: sparse.csr_array) -> np.ndarray:
         with compute_threads():
-            return self.network.score(user_items)
+            return by_fixed_rows(self.network.score, user_items)
 
     def encode(self, user_items: sparse.csr_array) -> np.ndarray:
         with compute_threads():
-            return self.network.encode(user_items)
+            return by_fixed_rows(self.network.encode, user_items)
 
     def current_state(self) -> dict[str, np.ndarray]:
         return self.network.state

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 ORDER = (
     "files",
     "threads",
+    "batch_invariant",
     "communicator",
     "shards",
     "interactions",

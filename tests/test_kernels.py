@@ -611,7 +611,9 @@ def test_top_n_at_the_edges_of_tiles(n_items):
     check_top_n("float32", random_csr(np.random.default_rng(n_items), 2, n_items, 0.99), 10, n_items)
 
 
-@pytest.mark.parametrize("n_users", around(top_n_module.USERS_PER_BLOCK))
+@pytest.mark.parametrize(
+    "n_users", sorted({n for size in top_n_module.BLOCKS for k in (1, 2, 8) for n in around(size * k)})
+)
 def test_top_n_at_the_edges_of_blocks(n_users):
     check_top_n("float32", random_csr(np.random.default_rng(n_users), n_users, 5, 0.3), 3, n_users)
 

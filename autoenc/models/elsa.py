@@ -51,6 +51,7 @@ from numbers import Real
 import numpy as np
 from scipy import sparse
 
+from autoenc.batch_invariant import by_fixed_rows
 from autoenc.models.base import Recommender
 from autoenc.models.random_state import seed_of
 from autoenc.optim import Adam
@@ -136,7 +137,8 @@ class ELSA(Recommender):
             raise ValueError(f"schedule is {self.schedule!r}; pass one of {', '.join(SCHEDULES)}.")
 
     def _score(self, user_items):
-        scores = (user_items @ self.item_embeddings_) @ self.item_embeddings_.T  # (batch, n_items)
+        sums = user_items @ self.item_embeddings_  # (batch, emb_dim)
+        scores = by_fixed_rows(lambda rows: rows @ self.item_embeddings_.T, sums)  # (batch, n_items)
         scores[user_items.nonzero()] -= 1
         return scores
 

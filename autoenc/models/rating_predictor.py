@@ -20,6 +20,7 @@ import math
 import numpy as np
 from scipy import sparse
 
+from autoenc.batch_invariant import by_fixed_rows
 from autoenc.deep_network import DeepNetwork, initial_state, refeeding_step
 from autoenc.models.base import NotFittedError
 from autoenc.models.deep_recommender import widths_of
@@ -123,7 +124,8 @@ class RatingPredictor:
             raise NotFittedError("this RatingPredictor is not fitted yet; call fit(ratings) first.")
         ratings = as_ratings(ratings, self.network_.n_items)
         with compute_threads():
-            return np.clip(self.network_.score(ratings), self.lowest_, self.highest_)
+            predicted = by_fixed_rows(self.network_.score, ratings)
+        return np.clip(predicted, self.lowest_, self.highest_)
 
     def rmse(self, ratings, held_out, batch_size: int = 256) -> float:
         """The root of the mean squared error of `predict(ratings)` over the ratings held out, of the same users.

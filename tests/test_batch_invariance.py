@@ -1,0 +1,126 @@
+"""A user's answers are the same bits whoever else is asked, for every model, on every kernel of BLAS.
+
+BLAS's kernel is chosen when the process starts, so this file runs itself with others.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autoenc import (
+    EASE,
+    EDLAE,
+    ELSA,
+    AutoEncoder,
+    Blend,
+    DeepRecommender,
+    DenoisingAutoEncoder,
+    ItemKNN,
+    MultVAE,
+    Popular,
+)
+from autoenc.batch_invariant import ROWS, by_fixed_rows
+from autoenc.datasets.synthetic import synthetic
+from autoenc.models.rating_predictor import RatingPredictor
+from autoenc.ranking import rank
+
+N_USERS = 1000
+TOGETHER = (1, 5, 37, 100, 128)
+SHORT = {"epochs": 1, "random_state": 0}
+MODELS = [
+    AutoEncoder(**SHORT),
+    AutoEncoder(emb_dim=16, hidden_dim=8, **SHORT),
+    AutoEncoder(backend="numpy", **SHORT),
+    DenoisingAutoEncoder(**SHORT),
+    MultVAE(**SHORT),
+    DeepRecommender(**SHORT),
+    ELSA(**SHORT),
+    EASE(),
+    EDLAE(),
+    ItemKNN(),
+    Popular(),
+    Blend([AutoEncoder(emb_dim=64, hidden_dim=48, **SHORT), ELSA(**SHORT), EASE()], weights=[1, 2, 10]),
+]
+
+
+@pytest.fixture(scope="module")
+def likes():
+    return synthetic(N_USERS, 1500, 30_000).user_items
+
+
+@pytest.mark.parametrize("model", MODELS, ids=repr)
+def test_nobody_changes_anothers_bits(model, likes):
+    model.fit(likes)
+    items, scores = model.recommend(likes, N=10)
+    all_scores = model.score(likes)
+    for n in TOGETHER:
+        few = slice(0, 4 * n)  # some calls of n users are enough
+        parts = [model.recommend(likes[start : start + n], N=10) for start in range(0, 4 * n, n)]
+        np.testing.assert_array_equal(np.concatenate([part[0] for part in parts]), items[few])
+        np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), scores[few])
+        scored = np.concatenate([model.score(likes[start : start + n]) for start in range(0, 4 * n, n)])
+        np.testing.assert_array_equal(scored, all_scores[few])
+    for users, _, batch_scores in rank(model, likes, 10, batch_size=333):
+        np.testing.assert_array_equal(batch_scores, scores[users])
+
+
+def test_user_embeddings_and_predicted_ratings(likes):
+    model = MultVAE(**SHORT).fit(likes)
+    together = model.user_embedding(likes)
+    np.testing.assert_array_equal(model.user_embedding(likes[5:8]), together[5:8])
+    ratings = likes * 3
+    predictor = RatingPredictor(epochs=1).fit(ratings)
+    np.testing.assert_array_equal(predictor.predict(ratings[5:8]), predictor.predict(ratings)[5:8])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 3 * ROWS + 1), st.integers(1, 70), st.integers(1, 70), st.sampled_from(["float32", "float64"]))
+def test_fixed_rows_of_a_product(n_users, depth, width, dtype):
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((n_users, depth)).astype(dtype), rng.standard_normal((depth, width)).astype(dtype)
+    together = by_fixed_rows(lambda rows: rows @ b, a)
+    assert together.shape == (n_users, width) and together.dtype == a.dtype
+    np.testing.assert_allclose(together, a @ b, rtol=1e-3, atol=1e-4)
+    for u in range(0, n_users, 50):
+        np.testing.assert_array_equal(by_fixed_rows(lambda rows: rows @ b, a[u : u + 1]), together[u : u + 1])
+
+
+def run_under(environment):
+    """This file's tests in a process whose BLAS or numba takes this machine for another; skip where it can't."""
+    code = "import numpy, threadpoolctl; print([i.get('architecture') for i in threadpoolctl.threadpool_info()])"
+    env = {**os.environ, **environment}
+    wanted = environment.get("OPENBLAS_CORETYPE")
+    found = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    if wanted and (
+        found.returncode != 0 or wanted.replace("Zen", "Haswell") not in found.stdout.replace("Zen", "Haswell")
+    ):
+        pytest.skip(f"this NumPy's BLAS can't be {wanted} here: {found.stdout}")
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "not another", __file__]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("core", ["Haswell", "Zen", "SkylakeX", "Sandybridge"])
+def test_on_another_kernel_of_blas(core):
+    run_under({"OPENBLAS_CORETYPE": core})
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("processor", ["haswell", "nehalem"])
+def test_on_another_processor_of_numbas(processor, tmp_path):
+    run_under(
+        {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": features_of(processor), "NUMBA_CACHE_DIR": str(tmp_path)}
+    )
+
+
+def features_of(processor):
+    older = "+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt"
+    return {"nehalem": older, "haswell": f"{older},+avx,+avx2,+fma,+bmi,+bmi2,+f16c,+lzcnt,+movbe"}[processor]
