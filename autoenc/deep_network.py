@@ -140,7 +140,8 @@ class DeepNetwork(ItemNetwork):
         """The loss with f(x) (batch, n_items) as input and as target; `key` names another dropout than forward's."""
         item_sum = self.embedding.forward(answer)  # (batch, widths[0]), a dense product
         hidden = self.middle(item_sum, np.full(len(answer), self.n_items), True, key, pass_number=2)
-        return self.refed_loss.forward(self.output.forward(hidden), answer)
+        forward = self.refed_loss.forward if self.settings["loss"] == "bce" else self.refed_loss.forward_dense
+        return forward(self.output.forward(hidden), answer)
 
     def backward_refed(self) -> None:
         """Fill `grads` with the gradient of the last forward_refed's loss."""

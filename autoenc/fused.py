@@ -29,9 +29,9 @@ from autoenc.kernels.normalize import Mask, Normalizer, normalize, normalize_bac
 from autoenc.kernels.output_tile import output_tile
 from autoenc.kernels.scatter_add import History, catch_up, scatter_add, settle
 from autoenc.kernels.top_n import MANY, top_n
-from autoenc.layers import Multinomial, SigmoidBCE
+from autoenc.layers import Multinomial, WeightedBCE
 from autoenc.layers.batchnorm import check_batch
-from autoenc.layers.dropout import draw_keeps
+from autoenc.layers.dropout import draw_mask
 from autoenc.network import Network
 from autoenc.optim import Adam
 from autoenc.threads import compute_threads
@@ -107,7 +107,7 @@ class FusedNetwork:
             item_users.indices,
             rates,
             self._log_z(hidden),
-            network.loss.negative_weight if isinstance(network.loss, SigmoidBCE) else 1.0,
+            network.loss.negative_weight if isinstance(network.loss, WeightedBCE) else 1.0,
         )
         if network.communicator.size > 1:
             grad_hidden = network.communicator.sum(grad_hidden.sum(axis=0))[None]
@@ -239,7 +239,7 @@ class KernelMiddle:
 
     def mask(self, shape, key):
         dropout = self.network.dropout1
-        return Mask(draw_keeps(shape, dropout.threshold, key), self.network.dtype.type(dropout.scale))
+        return Mask(draw_mask(shape, dropout.threshold, key), self.network.dtype.type(dropout.scale))
 
 
 class LayerMiddle:

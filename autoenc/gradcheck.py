@@ -54,6 +54,7 @@ from autoenc.layers import (
     SoftBCE,
     SparseEmbedding,
     Tanh,
+    WeightedBCE,
 )
 from autoenc.network import Network, initial_state
 from autoenc.variational_network import VariationalNetwork
@@ -251,7 +252,11 @@ def _linear(rng):
 
 
 def _sigmoid_bce(rng):
-    return SigmoidBCE(negative_weight=0.3), 1.5 * rng.standard_normal((7, 9)), _likes(rng)
+    return SigmoidBCE(), 1.5 * rng.standard_normal((7, 9)), _likes(rng)
+
+
+def _weighted_bce(rng):
+    return WeightedBCE(negative_weight=0.3), 1.5 * rng.standard_normal((7, 9)), _likes(rng)
 
 
 def _multinomial(rng):
@@ -336,14 +341,15 @@ def _moved(state, rng):
 
 CASES: dict[str, Callable[[np.random.Generator], tuple]] = {
     "embedding": _embedding,
+    "linear": _linear,
     "relu": _relu,
     "batchnorm": _batchnorm,
     "dropout": _dropout,
-    "linear": _linear,
     "sigmoid_bce": _sigmoid_bce,
-    "multinomial": _multinomial,
     "input_normalization": _input_normalization,
     "tanh": _tanh,
+    "weighted_bce": _weighted_bce,
+    "multinomial": _multinomial,
     "gaussian_sample": _gaussian_sample,
     "selu": _selu,
     "masked_squared_error": _masked_squared_error,

@@ -20,7 +20,7 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.communicator import ALONE, Communicator
-from autoenc.layers import Linear, Multinomial, SigmoidBCE, SparseEmbedding
+from autoenc.layers import Linear, Multinomial, SigmoidBCE, SparseEmbedding, WeightedBCE
 
 LOSSES: dict[str, type[SigmoidBCE] | type[Multinomial]] = {"bce": SigmoidBCE, "multinomial": Multinomial}
 
@@ -44,7 +44,7 @@ class ItemNetwork:
     state: dict[str, np.ndarray]
     embedding: SparseEmbedding
     output: Linear
-    loss: SigmoidBCE | Multinomial
+    loss: SigmoidBCE | WeightedBCE | Multinomial
     settings: dict[str, Any]
     communicator: Communicator = ALONE
 
@@ -143,11 +143,13 @@ class ItemNetwork:
         return output
 
 
-def loss_named(loss: str, negative_weight: float = 1.0) -> SigmoidBCE | Multinomial:
+def loss_named(loss: str, negative_weight: float = 1.0) -> SigmoidBCE | WeightedBCE | Multinomial:
     """The loss layer of that name; the weight is the BCE's. Raises ValueError if there is none."""
     if loss not in LOSSES:
         raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}")
-    return SigmoidBCE(negative_weight) if loss == "bce" else Multinomial()
+    if loss == "multinomial":
+        return Multinomial()
+    return SigmoidBCE() if negative_weight == 1 else WeightedBCE(negative_weight)
 
 
 def arrays_of(state: dict[str, np.ndarray], layer: str) -> dict[str, np.ndarray]:

@@ -50,7 +50,7 @@ from autoenc.kernels.scatter_add import catch_up, scatter_add
 from autoenc.kernels.top_n import top_n
 from autoenc.kernels.top_n_of_sum import top_n_of_sum
 from autoenc.layers import BatchNorm1d, Dropout, Linear, Multinomial, ReLU, SigmoidBCE, SparseEmbedding
-from autoenc.layers.dropout import draw_keeps
+from autoenc.layers.dropout import draw_mask
 from autoenc.models.blend import weighted_sum
 from autoenc.network import Network, initial_state, train_step
 from autoenc.optim import Adam
@@ -108,7 +108,7 @@ class Problem:
 
     def mask(self) -> Mask:
         return Mask(
-            draw_keeps((self.batch, self.emb_dim), self.dropout.threshold, KEY), self.dtype.type(self.dropout.scale)
+            draw_mask((self.batch, self.emb_dim), self.dropout.threshold, KEY), self.dtype.type(self.dropout.scale)
         )
 
 

@@ -64,7 +64,7 @@ WORK: dict[str, Callable[..., Work]] = {
 TRAINING = {
     "batch: slice": ["slice"],
     "batch: transpose": ["tocsc"],
-    "dropout masks": ["draw_keeps"],
+    "dropout masks": ["draw_mask"],
     "embedding: catch up": ["catch_up"],
     "embedding: gather": ["balanced_blocks", "gather_sum"],
     "middle, forward": ["normalize", "linear"],

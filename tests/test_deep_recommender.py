@@ -12,7 +12,7 @@ from autoenc import datasets
 from autoenc.datasets import Ratings
 from autoenc.deep_network import DeepNetwork, initial_state, refeeding_step, shapes_of_state
 from autoenc.gradcheck import gradient_check
-from autoenc.layers.dropout import draw_keeps
+from autoenc.layers.dropout import draw_mask
 from autoenc.layers.selu import ALPHA, SCALE
 from autoenc.models import NotFittedError, Popular, load_model, rating_predictor
 from autoenc.models.blend import Blend
@@ -77,7 +77,7 @@ def through(state, x, mask=1.0):
 
 def mask_of(layer):
     threshold = round(0.8 * 65536)
-    return draw_keeps((12, 4), threshold, (*KEY, layer)) * 65536 / threshold
+    return draw_mask((12, 4), threshold, (*KEY, layer)) * 65536 / threshold
 
 
 # The network

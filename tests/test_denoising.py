@@ -9,7 +9,7 @@ from scipy import sparse
 from autoenc.denoising_network import DenoisingNetwork, initial_state, shapes_of_state
 from autoenc.interactions import as_user_items
 from autoenc.layers import InputDropout
-from autoenc.layers.dropout import draw_keeps
+from autoenc.layers.dropout import draw_mask
 from autoenc.models import Popular, load_model
 from autoenc.models.denoising import DenoisingAutoEncoder
 from autoenc.models.network_model import NetworkRecommender
@@ -56,7 +56,7 @@ def test_the_forward_is_its_equations():
     m = InputDropout(0.4).forward(user_items, True, (*KEY, 1)).toarray()
     assert 0.4 < m.sum() / x.sum() < 0.8 and (m <= x).all()
     threshold = round(0.8 * 65536)
-    h = hidden(state, m) * draw_keeps((12, 5), threshold, (*KEY, 2)) * 65536 / threshold
+    h = hidden(state, m) * draw_mask((12, 5), threshold, (*KEY, 2)) * 65536 / threshold
     y = h @ state["output.weight"].T + state["output.bias"]
     loss = np.sum(np.where(x == 1, 1, 0.3) * (np.log(1 + np.exp(y)) - x * y))
     assert network.forward(user_items, KEY) == pytest.approx(loss, rel=1e-13)

@@ -148,7 +148,7 @@ def test_every_parameter_and_the_input_are_checked(name):
 
 
 def test_an_unknown_layer_is_refused():
-    with pytest.raises(ValueError, match=r"layer must be one of embedding, relu, .*network, full_size, got 'gelu'"):
+    with pytest.raises(ValueError, match=r"layer must be one of embedding, linear, .*network, full_size, got 'gelu'"):
         check_layer("gelu")
 
 
@@ -182,7 +182,7 @@ def test_what_easier_checks_miss():
     }
     losses = {name for name, verdict in verdicts.items() if verdict.caught_by_ones is None}
     assert {name.partition(":")[0] for name in losses} == {
-        *("sigmoid_bce", "multinomial", "masked_squared_error", "soft_bce"),
+        *("sigmoid_bce", "weighted_bce", "multinomial", "masked_squared_error", "soft_bce"),
         *("network", "denoising_network", "variational_network", "deep_network"),
     }
 
@@ -282,7 +282,7 @@ def test_the_command_checks_all_up_to_full_size(capsys):
     code, (header, *lines) = run(capsys)
     assert code == 0
     assert header.split() == ["layer", "tensor", "error", "by", "element", "step", "worst"]
-    assert lines[-1] == "52 gradients checked, 0 wrong (an error of 1e-06 or more)"
+    assert lines[-1] == "53 gradients checked, 0 wrong (an error of 1e-06 or more)"
     rows = [line.split() for line in lines[:-2]]
     assert list(dict.fromkeys(row[0] for row in rows)) == names_of()
     assert {row[-1] for row in rows} == {"ok"}
@@ -347,7 +347,7 @@ def test_a_missed_mutant_exits_1(capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--layer", "gelu"], "layer must be one of embedding, relu,"),
+        (["--layer", "gelu"], "layer must be one of embedding, linear,"),
         (["--layer", "gelu", "--mutate"], "there are mutants of embedding, relu,"),
         (["--seed", "-1"], "--seed must be 0 or more, got -1"),
     ],

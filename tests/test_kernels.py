@@ -37,7 +37,7 @@ from autoenc.kernels.output_tile import output_tile
 from autoenc.kernels.scatter_add import catch_up, scatter_add, settle
 from autoenc.kernels.top_n import top_n
 from autoenc.kernels.top_n_of_sum import top_n_of_sum
-from autoenc.layers import BatchNorm1d, Dropout, Linear, Multinomial, ReLU, SigmoidBCE, SparseEmbedding
+from autoenc.layers import BatchNorm1d, Dropout, Linear, Multinomial, ReLU, SigmoidBCE, SparseEmbedding, WeightedBCE
 from autoenc.models.blend import weighted_sum
 from autoenc.optim import Adam
 from autoenc.ranking import top_n_of_scores
@@ -333,7 +333,7 @@ def check_output_tile(dtype, user_items, hidden_dim, bias_of_items, seed, of_los
 
     weight, bias, rates = trained(ours, "weight"), trained(ours, "bias"), next_rates(ours)
     log_z = log_normalizer(weight.weight, bias.weight, h2) if multinomial else no_log_z(dtype)
-    negative_weight = 1.0 if multinomial else of_loss.negative_weight
+    negative_weight = getattr(of_loss, "negative_weight", 1.0)
     loss, grad_parts = output_tile(
         weight, bias, h2, item_users.indptr, item_users.indices, rates, log_z, negative_weight
     )
@@ -363,7 +363,7 @@ def check_output_tile(dtype, user_items, hidden_dim, bias_of_items, seed, of_los
     seed=seeds,
 )
 def test_output_tile_is_linear_and_sigmoid_bce(dtype, user_items, hidden_dim, bias, negative_weight, seed):
-    check_output_tile(dtype, user_items, hidden_dim, bias, seed, SigmoidBCE(negative_weight))
+    check_output_tile(dtype, user_items, hidden_dim, bias, seed, WeightedBCE(negative_weight))
 
 
 @both_dtypes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 
 import numpy as np
 import pytest
@@ -25,11 +26,13 @@ from autoenc.layers import (
     SoftBCE,
     SparseEmbedding,
     Tanh,
+    WeightedBCE,
 )
-from autoenc.layers.dropout import draw_keeps
+from autoenc.layers.dropout import draw_mask
 from autoenc.layers.gaussian_sample import draw_noise
 from autoenc.layers.sigmoid_bce import sigmoid
 
+LOSSES = ("sigmoid_bce", "weighted_bce", "multinomial", "masked_squared_error", "soft_bce")
 SINGLE = [name for name in CASES if not name.endswith("network")]
 
 
@@ -40,6 +43,12 @@ def a_case(name, dtype=np.float64):
     if hasattr(layer, "buffers"):
         layer.buffers = {key: x.astype(dtype) for key, x in layer.buffers.items()}
     return layer, [arg.astype(dtype) if hasattr(arg, "astype") else arg for arg in args]
+
+
+def evaluate(layer, args):
+    """The layer's forward in evaluation, on the arguments of its forward in training."""
+    arguments = inspect.signature(layer.forward).bind(*args).arguments
+    return layer.forward(**arguments | {"training": False})
 
 
 def grad_output_for(output):
@@ -75,6 +84,9 @@ def test_dtype_follows_the_input(name, dtype):
 def test_what_is_kept_is_dropped(name):
     layer, args = a_case(name)
     assert layer.kept is None
+    if name not in LOSSES:
+        evaluate(layer, args)
+        assert layer.kept is None, "evaluation keeps nothing, so that several threads may ask one layer"
     output = layer.forward(*args)
     assert layer.kept is not None
     layer.backward(*grad_output_for(output))
@@ -254,36 +266,36 @@ KEY = (3, 1, 4, 1)
 
 
 def test_a_mask_depends_on_the_key_alone():
-    mask = draw_keeps((40, 50), 32768, KEY)
-    draw_keeps((3, 3), 100, (9, 9, 9, 9))
-    np.testing.assert_array_equal(draw_keeps((40, 50), 32768, KEY), mask)
+    mask = draw_mask((40, 50), 32768, KEY)
+    draw_mask((3, 3), 100, (9, 9, 9, 9))
+    np.testing.assert_array_equal(draw_mask((40, 50), 32768, KEY), mask)
     for place in range(4):
         other = list(KEY)
         other[place] += 1
-        agree = (draw_keeps((40, 50), 32768, tuple(other)) == mask).mean()
+        agree = (draw_mask((40, 50), 32768, tuple(other)) == mask).mean()
         assert agree == pytest.approx(0.5, abs=0.06), f"part {place} of the key"  # five standard deviations
 
 
 def test_masks_are_the_same_on_every_machine():
     expected = [[1, 0, 1, 1, 1, 1, 1, 0, 1], [0, 0, 1, 0, 0, 1, 0, 1, 1]]
-    np.testing.assert_array_equal(draw_keeps((2, 9), 32768, KEY), expected)
+    np.testing.assert_array_equal(draw_mask((2, 9), 32768, KEY), expected)
 
 
 def test_a_key_may_be_large():
     large = 2**63 - 1
-    masks = {draw_keeps((8, 8), 32768, key).tobytes() for key in [(large, 0, large, 1), (large - 1, 0, large, 1)]}
+    masks = {draw_mask((8, 8), 32768, key).tobytes() for key in [(large, 0, large, 1), (large - 1, 0, large, 1)]}
     assert len(masks) == 2
 
 
 def test_the_threshold_counts_exactly():
-    assert not draw_keeps((1024, 1024), 0, KEY).any()
-    assert draw_keeps((1024, 1024), 65536, KEY).all()
+    assert not draw_mask((1024, 1024), 0, KEY).any()
+    assert draw_mask((1024, 1024), 65536, KEY).all()
 
 
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.999])
 def test_keep_rate(p):
     keep, n = 1 - p, 2**20
-    keeps = draw_keeps((1024, 1024), Dropout(p).threshold, KEY)
+    keeps = draw_mask((1024, 1024), Dropout(p).threshold, KEY)
     assert abs(keeps.mean() - keep) <= 5 * np.sqrt(p * keep / n) + 0.5 / 65536
 
 
@@ -293,7 +305,7 @@ def test_what_stays_is_scaled_by_the_rate_that_it_stays_at(p):
     assert dropout.threshold / 65536 * dropout.scale == pytest.approx(1, rel=1e-15)
     assert abs(dropout.threshold / 65536 - (1 - p)) <= 1 / 65536
     x = np.random.default_rng(0).standard_normal((30, 40))
-    keeps = draw_keeps(x.shape, dropout.threshold, KEY)
+    keeps = draw_mask(x.shape, dropout.threshold, KEY)
     output = dropout.forward(x, training=True, key=KEY)
     np.testing.assert_array_equal(output, np.where(keeps, x * dropout.scale, 0))
     np.testing.assert_array_equal(dropout.backward(x), output)
@@ -389,7 +401,7 @@ def test_the_weight_is_of_what_is_not_liked():
     rng = np.random.default_rng(0)
     logits, x = rng.normal(0, 3, (6, 8)), (rng.random((6, 8)) < 0.3) * 1.0
     h, w = sigmoid(logits), np.where(x == 1, 1, 0.2)
-    sigmoid_bce = SigmoidBCE(negative_weight=0.2)
+    sigmoid_bce = WeightedBCE(negative_weight=0.2)
     loss = sigmoid_bce.forward(logits, sparse.csr_array(x))
     assert loss == pytest.approx(-np.sum(w * (x * np.log(h) + (1 - x) * np.log(1 - h))), rel=1e-13)
     np.testing.assert_allclose(sigmoid_bce.backward(), w * (h - x), rtol=1e-13)
@@ -398,7 +410,7 @@ def test_the_weight_is_of_what_is_not_liked():
 @pytest.mark.parametrize("weight", [0, -0.3, float("inf"), float("nan")])
 def test_a_weight_that_cannot_be_is_refused(weight):
     with pytest.raises(ValueError, match=f"negative_weight must be a finite number above 0, got {weight}"):
-        SigmoidBCE(weight)
+        WeightedBCE(weight)
 
 
 # Softmax and the multinomial likelihood
@@ -465,7 +477,7 @@ def test_input_dropout_keeps_a_like_with_probability_1_minus_p(p):
 
 def test_input_dropout_takes_a_draw_a_like_in_their_order():
     likes = random_likes()
-    keeps = draw_keeps((1, likes.nnz), 32768, KEY)[0]
+    keeps = draw_mask((1, likes.nnz), 32768, KEY)[0]
     kept = InputDropout(0.5).forward(likes, True, KEY)
     np.testing.assert_array_equal(kept.indices, likes.indices[keeps])
     rows = np.repeat(np.arange(300), np.diff(likes.indptr))
@@ -578,7 +590,7 @@ def test_masked_squared_error_of_dense_ratings_and_of_none():
     rng = np.random.default_rng(0)
     output, dense = rng.standard_normal((2, 6, 8))
     masked = MaskedSquaredError()
-    assert masked.forward(output, dense) == pytest.approx(((output - dense) ** 2).mean(), rel=1e-13)
+    assert masked.forward_dense(output, dense) == pytest.approx(((output - dense) ** 2).mean(), rel=1e-13)
     np.testing.assert_allclose(masked.backward(), 2 * (output - dense) / 48, rtol=1e-13)
     assert masked.forward(output, sparse.csr_array((6, 8))) == 0
     assert not masked.backward().any()

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from autoenc.gradcheck import check_layer
 from autoenc.layers import Multinomial, SigmoidBCE
-from autoenc.layers.dropout import draw_keeps
+from autoenc.layers.dropout import draw_mask
 from autoenc.network import Network, initial_state, train_step
 from autoenc.optim import Adam
 
@@ -54,7 +54,7 @@ def test_forward_is_the_tasks_pseudocode(dropout):
 
     def masked(h, layer):
         threshold = round((1 - dropout) * 65536)
-        return h * draw_keeps(h.shape, threshold, (*KEY, layer)) * 65536 / threshold
+        return h * draw_mask(h.shape, threshold, (*KEY, layer)) * 65536 / threshold
 
     h = task_scores(state, x, in_training, masked)
     loss = -1 * np.sum(x * np.log(h) + (1 - x) * np.log(1 - h))

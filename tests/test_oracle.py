@@ -26,6 +26,7 @@ from autoenc.layers import (
     SoftBCE,
     SparseEmbedding,
     Tanh,
+    WeightedBCE,
 )
 from autoenc.models.elsa import CosineOfProduct
 from autoenc.network import Network, train_step
@@ -137,7 +138,7 @@ def test_batchnorm(oracle, dtype):
 @both_dtypes
 def test_dropout_with_pytorchs_mask(oracle, dtype, monkeypatch):
     inputs, answers = oracle("dropout", dtype)
-    monkeypatch.setattr("autoenc.layers.dropout.draw_keeps", lambda shape, threshold, key: answers["keeps"])
+    monkeypatch.setattr("autoenc.layers.dropout.draw_mask", lambda shape, threshold, key: answers["keeps"])
     layer = Dropout(p=0.25)
     output = layer.forward(inputs["x"], training=True)
     assert_equal_but_for_rounding(output, answers["output"], ROUNDING[dtype])
@@ -160,7 +161,7 @@ def test_sigmoid_bce(oracle, dtype):
 @both_dtypes
 def test_weighted_bce(oracle, dtype):
     inputs, answers = oracle("weighted_bce", dtype)
-    layer = SigmoidBCE(negative_weight=0.3)
+    layer = WeightedBCE(negative_weight=0.3)
     loss = layer.forward(inputs["logits"], sparse.csr_array(inputs["user_items"]))
     assert loss == pytest.approx(float(answers["loss"]), rel=ROUNDING[dtype])
     np.testing.assert_allclose(layer.backward(), answers["grad_logits"], rtol=20 * ROUNDING[dtype], atol=1e-37)

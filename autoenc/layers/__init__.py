@@ -1,19 +1,20 @@
 """The layers, one file each: forward, and directly under it the backward, in plain NumPy.
 
-Read them in the order in which the task's network stacks them, up to SigmoidBCE; Multinomial is
-the other loss. Behind it stands what the denoising, the variational and the deep network have besides.
+The order below is the order to read them in, and that of the lessons: first the task's network,
+from SparseEmbedding to SigmoidBCE, then what the other networks need besides.
 """
 
 from autoenc.layers.embedding import SparseEmbedding
+from autoenc.layers.linear import Linear
 from autoenc.layers.relu import ReLU
 from autoenc.layers.batchnorm import BatchNorm1d
 from autoenc.layers.dropout import Dropout
-from autoenc.layers.linear import Linear
 from autoenc.layers.sigmoid_bce import SigmoidBCE
-from autoenc.layers.multinomial import Multinomial
 from autoenc.layers.input_dropout import InputDropout
 from autoenc.layers.input_normalization import InputNormalization
 from autoenc.layers.tanh import Tanh
+from autoenc.layers.weighted_bce import WeightedBCE
+from autoenc.layers.multinomial import Multinomial
 from autoenc.layers.gaussian_sample import GaussianSample
 from autoenc.layers.selu import SELU
 from autoenc.layers.masked_squared_error import MaskedSquaredError
@@ -21,15 +22,16 @@ from autoenc.layers.soft_bce import SoftBCE
 
 __all__ = [
     "SparseEmbedding",
+    "Linear",
     "ReLU",
     "BatchNorm1d",
     "Dropout",
-    "Linear",
     "SigmoidBCE",
-    "Multinomial",
     "InputDropout",
     "InputNormalization",
     "Tanh",
+    "WeightedBCE",
+    "Multinomial",
     "GaussianSample",
     "SELU",
     "MaskedSquaredError",

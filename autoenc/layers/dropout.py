@@ -13,21 +13,14 @@ Shapes
     x, mask, output   (batch, features)
 
 Kept for backward
-    keeps (batch, features), a byte an element; the mask is that times one number.
+    mask (batch, features) as booleans, a byte an element.
 
 Cost at the task's sizes
-    307,000 draws a step. As 16-bit integers against a threshold they cost a quarter of what as
-    many random floats do.
+    307,000 draws a step; `draw_mask` says how.
 
 What goes wrong
     A mask that isn't rescaled makes training see half of what evaluation sees. Scaling up in
     training (inverted dropout) leaves evaluation as it is.
-
-The draw
-    A 16-bit integer is below threshold = round(keep * 65536) with probability threshold / 65536,
-    so that is the keep rate that rescales: the mean of the mask is 1 exactly. The integers come
-    from Philox, a generator that is a function of a key and a counter: (seed, epoch, step, layer)
-    names a mask, whoever draws it, in whatever order, on however many threads.
 
 Source
     Srivastava et al. 2014, section 10 (inverted dropout); torch.nn.Dropout, PyTorch 2.13.
@@ -51,13 +44,17 @@ from typing import Any
 import numpy as np
 
 
-def draw_keeps(shape: tuple[int, int], threshold: int, key: tuple[int, int, int, int]) -> np.ndarray:
+def draw_mask(shape: tuple[int, int], threshold: int, key: tuple[int, int, int, int]) -> np.ndarray:
     """Which values stay: bool (batch, features), True with probability threshold / 65536.
 
-    key = (seed, epoch, step, layer), each in 0 .. 2**64 - 1.
+    A value stays where a random 16-bit integer is below the threshold. The integers are cut from the
+    64-bit words of Philox, a generator that is a function of a key and a counter: so (seed, epoch,
+    step, layer), each from 0 to 2**64 - 1, names a mask, whoever draws it and on however many
+    threads. They cost a quarter of what as many random floats do.
     """
     size = shape[0] * shape[1]
-    draws = philox_of(key).random_raw(-(-size // 4)).astype("<u8", copy=False).view("<u2")[:size]  # four to a word
+    words = philox_of(key).random_raw(-(-size // 4)).astype("<u8", copy=False)
+    draws = words.view("<u2")[:size]  # four to a word
     return (draws < threshold).reshape(shape)
 
 
@@ -83,8 +80,8 @@ class Dropout:
     def __init__(self, p: float):
         if not 0 <= p < 1:
             raise ValueError(f"dropout must be at least 0 and below 1, got {p}")
-        self.threshold = max(1, round((1 - p) * 65536))
-        self.scale = 65536 / self.threshold
+        self.threshold = max(1, round((1 - p) * 65536))  # of 16-bit integers, see `draw_mask`
+        self.scale = 65536 / self.threshold  # 1 / keep, by the keep rate that the threshold really gives
         self.params: dict[str, np.ndarray] = {}
         self.grads: dict[str, Any] = {}
         self.kept: Any = None
@@ -92,10 +89,10 @@ class Dropout:
     def forward(self, x: np.ndarray, training: bool, key=None) -> np.ndarray:
         if not training:
             return x
-        keeps = draw_keeps(x.shape, self.threshold, key)  # (batch, features)
-        self.kept = keeps
-        return x * keeps * self.scale  # (batch, features)
+        mask = draw_mask(x.shape, self.threshold, key)  # (batch, features)
+        self.kept = mask
+        return x * mask * self.scale  # (batch, features)
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
-        keeps, self.kept = self.kept, None
-        return grad_output * keeps * self.scale  # (batch, features)
+        mask, self.kept = self.kept, None
+        return grad_output * mask * self.scale  # (batch, features)

@@ -64,8 +64,9 @@ class SparseEmbedding:
         self.grads: dict[str, Any] = {"weight": None}
         self.kept: Any = None
 
-    def forward(self, user_items: sparse.csr_array) -> np.ndarray:
-        self.kept = user_items
+    def forward(self, user_items: sparse.csr_array, training: bool = True) -> np.ndarray:
+        if training:
+            self.kept = user_items
         return user_items @ self.params["weight"]  # (batch, emb_dim)
 
     def backward(self, grad_output: np.ndarray) -> None:

@@ -46,7 +46,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from autoenc.layers.dropout import Dropout, draw_keeps
+from autoenc.layers.dropout import Dropout, draw_mask
 
 
 class InputDropout:
@@ -67,7 +67,7 @@ class InputDropout:
     def forward(self, user_items: sparse.csr_array, training: bool, key=None) -> sparse.csr_array:
         if not training:
             return user_items
-        keeps = draw_keeps((1, user_items.nnz), self.threshold, key)[0]  # (n_likes,)
-        n_before = np.append(0, np.cumsum(keeps)).astype(user_items.indptr.dtype)  # (n_likes + 1,)
-        kept = user_items.data[keeps], user_items.indices[keeps], n_before[user_items.indptr]
+        mask = draw_mask((1, user_items.nnz), self.threshold, key)[0]  # (n_likes,)
+        n_before = np.append(0, np.cumsum(mask)).astype(user_items.indptr.dtype)  # (n_likes + 1,)
+        kept = user_items.data[mask], user_items.indices[mask], n_before[user_items.indptr]
         return sparse.csr_array(kept, shape=user_items.shape)

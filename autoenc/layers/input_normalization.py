@@ -63,9 +63,10 @@ class InputNormalization:
         self.grads: dict[str, Any] = {"bias": None}
         self.kept: Any = None
 
-    def forward(self, item_sum: np.ndarray, n_likes: np.ndarray) -> np.ndarray:
+    def forward(self, item_sum: np.ndarray, n_likes: np.ndarray, training: bool = True) -> np.ndarray:
         size = np.sqrt(np.maximum(1, n_likes)).astype(item_sum.dtype)[:, None]  # (batch, 1)
-        self.kept = size
+        if training:
+            self.kept = size
         return item_sum / size + self.params["bias"]  # (batch, features)
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:

@@ -65,8 +65,9 @@ class Linear:
         self.grads: dict[str, Any] = {"weight": None, "bias": None}
         self.kept: Any = None
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        self.kept = x
+    def forward(self, x: np.ndarray, training: bool = True) -> np.ndarray:
+        if training:
+            self.kept = x
         return x @ self.params["weight"].T + self.params["bias"]  # (batch, out_features)
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:

@@ -59,13 +59,17 @@ class MaskedSquaredError:
         self.grads: dict[str, Any] = {}
         self.kept: Any = None
 
-    def forward(self, output: np.ndarray, ratings: sparse.csr_array | np.ndarray) -> float:
-        rated: Any = ...
-        values = ratings
-        if not isinstance(ratings, np.ndarray):
-            rated = np.repeat(np.arange(len(output)), np.diff(ratings.indptr)), ratings.indices
-            values = ratings.data
-        difference = output[rated] - values  # (n,), or (batch, n_items) where all were given
+    def forward(self, output: np.ndarray, ratings: sparse.csr_array) -> float:
+        """Of the ratings that are stored, whatever their values."""
+        rated = np.repeat(np.arange(len(output)), np.diff(ratings.indptr)), ratings.indices
+        return self._loss(output, rated, ratings.data)
+
+    def forward_dense(self, output: np.ndarray, ratings: np.ndarray) -> float:
+        """Of ratings that are all given."""
+        return self._loss(output, ..., ratings)
+
+    def _loss(self, output, rated, ratings):
+        difference = output[rated] - ratings  # (n,), or (batch, n_items) where all were given
         self.kept = difference, rated, output.shape
         return float((difference * difference).sum(dtype=np.float64) / max(1, difference.size))
 

@@ -47,9 +47,9 @@ class ReLU:
         self.grads: dict[str, Any] = {}
         self.kept: Any = None
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        active = x > 0  # (batch, features)
-        self.kept = active
+    def forward(self, x: np.ndarray, training: bool = True) -> np.ndarray:
+        if training:
+            self.kept = x > 0  # (batch, features)
         return np.maximum(x, 0)  # (batch, features)
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:

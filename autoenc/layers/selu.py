@@ -54,9 +54,10 @@ class SELU:
         self.grads: dict[str, Any] = {}
         self.kept: Any = None
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
+    def forward(self, x: np.ndarray, training: bool = True) -> np.ndarray:
         output = SCALE * np.where(x > 0, x, ALPHA * np.expm1(np.minimum(x, 0)))  # (batch, features)
-        self.kept = output
+        if training:
+            self.kept = output
         return output
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:

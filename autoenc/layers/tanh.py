@@ -46,9 +46,10 @@ class Tanh:
         self.grads: dict[str, Any] = {}
         self.kept: Any = None
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
+    def forward(self, x: np.ndarray, training: bool = True) -> np.ndarray:
         output = np.tanh(x)  # (batch, features)
-        self.kept = output
+        if training:
+            self.kept = output
         return output
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from torch import nn
 
 from autoenc import deep_network, denoising_network, variational_network
 from autoenc.datasets import load
-from autoenc.layers.dropout import draw_keeps
+from autoenc.layers.dropout import draw_mask
 from autoenc.layers.gaussian_sample import draw_noise
 from autoenc.network import initial_state
 
@@ -372,7 +372,7 @@ def denoising_inputs(rng):
     user_items, batches = corner(rng, 70)
     state = denoising_network.initial_state(70, hidden_dim=7, bias_offset=-2.0, seed=1, dtype=np.float64)
     state["normalization.bias"] += rng.random(7) / 10
-    keeps = np.stack([draw_keeps((USERS, 7), HALF, (0, 0, step, 2)) for step in range(STEPS)])
+    keeps = np.stack([draw_mask((USERS, 7), HALF, (0, 0, step, 2)) for step in range(STEPS)])
     return {"user_items": user_items, "batches": batches, "shown": shown(user_items, batches), "keeps": keeps, **state}
 
 
@@ -393,7 +393,7 @@ def deep_inputs(rng):
     for name, array in state.items():
         if name.endswith("bias"):
             array += rng.random(array.shape) / 10
-    keeps = np.stack([[draw_keeps((USERS, 3), HALF, (0, 0, step, refed)) for refed in (1, 2)] for step in range(STEPS)])
+    keeps = np.stack([[draw_mask((USERS, 3), HALF, (0, 0, step, refed)) for refed in (1, 2)] for step in range(STEPS)])
     ratings = user_items * rng.integers(1, 6, user_items.shape)
     return {"user_items": user_items, "ratings": ratings, "batches": batches, "keeps": keeps, **state}
 
@@ -412,7 +412,7 @@ def shown(user_items, batches):
     masks = np.zeros((STEPS, USERS, user_items.shape[1]), bool)
     for step, batch in enumerate(batches):
         liked = user_items[batch] > 0
-        masks[step][liked] = draw_keeps((1, liked.sum()), SHOWN, (0, 0, step, 1))[0]
+        masks[step][liked] = draw_mask((1, liked.sum()), SHOWN, (0, 0, step, 1))[0]
     return masks
 
 
