@@ -10,11 +10,16 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from autoenc import callbacks as callbacks
     from autoenc import datasets as datasets
     from autoenc import layers as layers
-    from autoenc import metrics as metrics
-    from autoenc import plots as plots
+    from autoenc.evaluation import metrics as metrics
+    from autoenc.evaluation import plots as plots
+    from autoenc.evaluation.compare import compare as compare
+    from autoenc.evaluation.evaluate import evaluate as evaluate
+    from autoenc.evaluation.ranking import rank as rank
+    from autoenc.evaluation.splits import holdout_by_time as holdout_by_time
+    from autoenc.evaluation.splits import holdout_per_user as holdout_per_user
+    from autoenc.evaluation.splits import holdout_users as holdout_users
     from autoenc.interactions import Interactions as Interactions
     from autoenc.interactions import as_user_items as as_user_items
     from autoenc.models import load_model as load_model
@@ -28,17 +33,12 @@ if TYPE_CHECKING:
     from autoenc.models.item_knn import ItemKNN as ItemKNN
     from autoenc.models.mult_vae import MultVAE as MultVAE
     from autoenc.models.popular import Popular as Popular
-    from autoenc.network import Network as Network
-    from autoenc.network import initial_state as initial_state
-    from autoenc.presets import preset as preset
-    from autoenc.ranking import compare as compare
-    from autoenc.ranking import evaluate as evaluate
-    from autoenc.ranking import rank as rank
-    from autoenc.splits import holdout_by_time as holdout_by_time
-    from autoenc.splits import holdout_per_user as holdout_per_user
-    from autoenc.splits import holdout_users as holdout_users
-    from autoenc.trainer import Trainer as Trainer
-    from autoenc.tuning import tune as tune
+    from autoenc.models.presets import preset as preset
+    from autoenc.models.tuning import tune as tune
+    from autoenc.networks.autoencoder import Network as Network
+    from autoenc.networks.autoencoder import initial_state as initial_state
+    from autoenc.training import callbacks as callbacks
+    from autoenc.training.trainer import Trainer as Trainer
 
 __version__ = "0.1.0"
 
@@ -56,27 +56,34 @@ _MODULE_OF = {
     "ItemKNN": "models.item_knn",
     "MultVAE": "models.mult_vae",
     "Popular": "models.popular",
-    "Network": "network",
-    "initial_state": "network",
-    "preset": "presets",
-    "compare": "ranking",
-    "evaluate": "ranking",
-    "rank": "ranking",
-    "holdout_by_time": "splits",
-    "holdout_per_user": "splits",
-    "holdout_users": "splits",
-    "Trainer": "trainer",
-    "tune": "tuning",
+    "Network": "networks.autoencoder",
+    "initial_state": "networks.autoencoder",
+    "preset": "models.presets",
+    "compare": "evaluation.compare",
+    "evaluate": "evaluation.evaluate",
+    "rank": "evaluation.ranking",
+    "holdout_by_time": "evaluation.splits",
+    "holdout_per_user": "evaluation.splits",
+    "holdout_users": "evaluation.splits",
+    "Trainer": "training.trainer",
+    "tune": "models.tuning",
 }
 
-_MODULES = ("callbacks", "datasets", "layers", "metrics", "plots")
+_MODULES = {
+    "callbacks": "training.callbacks",
+    "datasets": "datasets",
+    "layers": "layers",
+    "metrics": "evaluation.metrics",
+    "plots": "evaluation.plots",
+}
 
 __all__ = list(_MODULE_OF)
 
 
 def __getattr__(name: str):
     if name in _MODULES:
-        return importlib.import_module(f"autoenc.{name}")  # which sets the attribute
+        module = globals()[name] = importlib.import_module(f"autoenc.{_MODULES[name]}")
+        return module
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'autoenc' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"autoenc.{_MODULE_OF[name]}"), name)

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import blas
 
-from autoenc.threads import compute_threads
+from autoenc.machine import compute_threads
 
 ROWS = 96  # a multiple of the 4, 8, 12 or 16 rows of an inner loop, so that none is left over for another loop
 

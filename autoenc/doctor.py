@@ -21,11 +21,12 @@ import numpy as np
 from scipy import sparse
 
 from autoenc import __version__
-from autoenc.fused import FusedNetwork
-from autoenc.network import Network, initial_state, train_step
+from autoenc.evaluation.ranking import top_n_of_scores
+from autoenc.machine import compute_threads
+from autoenc.networks.autoencoder import Network, initial_state
 from autoenc.optim import Adam
-from autoenc.ranking import top_n_of_scores
-from autoenc.threads import compute_threads
+from autoenc.training.fused import FusedNetwork
+from autoenc.training.plain import train_step
 
 # The task's sizes, on MovieLens 10M.
 BATCH, N_ITEMS, EMB_DIM, HIDDEN_DIM = 256, 10_677, 800, 400

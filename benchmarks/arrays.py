@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from autoenc.files import replacing
+from autoenc.storage.atomic import replacing
 
 
 def default_folder() -> Path:
@@ -21,7 +21,7 @@ def prepared(folder: Path, n_users: int, n_items: int, n_likes: int) -> Path:
     path = folder / f"train-{n_users}-{n_items}-{n_likes}.npz"
     if not path.exists():
         from autoenc.datasets.synthetic import synthetic
-        from autoenc.splits import holdout_per_user
+        from autoenc.evaluation.splits import holdout_per_user
 
         likes = synthetic(n_users=n_users, n_items=n_items, n_likes=n_likes, seed=0)
         save(path, holdout_per_user(likes.user_items, 0.2, 0)[0])

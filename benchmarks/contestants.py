@@ -22,14 +22,14 @@ class Autoenc:
     """Ours: the kernels, or the plain layers (backend "numpy")."""
 
     def __init__(self, backend: str):
-        import autoenc.trainer
+        import autoenc.training.trainer
 
         if backend == "numba":
-            import autoenc.fused
+            import autoenc.training.fused
         self.autoenc, self.backend = autoenc, backend
 
     def train(self, user_items, clock):
-        class Tick(self.autoenc.trainer.Callback):
+        class Tick(self.autoenc.training.callbacks.Callback):
             def on_step_end(self, trainer):
                 trainer.stop = clock.tick()
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from autoenc.doctor import step_flops
-from autoenc.trainer import batch_bounds
+from autoenc.training.minibatches import batch_bounds
 
 USERS, ITEMS, LIKES = 69_878, 10_677, 10_000_054  # MovieLens 10M
 BATCH, EMB_DIM, HIDDEN_DIM = 256, 800, 400

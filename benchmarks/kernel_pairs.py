@@ -29,7 +29,7 @@ from scipy import sparse
 from turns import run_again_if_pinned
 
 from autoenc.doctor import matmul_rate
-from autoenc.fused import DriftTable, FusedNetwork
+from autoenc.evaluation.ranking import top_n_of_scores
 from autoenc.kernels import adam as adam_kernels
 from autoenc.kernels import exp as exp_kernels
 from autoenc.kernels import linear as linear_kernels
@@ -51,11 +51,12 @@ from autoenc.kernels.top_n import top_n
 from autoenc.kernels.top_n_of_sum import top_n_of_sum
 from autoenc.layers import BatchNorm1d, Dropout, Linear, Multinomial, ReLU, SigmoidBCE, SparseEmbedding
 from autoenc.layers.dropout import draw_mask
+from autoenc.machine import compute_threads
 from autoenc.models.blend import weighted_sum
-from autoenc.network import Network, initial_state, train_step
+from autoenc.networks.autoencoder import Network, initial_state
 from autoenc.optim import Adam
-from autoenc.ranking import top_n_of_scores
-from autoenc.threads import compute_threads
+from autoenc.training.fused import DriftTable, FusedNetwork
+from autoenc.training.plain import train_step
 
 KEY = (0, 0, 0, 1)
 

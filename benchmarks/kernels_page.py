@@ -20,7 +20,7 @@ from pathlib import Path
 from kernel_pairs import PAIRS, Pair, rows_of_table
 from results import DEFAULT, machine, read
 
-from autoenc.files import replacing
+from autoenc.storage.atomic import replacing
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "kernels.md"

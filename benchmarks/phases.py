@@ -1,4 +1,4 @@
-"""The measuring of profile.py: a stopwatch on every function that autoenc.fused calls."""
+"""The measuring of profile.py: a stopwatch on every function that autoenc.training.fused calls."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from results import Results, add_arguments
 from scipy import sparse
 from turns import run_again_if_pinned
 
-from autoenc import fused
 from autoenc.doctor import matmul_rate
-from autoenc.network import Network, initial_state
+from autoenc.networks.autoencoder import Network, initial_state
 from autoenc.optim import Adam
-from autoenc.trainer import minibatches
+from autoenc.training import fused
+from autoenc.training.minibatches import minibatches
 
 
 class Work(NamedTuple):

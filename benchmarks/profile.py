@@ -2,7 +2,7 @@
 
     python benchmarks/profile.py
 
-The functions that autoenc.fused calls are wrapped in a stopwatch, and a training runs through
+The functions that autoenc.training.fused calls are wrapped in a stopwatch, and a training runs through
 them. A phase's bound is the time that its flops take at the rate of NumPy's BLAS in a large square
 matmul, or its bytes at the rate of a large copy, both measured here on all threads: of each kernel
 the longer of the two. Rows that still lie in a cache come faster than a copy from memory, so a

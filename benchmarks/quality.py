@@ -25,10 +25,11 @@ from quality_report import METRICS, OURS, PEER, Plan, Results, as_text, digest, 
 from threadpoolctl import threadpool_limits
 
 import autoenc
-from autoenc.network import Network, initial_state
-from autoenc.ranking import evaluate
-from autoenc.splits import holdout_per_user
-from autoenc.trainer import Callback, Trainer
+from autoenc.evaluation.evaluate import evaluate
+from autoenc.evaluation.splits import holdout_per_user
+from autoenc.networks.autoencoder import Network, initial_state
+from autoenc.training.callbacks import Callback
+from autoenc.training.trainer import Trainer
 
 RESULTS = Path(__file__).parent / "results" / "quality.jsonl"
 

@@ -16,7 +16,7 @@ from kernels_page import markdown
 from ranking_plans import PLANS
 from ranking_report import RESULTS, Lines, setting, table
 
-from autoenc.files import replacing
+from autoenc.storage.atomic import replacing
 
 PAGE = Path(__file__).parent.parent / "docs" / "which_model_first.md"
 PROTOCOLS = ("weak", "strong")

@@ -20,10 +20,11 @@ from scipy import sparse
 from worker import resident_megabytes
 
 import autoenc
-from autoenc.files import replacing
+from autoenc.evaluation.compare import paired_difference
+from autoenc.evaluation.evaluate import Report, evaluate
+from autoenc.evaluation.splits import holdout_per_user, holdout_users
 from autoenc.models import Blend
-from autoenc.ranking import Report, evaluate, paired_difference
-from autoenc.splits import holdout_per_user, holdout_users
+from autoenc.storage.atomic import replacing
 
 METRICS = ("ndcg@100", "precision@1", "precision@5", "precision@10", "recall@20", "recall@50")
 CHOSEN_BY = "ndcg@100"

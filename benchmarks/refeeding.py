@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from autoenc import datasets
+from autoenc.evaluation.evaluate import evaluate
+from autoenc.evaluation.splits import holdout_per_user
 from autoenc.models.deep_recommender import DeepRecommender
 from autoenc.models.popular import Popular
 from autoenc.models.rating_predictor import RatingPredictor, holdout_ratings, ratings_matrix
-from autoenc.ranking import evaluate
-from autoenc.splits import holdout_per_user
 
 BUNDLED = Path(datasets.__file__).parent / "bundled" / "ml-latest-small.zip"
 MODES = {"plain": {}, "refed": {"refeed": True}, "twice": {"twice": True}}

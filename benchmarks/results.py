@@ -11,7 +11,7 @@ import arrays
 import figures
 
 from autoenc.doctor import blas_pools, processors, versions
-from autoenc.files import replacing
+from autoenc.storage.atomic import replacing
 
 FORMAT = 2  # of the parts; counts up when what a part holds changes
 DEFAULT = Path(__file__).parent / "results" / "speed.json"

@@ -65,15 +65,15 @@ def batches(n_items, n):
 
 def rank_job(n_items, n_steps):
     """One rank: train some steps and print what they took, on the talker."""
-    from autoenc.communicator import world
-    from autoenc.fused import FusedNetwork
-    from autoenc.network import Network, initial_state
+    from autoenc.machine import compute_threads
+    from autoenc.networks.autoencoder import Network, initial_state
     from autoenc.optim import Adam
-    from autoenc.run import peak_memory_mb
-    from autoenc.sharded import ShardedNetwork
-    from autoenc.shards import Shard
-    from autoenc.threads import compute_threads
-    from autoenc.warm_up import warm_up
+    from autoenc.scale.ranks import world
+    from autoenc.scale.sharded import ShardedNetwork
+    from autoenc.scale.shards import Shard
+    from autoenc.train_job import peak_memory_mb
+    from autoenc.training.fused import FusedNetwork
+    from autoenc.training.warm_up import warm_up
 
     ranks = world()
     warm_up()

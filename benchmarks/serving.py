@@ -24,7 +24,7 @@ import numpy as np
 
 from autoenc import AutoEncoder, datasets
 from autoenc.datasets.synthetic import synthetic
-from autoenc.ranking import evaluate
+from autoenc.evaluation.evaluate import evaluate
 from autoenc.serve.server import DEMONSTRATION, in_pieces
 
 ROOT = Path(__file__).parent.parent

@@ -185,7 +185,7 @@ def first_step(args, answer):
 def compile_all(args, answer):
     """Seconds of making all kernels ready; with an empty NUMBA_CACHE_DIR, of compiling them."""
     start = time.perf_counter()
-    from autoenc.warm_up import warm_up
+    from autoenc.training.warm_up import warm_up
 
     warm_up(lambda line: print(line, file=sys.stderr))
     answer(seconds=time.perf_counter() - start)

@@ -1,6 +1,6 @@
 """The best N items of each user, those already liked struck, without ever holding all scores.
 
-Definition: autoenc.ranking.top_n_of_scores of autoenc.layers.Linear.forward.
+Definition: autoenc.evaluation.ranking.top_n_of_scores of autoenc.layers.Linear.forward.
 
 A block of users meets the items a tile at a time: scores = h2 @ weight[tile].T in the cache, then
 one comparison an item with the worst of the user's best N so far, which few pass. Bound by

@@ -1,6 +1,6 @@
 """The best N items of each user by a weighted sum of several models' scores, those already liked struck.
 
-Definition: autoenc.ranking.top_n_of_scores of autoenc.models.blend.weighted_sum.
+Definition: autoenc.evaluation.ranking.top_n_of_scores of autoenc.models.blend.weighted_sum.
 
 A blend that looks for its weights ranks the same users by some dozens of sums. Here a user's sum is
 made in the cache and ranked at once. Keeping the best takes most of the time, far more than reading

@@ -29,7 +29,7 @@ def ratings():
 @pytest.fixture(scope="session")
 def split(ratings):
     """(train, held_out) of the bundled edition at seed 0, both CSR (n_users, n_items). Shared: don't change it."""
-    from autoenc.splits import holdout_per_user
+    from autoenc.evaluation.splits import holdout_per_user
 
     return holdout_per_user(ratings.user_items, seed=0)
 

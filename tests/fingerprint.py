@@ -19,8 +19,8 @@ or a flag's name is changed, change it there.
 
 Only what a refactoring leaves alone is used: the public names of `autoenc`, run_train.py, mpiexec, and
 the files. `autoenc` is the one beside this file, whichever is installed. The bits are those of one kind
-of processor and one set of packages: record and compare on the same machine. It takes some four minutes
-on two cores.
+of processor and one set of packages: record and compare on the same machine. It takes three to four
+minutes on two cores that are shared.
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ def record_splits(seed: int, folder: Path) -> dict:
             for name in ("indptr", "indices", "data"):
                 arrays[f"{split} {number} {name}"] = digest(getattr(part, name))
 
-    report = autoenc.evaluate(autoenc.ItemKNN().fit(halves[0]), *halves, ks=(1, 10, 100))
-    return {"arrays": arrays, "lines": report.as_row(), "metadata": {}}
+    judged = autoenc.evaluate(autoenc.ItemKNN().fit(halves[0]), *halves, ks=(1, 10, 100))
+    return {"arrays": arrays, "lines": judged.as_row(), "metadata": {}}
 
 
 def record_job(seed: int, folder: Path) -> dict:
@@ -261,13 +261,15 @@ def record(names, seed: int) -> dict:
 
 def machine() -> dict:
     """What the bits may depend on."""
+    from llvmlite.binding import get_host_cpu_name  # numba's
+
     versions = {}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             versions[package] = None
-    return {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count(), **versions}
+    return {"processor": get_host_cpu_name(), "cores": os.cpu_count(), "python": platform.python_version(), **versions}
 
 
 # Comparing
@@ -277,7 +279,7 @@ def differences(before: dict, after: dict, names) -> dict[str, list[str]]:
     """Sentences by kind. A part that failed on either side is a difference, as it proves nothing."""
     found: dict[str, list[str]] = {kind: [] for kind in KINDS}
     for name in names:
-        then, now = (record["parts"].get(name, {"error": "not recorded"}) for record in (before, after))
+        then, now = (side["parts"].get(name, {"error": "not recorded"}) for side in (before, after))
         errors = [f"{when}: {part['error']}" for when, part in (("before", then), ("now", now)) if "error" in part]
         if errors:
             found["lines"].append(f"{name}: {'; '.join(errors)}")

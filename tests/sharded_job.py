@@ -12,13 +12,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from autoenc.checkpoint import Checkpoints
-from autoenc.communicator import world
 from autoenc.datasets import load
 from autoenc.interactions import likes_per_item
-from autoenc.network import Network, initial_state
-from autoenc.shards import Shard, is_by_item
-from autoenc.trainer import Callback, Trainer
+from autoenc.networks.autoencoder import Network, initial_state
+from autoenc.scale.ranks import world
+from autoenc.scale.shards import Shard, is_by_item
+from autoenc.training.callbacks import Callback
+from autoenc.training.checkpoint import Checkpoints
+from autoenc.training.trainer import Trainer
 
 EMB_DIM, HIDDEN_DIM, BATCH = 24, 12, 64
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from autoenc.evaluation.evaluate import evaluate
+from autoenc.evaluation.splits import holdout_users
 from autoenc.interactions import as_user_items
 from autoenc.models import Popular
 from autoenc.models.autoencoder import AutoEncoder
-from autoenc.network import Network, initial_state
-from autoenc.ranking import evaluate
-from autoenc.splits import holdout_users
-from autoenc.trainer import Callback, Trainer
+from autoenc.networks.autoencoder import Network, initial_state
+from autoenc.training.callbacks import Callback
+from autoenc.training.trainer import Trainer
 
 SMALL = {"emb_dim": 24, "hidden_dim": 16, "batch_size": 64}
 

@@ -28,8 +28,8 @@ from autoenc import (
 )
 from autoenc.batch_invariant import ROWS, by_fixed_rows
 from autoenc.datasets.synthetic import synthetic
+from autoenc.evaluation.ranking import rank
 from autoenc.models.rating_predictor import RatingPredictor
-from autoenc.ranking import rank
 
 N_USERS = 1000
 TOGETHER = (1, 5, 37, 100, 128)

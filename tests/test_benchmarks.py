@@ -33,9 +33,9 @@ import turns  # noqa: E402
 from ranking_plans import MODELS, PLANS, Plan  # noqa: E402
 from ranking_search import search  # noqa: E402
 
-from autoenc import fused  # noqa: E402
 from autoenc.datasets.synthetic import synthetic  # noqa: E402
 from autoenc.models import EASE  # noqa: E402
+from autoenc.training import fused  # noqa: E402
 
 SHAPE = (40, 30, 400)
 MATMUL = {"numpy-matmul": [100.0, 200.0, 300.0]}

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from autoenc.evaluation.evaluate import evaluate
+from autoenc.evaluation.splits import holdout_users
 from autoenc.interactions import Interactions
 from autoenc.models import (
     EASE,
@@ -21,8 +23,6 @@ from autoenc.models import (
     ease,
     load_model,
 )
-from autoenc.ranking import evaluate
-from autoenc.splits import holdout_users
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from autoenc.callbacks import History, Validation, WeightAverage
-from autoenc.network import Network, initial_state
-from autoenc.ranking import evaluate
-from autoenc.splits import holdout_per_user
-from autoenc.trainer import Callback, Trainer
+from autoenc.evaluation.evaluate import evaluate
+from autoenc.evaluation.splits import holdout_per_user
+from autoenc.networks.autoencoder import Network, initial_state
+from autoenc.training.callbacks import Callback, History, Validation, WeightAverage
+from autoenc.training.trainer import Trainer
 
 N_USERS, N_ITEMS = 60, 40
 

@@ -18,11 +18,11 @@ import pytest
 import safetensors.numpy
 from torture import EPOCHS, digest, small_split, torture, train
 
-from autoenc.callbacks import History
-from autoenc.checkpoint import MANIFEST, Checkpoints, restore_checkpoint
 from autoenc.cli import main
-from autoenc.network import Network, initial_state
-from autoenc.trainer import Callback, Trainer
+from autoenc.networks.autoencoder import Network, initial_state
+from autoenc.training.callbacks import Callback, History
+from autoenc.training.checkpoint import MANIFEST, Checkpoints, restore_checkpoint
+from autoenc.training.trainer import Trainer
 
 ROOT = Path(__file__).parent.parent
 
@@ -122,7 +122,7 @@ def test_a_crash_between_shard_and_manifest(split, tmp_path, monkeypatch, moment
 
     replace = os.replace
     monkeypatch.setattr(os, "replace", crashes)
-    monkeypatch.setattr("autoenc.checkpoint._sweep", lambda folder: None)  # as a killed process wouldn't
+    monkeypatch.setattr("autoenc.training.checkpoint._sweep", lambda folder: None)  # as a killed process wouldn't
     with pytest.raises(Killed):
         train(split, Checkpoints(tmp_path, every_steps=1))
     monkeypatch.undo()
@@ -170,8 +170,8 @@ FULL = """
 import resource, signal, sys
 sys.path[:0] = [{root!r}, {tests!r}]
 import torture
-from autoenc.checkpoint import Checkpoints
-from autoenc.trainer import Callback
+from autoenc.training.checkpoint import Checkpoints
+from autoenc.training.callbacks import Callback
 
 class Fill(Callback):
     def on_step_end(self, trainer):

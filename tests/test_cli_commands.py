@@ -19,10 +19,10 @@ from scipy import sparse
 
 from autoenc import EASE, EDLAE, AutoEncoder, Blend, ItemKNN, Popular, datasets, load_model, plots
 from autoenc.cli import main
+from autoenc.datasets.binary import save_likes
+from autoenc.evaluation.evaluate import evaluate
+from autoenc.evaluation.splits import holdout_by_time, holdout_per_user, holdout_users
 from autoenc.interactions import Interactions
-from autoenc.population import save_likes
-from autoenc.ranking import evaluate
-from autoenc.splits import holdout_by_time, holdout_per_user, holdout_users
 
 ROOT = Path(__file__).parent.parent
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autoenc.checkpoint import MANIFEST, Checkpoints
 from autoenc.cli import main
+from autoenc.evaluation.evaluate import evaluate
+from autoenc.evaluation.splits import holdout_per_user, holdout_users
 from autoenc.interactions import Interactions
-from autoenc.model_file import read_model_file
 from autoenc.models import load_model
-from autoenc.ranking import evaluate
-from autoenc.splits import holdout_per_user, holdout_users
+from autoenc.storage.model_file import read_model_file
+from autoenc.training.checkpoint import MANIFEST, Checkpoints
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--data", "likes.csv", "--emb-dim", "12", "--hidden-dim", "8", "--batch-size", "128", "--no-progress"]

@@ -15,11 +15,11 @@ from child import run
 
 from autoenc import datasets
 from autoenc.cli import main
+from autoenc.evaluation.compare import compare
+from autoenc.evaluation.splits import Block, holdout_of_block, holdout_per_user, shares_per_user
 from autoenc.interactions import Interactions
 from autoenc.models import AutoEncoder, Popular
-from autoenc.population import write_recommendations
-from autoenc.ranking import compare
-from autoenc.splits import Block, holdout_of_block, holdout_per_user, shares_per_user
+from autoenc.models.export import write_recommendations
 
 pytest.importorskip("dask.distributed", reason="Dask is not installed")
 pytest.importorskip("duckdb")
@@ -27,8 +27,8 @@ pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
 pd = pytest.importorskip("pandas")
 
-from autoenc import distributed  # noqa: E402
 from autoenc.datasets import tables  # noqa: E402
+from autoenc.scale import dask as distributed  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 
@@ -92,7 +92,7 @@ def test_parts_are_what_one_process_recommends(place, client, tmp_path, users_a_
 FIRST_PART = """
 import sys
 from pathlib import Path
-from autoenc import distributed
+from autoenc.scale import dask as distributed
 
 def threads(*_):
     import numba

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from autoenc import datasets
 from autoenc.datasets import Ratings
-from autoenc.deep_network import DeepNetwork, initial_state, refeeding_step, shapes_of_state
+from autoenc.evaluation.evaluate import evaluate
 from autoenc.gradcheck import gradient_check
 from autoenc.layers.dropout import draw_mask
 from autoenc.layers.selu import ALPHA, SCALE
@@ -18,9 +18,9 @@ from autoenc.models import NotFittedError, Popular, load_model, rating_predictor
 from autoenc.models.blend import Blend
 from autoenc.models.deep_recommender import DeepRecommender, widths_of
 from autoenc.models.rating_predictor import RatingPredictor, holdout_ratings, ratings_matrix
+from autoenc.networks.deep import DeepNetwork, initial_state, refeeding_step, shapes_of_state
 from autoenc.optim import Adam
-from autoenc.ranking import evaluate
-from autoenc.trainer import PlainNetwork
+from autoenc.training.plain import PlainNetwork
 
 KEY = (3, 1, 4)
 SMALL = {"hidden_dims": (24, 12), "dropout": 0.2, "batch_size": 64, "epochs": 3}
@@ -67,7 +67,7 @@ def selu(x):
 
 
 def through(state, x, mask=1.0):
-    """y, by the equations on top of deep_network.py: 6, 5, 4 wide, and 5 and 6 again."""
+    """y, by the equations on top of networks/deep.py: 6, 5, 4 wide, and 5 and 6 again."""
     h = selu(x @ state["embedding.weight"] + state["bias.bias"])
     for i in range(1, 5):
         h = selu(h @ state[f"dense{i}.weight"].T + state[f"dense{i}.bias"])

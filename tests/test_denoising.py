@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from autoenc.denoising_network import DenoisingNetwork, initial_state, shapes_of_state
+from autoenc.evaluation.evaluate import evaluate
 from autoenc.interactions import as_user_items
 from autoenc.layers import InputDropout
 from autoenc.layers.dropout import draw_mask
 from autoenc.models import Popular, load_model
 from autoenc.models.denoising import DenoisingAutoEncoder
 from autoenc.models.network_model import NetworkRecommender
-from autoenc.ranking import evaluate
+from autoenc.networks.denoising import DenoisingNetwork, initial_state, shapes_of_state
 
 KEY = (3, 1, 4)
 SMALL = {"hidden_dim": 24, "batch_size": 64, "epochs": 3}

@@ -211,8 +211,8 @@ def test_what_is_quoted_and_what_is_not():
 def test_what_is_a_broken_link(tmp_path):
     page = DOCS / "README.md"
     assert not broken("network.md#forwards", page)
-    assert not broken("../autoenc/network.py#L1", page)
-    for target in ("nowhere.md", "network.md#sideways", "../autoenc/network.py#L99999", str(tmp_path)):
+    assert not broken("../autoenc/networks/autoencoder.py#L1", page)
+    for target in ("nowhere.md", "network.md#sideways", "../autoenc/networks/autoencoder.py#L99999", str(tmp_path)):
         assert broken(target, page)
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from autoenc import cli, doctor, fused
+from autoenc import cli, doctor
 from autoenc.cli import doctor as command
+from autoenc.training import fused
 
 ROOT = Path(__file__).parent.parent
 

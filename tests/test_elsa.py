@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from autoenc.evaluation.evaluate import evaluate
 from autoenc.gradcheck import gradient_check
 from autoenc.models import ELSA, Popular, elsa, load_model
 from autoenc.models.elsa import CosineOfProduct
-from autoenc.ranking import evaluate
 
 
 def likes_and_weight(rng, dtype=np.float64):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from autoenc.files import replacing
+from autoenc.storage.atomic import replacing
 
 ROOT = Path(__file__).parent.parent
 
@@ -47,7 +47,7 @@ def test_the_old_file_stays_when_the_process_dies(tmp_path):
     path.write_text("old")
     code = f"""
 import os
-from autoenc.files import replacing
+from autoenc.storage.atomic import replacing
 with replacing({str(path)!r}) as temporary:
     temporary.write_text("half of the ne")
     os._exit(9)

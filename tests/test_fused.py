@@ -1,4 +1,4 @@
-"""The fused path against its definition, network.py: whole training steps, dropout on, and scoring."""
+"""The fused path against its definition, networks/autoencoder.py: whole training steps, dropout on, and scoring."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from autoenc import denoising_network, variational_network
-from autoenc.denoising_network import DenoisingNetwork
-from autoenc.fused import DriftTable, FusedNetwork
+from autoenc.evaluation.evaluate import evaluate
+from autoenc.evaluation.ranking import top_n_of_scores
 from autoenc.kernels import output_tile
-from autoenc.network import Network, initial_state, train_step
+from autoenc.machine import compute_threads
+from autoenc.networks import denoising, variational
+from autoenc.networks.autoencoder import Network, initial_state
+from autoenc.networks.denoising import DenoisingNetwork
+from autoenc.networks.variational import VariationalNetwork
 from autoenc.optim import Adam
-from autoenc.ranking import evaluate, top_n_of_scores
-from autoenc.threads import compute_threads
-from autoenc.trainer import Trainer
-from autoenc.variational_network import VariationalNetwork
+from autoenc.training.fused import DriftTable, FusedNetwork
+from autoenc.training.plain import train_step
+from autoenc.training.trainer import Trainer
 
 N_ITEMS = 301
 TWO_TILES = output_tile.PARTS * output_tile.TILE + 1  # one part has an item too many for one tile
@@ -103,13 +105,13 @@ def test_20_steps_in_float64_over_several_tiles(loss):
 
 
 def make_denoising(dtype, n_items=N_ITEMS, **settings):
-    state = denoising_network.initial_state(n_items, hidden_dim=7, seed=3, dtype=dtype)
+    state = denoising.initial_state(n_items, hidden_dim=7, seed=3, dtype=dtype)
     network = DenoisingNetwork(state, **settings)
     return network, Adam(network.params)
 
 
 def make_variational(dtype, n_items=N_ITEMS, **settings):
-    state = variational_network.initial_state(n_items, hidden_dim=7, latent_dim=4, seed=3, dtype=dtype)
+    state = variational.initial_state(n_items, hidden_dim=7, latent_dim=4, seed=3, dtype=dtype)
     network = VariationalNetwork(state, anneal_steps=10, **settings)
     return network, Adam(network.params)
 

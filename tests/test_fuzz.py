@@ -27,11 +27,11 @@ from test_checkpoint import KillAt, Killed, new_trainer
 from torture import small_split, train
 
 from autoenc import load_model
-from autoenc.checkpoint import MANIFEST, Checkpoints, restore_checkpoint
 from autoenc.cli import main
 from autoenc.datasets import read, sources
 from autoenc.datasets.task_cache import read_task_cache, write_task_cache
-from autoenc.model_file import read_model_file
+from autoenc.storage.model_file import read_model_file
+from autoenc.training.checkpoint import MANIFEST, Checkpoints, restore_checkpoint
 
 DATA = Path(__file__).parent / "data"
 MAKE = runpy.run_path(str(DATA / "make_hostile.py"))

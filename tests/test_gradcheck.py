@@ -20,7 +20,7 @@ from autoenc.gradcheck import (
     gradient_check,
     names_of,
 )
-from autoenc.gradcheck_mutants import MUTANTS, Mutant, break_backward, mutants_of, try_mutant
+from autoenc.gradcheck.mutants import MUTANTS, Mutant, break_backward, mutants_of, try_mutant
 from autoenc.layers import ReLU
 
 
@@ -337,7 +337,7 @@ def test_mutants_as_json(capsys):
 
 def test_a_missed_mutant_exits_1(capsys, monkeypatch):
     harmless = Mutant("relu", "harmless", "grad_output * active", "active * grad_output")
-    monkeypatch.setattr("autoenc.gradcheck_mutants.MUTANTS", [harmless])
+    monkeypatch.setattr("autoenc.gradcheck.mutants.MUTANTS", [harmless])
     code, lines = run(capsys, "--mutate")
     assert code == 1
     assert lines[1].split()[-3:] == ["MISSED", "MISSED", "MISSED"]

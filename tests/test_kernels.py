@@ -20,7 +20,7 @@ from numba import config, njit
 from scipy import sparse
 
 import autoenc.kernels.jit
-from autoenc.fused import DriftTable
+from autoenc.evaluation.ranking import top_n_of_scores
 from autoenc.kernels import linear as linear_module
 from autoenc.kernels import normalize as normalize_module
 from autoenc.kernels import output_tile as output_module
@@ -38,10 +38,10 @@ from autoenc.kernels.scatter_add import catch_up, scatter_add, settle
 from autoenc.kernels.top_n import top_n
 from autoenc.kernels.top_n_of_sum import top_n_of_sum
 from autoenc.layers import BatchNorm1d, Dropout, Linear, Multinomial, ReLU, SigmoidBCE, SparseEmbedding, WeightedBCE
+from autoenc.machine import compute_threads
 from autoenc.models.blend import weighted_sum
 from autoenc.optim import Adam
-from autoenc.ranking import top_n_of_scores
-from autoenc.threads import compute_threads
+from autoenc.training.fused import DriftTable
 
 pytestmark = pytest.mark.kernels
 
@@ -704,7 +704,7 @@ def test_another_error_of_numbas_is_not_hidden(monkeypatch):
 def test_without_a_cache_folder_there_is_one_warning(tmp_path):
     """Where __pycache__ can't be made, nor a folder of the user's, kernels still compile, in memory."""
     (tmp_path / "autoenc").mkdir()
-    for name in ("__init__.py", "threads.py"):
+    for name in ("__init__.py", "machine.py"):
         shutil.copy(ROOT / "autoenc" / name, tmp_path / "autoenc")
     shutil.copytree(ROOT / "kernels", tmp_path / "autoenc" / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
     for blocked in (tmp_path / "autoenc" / "kernels" / "__pycache__", tmp_path / "file"):

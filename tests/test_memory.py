@@ -21,8 +21,8 @@ import sys
 import numpy as np
 from scipy import sparse
 from autoenc.interactions import as_user_items
-from autoenc.splits import holdout_per_user
-from autoenc.warm_up import warm_up
+from autoenc.evaluation.splits import holdout_per_user
+from autoenc.training.warm_up import warm_up
 
 path, n_users = sys.argv[1], int(sys.argv[2])
 n_items, n_likes = 10_677, round(n_users * 10_000_054 / 69_878)
@@ -48,12 +48,13 @@ import json
 import sys
 import numpy as np
 from scipy import sparse
-from autoenc.network import Network, initial_state
-from autoenc.ranking import evaluate, rank
-from autoenc.run import peak_memory_mb
-from autoenc.threads import compute_threads
-from autoenc.trainer import Trainer
-from autoenc.warm_up import warm_up
+from autoenc.networks.autoencoder import Network, initial_state
+from autoenc.evaluation.evaluate import evaluate
+from autoenc.evaluation.ranking import rank
+from autoenc.train_job import peak_memory_mb
+from autoenc.machine import compute_threads
+from autoenc.training.trainer import Trainer
+from autoenc.training.warm_up import warm_up
 
 path, emb_dim, hidden_dim, n_items = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), 10_677
 warm_up()

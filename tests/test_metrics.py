@@ -11,8 +11,8 @@ from ir_measures import AP, RR, P, R, Success, nDCG
 from scipy import sparse
 
 from autoenc import metrics
+from autoenc.evaluation.ranking import top_n_of_scores
 from autoenc.interactions import as_user_items
-from autoenc.ranking import top_n_of_scores
 
 nan = np.nan
 

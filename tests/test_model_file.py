@@ -20,9 +20,9 @@ import safetensors.numpy
 from autoenc import AutoEncoder, load_model
 from autoenc.cli import main
 from autoenc.interactions import Interactions
-from autoenc.model_file import ModelFile, read_model_file, write_model_file, write_safetensors
 from autoenc.models import MODELS
-from autoenc.network import Network, initial_state, shapes_of_state
+from autoenc.networks.autoencoder import Network, initial_state, shapes_of_state
+from autoenc.storage.model_file import ModelFile, read_model_file, write_model_file, write_safetensors
 
 ROOT = Path(__file__).parent.parent
 N_ITEMS, EMB_DIM, HIDDEN_DIM = 5, 3, 2
@@ -104,7 +104,7 @@ def test_a_model_that_is_not_fitted_is_not_saved(path):
 
 
 def test_a_loaded_model_can_train(path):
-    from autoenc.trainer import Trainer
+    from autoenc.training.trainer import Trainer
 
     content = make_content()
     write_model_file(path, content)

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from autoenc import ranking
+from autoenc.evaluation import ranking
+from autoenc.evaluation.evaluate import evaluate
+from autoenc.evaluation.splits import holdout_per_user
 from autoenc.interactions import Interactions, as_user_items
 from autoenc.models import (
     EASE,
@@ -34,7 +36,6 @@ from autoenc.models.autoencoder import AutoEncoder
 from autoenc.models.deep_recommender import DeepRecommender
 from autoenc.models.denoising import DenoisingAutoEncoder
 from autoenc.models.mult_vae import MultVAE
-from autoenc.splits import holdout_per_user
 
 MODELS = [
     Popular(),
@@ -318,7 +319,7 @@ class TestContract:
 
     def test_it_is_a_scorer(self, unfitted, weak_split):
         train, held_out = weak_split
-        report = ranking.evaluate(unfitted.fit(train), train, held_out, ks=[10])
+        report = evaluate(unfitted.fit(train), train, held_out, ks=[10])
         assert report["precision@10"] > 0.15  # ten times what chance finds
 
     def test_a_saved_model_answers_with_the_same_bits(self, model, likes, tmp_path):

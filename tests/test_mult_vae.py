@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from autoenc.checkpoint import Checkpoints
+from autoenc.evaluation.evaluate import evaluate
 from autoenc.interactions import as_user_items
 from autoenc.layers import InputDropout
 from autoenc.layers.gaussian_sample import draw_noise
 from autoenc.models import Popular, load_model
 from autoenc.models.mult_vae import MultVAE
 from autoenc.models.network_model import NetworkRecommender
-from autoenc.ranking import evaluate
-from autoenc.trainer import Callback
-from autoenc.variational_network import VariationalNetwork, initial_state, shapes_of_state
+from autoenc.networks.variational import VariationalNetwork, initial_state, shapes_of_state
+from autoenc.training.callbacks import Callback
+from autoenc.training.checkpoint import Checkpoints
 
 KEY = (3, 1, 4)
 SMALL = {"hidden_dim": 24, "latent_dim": 8, "batch_size": 64, "epochs": 4, "lr": 0.005}

@@ -9,8 +9,9 @@ from scipy import sparse
 from autoenc.gradcheck import check_layer
 from autoenc.layers import Multinomial, SigmoidBCE
 from autoenc.layers.dropout import draw_mask
-from autoenc.network import Network, initial_state, train_step
+from autoenc.networks.autoencoder import Network, initial_state
 from autoenc.optim import Adam
+from autoenc.training.plain import train_step
 
 KEY = (3, 1, 4)
 

@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from autoenc.deep_network import DeepNetwork, refeeding_step
-from autoenc.denoising_network import DenoisingNetwork
 from autoenc.layers import (
     SELU,
     BatchNorm1d,
@@ -29,9 +27,12 @@ from autoenc.layers import (
     WeightedBCE,
 )
 from autoenc.models.elsa import CosineOfProduct
-from autoenc.network import Network, train_step
+from autoenc.networks.autoencoder import Network
+from autoenc.networks.deep import DeepNetwork, refeeding_step
+from autoenc.networks.denoising import DenoisingNetwork
+from autoenc.networks.variational import VariationalNetwork
 from autoenc.optim import Adam
-from autoenc.variational_network import VariationalNetwork
+from autoenc.training.plain import train_step
 
 FOLDER = Path(__file__).parent / "oracle"
 CASES = sorted(path.stem for path in FOLDER.glob("*.npz"))
@@ -275,7 +276,7 @@ def start(request):
         adam = Adam(network.params, lr=0.01)
         if request.param == "numpy":
             return adam, functools.partial(train_step, network, adam), network
-        from autoenc.fused import FusedNetwork
+        from autoenc.training.fused import FusedNetwork
 
         fused = FusedNetwork(network, adam)
         return adam, fused.train_step, fused

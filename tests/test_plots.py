@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from autoenc import plots
-from autoenc.callbacks import History
+from autoenc.evaluation.evaluate import evaluate
+from autoenc.evaluation.splits import holdout_per_user
 from autoenc.models import ItemKNN, Popular
-from autoenc.ranking import evaluate
-from autoenc.splits import holdout_per_user
+from autoenc.training.callbacks import History
 
 matplotlib = pytest.importorskip("matplotlib")
 

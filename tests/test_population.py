@@ -15,9 +15,10 @@ from child import run
 from scipy import sparse
 
 from autoenc import datasets, load_model
+from autoenc.datasets.binary import save_likes
 from autoenc.interactions import Interactions
 from autoenc.models import Popular
-from autoenc.population import check_ending, ids_of, on_items_of, save_likes, write_recommendations
+from autoenc.models.export import check_ending, ids_of, on_items_of, write_recommendations
 
 ROOT = Path(__file__).parent.parent
 ENDINGS = ("csv", "npz", "parquet")
@@ -194,7 +195,7 @@ import numpy as np
 from scipy import sparse
 from autoenc.interactions import Interactions
 from autoenc.models import AutoEncoder
-from autoenc.population import save_likes
+from autoenc.datasets.binary import save_likes
 
 folder, n_items, n_likes = sys.argv[1], {N_ITEMS}, {LIKES_OF_A_USER}
 rng = np.random.default_rng(0)
@@ -215,7 +216,7 @@ import sys
 from autoenc.cli import main
 
 assert main(sys.argv[1:]) == 0
-from autoenc.run import peak_memory_mb
+from autoenc.train_job import peak_memory_mb
 print(json.dumps(peak_memory_mb()))
 """
 

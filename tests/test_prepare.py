@@ -15,11 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autoenc import datasets, mapped
+from autoenc import datasets
 from autoenc.cli import main
+from autoenc.evaluation.splits import holdout_per_user, holdout_users
 from autoenc.interactions import Interactions
-from autoenc.mapped import is_mapped, take_rows
-from autoenc.splits import holdout_per_user, holdout_users
+from autoenc.storage import mapped
+from autoenc.storage.mapped import is_mapped, take_rows
 
 pytest.importorskip("duckdb")
 pa = pytest.importorskip("pyarrow")

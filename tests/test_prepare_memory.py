@@ -42,7 +42,7 @@ import threading
 import time
 from pathlib import Path
 from autoenc.cli import main
-from autoenc.warm_up import warm_up
+from autoenc.training.warm_up import warm_up
 
 def anonymous():
     [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon:")]

@@ -7,13 +7,13 @@ import json
 import numpy as np
 import pytest
 
-from autoenc import run
+from autoenc import train_job
 from autoenc.cli import main
+from autoenc.evaluation.evaluate import evaluate
+from autoenc.evaluation.splits import holdout_per_user
 from autoenc.interactions import Interactions
 from autoenc.models import EASE, AutoEncoder, Blend, ItemKNN, Popular, load_model
-from autoenc.presets import PRESETS, preset
-from autoenc.ranking import evaluate
-from autoenc.splits import holdout_per_user
+from autoenc.models.presets import PRESETS, preset
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_the_command_line_says_what_each_means_in_a_line(capsys):
 
 def test_the_command_line_says_what_is_taken_in_its_place(train, monkeypatch):
     small = preset("fast").set_params(ease__max_memory=1e3)
-    monkeypatch.setattr(run, "preset", lambda name: small)
+    monkeypatch.setattr(train_job, "preset", lambda name: small)
     code, _, err = train("--preset", "fast")
     assert code == 0 and "ItemKNN is in its place" in err
 
@@ -129,7 +129,7 @@ def test_the_command_line_says_what_is_taken_in_its_place(train, monkeypatch):
 def test_best_validates_as_the_command_line_asks(validation, train, monkeypatch):
     small = preset("best").set_params(denoisingautoencoder__hidden_dim=8, denoisingautoencoder__epochs=2)
     small.validation = "neither"
-    monkeypatch.setattr(run, "preset", lambda name: small)
+    monkeypatch.setattr(train_job, "preset", lambda name: small)
     code, report, _ = train("--preset", "best", "--validation", validation, "--out", "model.safetensors")
     assert (code, report["preset"]) == (0, "best")
     assert load_model("model.safetensors").validation == validation
@@ -147,7 +147,7 @@ def test_what_is_the_tasks_networks_is_refused(train):
     assert (code, report) == (2, None)
     assert "--emb-dim is the task's network's; leave it out, or take --preset task" in err
     with pytest.raises(ValueError, match="preset is 'quick'; take one of task, best, fast"):
-        run.main_job(run.Settings(preset="quick"))
+        train_job.main_job(train_job.Settings(preset="quick"))
 
 
 def test_the_tasks_preset_reports_as_ever(train):

@@ -11,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from autoenc import metrics, ranking
+from autoenc import metrics
+from autoenc.evaluation import ranking
+from autoenc.evaluation.compare import compare, paired_difference
+from autoenc.evaluation.evaluate import Report, evaluate
 from autoenc.interactions import as_user_items
 
 LOWEST = np.finfo(np.float32).min
@@ -121,7 +124,7 @@ def test_a_top_n_of_the_scorers_own_is_used():
 
     [(_, items, _)] = ranking.rank(WithTopN(), [[0], [1]], 2)
     np.testing.assert_array_equal(items, [[4, 4], [4, 4]])
-    assert ranking.evaluate(WithTopN(), [[0], [1]], [[4], [2]], ks=[1])["precision@1"] == 0.5
+    assert evaluate(WithTopN(), [[0], [1]], [[4], [2]], ks=[1])["precision@1"] == 0.5
 
 
 def test_errors_come_at_the_call_to_rank():
@@ -139,7 +142,7 @@ def test_evaluate_equals_the_metrics_of_everybodys_ranking(split):
     scorer = Popularity(train)
     top_items, _ = ranking.top_n_of_scores(np.tile(scorer.counts, (train.shape[0], 1)), train, 20)
 
-    report = ranking.evaluate(scorer, train, held_out, ks=(20, 5), batch_size=100, per_user=True)
+    report = evaluate(scorer, train, held_out, ks=(20, 5), batch_size=100, per_user=True)
 
     n_users = held_out.shape[0]
     assert (report.n_users, report.n_skipped) == (n_users, 0)
@@ -159,7 +162,7 @@ def test_users_with_nothing_held_out_are_counted_and_not_ranked():
     scorer = Scores([[0.0, 3.0, 2.0, 1.0]] * 4)
     train = as_user_items([[0], [1], [2], [3]], 4)
     held_out = as_user_items([[1], [], [3], []], 4)
-    report = ranking.evaluate(scorer, train, held_out, ks=[1], per_user=True)
+    report = evaluate(scorer, train, held_out, ks=[1], per_user=True)
     assert scorer.batch_sizes == [2]
     assert (report.n_users, report.n_skipped) == (2, 2)
     assert report["precision@1"] == 0.5
@@ -170,7 +173,7 @@ def test_users_with_nothing_held_out_are_counted_and_not_ranked():
 
 def test_an_evaluation_does_not_depend_on_the_batch_size(split):
     train, held_out = split
-    one, other = (ranking.evaluate(Popularity(train), train, held_out, batch_size=size) for size in (7, 1000))
+    one, other = (evaluate(Popularity(train), train, held_out, batch_size=size) for size in (7, 1000))
     for name, mean in one.means.items():
         assert mean == pytest.approx(other[name], rel=1e-12)
 
@@ -179,14 +182,14 @@ def test_evaluate_says_how_far_it_is():
     calls = []
     train = as_user_items([[0], [1], [2], [0], [1]], 4)
     held_out = as_user_items([[3], [3], [], [3], [3]], 4)
-    ranking.evaluate(ByNumber(train), train, held_out, batch_size=3, progress=lambda *args: calls.append(args))
+    evaluate(ByNumber(train), train, held_out, batch_size=3, progress=lambda *args: calls.append(args))
     assert calls == [(3, 4), (4, 4)]
 
 
 def test_a_report_prints_as_a_table_and_flattens_to_a_row():
     train = as_user_items([[0], [1], [2]], 4)
     held_out = as_user_items([[3], [2], []], 4)
-    report = ranking.evaluate(ByNumber(train), train, held_out, ks=(1, 2))
+    report = evaluate(ByNumber(train), train, held_out, ks=(1, 2))
     lines = str(report).splitlines()
     assert lines[0].split() == ["@1", "@2"]
     assert lines[1] == "precision      0.5000 ± 0.5000  0.5000 ± 0.0000"
@@ -198,13 +201,13 @@ def test_a_report_prints_as_a_table_and_flattens_to_a_row():
 
 
 def test_one_user_has_a_mean_and_no_standard_error():
-    report = ranking.evaluate(Scores([[0.0, 1.0]]), [[0]], [[1]], ks=[1])
+    report = evaluate(Scores([[0.0, 1.0]]), [[0]], [[1]], ks=[1])
     assert report["ndcg@1"] == 1
     assert math.isnan(report.standard_errors["ndcg@1"])
 
 
 def test_a_report_says_which_metrics_it_has():
-    report = ranking.evaluate(Scores([[0.0, 1.0]]), [[0]], [[1]], ks=[1])
+    report = evaluate(Scores([[0.0, 1.0]]), [[0]], [[1]], ks=[1])
     with pytest.raises(KeyError, match="no metric 'precision@10' in this report; there are precision@1, recall@1"):
         report["precision@10"]
 
@@ -212,44 +215,44 @@ def test_a_report_says_which_metrics_it_has():
 def test_what_cannot_be_evaluated_is_refused():
     scorer = Scores(np.zeros((4, 4)))
     with pytest.raises(ValueError, match="train has 2 rows and held_out 1; pass a row a user in both"):
-        ranking.evaluate(scorer, [[0], [1]], [[2]])
+        evaluate(scorer, [[0], [1]], [[2]])
     with pytest.raises(ValueError, match="ks is empty; pass at least one k"):
-        ranking.evaluate(scorer, [[0]], [[2]], ks=[])
+        evaluate(scorer, [[0]], [[2]], ks=[])
     with pytest.raises(ValueError, match="ks is 0; pass a whole number"):
-        ranking.evaluate(scorer, [[0]], [[2]], ks=[0, 5])
+        evaluate(scorer, [[0]], [[2]], ks=[0, 5])
     with pytest.raises(ValueError, match="held_out holds no item of any user, so there is nothing to evaluate"):
-        ranking.evaluate(scorer, [[0]], [[]])
+        evaluate(scorer, [[0]], [[]])
     with pytest.raises(ValueError, match="scorers is empty; pass at least one"):
-        ranking.compare({}, [[0]], [[1]])
+        compare({}, [[0]], [[1]])
 
 
 def test_a_paired_difference_by_hand():
     def report(*values):
-        return ranking.Report({}, {}, len(values), 0, np.arange(len(values)), {"mrr@5": np.array(values)})
+        return Report({}, {}, len(values), 0, np.arange(len(values)), {"mrr@5": np.array(values)})
 
     # differences .5, .1, .3, .1: mean .25, squared deviations .11, so t = .25 / sqrt(.11 / 3 / 4) = 2.611
-    result = ranking.paired_difference(report(0.5, 0.6, 0.3, 0.1), report(0.0, 0.5, 0.0, 0.0), "mrr@5")
+    result = paired_difference(report(0.5, 0.6, 0.3, 0.1), report(0.0, 0.5, 0.0, 0.0), "mrr@5")
     assert result.difference == pytest.approx(0.25)
     assert result.standard_error == pytest.approx(math.sqrt(0.11 / 3 / 4))
     assert result.p_value == pytest.approx(0.0796, abs=1e-4)  # t of 2.611 with 3 degrees of freedom
-    same = ranking.paired_difference(report(0.5, 0.6), report(0.5, 0.6), "mrr@5")
+    same = paired_difference(report(0.5, 0.6), report(0.5, 0.6), "mrr@5")
     assert same == (0, 0, 1)
 
 
 def test_a_paired_difference_needs_the_same_users(split):
     train, held_out = split
     scorer = Popularity(train)
-    kept = ranking.evaluate(scorer, train, held_out, per_user=True)
-    of_half = ranking.evaluate(scorer, train[:300], held_out[:300], per_user=True)
+    kept = evaluate(scorer, train, held_out, per_user=True)
+    of_half = evaluate(scorer, train[:300], held_out[:300], per_user=True)
     with pytest.raises(ValueError, match=r"different users \(300 and 671\); evaluate both on one split"):
-        ranking.paired_difference(of_half, kept, "mrr@5")
+        paired_difference(of_half, kept, "mrr@5")
     with pytest.raises(ValueError, match="keeps no values per user; make both by"):
-        ranking.paired_difference(ranking.evaluate(scorer, train, held_out), kept, "mrr@5")
+        paired_difference(evaluate(scorer, train, held_out), kept, "mrr@5")
 
 
 def test_compare_stands_scorers_beside_the_first(split):
     train, held_out = split
-    comparison = ranking.compare({"popular": Popularity(train), "by number": ByNumber(train)}, train, held_out)
+    comparison = compare({"popular": Popularity(train), "by number": ByNumber(train)}, train, held_out)
     difference = comparison.differences("precision@10")["by number"]
     reports = comparison.reports
     assert difference.difference == pytest.approx(
@@ -269,7 +272,7 @@ def test_evaluation_holds_a_batch_of_scores_and_no_more():
     held_out = as_user_items([[(item + 1) % n_items] for item in first.tolist()], n_items)
     scorer = Popularity(train)
     tracemalloc.start()
-    ranking.evaluate(scorer, train, held_out, batch_size=batch_size)
+    evaluate(scorer, train, held_out, batch_size=batch_size)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     batch_bytes = batch_size * n_items * 4

@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import autoenc.run
+import autoenc.train_job
 from autoenc import datasets
 from autoenc.cli import main
 from autoenc.datasets.task_cache import write_task_cache
+from autoenc.evaluation.evaluate import evaluate
 from autoenc.interactions import Interactions
 from autoenc.models import load_model
 from autoenc.models.popular import Popular
-from autoenc.ranking import evaluate
-from autoenc.run import Settings, check_writable, fingerprint, main_job, write_rankings
+from autoenc.train_job import Settings, check_writable, fingerprint, main_job, write_rankings
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--emb-dim", "24", "--hidden-dim", "12", "--no-progress"]
@@ -182,19 +182,19 @@ def test_a_user_with_fewer_than_ten_items_left_is_padded_with_0():
 
 @pytest.fixture
 def as_if_ml_10m(monkeypatch):
-    monkeypatch.setattr(autoenc.run, "ML_10M", SHAPE)
+    monkeypatch.setattr(autoenc.train_job, "ML_10M", SHAPE)
 
 
 @pytest.mark.parametrize(("limit", "status", "expected"), [(0.0, "PASS", 0), (1.0, "FAIL", 1)])
 def test_pass_and_fail_at_the_tasks_shape_and_settings(train, as_if_ml_10m, monkeypatch, limit, status, expected):
-    monkeypatch.setattr(autoenc.run, "PASS_AT", limit)
+    monkeypatch.setattr(autoenc.train_job, "PASS_AT", limit)
     code, report, _ = train("--epochs", "1", "--seed", "5", "--no-progress")
     assert (code, report["status"]) == (expected, status)
 
 
 def test_no_verdict_at_another_shape(train, monkeypatch):
     for change in ("users", "items", "likes"):
-        monkeypatch.setattr(autoenc.run, "ML_10M", {**SHAPE, change: SHAPE[change] + 1})
+        monkeypatch.setattr(autoenc.train_job, "ML_10M", {**SHAPE, change: SHAPE[change] + 1})
         monkeypatch.setattr(Settings, "are_the_tasks", lambda settings: True)
         code, report, _ = train("--epochs", "1", *SMALL)
         assert (code, report["status"]) == (0, "DONE")
@@ -342,7 +342,7 @@ def test_the_main_job_can_be_called():
 def test_peak_memory_is_that_of_this_process():
     code = """
 import numpy
-from autoenc.run import peak_memory_mb
+from autoenc.train_job import peak_memory_mb
 print(peak_memory_mb())
 numpy.ones(37_500_000)
 print(peak_memory_mb())

@@ -32,7 +32,7 @@ from autoenc.serve import server, strips
 from autoenc.serve.answers import Answers
 from autoenc.serve.api import LONGEST_QUERY, MOST_ITEMS, MOST_LIKES, OPERATIONS, openapi
 from autoenc.serve.app import HEADERS, STATIC, make_app
-from autoenc.trainer import PlainNetwork
+from autoenc.training.plain import PlainNetwork
 
 ROOT = Path(__file__).parent.parent
 ALIEN, MATRIX, HEAT = "1214", "2571", "6"

@@ -17,20 +17,20 @@ import pytest
 import sharded_job
 from scipy import sparse
 
-from autoenc import communicator
-from autoenc.checkpoint import MANIFEST
-from autoenc.communicator import ALONE, Communicator, world
-from autoenc.fused import FusedNetwork
-from autoenc.merge import merge
-from autoenc.model_file import read_model_file, write_safetensors
+from autoenc.evaluation.ranking import top_n_of_scores
 from autoenc.models import load_model
-from autoenc.models.sharded_autoencoder import ShardedAutoEncoder
-from autoenc.network import Network, initial_state
+from autoenc.networks.autoencoder import Network, initial_state
 from autoenc.optim import Adam
-from autoenc.ranking import top_n_of_scores
-from autoenc.run import Settings, main_job
-from autoenc.sharded import RowsOfRanks, ShardedNetwork, merge_top_n
-from autoenc.shards import Shard, deal
+from autoenc.scale import ranks
+from autoenc.scale.merge import merge
+from autoenc.scale.ranks import ALONE, Communicator, world
+from autoenc.scale.sharded import RowsOfRanks, ShardedNetwork, merge_top_n
+from autoenc.scale.sharded_autoencoder import ShardedAutoEncoder
+from autoenc.scale.shards import Shard, deal
+from autoenc.storage.model_file import read_model_file, write_safetensors
+from autoenc.train_job import Settings, main_job
+from autoenc.training.checkpoint import MANIFEST
+from autoenc.training.fused import FusedNetwork
 
 ROOT = Path(__file__).parent.parent
 MPIEXEC = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
@@ -193,13 +193,13 @@ def test_a_preset_is_for_one_process(monkeypatch):
     class Two(Communicator):
         size = 2
 
-    monkeypatch.setattr("autoenc.run.world", Two)
+    monkeypatch.setattr("autoenc.train_job.world", Two)
     with pytest.raises(ValueError, match="--preset fast trains in one process; leave mpiexec out, or take --preset"):
         main_job(Settings(preset="fast"))
 
 
 def test_a_launcher_without_mpi4py_is_one_sentence(monkeypatch):
-    communicator._ranks.cache_clear()
+    ranks._ranks.cache_clear()
     monkeypatch.setenv("PMI_RANK", "1")
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     with pytest.raises(ValueError, match=r"mpi4py can't be imported: pip install 'autoenc\[mpi\]', or start it with"):

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from autoenc import datasets
+from autoenc.evaluation.splits import holdout_by_time, holdout_per_user, holdout_users
 from autoenc.interactions import Interactions
-from autoenc.splits import holdout_by_time, holdout_per_user, holdout_users
 
 
 def likes_of(lengths, n_items=40):

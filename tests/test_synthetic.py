@@ -11,7 +11,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from autoenc.datasets.synthetic import synthetic
-from autoenc.splits import holdout_per_user
+from autoenc.evaluation.splits import holdout_per_user
 
 
 def likes_per_user(likes):

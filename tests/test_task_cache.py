@@ -17,7 +17,8 @@ from scipy import sparse
 
 from autoenc.cli import main
 from autoenc.datasets.task_cache import read_task_cache, write_task_cache, write_topk
-from autoenc.ranking import evaluate, rank
+from autoenc.evaluation.evaluate import evaluate
+from autoenc.evaluation.ranking import rank
 
 DATA = Path(__file__).parent / "data"
 HOSTILE = DATA / "hostile" / "task_cache"

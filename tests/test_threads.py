@@ -16,9 +16,9 @@ from scipy import sparse
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from autoenc.kernels import output_tile
-from autoenc.network import Network, initial_state
-from autoenc.threads import compute_threads
-from autoenc.trainer import Trainer
+from autoenc.machine import compute_threads
+from autoenc.networks.autoencoder import Network, initial_state
+from autoenc.training.trainer import Trainer
 
 ROOT = Path(__file__).parent.parent
 MOST = numba.config.NUMBA_NUM_THREADS
@@ -145,7 +145,7 @@ def test_threads_are_a_whole_number(threads):
 def test_one_thread_does_not_import_numba():
     code = """
 import sys
-from autoenc.threads import compute_threads
+from autoenc.machine import compute_threads
 with compute_threads(1):
     print("numba" in sys.modules)
 """

@@ -10,19 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from autoenc.network import Network, initial_state, train_step
+from autoenc.evaluation.evaluate import evaluate
+from autoenc.networks.autoencoder import Network, initial_state
 from autoenc.optim import Adam
-from autoenc.ranking import evaluate
-from autoenc.trainer import (
-    Callback,
-    PlainNetwork,
-    ProgressBar,
-    Trainer,
-    batch_bounds,
-    default_epochs,
-    minibatches,
-    on_backend,
-)
+from autoenc.training.callbacks import Callback, ProgressBar
+from autoenc.training.engine import on_backend
+from autoenc.training.minibatches import batch_bounds, default_epochs, minibatches
+from autoenc.training.plain import PlainNetwork, train_step
+from autoenc.training.trainer import Trainer
 
 N_USERS, N_ITEMS = 50, 40
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from autoenc import cli, presets, tuning
+from autoenc import cli
+from autoenc.evaluation.evaluate import evaluate
+from autoenc.evaluation.splits import holdout_per_user, holdout_users
 from autoenc.interactions import Interactions, as_user_items
 from autoenc.models import (
     EASE,
@@ -23,11 +25,11 @@ from autoenc.models import (
     Recommender,
     ease,
     load_model,
+    presets,
+    tuning,
 )
-from autoenc.presets import preset
-from autoenc.ranking import evaluate
-from autoenc.splits import holdout_per_user, holdout_users
-from autoenc.tuning import Range, search_space_of, tune
+from autoenc.models.presets import preset
+from autoenc.models.tuning import Range, search_space_of, tune
 
 optuna = pytest.importorskip("optuna")
 

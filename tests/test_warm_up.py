@@ -9,13 +9,13 @@ import pytest
 from child import run
 
 from autoenc import AutoEncoder
-from autoenc import warm_up as module
-from autoenc.warm_up import compile_middle, warm_up
+from autoenc.training import warm_up as module
+from autoenc.training.warm_up import compile_middle, warm_up
 
 COMPILE = """
 import json, sys
 from autoenc.kernels import gather_sum, linear, normalize, output_tile, scatter_add, top_n
-from autoenc.warm_up import warm_up
+from autoenc.training.warm_up import warm_up
 lines = []
 warm_up(lines.append)
 kernels = [

@@ -29,12 +29,17 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT)] if str(ROOT) not in sys.path else []
 
-from autoenc.callbacks import History, Validation, WeightAverage  # noqa: E402
-from autoenc.checkpoint import MANIFEST, Checkpoints  # noqa: E402
 from autoenc.datasets import load  # noqa: E402
-from autoenc.network import Network, initial_state  # noqa: E402
-from autoenc.splits import holdout_per_user  # noqa: E402
-from autoenc.trainer import Callback, Trainer  # noqa: E402
+from autoenc.evaluation.splits import holdout_per_user  # noqa: E402
+from autoenc.networks.autoencoder import Network, initial_state  # noqa: E402
+from autoenc.training.callbacks import (  # noqa: E402
+    Callback,
+    History,
+    Validation,
+    WeightAverage,
+)
+from autoenc.training.checkpoint import MANIFEST, Checkpoints  # noqa: E402
+from autoenc.training.trainer import Trainer  # noqa: E402
 
 EPOCHS = 6
 OF_A_CHECKPOINT = ("tempfile.mkstemp", "open", "os.chmod", "os.rename", "os.remove")

@@ -20,7 +20,7 @@ def run(args) -> int:
     import sys
 
     from autoenc.doctor import as_text, examine
-    from autoenc.warm_up import warm_up
+    from autoenc.training.warm_up import warm_up
 
     warm_up(lambda line: print(line, file=sys.stderr, flush=True))
     facts = examine()

@@ -55,14 +55,15 @@ def run(args) -> int:
 
     import numpy as np
 
-    from autoenc import models, plots
+    from autoenc import models
     from autoenc.cli.recommend import check_engine
     from autoenc.cli.train import wants_progress
     from autoenc.datasets import NAMES, load
-    from autoenc.population import on_items_of
-    from autoenc.ranking import compare
-    from autoenc.run import DEFAULT_CACHE, Settings, check_writable, fingerprint, load_likes, progress_bar
-    from autoenc.splits import holdout_by_time, holdout_users
+    from autoenc.evaluation import plots
+    from autoenc.evaluation.compare import compare
+    from autoenc.evaluation.splits import holdout_by_time, holdout_users
+    from autoenc.models.export import on_items_of
+    from autoenc.train_job import DEFAULT_CACHE, Settings, check_writable, fingerprint, load_likes, progress_bar
 
     def say(line):
         print(line, file=sys.stderr, flush=True)
@@ -145,8 +146,8 @@ def by_dask(args, seed: int, say) -> int:
     from pathlib import Path
 
     from autoenc.cli.train import wants_progress
-    from autoenc.distributed import cluster, evaluate_parts, prepared
-    from autoenc.run import progress_bar
+    from autoenc.scale.dask import cluster, evaluate_parts, prepared
+    from autoenc.train_job import progress_bar
 
     if args.data is None or args.dataset is not None or args.cache_path is not None:
         raise ValueError("--engine dask reads a prepared folder; pass it by --data alone")
@@ -180,7 +181,7 @@ def told(args, comparison, dataset: str, seed: int) -> int:
 def load_all(paths) -> dict:
     """The models by name: one by its class, several by their files."""
     from autoenc.models import load_model
-    from autoenc.population import ids_of
+    from autoenc.models.export import ids_of
 
     models = {path: load_model(path) for path in paths}
     first, *others = models.values()
@@ -193,7 +194,7 @@ def load_all(paths) -> dict:
 def fit_anew(trained, user_items, progress: bool):
     """A new model of the same settings, which in a blend are those that its fit chose."""
     from autoenc.models import AutoEncoder
-    from autoenc.trainer import ProgressBar
+    from autoenc.training.callbacks import ProgressBar
 
     model = type(trained)(**trained.get_params(deep=False))
     if isinstance(model, AutoEncoder):

@@ -68,7 +68,7 @@ def run_checks(args, say):
 def run_mutants(args, say):
     from dataclasses import asdict
 
-    from autoenc.gradcheck_mutants import mutants_of, try_mutant
+    from autoenc.gradcheck.mutants import mutants_of, try_mutant
 
     mutants = mutants_of(args.layer)
     say(MUTANT_LINE.format("layer", "mutant", "error", "caught", "by ones", "to 1 decimal"))

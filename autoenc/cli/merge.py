@@ -20,8 +20,8 @@ def add_arguments(parser) -> None:
 
 
 def run(args) -> int:
-    from autoenc.merge import merge
-    from autoenc.run import check_writable
+    from autoenc.scale.merge import merge
+    from autoenc.train_job import check_writable
 
     check_writable(args.model)
     about = merge(args.folder, args.model)

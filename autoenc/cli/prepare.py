@@ -79,8 +79,8 @@ def to_npz(args) -> int:
     from pathlib import Path
 
     from autoenc import datasets
-    from autoenc.population import save_likes
-    from autoenc.run import check_writable
+    from autoenc.datasets.binary import save_likes
+    from autoenc.train_job import check_writable
 
     out = Path(args.out)
     if out.suffix != ".npz":

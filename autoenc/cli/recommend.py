@@ -100,8 +100,8 @@ def for_all(args) -> int:
     from autoenc import datasets
     from autoenc.cli.train import wants_progress
     from autoenc.models import load_model
-    from autoenc.population import check_ending, on_items_of, write_recommendations
-    from autoenc.run import check_writable, progress_bar
+    from autoenc.models.export import check_ending, on_items_of, write_recommendations
+    from autoenc.train_job import check_writable, progress_bar
 
     check_ending(args.out)
     check_writable(args.out)
@@ -120,10 +120,10 @@ def by_dask(args) -> int:
     from pathlib import Path
 
     from autoenc.cli.train import wants_progress
-    from autoenc.distributed import check_new, cluster, prepared, recommend_parts
     from autoenc.models import load_model
-    from autoenc.population import check_ending
-    from autoenc.run import progress_bar
+    from autoenc.models.export import check_ending
+    from autoenc.scale.dask import check_new, cluster, prepared, recommend_parts
+    from autoenc.train_job import progress_bar
 
     def say(line):
         print(line, file=sys.stderr, flush=True)

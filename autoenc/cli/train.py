@@ -1,4 +1,4 @@
-"""`autoenc train`: the main job of `autoenc.run`, on the command line."""
+"""`autoenc train`: the main job of `autoenc.train_job`, on the command line."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ def run(args) -> int:
         print("\n".join(f"{name:<6}{means}" for name, means in MEANS.items()))
         return 0
 
-    from autoenc.communicator import world
-    from autoenc.run import Settings, main_job
+    from autoenc.scale.ranks import world
+    from autoenc.train_job import Settings, main_job
 
     def say(line):
         print(line, file=sys.stderr, flush=True)

@@ -56,11 +56,11 @@ def add_arguments(parser) -> None:
 def run(args) -> int:
     from autoenc import __version__, models
     from autoenc.cli.train import wants_progress
+    from autoenc.evaluation.compare import compare
     from autoenc.models import Popular
-    from autoenc.presets import preset
-    from autoenc.ranking import compare
-    from autoenc.run import Settings, check_writable, fingerprint, load_likes
-    from autoenc.tuning import tune
+    from autoenc.models.presets import preset
+    from autoenc.models.tuning import tune
+    from autoenc.train_job import Settings, check_writable, fingerprint, load_likes
 
     def say(line):
         print(line, file=sys.stderr, flush=True)

@@ -10,6 +10,8 @@ from scipy import sparse
 
 from autoenc.datasets.columns import MAX_ID, FieldError, Ids, Ratings, check_width, positions, short
 from autoenc.datasets.sources import MAX_RATIO, Source, SourceError, members
+from autoenc.interactions import Interactions
+from autoenc.storage.atomic import replacing
 
 
 def read_npz(path: Path, values: bool) -> Ratings:
@@ -216,3 +218,26 @@ def _primitive(name: str, column) -> np.ndarray:
 def _check_whole(name: str, column) -> None:
     if column.null_count:
         raise ValueError(f"the column {name} lacks {column.null_count:,} values; drop those rows")
+
+
+def save_likes(likes: Interactions, path) -> None:
+    """Write likes as one .npz that `autoenc.datasets.load(path=...)` reads back, atomically.
+
+    It is what `scipy.sparse.save_npz` writes, and `scipy.sparse.load_npz` reads, with user_ids,
+    item_ids and, where there are any, titles beside it; no pickle.
+    """
+    matrix = likes.user_items
+    arrays = {
+        "indices": matrix.indices,
+        "indptr": matrix.indptr,
+        "format": np.array(b"csr"),
+        "shape": np.array(matrix.shape),
+        "data": matrix.data,
+        "_is_array": np.array(True),
+        "user_ids": likes.user_ids,
+        "item_ids": likes.item_ids,
+    }
+    if likes.titles is not None:
+        arrays["titles"] = likes.titles
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)  # none is of objects, so there is nothing to pickle

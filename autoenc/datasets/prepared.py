@@ -28,7 +28,7 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.interactions import Interactions
-from autoenc.mapped import read_array
+from autoenc.storage.mapped import read_array
 
 FORMAT, VERSION = "autoenc prepared likes", 1
 MANIFEST = "manifest.json"

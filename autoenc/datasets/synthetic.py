@@ -20,7 +20,7 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.interactions import Interactions
-from autoenc.threads import compute_threads
+from autoenc.machine import compute_threads
 
 TASTES = 12  # dimensions
 SPREAD_OF_TASTE = 1.75  # standard deviation of user_taste[u] @ item_taste[i]

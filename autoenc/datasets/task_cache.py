@@ -29,8 +29,8 @@ from typing import BinaryIO
 import numpy as np
 from scipy import sparse
 
-from autoenc.files import replacing
 from autoenc.interactions import MAX_INFERRED_ITEMS, Interactions, as_user_items
+from autoenc.storage.atomic import replacing
 
 
 def read_task_cache(prefix: str | os.PathLike) -> tuple[Interactions, Interactions]:

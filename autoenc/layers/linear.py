@@ -28,7 +28,7 @@ What goes wrong
 
 Source
     The task's h1 @ W_bottleneck + B_bottleneck; torch.nn.Linear, PyTorch 2.13. Differences: none
-    here; the task's initialization (a bias of 0, of bias_offset in the output) is network.py's.
+    here; the task's initialization (a bias of 0, of bias_offset in the output) is networks/autoencoder.py's.
 
 Example
     >>> import numpy as np

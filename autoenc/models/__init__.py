@@ -6,7 +6,6 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.interactions import Interactions
-from autoenc.model_file import read_model_file
 from autoenc.models.autoencoder import AutoEncoder
 from autoenc.models.base import NotFittedError, Recommender
 from autoenc.models.blend import Blend
@@ -18,6 +17,7 @@ from autoenc.models.elsa import ELSA
 from autoenc.models.item_knn import ItemKNN
 from autoenc.models.mult_vae import MultVAE
 from autoenc.models.popular import Popular
+from autoenc.storage.model_file import read_model_file
 
 __all__ = [
     "EASE",

@@ -26,7 +26,7 @@ Example
 from __future__ import annotations
 
 from autoenc.models.network_model import NetworkRecommender, check_widths
-from autoenc.network import Network, initial_state, shapes_of_state
+from autoenc.networks.autoencoder import Network, initial_state, shapes_of_state
 
 
 class AutoEncoder(NetworkRecommender):
@@ -53,7 +53,7 @@ class AutoEncoder(NetworkRecommender):
         At how many times `epochs` the cosine would reach 0, 1 or more: at 1.5 training ends at a
         quarter of `lr`.
     early_stopping : str, optional
-        A metric of `ranking.evaluate`, such as "ndcg@100". Then `validation_fraction` of the users
+        A metric of `autoenc.evaluate`, such as "ndcg@100". Then `validation_fraction` of the users
         are not trained on but validated after each epoch; training ends after `patience` epochs
         without a new best, and the best weights are kept.
     validation_fraction : float

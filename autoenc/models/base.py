@@ -20,9 +20,9 @@ from abc import ABC, abstractmethod
 import numpy as np
 from scipy import sparse
 
+from autoenc.evaluation.ranking import top_n_of_scores
 from autoenc.interactions import Interactions, as_user_items
-from autoenc.model_file import ModelFile, write_model_file
-from autoenc.ranking import top_n_of_scores
+from autoenc.storage.model_file import ModelFile, write_model_file
 
 BATCH_SIZE = 256
 """Users scored at a time, which bounds the memory of every method here."""
@@ -122,7 +122,7 @@ class Recommender(ABC):
     def save(self, path) -> None:
         """Write the fitted model to one file, atomically; `autoenc.load_model` reads it.
 
-        The format is specified in `autoenc.model_file`: safetensors, with item ids and titles.
+        The format is specified in `autoenc.storage.model_file`: safetensors, with item ids and titles.
         Nothing of a user is in it. `threads` is left out, as it is the machine's.
 
         Raises
@@ -152,7 +152,7 @@ class Recommender(ABC):
 
     @property
     def n_items(self) -> int:
-        """`n_items_`, under the name that `autoenc.ranking` asks for."""
+        """`n_items_`, under the name that `autoenc.evaluation.ranking` asks for."""
         self._check_fitted()
         return self.n_items_
 
@@ -169,7 +169,7 @@ class Recommender(ABC):
     def score(self, user_items, y=None) -> np.ndarray:
         """Every item's score for each user, liked ones too: (n_users, n_items), floating.
 
-        All of them at once, so for many users rather `recommend` or `autoenc.ranking.rank`. `y` is
+        All of them at once, so for many users rather `recommend` or `autoenc.evaluation.ranking.rank`. `y` is
         ignored; scikit-learn's Pipeline passes it.
         """
         return self._score(self._as_fitted(user_items))

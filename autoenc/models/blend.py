@@ -55,13 +55,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from autoenc.metrics import PER_USER
+from autoenc.evaluation.metrics import PER_USER
+from autoenc.evaluation.ranking import top_n_of_scores
+from autoenc.evaluation.splits import holdout_users, number_of_users
 from autoenc.models.base import BATCH_SIZE, Recommender
 from autoenc.models.network_model import NetworkRecommender
 from autoenc.models.random_state import seed_of
-from autoenc.ranking import top_n_of_scores
-from autoenc.splits import holdout_users, number_of_users
-from autoenc.trainer import Callback
+from autoenc.training.callbacks import Callback
 
 COARSE = 2.0 ** np.arange(-6, 7)
 FINE = 2.0 ** np.array([-0.5, 0, 0.5])

@@ -43,10 +43,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from autoenc.deep_network import DeepNetwork, initial_state, refeeding_step, shapes_of_state
+from autoenc.machine import compute_threads
 from autoenc.models.network_model import NetworkRecommender
-from autoenc.threads import compute_threads
-from autoenc.trainer import PlainNetwork, on_backend
+from autoenc.networks.deep import DeepNetwork, initial_state, refeeding_step, shapes_of_state
+from autoenc.training.engine import on_backend
+from autoenc.training.plain import PlainNetwork
 
 
 class DeepRecommender(NetworkRecommender):

@@ -32,8 +32,8 @@ Example
 
 from __future__ import annotations
 
-from autoenc.denoising_network import DenoisingNetwork, initial_state, shapes_of_state
 from autoenc.models.network_model import NetworkRecommender, check_widths
+from autoenc.networks.denoising import DenoisingNetwork, initial_state, shapes_of_state
 
 
 class DenoisingAutoEncoder(NetworkRecommender):

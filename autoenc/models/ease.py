@@ -45,9 +45,9 @@ from pathlib import Path
 import numpy as np
 
 from autoenc.interactions import as_user_items, likes_per_item
+from autoenc.machine import compute_threads
 from autoenc.models.base import Recommender
 from autoenc.models.gram import BLOCK, Inverse, ItemGram, UserGram, bytes_needed, gram_of
-from autoenc.threads import compute_threads
 
 
 class EASE(Recommender):

@@ -52,11 +52,12 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.batch_invariant import by_fixed_rows
+from autoenc.machine import compute_threads
 from autoenc.models.base import Recommender
 from autoenc.models.random_state import seed_of
 from autoenc.optim import Adam
-from autoenc.threads import compute_threads
-from autoenc.trainer import SCHEDULES, batch_bounds, minibatches
+from autoenc.training.minibatches import batch_bounds, minibatches
+from autoenc.training.trainer import SCHEDULES
 
 BLOCK = 512  # items at a time, whose gradient and moments then stay in the cache
 LEAST_STEPS = 120  # by default; the paper's data peak within 4 epochs, which are more steps

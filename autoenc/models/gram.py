@@ -40,7 +40,7 @@ from scipy import linalg, sparse
 from scipy.linalg import get_lapack_funcs
 
 from autoenc.interactions import likes_per_item
-from autoenc.threads import compute_threads
+from autoenc.machine import compute_threads
 
 BLOCK = 512  # items at a time, of what is n_items wide
 DENSE_ENTRIES = 2**24  # numbers in a dense block of users: 67 MB

@@ -34,7 +34,7 @@ Example
 from __future__ import annotations
 
 from autoenc.models.network_model import NetworkRecommender, check_widths
-from autoenc.variational_network import VariationalNetwork, initial_state, shapes_of_state
+from autoenc.networks.variational import VariationalNetwork, initial_state, shapes_of_state
 
 
 class MultVAE(NetworkRecommender):

@@ -11,14 +11,17 @@ from abc import abstractmethod
 
 import numpy as np
 
-from autoenc.callbacks import History, Validation, WeightAverage
-from autoenc.item_network import ItemNetwork
+from autoenc.checks import whole_number
+from autoenc.evaluation.splits import holdout_users, number_of_users
+from autoenc.machine import compute_threads
 from autoenc.models.base import BATCH_SIZE, Recommender
 from autoenc.models.random_state import seed_of
-from autoenc.shards import Shard
-from autoenc.splits import holdout_users, number_of_users
-from autoenc.threads import compute_threads
-from autoenc.trainer import Trainer, default_epochs, on_backend, steps_an_epoch, whole_number
+from autoenc.networks.base import ItemNetwork
+from autoenc.scale.shards import Shard
+from autoenc.training.callbacks import History, Validation, WeightAverage
+from autoenc.training.engine import on_backend
+from autoenc.training.minibatches import default_epochs, steps_an_epoch
+from autoenc.training.trainer import Trainer
 
 
 class NetworkRecommender(Recommender):
@@ -74,7 +77,7 @@ class NetworkRecommender(Recommender):
         user_items, y
             As `Recommender.fit` has them.
         callbacks : iterable of trainer.Callback
-            Told what happens, such as `checkpoint.Checkpoints` or `trainer.ProgressBar`.
+            Told what happens, such as `checkpoint.Checkpoints` or `training.callbacks.ProgressBar`.
 
         Returns
         -------

@@ -29,9 +29,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from autoenc.evaluation.ranking import top_n_of_scores
 from autoenc.interactions import likes_per_item
 from autoenc.models.base import Recommender
-from autoenc.ranking import top_n_of_scores
 
 
 class Popular(Recommender):

@@ -1,7 +1,7 @@
 """RatingPredictor: what a user would rate an item, by the deep autoencoder of ratings.
 
 Training, of a user's ratings x
-    y    = the network's answer (deep_network.py)
+    y    = the network's answer (networks/deep.py)
     loss = the mean of (y - x)**2 over the rated entries, and with refeeding that of f(x) on itself
 Judging
     RMSE = sqrt(the mean of (y - x)**2 over the ratings held out), y clipped to the ratings' range
@@ -21,15 +21,17 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.batch_invariant import by_fixed_rows
-from autoenc.deep_network import DeepNetwork, initial_state, refeeding_step
+from autoenc.checks import whole_number
+from autoenc.evaluation.splits import keep
+from autoenc.machine import compute_threads
 from autoenc.models.base import NotFittedError
 from autoenc.models.deep_recommender import widths_of
 from autoenc.models.random_state import seed_of
-from autoenc.network import train_step
+from autoenc.networks.deep import DeepNetwork, initial_state, refeeding_step
 from autoenc.optim import Adam
-from autoenc.splits import keep
-from autoenc.threads import compute_threads
-from autoenc.trainer import SCHEDULES, minibatches, steps_an_epoch, whole_number
+from autoenc.training.minibatches import minibatches, steps_an_epoch
+from autoenc.training.plain import train_step
+from autoenc.training.trainer import SCHEDULES
 
 
 class RatingPredictor:

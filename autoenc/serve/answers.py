@@ -13,9 +13,9 @@ from scipy import sparse
 
 from autoenc import __version__, datasets
 from autoenc.interactions import as_user_items
-from autoenc.item_network import ItemNetwork
 from autoenc.models import Recommender
-from autoenc.population import on_items_of
+from autoenc.models.export import on_items_of
+from autoenc.networks.base import ItemNetwork
 from autoenc.serve import strips
 from autoenc.serve.titles import Titles
 

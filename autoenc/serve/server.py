@@ -16,10 +16,10 @@ import numpy as np
 
 from autoenc import __version__, datasets
 from autoenc.interactions import Interactions, as_user_items
+from autoenc.machine import compute_threads
 from autoenc.models import AutoEncoder, Recommender, load_model
 from autoenc.serve.api import LONGEST_QUERY
-from autoenc.threads import compute_threads
-from autoenc.trainer import ProgressBar
+from autoenc.training.callbacks import ProgressBar
 
 MOST_CONNECTIONS = 500
 SECONDS_TO_FINISH = 5

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from autoenc.item_network import ItemNetwork
 from autoenc.layers import BatchNorm1d, Dropout, SigmoidBCE
 from autoenc.layers.sigmoid_bce import sigmoid
+from autoenc.networks.base import ItemNetwork
 
 MOST_VALUES = 20_000
 """A strip holds no more of a layer than this many values, the first."""

@@ -93,7 +93,7 @@ def minibatches(n_users: int, batch_size: int) -> list[np.ndarray]:
 
 
 class Scorer:
-    """What `autoenc.ranking.evaluate` asks: every item's probability, and the best n of those not yet liked."""
+    """What `autoenc.evaluate` asks: every item's probability, and the best n of those not yet liked."""
 
     def __init__(self, model: Autoencoder):
         self.model = model

@@ -18,11 +18,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from autoenc import deep_network, denoising_network, variational_network
 from autoenc.datasets import load
 from autoenc.layers.dropout import draw_mask
 from autoenc.layers.gaussian_sample import draw_noise
-from autoenc.network import initial_state
+from autoenc.networks import deep as deep_network
+from autoenc.networks import denoising as denoising_network
+from autoenc.networks import variational as variational_network
+from autoenc.networks.autoencoder import initial_state
 
 FOLDER = Path(__file__).parent
 

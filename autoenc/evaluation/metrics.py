@@ -1,0 +1,181 @@
+"""How good a ranking is, each metric with its formula and its denominator, since peers disagree on both.
+
+Every function looks at the first k of a ranking, best first, and answers per user:
+    hit[r]  = 1 where the item at rank r (1, 2, ... k) is one that was held out of the user's likes, else 0
+    n_held  = how many were held out
+The rank discount of DCG, 1 / log2(r + 1), is 1, 0.631, 0.5, 0.431, ...
+
+Rules that hold throughout
+    A user with nothing held out has nothing to find: NaN, which `autoenc.evaluate` counts and
+    leaves out of the mean. The rest of a ranking that was padded with -1 is a miss.
+    A user with fewer held out than k is averaged in like any other; where that keeps a metric
+    below 1 its docstring says so.
+
+Shapes
+    top_items   (batch, k or more) int, best first, no item twice in a row; -1 is padding
+    held_out    (batch, n_items) CSR, canonical, as `as_user_items` makes it
+    result      (batch,) float64
+
+Source
+    The definitions of trec_eval where it has them, under the names that ir-measures 0.4 gives
+    them; the tests compare the two on real ratings.
+
+Example
+    >>> import numpy as np, scipy.sparse as sp
+    >>> held_out = sp.csr_array(np.array([[0, 1, 1, 0, 1, 0], [1, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]]))
+    >>> top_items = np.array([[4, 0, 2], [5, 0, -1], [1, 2, 3]])      # hits: 1 0 1, 0 1 0, none held out
+    >>> precision_at_k(top_items, held_out, 2)
+    array([0.5, 0.5, nan])
+    >>> recall_at_k(top_items, held_out, 2).round(3), capped_recall_at_k(top_items, held_out, 2)
+    (array([0.333, 1.   ,   nan]), array([0.5, 1. , nan]))
+    >>> ndcg_at_k(top_items, held_out, 3).round(3)                    # (1 + .5) / (1 + .631 + .5); .631 / 1
+    array([0.704, 0.631,   nan])
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+
+def precision_at_k(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> np.ndarray:
+    """The share of the first k that are hits: sum of hit / k.
+
+    The denominator is k for every user, so one with fewer than k held out stays below 1, at most
+    n_held / k. This is the task's precision, and P@k of ir-measures. It is not that of `implicit`
+    0.7, which divides the hits of all users by the sum of min(k, n_held).
+    """
+    hits, n_held = _hits(top_items, held_out, k)
+    return _where_held(hits.sum(axis=1) / k, n_held)
+
+
+def recall_at_k(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> np.ndarray:
+    """The share of the held-out items that the first k find: sum of hit / n_held.
+
+    A user with more than k held out stays below 1, at most k / n_held. R@k of ir-measures.
+    """
+    hits, n_held = _hits(top_items, held_out, k)
+    return _where_held(hits.sum(axis=1) / np.maximum(n_held, 1), n_held)
+
+
+def capped_recall_at_k(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> np.ndarray:
+    """The share of the hits that k places had room for: sum of hit / min(k, n_held).
+
+    1 is within reach of every user. Recall@R of Liang et al. 2018 (arXiv 1802.05814, section 4.2).
+    """
+    hits, n_held = _hits(top_items, held_out, k)
+    return _where_held(hits.sum(axis=1) / np.clip(n_held, 1, k), n_held)
+
+
+def ndcg_at_k(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> np.ndarray:
+    """Hits, discounted by rank, over the best that could be had.
+
+    sum of hit[r] / log2(r + 1), over sum of 1 / log2(r + 1) for r = 1 ... min(k, n_held). 1 is
+    within reach of every user. nDCG@k of ir-measures; NDCG@R of Liang et al. 2018.
+    """
+    hits, n_held = _hits(top_items, held_out, k)
+    discounts = 1 / np.log2(np.arange(2, k + 2))  # (k,)
+    ideal = np.cumsum(discounts)[np.clip(n_held, 1, k) - 1]  # (batch,)
+    return _where_held(hits @ discounts / ideal, n_held)
+
+
+def map_at_k(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> np.ndarray:
+    """Average precision: at each hit the precision up to there, summed / n_held.
+
+    sum of hit[r] * (hit[1] + ... + hit[r]) / r, over n_held. A user with more than k held out
+    stays below 1. AP@k of ir-measures (its mean over users is MAP). `implicit` and Kaggle divide
+    by min(k, n_held) instead.
+    """
+    hits, n_held = _hits(top_items, held_out, k)
+    precisions = np.cumsum(hits, axis=1) / np.arange(1, k + 1)  # (batch, k)
+    return _where_held((hits * precisions).sum(axis=1) / np.maximum(n_held, 1), n_held)
+
+
+def mrr_at_k(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> np.ndarray:
+    """One over the rank of the first hit, 0 if the first k have none. RR@k of ir-measures."""
+    hits, n_held = _hits(top_items, held_out, k)
+    return _where_held(hits.any(axis=1) / (hits.argmax(axis=1) + 1), n_held)
+
+
+def hit_rate_at_k(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> np.ndarray:
+    """1 if the first k have a hit, else 0. Success@k of ir-measures."""
+    hits, n_held = _hits(top_items, held_out, k)
+    return _where_held(hits.any(axis=1).astype(float), n_held)
+
+
+PER_USER = {
+    "precision": precision_at_k,
+    "recall": recall_at_k,
+    "capped_recall": capped_recall_at_k,
+    "ndcg": ndcg_at_k,
+    "map": map_at_k,
+    "mrr": mrr_at_k,
+    "hit_rate": hit_rate_at_k,
+}
+"""The metrics of hits, by the names under which `autoenc.evaluate` reports them."""
+
+
+def novelty_at_k(top_items: np.ndarray, item_counts: np.ndarray, n_users: int, k: int) -> np.ndarray:
+    """How rare the first k are, in bits: the mean of -log2(share of users who like the item).
+
+    sum of -log2(max(1, item_counts[item]) / n_users), over the number of items in the first k that
+    are no padding. An item that nobody likes counts as liked by one. A user whose ranking is all
+    padding has NaN. Mean self-information, novelty of Zhou et al. 2010 (PNAS 107:4511); it asks
+    nothing of hits, so it is to be read beside a metric that does.
+
+    Parameters
+    ----------
+    item_counts : array (n_items,)
+        How many users like each item, in the likes that were trained on.
+    n_users : int
+        How many users there were.
+    """
+    top_items = _first(top_items, k)
+    bits = np.log2(n_users) - np.log2(np.maximum(item_counts, 1), dtype=np.float64)  # (n_items,)
+    ranked = top_items >= 0  # (batch, k)
+    n_ranked = ranked.sum(axis=1)
+    return _where_held((bits[top_items] * ranked).sum(axis=1) / np.maximum(n_ranked, 1), n_ranked)
+
+
+def coverage(top_items: np.ndarray, n_items: int) -> float:
+    """The share of all items that are recommended to anybody: distinct items in top_items / n_items.
+
+    One number for all users together, so `top_items` holds the first k of everybody, in any shape;
+    with n_users rankings it is at most n_users * k / n_items. Catalogue coverage of Ge et al. 2010
+    (RecSys, section 3.1).
+    """
+    distinct = np.unique(top_items)
+    return float((distinct >= 0).sum() / n_items)
+
+
+def _hits(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the first k were held out, (batch, k) bool, and how many were, (batch,)."""
+    top_items = _first(top_items, k)
+    batch, n_items = held_out.shape
+    if len(top_items) != batch:
+        raise ValueError(f"top_items has {len(top_items):,} rows and held_out {batch:,}; pass a row a user in both.")
+    if top_items.size and top_items.max() >= n_items:
+        raise ValueError(f"top_items holds the item {top_items.max()}, but held_out has {n_items:,} columns.")
+    if not held_out.has_canonical_format:
+        raise ValueError("held_out is not canonical (indices ascending, none twice); pass it through as_user_items.")
+    n_held = np.diff(held_out.indptr)
+    # One number for each pair of user and item. Rows and their indices ascend, and so do the pairs.
+    first_pair = np.arange(batch, dtype=np.int64) * n_items
+    held_pairs = np.repeat(first_pair, n_held) + held_out.indices  # (n_held_pairs,)
+    pairs = first_pair[:, None] + top_items  # (batch, k)
+    at = np.searchsorted(held_pairs, pairs)
+    found = np.append(held_pairs, -1)[at] == pairs
+    return found & (top_items >= 0), n_held
+
+
+def _first(top_items: np.ndarray, k: int) -> np.ndarray:
+    top_items = np.asarray(top_items)
+    if not isinstance(k, (int, np.integer)) or k < 1:
+        raise ValueError(f"k is {k!r}; pass a number of ranks, 1 or more.")
+    if top_items.ndim != 2 or top_items.shape[1] < k:
+        raise ValueError(f"top_items has shape {top_items.shape}; pass (batch, n) with n at least k = {k}.")
+    return top_items[:, :k]
+
+
+def _where_held(values: np.ndarray, n_held: np.ndarray) -> np.ndarray:
+    return np.where(n_held > 0, values, np.nan)

@@ -1,0 +1,118 @@
+"""Pictures of a training and of an evaluation. They take matplotlib, which the extra `plot` brings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from autoenc.evaluation.evaluate import Report
+from autoenc.evaluation.ranking import rank
+from autoenc.interactions import as_user_items
+from autoenc.storage.atomic import replacing
+from autoenc.training.callbacks import History, check_matplotlib
+
+
+def _new_figure(size):
+    check_matplotlib()
+    from matplotlib.figure import Figure  # and not pyplot, which wants a screen
+
+    return Figure(figsize=size, layout="constrained")
+
+
+def draw_history(history: list[dict]):
+    """The loss by epoch, and the validation's metric on an axis of its own, as a matplotlib Figure.
+
+    Parameters
+    ----------
+    history : list of dict
+        `AutoEncoder.history_`: epoch, loss, lr, and where there was a validation its metric.
+    """
+    figure, past = _new_figure((7, 4)), History()
+    past.epochs = history
+    past.plot(figure.add_subplot())
+    return figure
+
+
+def hits_by_popularity(scorer, train, held_out, k: int = 10, n_groups: int = 10) -> np.ndarray:
+    """The share of held-out likes that the first k find, by how popular the item is.
+
+    The items, most liked first, are cut into groups that each hold about as many held-out likes.
+
+    Parameters
+    ----------
+    scorer, train, held_out
+        As `autoenc.evaluate` has them.
+
+    Returns
+    -------
+    array (n_groups,)
+        From the head to the tail; NaN where a group has nothing held out.
+    """
+    train, held_out = as_user_items(train, scorer.n_items), as_user_items(held_out, scorer.n_items)
+    users = np.flatnonzero(np.diff(held_out.indptr))
+    n_items = scorer.n_items
+    n_hits = np.zeros(n_items, np.int64)
+    for batch, items, _ in rank(scorer, train[users], k):
+        rows = np.repeat(np.arange(len(items)), k)[items.ravel() >= 0]
+        columns = items.ravel()[items.ravel() >= 0]
+        hit = np.asarray(held_out[users[batch]][rows, columns]).ravel() > 0
+        n_hits += np.bincount(columns[hit], minlength=n_items)
+    n_held = np.bincount(held_out.indices, minlength=n_items)
+    most_liked_first = np.argsort(-np.bincount(train.indices, minlength=n_items), kind="stable")
+    held_before = np.cumsum(n_held[most_liked_first]) - n_held[most_liked_first]
+    group = np.minimum(held_before * n_groups // max(1, n_held.sum()), n_groups - 1)
+    hits, held = (np.bincount(group, n[most_liked_first], n_groups) for n in (n_hits, n_held))
+    return np.divide(hits, held, out=np.full(n_groups, np.nan), where=held > 0)
+
+
+def draw_evaluation(reports: Mapping[str, Report], hits: Mapping[str, np.ndarray], k: int):
+    """Precision and recall by k, models beside each other, and hits by popularity, as a matplotlib Figure.
+
+    Parameters
+    ----------
+    reports : mapping of a model's name to what `autoenc.evaluate` found
+        The bars are two standard errors long to each side.
+    hits : mapping of a model's name to what `hits_by_popularity` found at k
+    """
+    figure = _new_figure((12, 4.4))
+    panels = figure.subplots(1, 3)
+    for axes, metric in zip(panels, ("precision", "recall")):
+        for number, (name, report) in enumerate(reports.items()):
+            at = [key for key in report.means if key.startswith(f"{metric}@")]
+            ks = np.array([int(key.partition("@")[2]) for key in at])
+            beside = 0.01 * ks.max(initial=1) * (number - (len(reports) - 1) / 2)  # so that no bar hides another
+            errors = [2 * report.standard_errors[key] for key in at]
+            axes.errorbar(ks + beside, [report[key] for key in at], errors, marker=".", capsize=3, label=name)
+            axes.set_xticks(ks)
+        axes.set(xlabel="k", ylabel=f"{metric}@k", ylim=(0, None))
+    width = 0.8 / max(1, len(hits))
+    for number, (name, shares) in enumerate(hits.items()):
+        places = np.arange(1, len(shares) + 1)
+        panels[2].bar(places + (number - (len(hits) - 1) / 2) * width, shares, width, label=name)
+        panels[2].set_xticks(places)
+    panels[2].set(xlabel="held-out likes, popular items first", ylabel=f"share found in the first {k}")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=max(1, len(reports)))
+    return figure
+
+
+def check_plot(path) -> None:
+    """Raise ValueError if a picture could not be saved at `path`: matplotlib is missing, or doesn't know its ending."""
+    check_matplotlib()
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    known = FigureCanvasBase.get_supported_filetypes()
+    if _kind(path) not in known:
+        raise ValueError(f"{path} ends in none of {', '.join(sorted(known))}; call it plot.png")
+
+
+def save(figure, path) -> None:
+    """Write a Figure to `path`, atomically, in the format that its ending names (png without one)."""
+    check_plot(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format=_kind(path), dpi=150)
+
+
+def _kind(path):
+    return Path(path).suffix.removeprefix(".").lower() or "png"

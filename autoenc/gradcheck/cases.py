@@ -1,0 +1,240 @@
+"""What the gradient check is run on: every layer, every network, and the task's at its full size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import sparse
+
+from autoenc.gradcheck.check import STEP, TensorCheck, check_backward
+from autoenc.layers import (
+    SELU,
+    BatchNorm1d,
+    Dropout,
+    GaussianSample,
+    InputNormalization,
+    Linear,
+    MaskedSquaredError,
+    Multinomial,
+    ReLU,
+    SigmoidBCE,
+    SoftBCE,
+    SparseEmbedding,
+    Tanh,
+    WeightedBCE,
+)
+from autoenc.networks import deep, denoising, variational
+from autoenc.networks.autoencoder import Network, initial_state
+from autoenc.networks.deep import DeepNetwork
+from autoenc.networks.denoising import DenoisingNetwork
+from autoenc.networks.variational import VariationalNetwork
+
+
+def check_layer(name: str, seed: int = 0, upstream: Callable | None = None) -> list[TensorCheck]:
+    """Check what CASES has under that name, on small random arrays, or `full_size`: see `check_full_size`."""
+    [name] = names_of(name)
+    if name == "full_size":
+        return [check_full_size(seed)]
+    rng = np.random.default_rng(seed)
+    layer, *args = CASES[name](rng)
+    return check_backward(layer, *args, upstream=upstream or rng.standard_normal)
+
+
+def names_of(layer: str | None = None) -> list[str]:
+    """The names that can be checked: this one, or all. Raises ValueError if there is no such name."""
+    names = [*CASES, "full_size"]
+    if layer not in (None, *names):
+        raise ValueError(f"layer must be one of {', '.join(names)}, got {layer!r}")
+    return names if layer is None else [layer]
+
+
+# Each case draws a layer and the arguments of its forward: float64, numbers around 1, sizes that differ, and
+# nothing at a value that hides mistakes (BatchNorm's weight at 1, dropout's p at 0.5).
+
+
+def _likes(rng):
+    """A batch of 7 users and 9 items: items that users share, one that nobody likes, a user without any."""
+    likes = rng.random((7, 9)) < 0.4
+    likes[:3, 0] = True
+    likes[:, 4] = False
+    likes[5] = False
+    return sparse.csr_array(likes.astype(np.float64))
+
+
+def _embedding(rng):
+    return SparseEmbedding(rng.standard_normal((9, 5))), _likes(rng)
+
+
+def _relu(rng):
+    return ReLU(), rng.uniform(0.1, 2, (7, 5)) * rng.choice([-1, 1], (7, 5))
+
+
+def _batchnorm(rng):
+    """More rows than elsewhere: what they share, as an error of 1/n, is smaller then, as in a real batch."""
+    weight, bias = rng.uniform(0.5, 2, 3), rng.standard_normal(3)
+    return BatchNorm1d(weight, bias, np.zeros(3), np.ones(3)), rng.standard_normal((64, 3)), True
+
+
+def _dropout(rng):
+    return Dropout(p=0.3), rng.standard_normal((7, 5)), True, (0, 0, 0, 1)
+
+
+def _linear(rng):
+    return Linear(rng.standard_normal((4, 5)), rng.standard_normal(4)), rng.standard_normal((7, 5))
+
+
+def _sigmoid_bce(rng):
+    return SigmoidBCE(), 1.5 * rng.standard_normal((7, 9)), _likes(rng)
+
+
+def _weighted_bce(rng):
+    return WeightedBCE(negative_weight=0.3), 1.5 * rng.standard_normal((7, 9)), _likes(rng)
+
+
+def _multinomial(rng):
+    return Multinomial(), 1.5 * rng.standard_normal((7, 9)), _likes(rng)
+
+
+def _input_normalization(rng):
+    """With a user who liked nothing; the sums are random, whatever the likes."""
+    return InputNormalization(rng.standard_normal(5)), rng.standard_normal((7, 5)), np.array([0, 1, 2, 3, 5, 9, 30])
+
+
+def _tanh(rng):
+    return Tanh(), rng.standard_normal((7, 5))
+
+
+def _gaussian_sample(rng):
+    return GaussianSample(beta=0.7), rng.standard_normal((7, 10)), True, (0, 0, 0, 2)
+
+
+def _selu(rng):
+    return SELU(), rng.uniform(0.1, 2, (7, 5)) * rng.choice([-1, 1], (7, 5))
+
+
+def _masked_squared_error(rng):
+    """Ratings where the likes are, and of 0 too."""
+    ratings = _likes(rng)
+    ratings.data = rng.integers(0, 6, ratings.nnz).astype(np.float64)
+    return MaskedSquaredError(), rng.standard_normal((7, 9)), ratings
+
+
+def _soft_bce(rng):
+    return SoftBCE(), 1.5 * rng.standard_normal((7, 9)), rng.random((7, 9))
+
+
+def _network(rng):
+    """The whole, dropout on, redrawn until no ReLU's input is near its corner and no feature nearly constant.
+
+    (BatchNorm divides by a feature's spread, and so bends more within a step the less there is.)
+    """
+    while True:
+        state = initial_state(n_items=9, emb_dim=6, hidden_dim=5, bias_offset=-1.0, dtype=np.float64)
+        for name, array in state.items():
+            if "running" not in name:
+                array += rng.uniform(-1, 1, array.shape)
+        network, user_items, key = Network(state, dropout=0.3), _likes(rng), (0, 0, 0)
+        network.forward(user_items, key)
+        kept = {name: layer.kept for name, layer in network.layers.items()}
+        relu1_input = network.embedding.forward(kept["embedding"])
+        relu2_input = network.bottleneck.forward(kept["bottleneck"])
+        # an empty list's sum is 0 whatever the weights are: nothing moves it across
+        nearest = min(np.abs(relu1_input[relu1_input != 0]).min(), np.abs(relu2_input).min())
+        _, inv_std1 = kept["batchnorm1"]
+        _, inv_std2 = kept["batchnorm2"]
+        if nearest > 100 * STEP and max(inv_std1.max(), inv_std2.max()) < 5:
+            return network, user_items, key
+
+
+def _denoising_network(rng):
+    state = denoising.initial_state(n_items=9, hidden_dim=5, bias_offset=-1.0, dtype=np.float64)
+    return DenoisingNetwork(_moved(state, rng), dropout=0.3), _likes(rng), (0, 0, 0)
+
+
+def _variational_network(rng):
+    state = variational.initial_state(n_items=9, hidden_dim=5, latent_dim=3, dtype=np.float64)
+    return VariationalNetwork(_moved(state, rng), beta=0.7), _likes(rng), (0, 0, 0)
+
+
+def _deep_network(rng):
+    """Three dense layers and dropout, redrawn until no SELU's input is near its corner."""
+    while True:
+        state = deep.initial_state(n_items=9, widths=(6, 5, 3), bias_offset=-1.0, dtype=np.float64)
+        network, user_items = DeepNetwork(_moved(state, rng), dropout=0.3), _likes(rng)
+        network.forward(user_items, (0, 0, 0))
+        selus = [layer for layer in network.stack if isinstance(layer, SELU)]
+        if min(np.abs(selu.kept).min() for selu in selus) > 1000 * STEP:
+            return network, user_items, (0, 0, 0)
+
+
+def _moved(state, rng):
+    return {name: array + rng.uniform(-1, 1, array.shape) for name, array in state.items()}
+
+
+CASES: dict[str, Callable[[np.random.Generator], tuple]] = {
+    "embedding": _embedding,
+    "linear": _linear,
+    "relu": _relu,
+    "batchnorm": _batchnorm,
+    "dropout": _dropout,
+    "sigmoid_bce": _sigmoid_bce,
+    "input_normalization": _input_normalization,
+    "tanh": _tanh,
+    "weighted_bce": _weighted_bce,
+    "multinomial": _multinomial,
+    "gaussian_sample": _gaussian_sample,
+    "selu": _selu,
+    "masked_squared_error": _masked_squared_error,
+    "soft_bce": _soft_bce,
+    "network": _network,
+    "denoising_network": _denoising_network,
+    "variational_network": _variational_network,
+    "deep_network": _deep_network,
+}
+
+
+def check_direction(
+    network: Network, user_items: sparse.csr_array, key: tuple[int, int, int], rng: np.random.Generator, step=3e-7
+) -> TensorCheck:
+    """Check all of a network's gradients at once, along one random direction.
+
+    By the chain rule the loss's slope along `direction` is the sum of grads * direction over all
+    parameters, and two losses measure it, however many parameters there are. Each tensor moves by
+    `step` of its own size. The error is relative to the sum of the tensors' shares without their
+    signs, as they may cancel. Of 300,000 ReLUs the step takes now and then one across its corner;
+    another direction is drawn then.
+    """
+    params = network.params
+    network.forward(user_items, key)
+    network.backward()
+    grads = network.grads
+
+    def loss_at(distance):
+        for name, w in params.items():
+            w += distance * direction[name]
+        loss = network.forward(user_items, key)
+        for name, w in params.items():
+            w -= distance * direction[name]
+        return loss, network.relu1.kept, network.relu2.kept
+
+    sizes = {name: np.sqrt(np.mean(w * w)) or 1.0 for name, w in params.items()}
+    while True:
+        direction = {name: sizes[name] * rng.standard_normal(w.shape) for name, w in params.items()}
+        above, *sides_above = loss_at(step)
+        below, *sides_below = loss_at(-step)
+        if all(map(np.array_equal, sides_above, sides_below)):
+            break
+    shares = np.array([np.vdot(grads[name], direction[name]) for name in params])
+    difference = float(np.abs(shares.sum() - (above - below) / (2 * step)))
+    error = difference / float(np.abs(shares).sum())
+    return TensorCheck("one direction", difference, error, error, step, ())
+
+
+def check_full_size(seed: int = 0) -> TensorCheck:
+    """`check_direction` at the task's sizes, from its initialization, on 256 users with about 115 likes each."""
+    rng = np.random.default_rng(seed)
+    n_items, batch_size, likes_per_user = 10_677, 256, 115
+    network = Network(initial_state(n_items, seed=seed, dtype=np.float64))
+    likes = rng.random((batch_size, n_items)) < likes_per_user / n_items
+    return check_direction(network, sparse.csr_array(likes.astype(np.float64)), (seed, 0, 0), rng)

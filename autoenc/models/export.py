@@ -1,0 +1,203 @@
+"""Recommendations for whole populations: users in a file in, their rankings in a file out.
+
+Users pass in batches and every ranking is written as it comes, so what is held is the likes, one
+batch of scores, and nothing of the answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from autoenc.evaluation.ranking import rank
+from autoenc.interactions import Interactions
+from autoenc.models.base import Recommender
+from autoenc.storage.atomic import replacing
+
+ENDINGS = (".parquet", ".csv", ".npz")
+
+_TO_QUOTE = re.compile('[,"\\r\\n]')  # in a cell of a .csv
+
+
+class Mapped(NamedTuple):
+    """Likes over a model's items."""
+
+    user_items: sparse.csr_array  # (n_users, model.n_items)
+    n_unknown_items: int
+    n_dropped: int  # the likes of those
+
+
+def ids_of(model: Recommender) -> np.ndarray:
+    """The external ids of a model's items (n_items,): of one fitted on a matrix, the columns."""
+    return np.arange(model.n_items) if model.catalogue_ is None else model.catalogue_.item_ids
+
+
+def on_items_of(model: Recommender, likes: Interactions) -> Mapped:
+    """The same likes in the columns of the model's items; what the model doesn't know is dropped and counted.
+
+    Raises ValueError where it knows none of the items.
+    """
+    known = ids_of(model)
+    same_kind = known.dtype.kind == likes.item_ids.dtype.kind
+    if same_kind and np.array_equal(known, likes.item_ids):
+        return Mapped(likes.user_items, 0, 0)
+    is_known = np.isin(likes.item_ids, known) if same_kind else np.zeros(likes.n_items, bool)
+    if not is_known.any():
+        raise ValueError(
+            f"the model knows none of the {likes.n_items:,} items, which have ids like {likes.item_ids[0]!s}, and its "
+            f"own like {known[0]!s}; pass likes of the items that it was trained on."
+        )
+    user_items = _moved(likes.user_items, likes.item_ids, known)
+    return Mapped(user_items, int((~is_known).sum()), likes.n_likes - user_items.nnz)
+
+
+def part_on_items_of(model: Recommender, likes: Interactions) -> sparse.csr_array:
+    """The likes of some users in the columns of the model's items; here it may know none of theirs."""
+    known = ids_of(model)
+    return (
+        likes.user_items if np.array_equal(known, likes.item_ids) else _moved(likes.user_items, likes.item_ids, known)
+    )
+
+
+def _moved(user_items: sparse.csr_array, item_ids: np.ndarray, known: np.ndarray) -> sparse.csr_array:
+    """Likes of `item_ids` in the columns of the ids `known`. Ids ascend on both sides, so a row's columns do still."""
+    is_known = np.isin(item_ids, known) if known.dtype.kind == item_ids.dtype.kind else np.zeros(len(item_ids), bool)
+    new_column = np.zeros(len(item_ids), np.int32)
+    new_column[is_known] = np.searchsorted(known, item_ids[is_known])
+    kept = is_known[user_items.indices]
+    n_kept = np.concatenate([[0], np.cumsum(kept)])
+    indptr = n_kept[user_items.indptr].astype(np.int32)
+    indices = new_column[user_items.indices[kept]]
+    return sparse.csr_array((np.ones(len(indices), np.float32), indices, indptr), (user_items.shape[0], len(known)))
+
+
+def check_ending(path) -> None:
+    """Raise ValueError unless `path` can be written: another ending, or parquet without pyarrow."""
+    if Path(path).suffix not in ENDINGS:
+        raise ValueError(f"{path} ends in none of {', '.join(ENDINGS)}; call it recs.csv, say.")
+    if Path(path).suffix == ".parquet":
+        try:
+            import pyarrow.parquet  # noqa: F401
+        except ImportError:
+            raise ValueError(
+                f"{path} is a parquet file, which needs pyarrow: pip install 'autoenc[parquet]', or write a .csv."
+            ) from None
+
+
+def write_recommendations(
+    path,
+    model: Recommender,
+    user_items: sparse.csr_array,
+    user_ids: np.ndarray,
+    n: int = 10,
+    progress: Callable[[int, int], object] | None = None,
+) -> None:
+    """Write each user's n best items, liked ones left out, to `path`, atomically.
+
+    .csv and .parquet have a row for a recommendation: user, rank (from 1), item, score; a user with
+    fewer than n items left has fewer rows. .npz has the arrays user_ids (n_users,), item_ids and
+    scores (n_users, n), padded with -1, or with "" where ids are text; no pickle.
+
+    Parameters
+    ----------
+    user_items : (n_users, n_items), as `on_items_of` makes it
+    user_ids : array (n_users,)
+    progress : callable, optional
+        Called after each batch with the number of users done and of users to do.
+
+    Raises
+    ------
+    ValueError
+        As `check_ending` does.
+    OSError
+        Where the file can't be written; what stood there stands there still.
+    """
+    check_ending(path)
+    writer = {".csv": _csv, ".parquet": _parquet, ".npz": _npz}[Path(path).suffix]
+    item_ids = ids_of(model)
+    batches = rank(model, user_items, n)
+    with replacing(path) as temporary, writer(temporary, user_ids, item_ids, n) as write:
+        for users, items, scores in batches:
+            write(users, items, scores)
+            if progress is not None:
+                progress(users.stop, len(user_ids))
+
+
+def _rows(user_ids, item_ids, users, items, scores):
+    """The columns user, rank, item, score of a batch, without the padding."""
+    row, place = np.nonzero(items >= 0)
+    return user_ids[users][row], place + 1, item_ids[items[row, place]], scores[row, place]
+
+
+@contextlib.contextmanager
+def _csv(path, user_ids, item_ids, n) -> Iterator[Callable]:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        file.write("user,rank,item,score\n")
+
+        def write(users, items, scores):
+            # Formatted by hand: numbers need none of csv.writer's quotes, and take twice the time there.
+            columns = _rows(user_ids, item_ids, users, items, scores)
+            cells = (map(_quoted, c.tolist()) if c.dtype.kind == "U" else c.tolist() for c in columns)
+            file.write("".join(map("%s,%d,%s,%.6g\n".__mod__, zip(*cells))))
+
+        yield write
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if _TO_QUOTE.search(cell) else cell
+
+
+@contextlib.contextmanager
+def _parquet(path, user_ids, item_ids, n) -> Iterator[Callable]:
+    import pyarrow
+    from pyarrow import parquet
+
+    kinds = {"i": pyarrow.int64(), "U": pyarrow.string()}
+    schema = pyarrow.schema(
+        {
+            "user": kinds[user_ids.dtype.kind],
+            "rank": pyarrow.int32(),
+            "item": kinds[item_ids.dtype.kind],
+            "score": pyarrow.float32(),
+        }
+    )
+    with parquet.ParquetWriter(path, schema) as out:
+
+        def write(users, items, scores):
+            columns = _rows(user_ids, item_ids, users, items, scores)
+            arrays = [pyarrow.array(column, kind) for column, kind in zip(columns, schema.types)]
+            out.write_table(pyarrow.table(arrays, schema=schema))
+
+        yield write
+
+
+@contextlib.contextmanager
+def _npz(path, user_ids, item_ids, n) -> Iterator[Callable]:
+    padded = np.append(item_ids, item_ids.dtype.type(-1) if item_ids.dtype.kind == "i" else "")  # [-1] is the padding
+    shape = (len(user_ids), n)
+    # An archive takes one member after the other, so the columns wait on the disk, not in memory.
+    with tempfile.TemporaryFile(dir=path.parent) as ids_file, tempfile.TemporaryFile(dir=path.parent) as scores_file:
+
+        def write(users, items, scores):
+            ids_file.write(padded[items].tobytes())
+            scores_file.write(scores.astype(np.float32, copy=False).tobytes())
+
+        yield write
+        with zipfile.ZipFile(path, "w", allowZip64=True) as archive:
+            with archive.open("user_ids.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, user_ids, allow_pickle=False)
+            for name, dtype, file in (("item_ids", padded.dtype, ids_file), ("scores", np.dtype("f4"), scores_file)):
+                header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+                file.seek(0)
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array_header_1_0(member, header)
+                    shutil.copyfileobj(file, member)

@@ -1,0 +1,337 @@
+"""Hyperparameters by search: what does best on likes held out of the training likes.
+
+    model.fit(some of the likes) -> metric on the others, once a trial; Optuna says what to try next
+    the best trial's hyperparameters, fitted on all the likes -> the answer
+
+The likes that are given are the training likes. Validation is cut from them alone, so a test set
+that was held out before is never seen, and its figures stay honest; the validation's own are a
+little too good, being the best of many.
+
+The first trial is the model as it is given, as far as its hyperparameters lie in the search space.
+Then Optuna's tree-structured Parzen estimator (Bergstra et al. 2011, NIPS) draws 10 at random and
+the others from where the better ones lie. Trials aren't cut short: under a falling rate two
+trainings of different length can't be compared midway.
+
+Needs Optuna, which `pip install 'autoenc[tune]'` brings.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from autoenc.evaluation.evaluate import evaluate
+from autoenc.evaluation.metrics import PER_USER
+from autoenc.evaluation.splits import holdout_per_user, holdout_users
+from autoenc.interactions import as_user_items
+from autoenc.models.base import Recommender
+from autoenc.models.blend import Blend
+from autoenc.models.elsa import LEAST_STEPS
+from autoenc.models.network_model import NetworkRecommender
+from autoenc.training.minibatches import default_epochs
+
+
+class Range(NamedTuple):
+    """Numbers from low to high, both possible; whole ones where both are whole, even by ratio where log."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+SEARCH_SPACES: dict[str, dict[str, Range | Sequence]] = {
+    "EASE": {"l2": Range(1.0, 1e4, log=True)},
+    "EDLAE": {"l2": Range(1.0, 1e4, log=True), "dropout": Range(0.05, 0.8)},
+    "ItemKNN": {"k": Range(5, 500, log=True), "shrink": Range(0.1, 1e3, log=True)},
+    "AutoEncoder": {
+        "emb_dim": [200, 400, 800],
+        "hidden_dim": [100, 200, 400],
+        "dropout": Range(0.1, 0.8),
+        "lr": Range(1e-3, 3e-2, log=True),
+        "schedule": ["constant", "cosine"],
+    },
+    "DenoisingAutoEncoder": {
+        "hidden_dim": [300, 600, 1200],
+        "input_dropout": Range(0.2, 0.8),
+        "dropout": Range(0.1, 0.7),
+        "negative_weight": Range(0.1, 1.0, log=True),
+        "lr": Range(1e-3, 2e-2, log=True),
+    },
+    "MultVAE": {
+        "hidden_dim": [300, 600],
+        "latent_dim": [100, 200, 400],
+        "input_dropout": Range(0.2, 0.8),
+        "beta": Range(0.05, 1.0, log=True),
+        "lr": Range(3e-4, 1e-2, log=True),
+    },
+    "DeepRecommender": {
+        "hidden_dims": ["256", "256, 128", "512, 256"],
+        "dropout": Range(0.1, 0.8),
+        "lr": Range(1e-3, 2e-2, log=True),
+    },
+    "ELSA": {"emb_dim": [128, 256, 512], "lr": Range(3e-3, 0.3, log=True)},
+}
+"""What is tried by default, by the name of the class: a range, or a list to choose from. How many
+epochs depends on how many users there are, and `search_space_of` adds them. A Blend's is that of its
+models, and Popular has nothing to tune."""
+
+
+def search_space_of(model: Recommender, n_users: int) -> dict[str, Range | Sequence]:
+    """The default search space of a model, or that of the nearest class that it is made from.
+
+    Epochs are from half to four times as many as make the steps that the model takes by default. A
+    Blend's is its models' spaces, by names like "ease__l2", but for what it chooses itself: the
+    weights, with each fit and at no fit's cost, its `candidates`, and with `stop_every` the epochs.
+    Raises ValueError where there is no such space.
+    """
+    if isinstance(model, Blend):
+        return _space_of_blend(model, n_users)
+    names = [cls.__name__ for cls in type(model).__mro__ if cls.__name__ in SEARCH_SPACES]
+    if not names:
+        raise ValueError(
+            f"{type(model).__name__} has no search space of its own; pass search_space, such as "
+            "{'l2': Range(1.0, 1e4, log=True)}, if it has anything to tune."
+        )
+    space = dict(SEARCH_SPACES[names[0]])
+    params = model.get_params()
+    if "epochs" in params:
+        n_steps = model.default_steps if isinstance(model, NetworkRecommender) else LEAST_STEPS
+        epochs = default_epochs(n_users, params["batch_size"], n_steps)
+        space["epochs"] = Range(max(1, epochs // 2), 4 * epochs, log=True)
+    return space
+
+
+def _space_of_blend(blend: Blend, n_users: int) -> dict[str, Range | Sequence]:
+    chosen = set(blend.candidates or ())
+    space = {}
+    for i, (name, part) in enumerate(blend.named_models()):
+        if not any(cls.__name__ in SEARCH_SPACES for cls in type(part).__mro__):
+            continue
+        for inner, values in search_space_of(part, n_users).items():
+            is_stopped = i == 0 and inner == "epochs" and blend.stop_every is not None
+            if f"{name}__{inner}" not in chosen and not is_stopped:
+                space[f"{name}__{inner}"] = values
+    return space
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What `tune` found.
+
+    Attributes
+    ----------
+    model : Recommender
+        The best trial's, fitted on all the likes.
+    params : dict
+        What was tuned, as the best trial had it.
+    metric : str
+    value : float
+        Of the metric in the best trial, on validation.
+    trials : list of dict
+        number, params, value, standard_error, seconds; value None where the training diverged.
+    ended_by : "trials" or "minutes"
+        Which limit ended the search.
+    seconds : float
+        In all, the last fit too.
+    """
+
+    model: Recommender
+    params: dict
+    metric: str
+    value: float
+    trials: list[dict] = field(repr=False)
+    ended_by: str
+    seconds: float
+
+
+def tune(
+    model: Recommender,
+    user_items,
+    search_space: Mapping[str, Range | Sequence] | None = None,
+    *,
+    metric: str = "ndcg@100",
+    minutes: float | None = None,
+    trials: int | None = None,
+    seed: int = 0,
+    validation: str = "weak",
+    progress: Callable[[dict], object] | None = None,
+) -> Tuned:
+    """Search a model's hyperparameters.
+
+    Parameters
+    ----------
+    model : Recommender
+        Says which model, and has the hyperparameters that aren't searched. It isn't fitted itself.
+    user_items : (n_users, n_items), whatever `Recommender.fit` takes
+        The training likes.
+    search_space : mapping of str to Range or list, optional
+        By hyperparameter, what to try. By default that of `search_space_of`.
+    metric : str
+        Of `autoenc.metrics`, the higher the better, such as "ndcg@100" or "precision@1".
+    minutes : float, optional
+        No trial begins that would, if it and the last fit take as long as the longest so far, end
+        later. The first always does.
+    trials : int, optional
+        How many at most. At least one of the two limits is to be given. With `trials` alone, and a
+        model whose `random_state` is a number, the same seed gives the same answer.
+    seed : int
+        Of the validation's split and of the search.
+    validation : "weak" or "strong"
+        Hold out a fifth of each user's likes, or a tenth of the users (`splits.holdout_per_user`,
+        `splits.holdout_users`): what the model is going to be asked.
+    progress : callable, optional
+        Told each trial, as it stands in `Tuned.trials`, when it is done.
+
+    Returns
+    -------
+    Tuned
+
+    Raises
+    ------
+    TypeError
+        If `model` is no model.
+    ValueError
+        If Optuna is not installed, an argument is no good, or a model refuses the likes.
+    FloatingPointError
+        If every trial diverged.
+
+    Examples
+    --------
+    >>> from autoenc.models import ItemKNN
+    >>> likes = [[0, 1, 2], [0, 1], [1, 2], [3, 4, 5], [3, 4], [4, 5]] * 5
+    >>> tuned = tune(ItemKNN(), likes, {"k": [1, 2], "shrink": Range(0.0, 9.0)}, metric="mrr@3", trials=3)
+    >>> len(tuned.trials), tuned.ended_by, type(tuned.model).__name__
+    (3, 'trials', 'ItemKNN')
+    """
+    started = time.perf_counter()
+    if not isinstance(model, Recommender):
+        raise TypeError(f"model is {model!r}; pass a model, such as EASE().")
+    name, _, k = metric.partition("@")
+    if name not in PER_USER or not k.isdecimal() or int(k) < 1:
+        raise ValueError(f"metric is {metric!r}; pass one of {', '.join(PER_USER)} with its k, such as 'ndcg@100'.")
+    if minutes is None and trials is None:
+        raise ValueError("neither minutes nor trials limits the search; pass one of them, such as trials=30.")
+    if minutes is not None and not minutes > 0:
+        raise ValueError(f"minutes is {minutes}; pass a number above 0.")
+    if trials is not None and (not isinstance(trials, (int, np.integer)) or trials < 1):
+        raise ValueError(f"trials is {trials!r}; pass a whole number, 1 or more.")
+    likes = as_user_items(user_items)
+    if search_space is None:
+        search_space = search_space_of(model, likes.shape[0])
+    if validation == "weak":
+        train, held_out = holdout_per_user(likes, seed=seed)
+        shown = train
+    elif validation == "strong":
+        train, shown, held_out, _ = holdout_users(likes, seed=seed)
+    else:
+        raise ValueError(f"validation is {validation!r}; pass 'weak' or 'strong'.")
+
+    begun = time.perf_counter()
+    prepared = model.prepare(train)
+    seconds_to_prepare = time.perf_counter() - begun
+
+    def run(params: dict) -> dict:
+        begun = time.perf_counter()
+        value: float | None = None
+        standard_error: float | None = None
+        try:
+            report = evaluate(_with(model, params).fit(prepared), shown, held_out, ks=[int(k)])
+            value, standard_error = report[metric], report.standard_errors[metric]
+        except FloatingPointError:
+            pass  # it diverged, which the search is to learn from
+        seconds = round(time.perf_counter() - begun, 3)
+        return {"params": params, "value": value, "standard_error": standard_error, "seconds": seconds}
+
+    done: list[dict] = []
+    with _search(model, search_space, seed) as (study, distributions, failed):
+        while (ended_by := _limit_reached(done, trials, minutes, started, seconds_to_prepare)) is None:
+            asked = study.ask(distributions)
+            done.append({"number": len(done), **run(asked.params)})
+            value = done[-1]["value"]
+            study.tell(asked, value, state=failed if value is None else None)
+            if progress is not None:
+                progress(done[-1])
+    prepared = None  # the last fit makes its own, and may take the memory
+
+    good = [trial for trial in done if trial["value"] is not None]
+    if not good:
+        raise FloatingPointError(f"all {len(done)} trials diverged; search among lower rates.")
+    best = max(good, key=lambda trial: trial["value"])  # the first of equals
+    fitted = _with(model, best["params"]).fit(user_items)
+    seconds = round(time.perf_counter() - started, 3)
+    return Tuned(fitted, best["params"], metric, best["value"], done, ended_by, seconds)
+
+
+def _with(model: Recommender, params: dict) -> Recommender:
+    """An unfitted model of these hyperparameters, with the models in it copied."""
+    return copy.deepcopy(type(model)(**model.get_params(deep=False))).set_params(**params)
+
+
+def _limit_reached(
+    done: list[dict], trials: int | None, minutes: float | None, started: float, seconds_to_prepare: float
+) -> str | None:
+    if trials is not None and len(done) >= trials:
+        return "trials"
+    if minutes is not None and done:
+        longest = max(trial["seconds"] for trial in done)
+        if time.perf_counter() - started + 2 * longest + seconds_to_prepare > 60 * minutes:
+            return "minutes"
+    return None
+
+
+@contextlib.contextmanager
+def _search(model: Recommender, search_space: Mapping[str, Range | Sequence], seed: int):
+    """Optuna's study, what it is to draw from, and how it calls a failure; its log is quiet meanwhile."""
+    try:
+        import optuna
+    except ImportError:
+        raise ValueError("tuning needs Optuna: pip install 'autoenc[tune]'.") from None
+
+    if not search_space:
+        raise ValueError("search_space is empty; pass what to try by hyperparameter, such as {'l2': [100.0, 500.0]}.")
+    params = model.get_params()
+    distributions = {}
+    for name, values in search_space.items():
+        if name not in params:
+            raise ValueError(
+                f"search_space has {name!r}, which is no hyperparameter of {type(model).__name__}; "
+                f"it has: {', '.join(params) or 'none'}."
+            )
+        distributions[name] = _distribution(optuna, name, values)
+
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+        study.enqueue_trial({name: params[name] for name in distributions if _holds(search_space[name], params[name])})
+        yield study, distributions, optuna.trial.TrialState.FAIL
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+def _distribution(optuna, name: str, values: Range | Sequence):
+    if not isinstance(values, Range):
+        if not isinstance(values, (list, tuple)) or not values:
+            raise ValueError(f"search_space[{name!r}] is {values!r}; pass a Range, or a list of values to choose from.")
+        return optuna.distributions.CategoricalDistribution(values)
+    low, high, log = values
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high) or (log and low <= 0):
+        raise ValueError(
+            f"search_space[{name!r}] is {values}; pass a Range from low to high, finite, and above 0 where log."
+        )
+    whole = isinstance(low, int) and isinstance(high, int)
+    of_kind = optuna.distributions.IntDistribution if whole else optuna.distributions.FloatDistribution
+    return of_kind(low, high, log=log)
+
+
+def _holds(values: Range | Sequence, value) -> bool:
+    if isinstance(values, Range):
+        return isinstance(value, (int, float)) and values.low <= value <= values.high
+    return value in values

@@ -1,0 +1,1 @@
+"""The networks, forwards and backwards, each of the layers in `autoenc.layers`."""

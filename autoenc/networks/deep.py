@@ -1,0 +1,161 @@
+"""A deep autoencoder of SELU layers, as layers: of likes, or of ratings.
+
+    h1 = selu(x @ W_embedding + b)
+    h2 = selu(h1 @ W_dense1 + B_dense1)             and so on, down to the code, which is dropped out,
+    hk = selu(...)                                  and by the same widths up again
+    y  = hk @ W_output + B_output
+    f(x) = sigmoid(y) of likes, y of ratings
+    loss = sum of softplus(y) - x * y of likes, the mean of (y - x)**2 over the rated entries of ratings
+
+Dense refeeding. What a user would like, f(x), is complete, and an autoencoder that has learned
+should leave it as it is: f(f(x)) = f(x). So after each step on x there is a second one, on f(x) as
+input and as target, which is a number an item. The loss is that of the first, over all items.
+
+The product with W_embedding is `SparseEmbedding`'s for x, which is sparse, and for f(x), which isn't.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from autoenc.layers import SELU, Dropout, Linear, MaskedSquaredError, SigmoidBCE, SoftBCE, SparseEmbedding
+from autoenc.layers.sigmoid_bce import sigmoid
+from autoenc.networks.base import ItemNetwork, arrays_of, draw_xavier
+from autoenc.optim import Adam
+
+
+def dense_shapes(widths: Sequence[int]) -> list[tuple[int, int]]:
+    """(out_features, in_features) of the layers from the first width to the code and back.
+
+    >>> dense_shapes([512, 256, 128])
+    [(256, 512), (128, 256), (256, 128), (512, 256)]
+    """
+    mirrored = [*widths, *reversed(widths[:-1])]
+    return list(zip(mirrored[1:], mirrored[:-1]))
+
+
+def initial_state(
+    n_items: int, widths: Sequence[int] = (512, 256), bias_offset: float = -2.0, seed: int = 0, dtype=np.float32
+) -> dict[str, np.ndarray]:
+    """Draw the network's arrays: Xavier's normal weights, and biases of 0 and of bias_offset in the output.
+
+    widths are the encoder's, from the items to the code. The draws are made in float32 whatever
+    `dtype` is.
+    """
+    rng = np.random.Generator(np.random.Philox(seed))
+    state = {name: draw_xavier(rng, *shape) for name, shape in shapes_of_state(n_items, widths).items() if shape[1:]}
+    biases = {name: np.zeros(shape) for name, shape in shapes_of_state(n_items, widths).items() if not shape[1:]}
+    biases["output.bias"] += bias_offset
+    return {name: array.astype(dtype, copy=False) for name, array in (state | biases).items()}
+
+
+def shapes_of_state(n_items: int, widths: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """The names of a network's arrays and the shape that each has."""
+    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (n_items, widths[0]), "bias.bias": (widths[0],)}
+    for i, shape in enumerate(dense_shapes(widths), start=1):
+        shapes |= {f"dense{i}.weight": shape, f"dense{i}.bias": shape[:1]}
+    return shapes | {"output.weight": (n_items, widths[0]), "output.bias": (n_items,)}
+
+
+class Bias:
+    """Add a bias: what the embedding lacks of a Linear."""
+
+    def __init__(self, bias: np.ndarray):
+        self.params: dict[str, np.ndarray] = {"bias": bias}
+        self.grads: dict[str, Any] = {"bias": None}
+        self.kept: Any = None
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        return x + self.params["bias"]
+
+    def backward(self, grad_output: np.ndarray) -> np.ndarray:
+        self.grads["bias"] = grad_output.sum(axis=0)  # (features,)
+        return grad_output
+
+
+class DeepNetwork(ItemNetwork):
+    """The deep autoencoder.
+
+    Parameters
+    ----------
+    state : dict of str to array
+        The parameters, by the names that `initial_state` gives them; held, not copied.
+    dropout : float
+        The probability with which training drops a value of the code.
+    loss : "bce" or "squared"
+        Of likes, or of ratings.
+
+    Raises
+    ------
+    ValueError
+        If there is no such loss, or dropout is not in [0, 1).
+    """
+
+    loss: Any
+
+    def __init__(self, state: dict[str, np.ndarray], dropout: float = 0.5, loss: str = "bce"):
+        if loss not in ("bce", "squared"):
+            raise ValueError(f"loss must be one of bce, squared, got {loss!r}")
+        self.state = state
+        self.settings = {"dropout": dropout, "loss": loss}
+
+        self.embedding = SparseEmbedding(state["embedding.weight"])
+        self.bias = Bias(**arrays_of(state, "bias"))
+        self.selu = SELU()
+        self.dropout = Dropout(dropout)
+        self.n_dense = sum(name.startswith("dense") for name in state) // 2
+        for i in range(1, self.n_dense + 1):
+            setattr(self, f"dense{i}", Linear(**arrays_of(state, f"dense{i}")))
+            setattr(self, f"selu{i}", SELU())
+        self.output = Linear(**arrays_of(state, "output"))
+        self.loss = SigmoidBCE() if loss == "bce" else MaskedSquaredError()
+        self.refed_loss = SoftBCE() if loss == "bce" else MaskedSquaredError()
+
+    @property
+    def stack(self) -> list:
+        """The layers of the middle in their order: the code's dropout stands halfway."""
+        dense = [getattr(self, f"{kind}{i}") for i in range(1, self.n_dense + 1) for kind in ("dense", "selu")]
+        return [self.bias, self.selu, *dense[: self.n_dense], self.dropout, *dense[self.n_dense :]]
+
+    def middle(self, item_sum, n_likes, training, key=(0, 0, 0), pass_number=1):
+        h = item_sum
+        for layer in self.stack:
+            h = layer.forward(h, training, (*key, pass_number)) if layer is self.dropout else layer.forward(h)
+        return h  # (batch, widths[0])
+
+    def middle_backward(self, grad_h):
+        for layer in reversed(self.stack):
+            grad_h = layer.backward(grad_h)
+        return grad_h
+
+    def answer(self, y: np.ndarray) -> np.ndarray:
+        """f(x), of the y that `logits` returned: (batch, n_items), what the input would be if it were complete."""
+        return sigmoid(y) if self.settings["loss"] == "bce" else y
+
+    def forward_refed(self, answer: np.ndarray, key=(0, 0, 0)) -> float:
+        """The loss with f(x) (batch, n_items) as input and as target; `key` names another dropout than forward's."""
+        item_sum = self.embedding.forward(answer)  # (batch, widths[0]), a dense product
+        hidden = self.middle(item_sum, np.full(len(answer), self.n_items), True, key, pass_number=2)
+        forward = self.refed_loss.forward if self.settings["loss"] == "bce" else self.refed_loss.forward_dense
+        return forward(self.output.forward(hidden), answer)
+
+    def backward_refed(self) -> None:
+        """Fill `grads` with the gradient of the last forward_refed's loss."""
+        grad_hidden = self.output.backward(self.refed_loss.backward())  # (batch, widths[0])
+        self.embedding.backward(self.middle_backward(grad_hidden))
+
+
+def refeeding_step(network: DeepNetwork, adam: Adam, x: sparse.csr_array, key: tuple[int, int, int]) -> float:
+    """One minibatch, likes or ratings, and the refed one: two steps of Adam. Returns the first's loss before it."""
+    y = network.logits(x, True, key)
+    loss = network.loss.forward(y, x)
+    network.backward()
+    adam.step(network.grads)
+    network.forward_refed(network.answer(y), key)
+    network.backward_refed()
+    adam.step(network.grads)
+    return loss

@@ -1,0 +1,1 @@
+"""More than one process: items shared out over MPI's ranks, users over Dask's workers."""

@@ -1,0 +1,384 @@
+"""What is parallel over users, by Dask: recommendations and measurements of parts of a population.
+
+Parts, not workers, say what is done: a part is so many users, whoever works on it, so rows and their
+order don't depend on how many workers there are, nor on which of them die. A part is read from a
+prepared folder and its answer written to a file of its own, which is there whole or not at all, so doing
+it twice is doing it once. Workers read and write the same paths as whoever asks; between machines those
+are on a disk that they share.
+
+Of the model there is one copy a worker, and a worker works on one part at a time with one thread, whatever
+threads Dask gives it: numba's threads may not be entered by several of Python's on every platform, and
+the parallelism is in the workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autoenc.datasets.prepared import is_prepared, read_prepared, read_rows
+from autoenc.evaluation.compare import Comparison
+from autoenc.evaluation.evaluate import Tally
+from autoenc.evaluation.ranking import rank
+from autoenc.evaluation.splits import Block, holdout_of_block, shares_per_user
+from autoenc.interactions import Interactions, likes_per_item
+from autoenc.machine import compute_threads
+from autoenc.models import Recommender, load_model
+from autoenc.models.export import ids_of, on_items_of, part_on_items_of, write_recommendations
+from autoenc.storage.model_file import ModelFile, write_model_file
+
+USERS_A_PART = 50_000
+SECONDS_TO_CONNECT = 10
+Say = Callable[[str], object]
+Progress = Callable[[int, int], object]
+
+_one_part_at_a_time = threading.Lock()
+
+
+def recommend_dask(
+    model: Recommender, ddf, n: int = 10, *, user: str = "user", item: str = "item", shuffle: bool = True
+):
+    """The n best items of every user in a Dask DataFrame of likes, as another: nothing is computed yet.
+
+    Parameters
+    ----------
+    model : Recommender
+        Fitted. Each worker gets a copy once.
+    ddf : dask.dataframe.DataFrame
+        A row a like.
+    n : int
+    user, item : str
+        The names of the columns with the external ids.
+    shuffle : bool
+        Bring each user's rows into one partition first. Pass False where they are in one already, as
+        after `ddf.set_index(user).reset_index()`.
+
+    Returns
+    -------
+    dask.dataframe.DataFrame
+        The columns user, rank, item and score, as `autoenc recommend` writes them: as many partitions
+        as `ddf` has, users ascending in each. Likes of items that the model doesn't know are left out.
+
+    Raises
+    ------
+    ValueError
+        Where the model is not fitted, there is no such column, or n is below 1.
+    """
+    import dask
+    import pandas as pd
+
+    if not isinstance(n, (int, np.integer)) or n < 1:
+        raise ValueError(f"n is {n!r}; pass how many items to recommend, 1 or more.")
+    for column in (user, item):
+        if column not in ddf.columns:
+            raise ValueError(f"ddf has no column {column!r}, but {', '.join(map(repr, ddf.columns))}; name yours.")
+    item_ids = ids_of(model)
+    meta = pd.DataFrame(
+        {
+            "user": ddf._meta[user].iloc[:0].reset_index(drop=True),
+            "rank": pd.Series(dtype="int32"),
+            "item": pd.Series(dtype="int64" if item_ids.dtype.kind == "i" else ddf._meta[item].dtype),
+            "score": pd.Series(dtype="float32"),
+        }
+    )
+    likes = ddf[[user, item]]
+    if shuffle:
+        likes = likes.shuffle(on=user)
+    return likes.map_partitions(_recommend_frame, dask.delayed(model), n, user, item, meta, meta=meta)
+
+
+def _recommend_frame(frame, model: Recommender, n: int, user: str, item: str, meta):
+    import pandas as pd
+
+    if frame.empty:
+        return meta
+    likes = Interactions.from_table(frame, user, item)
+    batches = []
+    with _one_part():
+        for users, items, scores in rank(model, part_on_items_of(model, likes), n):
+            row, place = np.nonzero(items >= 0)
+            columns = likes.user_ids[users][row], place + 1, ids_of(model)[items[row, place]], scores[row, place]
+            batches.append(pd.DataFrame(dict(zip(meta.columns, columns))))
+    return pd.concat(batches, ignore_index=True).astype(meta.dtypes.to_dict())
+
+
+@contextlib.contextmanager
+def cluster(scheduler: str | None = None, workers: int | None = None, say: Say = lambda line: None) -> Iterator[Any]:
+    """Yield Dask's client of a running scheduler, or of a cluster of processes on this machine.
+
+    Parameters
+    ----------
+    scheduler : str, optional
+        Its address, such as tcp://host:8786.
+    workers : int, optional
+        How many processes, where there is no scheduler; by default as many as processors.
+    say : callable
+        Told where Dask's dashboard is.
+
+    Raises
+    ------
+    ValueError
+        Where Dask isn't installed, or both are given.
+    OSError
+        Where there is no scheduler at the address.
+    """
+    try:
+        from dask.distributed import Client, LocalCluster
+    except ImportError:
+        raise ValueError("--engine dask takes Dask: pip install 'autoenc[dask]'") from None
+    if scheduler is not None and workers is not None:
+        raise ValueError("--workers is of a cluster on this machine; leave it out where --scheduler names one")
+    with contextlib.ExitStack() as stack:
+        if scheduler is None:
+            here = LocalCluster(
+                n_workers=workers or os.cpu_count(), threads_per_worker=1, processes=True, dashboard_address=":0"
+            )
+            scheduler = stack.enter_context(here)
+        try:
+            client = stack.enter_context(Client(scheduler, timeout=SECONDS_TO_CONNECT))
+        except (OSError, ValueError, TimeoutError) as error:
+            raise OSError(
+                f"there is no Dask scheduler at {scheduler} ({error}); start one by `dask scheduler`"
+            ) from None
+        if importlib.util.find_spec("bokeh"):
+            say(f"Dask's dashboard: {client.dashboard_link}")
+        else:
+            say("Dask's dashboard takes bokeh: pip install bokeh")
+        yield client
+
+
+def recommend_parts(
+    client, model_path, folder, out, n: int = 10, *, users_a_part: int = USERS_A_PART, progress: Progress | None = None
+) -> tuple[int, int]:
+    """Write the n best items of every user of a prepared folder into a folder of parquet, a file a part.
+
+    Parameters
+    ----------
+    client : dask.distributed.Client
+    model_path : str or Path
+        What `Recommender.save` wrote.
+    folder : str or Path
+        A prepared folder.
+    out : str or Path
+        A folder, new or empty; it is there when all is done. Its files' names are in the order of the users.
+    n : int
+    users_a_part : int
+    progress : callable, optional
+        Told the users done and to do.
+
+    Returns
+    -------
+    n_users, n_likes_left_out : int
+        The latter of items that the model doesn't know.
+
+    Raises
+    ------
+    ValueError, OSError
+        Where the folder isn't prepared, the model can't be read or knows none of the items, or `out` can't be
+        written.
+    """
+    out = Path(out)
+    check_new(out)
+    likes = prepared(folder)
+    _check_knows(load_model(model_path), likes)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent)).absolute()
+    try:
+        paths = Path(model_path).absolute(), Path(folder).absolute()
+        parts = _parts(likes.n_users, users_a_part)
+        tasks = [(*paths, users, temporary / f"part-{number:06}.parquet", n) for number, users in enumerate(parts)]
+        n_left_out = sum(_run(client, _recommend_part, tasks, parts, progress))
+        for rest in temporary.glob(".*"):  # of workers that died
+            rest.unlink()
+        found = sorted(path.name for path in temporary.iterdir())
+        if found != [task[3].name for task in tasks]:
+            raise OSError(f"{len(tasks)} parts were to be in {temporary}, and {len(found)} are; is the disk shared?")
+        temporary.chmod(0o755)
+        if out.exists():
+            out.rmdir()
+        os.replace(temporary, out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return likes.n_users, n_left_out
+
+
+def evaluate_parts(
+    client,
+    model_paths: dict[str, Any],
+    folder,
+    ks=(1, 5, 10),
+    *,
+    seed: int = 0,
+    beside_popular: str | None = None,
+    users_a_part: int = USERS_A_PART,
+    progress: Progress | None = None,
+) -> Comparison:
+    """What `autoenc.compare` says of models on the weak split of a prepared folder, to rounding.
+
+    Parameters
+    ----------
+    client : dask.distributed.Client
+    model_paths : dict of str to path
+        The models by name, all of the same items.
+    folder : str or Path
+        A prepared folder; `shares_per_user` is of all its users, the rest is split where it is read.
+    ks : sequence of int
+    seed : int
+        Of the split.
+    beside_popular : str, optional
+        What to call a Popular of the likes that are trained on, last.
+    users_a_part : int
+    progress : callable, optional
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    ValueError, OSError
+        As `recommend_parts` and `autoenc.evaluate` do.
+    """
+    likes = prepared(folder)
+    first = load_model(next(iter(model_paths.values())))
+    _check_knows(first, likes)
+    ks = sorted(set(ks))
+    indptr = likes.user_items.indptr
+    n_held_out = shares_per_user(np.diff(indptr), seed=seed)
+    parts = _parts(likes.n_users, users_a_part)
+    blocks = [Block(likes.n_users, int(indptr[users.start]), n_held_out[users]) for users in parts]
+    paths = {name: Path(path).absolute() for name, path in model_paths.items()}
+    folder = Path(folder).absolute()
+    with tempfile.TemporaryDirectory(prefix=".autoenc-", dir=folder.parent) as beside:
+        halves = [(next(iter(paths.values())), folder, users, block, seed) for users, block in zip(parts, blocks)]
+        counts = sum(_run(client, _count_part, halves, parts, None))
+        counts_path = Path(beside) / "counts.npy"
+        np.save(counts_path, counts)
+        if beside_popular is not None:
+            paths[beside_popular] = Path(beside) / "popular.safetensors"
+            of_popular = ModelFile("Popular", {}, {"item_counts": counts}, ids_of(first), None, {})
+            write_model_file(paths[beside_popular], of_popular)
+        tasks = [(list(paths.values()), *half[1:], counts_path, ks) for half in halves]
+        tallies = _run(client, _evaluate_part, tasks, parts, progress)
+    wholes = tallies[0]
+    for of_part in tallies[1:]:
+        for whole, tally in zip(wholes, of_part):
+            whole.merge(tally)
+    return Comparison({name: whole.report() for name, whole in zip(paths, wholes)})
+
+
+def prepared(folder) -> Interactions:
+    """The likes of a prepared folder, checked; raises ValueError where it is none."""
+    if not Path(folder).exists():
+        raise FileNotFoundError(f"There is no file or folder {folder}.")
+    if not is_prepared(folder):
+        raise ValueError(
+            f"{folder} is no prepared folder, which --engine dask reads; "
+            f"make one by `autoenc prepare {folder} --out FOLDER --memory 2GB`."
+        )
+    return read_prepared(folder)
+
+
+def check_new(out: Path) -> None:
+    """Raise FileExistsError where something stands at a path that isn't an empty folder."""
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise FileExistsError(f"{out} is there; name a new folder for the parts.")
+
+
+def _check_knows(model: Recommender, likes: Interactions) -> None:
+    """Raise ValueError where the model knows none of the items."""
+    on_items_of(model, Interactions.from_csr(likes.user_items[:0], item_ids=likes.item_ids))
+
+
+def _parts(n_users: int, users_a_part: int) -> list[slice]:
+    return [slice(start, min(n_users, start + users_a_part)) for start in range(0, n_users, users_a_part)]
+
+
+def _run(client, function, tasks: list[tuple], parts: list[slice], progress: Progress | None) -> list:
+    """What the function answers to each of the tasks, in their order."""
+    from dask.distributed import KilledWorker, as_completed
+
+    futures = [client.submit(function, *task, pure=False) for task in tasks]
+    number = {future.key: i for i, future in enumerate(futures)}
+    answers: list = [None] * len(tasks)
+    n_done = 0
+    try:
+        for future in as_completed(futures):
+            i = number[future.key]
+            answers[i] = future.result()
+            future.release()
+            n_done += parts[i].stop - parts[i].start
+            if progress is not None:
+                progress(n_done, parts[-1].stop)
+    except KilledWorker as error:
+        raise OSError(
+            f"a part of the users ended {error.allowed_failures + 1} workers, one after another; "
+            "have they memory for the model and a part?"
+        ) from None
+    finally:
+        client.cancel(futures)
+    return answers
+
+
+# What a worker does.
+
+
+@contextlib.contextmanager
+def _one_part() -> Iterator[None]:
+    import numba  # noqa: F401  where it isn't loaded yet it can't be held to one thread, and a model may load it
+
+    with _one_part_at_a_time, compute_threads(1):
+        yield
+
+
+@functools.lru_cache(maxsize=8)
+def _model_at(path: Path, changed: int) -> Recommender:
+    return load_model(path)
+
+
+def _model(path: Path) -> Recommender:
+    return _model_at(path, path.stat().st_mtime_ns)
+
+
+def _recommend_part(model_path: Path, folder: Path, users: slice, out: Path, n: int) -> int:
+    likes = read_rows(folder, users)
+    with _one_part():
+        model = _model(model_path)
+        user_items = part_on_items_of(model, likes)
+        write_recommendations(out, model, user_items, likes.user_ids, n)
+    return likes.n_likes - user_items.nnz
+
+
+def _halves(model: Recommender, folder: Path, users: slice, block: Block, seed: int):
+    likes = read_rows(folder, users)
+    halves = holdout_of_block(likes.user_items, block, seed)
+    return [part_on_items_of(model, likes.with_user_items(half)) for half in halves]
+
+
+def _count_part(model_path: Path, folder: Path, users: slice, block: Block, seed: int) -> np.ndarray:
+    with _one_part():
+        train, _ = _halves(_model(model_path), folder, users, block, seed)
+        return likes_per_item(train)
+
+
+def _evaluate_part(model_paths, folder: Path, users: slice, block: Block, seed: int, counts_path, ks) -> list[Tally]:
+    tallies = []
+    with _one_part():
+        train, held_out = _halves(_model(model_paths[0]), folder, users, block, seed)
+        rows = np.flatnonzero(np.diff(held_out.indptr))
+        for path in model_paths:
+            tally = Tally(ks, np.load(counts_path, allow_pickle=False), block.n_users, per_user=True)
+            for batch, items, _ in rank(_model(path), train[rows], ks[-1]):
+                tally.add(users.start + rows[batch], items, held_out[rows[batch]])
+            tallies.append(tally.done())
+    return tallies

@@ -1,0 +1,122 @@
+"""From a checkpoint, of any number of shards, to the ordinary model file.
+
+Some rows at a time, so that a network which no single machine could train can still be put
+together on one. Embedding rows that lag behind are brought to the checkpoint's step on the way.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from autoenc.networks.autoencoder import shapes_of_state
+from autoenc.optim import Adam
+from autoenc.scale.shard_files import ROWS_AT_ONCE, START_ANEW, ShardFiles
+from autoenc.scale.shards import is_by_item
+from autoenc.storage.model_file import ModelFile, names_from_arrays, write_model_file
+from autoenc.training.checkpoint import MANIFEST, read_manifest
+
+
+def merge(folder, path) -> dict:
+    """Write the model of the checkpoint in `folder` to `path`; return what the file tells of it.
+
+    Where the training keeps its best weights, or a mean of some, these are the model's.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no checkpoint in `folder`.
+    ValueError
+        If it is damaged, or of another network than AutoEncoder's.
+    OSError
+        If `path` can't be written.
+    """
+    manifest_path = Path(folder) / MANIFEST
+    if not manifest_path.is_file():
+        raise FileNotFoundError(f"there is no checkpoint in {folder}; `autoenc train --checkpoint {folder}` makes one")
+    manifest = read_manifest(manifest_path)
+    if manifest.get("network") != "Network":
+        raise ValueError(f"{folder} holds a training of {manifest.get('network')}; only the task's network is merged")
+    with ShardFiles(folder, manifest) as shards:
+        kept = [f"callback/{number}/" for number, _ in enumerate(manifest["remembered"])]
+        kept = [prefix for prefix in kept if f"{prefix}embedding.weight" in shards.names[0]]
+        arrays = _weights(shards, kept[0] if kept else "")
+        content = _model_file(manifest, shards)
+        content.arrays = arrays
+        write_model_file(path, content)
+    return content.about
+
+
+def _weights(shards, prefix):
+    """The network's arrays, those by item as rows that are yet to be read."""
+    manifest = shards.manifest
+    dtype = shards.files[0].get_slice("embedding.weight")[:1].dtype
+    shapes = shapes_of_state(*manifest["shape"])
+    every_item = np.arange(shards.n_items)
+    shards.check(every_item, {prefix + name: np.broadcast_to(dtype.type(0), shape) for name, shape in shapes.items()})
+    arrays = {}
+    for name, shape in shapes.items():
+        if not is_by_item(name):
+            arrays[name] = shards.read(prefix + name, every_item)
+        elif name == "embedding.weight" and not prefix and "training/last_step" in shards.names[0]:
+            arrays[name] = _CaughtUp(shards, name, dtype, shape)
+        else:
+            arrays[name] = _Rows(shards, prefix + name, dtype, shape)
+    return arrays
+
+
+class _Rows:
+    """An array by item in the order of the items, as `model_file.write_safetensors` takes it."""
+
+    def __init__(self, shards, name, dtype, shape):
+        self.shards, self.name, self.dtype, self.shape = shards, name, dtype, shape
+        self.nbytes = dtype.itemsize * int(np.prod(shape))
+
+    def blocks(self):
+        for first in range(0, self.shape[0], ROWS_AT_ONCE):
+            yield self.rows(np.arange(first, min(self.shape[0], first + ROWS_AT_ONCE)))
+
+    def rows(self, items):
+        return self.shards.read(self.name, items)
+
+
+class _CaughtUp(_Rows):
+    """The embedding, whose rows stand at the steps that last_step says."""
+
+    def __init__(self, shards, name, dtype, shape):
+        from autoenc.training.fused import DriftTable
+
+        super().__init__(shards, name, dtype, shape)
+        manifest = shards.manifest
+        adam = Adam({}, manifest["lr"], manifest["betas"], manifest["eps"])
+        drift = DriftTable(adam)
+        adam.step_count = manifest["step_count"]
+        drift.tables = shards.read("training/drift", np.arange(0))
+        last_step = shards.read("training/last_step", np.arange(shards.n_items))
+        in_table = drift.tables.ndim == 2 and len(drift.tables) == 4 and drift.tables.shape[1] > adam.step_count
+        if not (in_table and last_step.min() >= 0 and last_step.max() <= adam.step_count):
+            raise ValueError(f"{shards.paths[0]} lacks the tables of {adam.step_count} steps; {START_ANEW}")
+        self.last_step, self.history = last_step, drift.history()
+
+    def rows(self, items):
+        from autoenc.kernels.adam import Trained
+        from autoenc.kernels.scatter_add import catch_up
+
+        weight = super().rows(items)
+        moments = (self.shards.read(f"{which}_moment/{self.name}", items) for which in ("first", "second"))
+        catch_up(np.arange(len(items)), Trained(weight, *moments), self.last_step[items], self.history, weight)
+        return weight
+
+
+def _model_file(manifest, shards):
+    """The model's name, params and the items' names; without arrays."""
+    told = manifest.get("model")
+    if told is None:
+        _, emb_dim, hidden_dim = manifest["shape"]
+        params = {"emb_dim": emb_dim, "hidden_dim": hidden_dim, **manifest["settings"]}
+        told = {"model": "AutoEncoder", "params": params, "about": {}}
+    arrays = shards.read_below("model/", np.arange(0))
+    ids, titles = names_from_arrays(shards.paths[0], arrays)
+    about = {**told["about"], "epochs": manifest["next_epoch"]}
+    return ModelFile(told["model"], told["params"], {}, ids, titles, about)

@@ -1,0 +1,134 @@
+"""The shards of a checkpoint read as one set of arrays, some items' rows at a time.
+
+A shard that has `items` (n_own,), ascending, has of each array by item the rows of those; one
+without has all. The rest of the arrays are in the first shard.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from autoenc.scale.shards import is_by_item
+
+ROWS_AT_ONCE = 4096
+START_ANEW = "delete the folder and train from the beginning"
+
+
+class ShardFiles:
+    """The open files of the shards that a manifest names. Nothing is read before it is asked for.
+
+    A context manager. Entering it raises ValueError where a file isn't the one that the manifest names
+    (by its size), is no safetensors file, or the shards' items are not all items once.
+    """
+
+    def __init__(self, folder, manifest: dict):
+        self.manifest = manifest
+        self.n_items = manifest["shape"][0]
+        self.paths = [Path(folder) / Path(shard["file"]).name for shard in manifest["shards"]]
+
+    def __enter__(self) -> ShardFiles:
+        from safetensors import safe_open
+
+        with contextlib.ExitStack() as stack:
+            self.files = []
+            for path, shard in zip(self.paths, self.manifest["shards"]):
+                with self._whole(path):
+                    if (n_bytes := path.stat().st_size) != shard["bytes"]:
+                        raise ValueError(f"{n_bytes} bytes instead of {shard['bytes']}")
+                    self.files.append(stack.enter_context(safe_open(path, framework="numpy")))
+            self.names = [set(file.keys()) for file in self.files]
+            self.items = [
+                file.get_tensor("items") if "items" in names else np.arange(self.n_items)
+                for file, names in zip(self.files, self.names)
+            ]
+            n_held = sum(len(items) for items in self.items)
+            if n_held != self.n_items or (np.sort(np.concatenate(self.items)) != np.arange(self.n_items)).any():
+                raise ValueError(f"{self.paths[0]} and the other shards do not hold each item once; {START_ANEW}")
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._stack.close()
+
+    def check(self, own: np.ndarray, wanted: dict[str, np.ndarray]) -> None:
+        """Look at the checksums of the shards that hold some of the items `own`, and at the arrays there.
+
+        Raises ValueError where one is damaged, or lacks an array of the dtype of `wanted`'s, and but for
+        the number of rows of its shape.
+        """
+        for k, (path, shard) in enumerate(zip(self.paths, self.manifest["shards"])):
+            if k > 0 and not np.isin(self.items[k], own).any():
+                continue
+            with self._whole(path):
+                if crc32_of(path) != shard["crc32"]:
+                    raise ValueError("its checksum is another")
+            for name, array in wanted.items():
+                if k > 0 and not is_by_item(name):
+                    continue
+                shape = (len(self.items[k]), *array.shape[1:]) if is_by_item(name) else array.shape
+                if not self._has(k, name, array.dtype, shape):
+                    raise ValueError(f"{path} lacks {name}, {array.dtype} of shape {shape}; {START_ANEW}")
+
+    def below(self, prefix: str) -> list[str]:
+        """The names that begin so, of all arrays, without the prefix."""
+        return sorted(name.removeprefix(prefix) for name in self.names[0] if name.startswith(prefix))
+
+    def read_below(self, prefix: str, own: np.ndarray) -> dict[str, np.ndarray]:
+        """All arrays whose names begin so, without the prefix; of those by item the rows `own`."""
+        return {name: self.read(prefix + name, own) for name in self.below(prefix)}
+
+    def read(self, name: str, own: np.ndarray) -> np.ndarray:
+        """An array; of one by item the rows `own`, ascending."""
+        with self._whole(self.paths[0]):
+            if not is_by_item(name):
+                return self.files[0].get_tensor(name)
+            a_row = self.files[0].get_slice(name)[:1]
+        rows = np.empty((len(own), *a_row.shape[1:]), a_row.dtype)
+        self.read_into(rows, name, own)
+        return rows
+
+    def read_into(self, array: np.ndarray, name: str, own: np.ndarray) -> None:
+        """The same, into an array that is there."""
+        if not is_by_item(name):
+            array[:] = self.files[0].get_tensor(name)
+            return
+        for path, items, file in zip(self.paths, self.items, self.files):
+            with self._whole(path):
+                rows = file.get_slice(name)
+                if rows.get_shape()[:1] != [len(items)]:
+                    raise ValueError(f"{name} has not a row an item")
+                start, stop = np.searchsorted(items, (own[0], own[-1] + 1)) if len(own) else (0, 0)
+                for first in range(start, stop, ROWS_AT_ONCE):
+                    block = items[first : min(stop, first + ROWS_AT_ONCE)]
+                    _, at, taken = np.intersect1d(own, block, assume_unique=True, return_indices=True)
+                    if len(at):
+                        array[at] = rows[first : first + len(block)][taken]
+
+    def _has(self, k, name, dtype, shape):
+        if name not in self.names[k]:
+            return False
+        rows = self.files[k].get_slice(name)
+        return rows.get_dtype() == f"{dtype.kind.upper()}{8 * dtype.itemsize}" and rows.get_shape() == list(shape)
+
+    @contextlib.contextmanager
+    def _whole(self, path) -> Iterator[None]:
+        from safetensors import SafetensorError
+
+        try:
+            yield
+        except (OSError, ValueError, TypeError, SafetensorError) as error:  # TypeError: a dtype that NumPy lacks
+            raise ValueError(f"{path} is not whole ({error}); {START_ANEW}") from None
+
+
+def crc32_of(path) -> int:
+    """Of a file's bytes."""
+    crc32 = 0
+    with open(path, "rb") as file:
+        while chunk := file.read(2**20):
+            crc32 = zlib.crc32(chunk, crc32)
+    return crc32

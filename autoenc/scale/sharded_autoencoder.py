@@ -1,0 +1,66 @@
+"""ShardedAutoEncoder: AutoEncoder under mpiexec, each rank holding some of the items.
+
+    mpiexec -n 4 python train.py            where train.py has ShardedAutoEncoder().fit(likes).save(path)
+
+All ranks call the same methods with the same arguments, and get the same answers. What is saved is
+an AutoEncoder's file, which `load_model` reads on one machine. By itself, without mpiexec, it is an
+AutoEncoder.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from autoenc.interactions import likes_per_item
+from autoenc.models.autoencoder import AutoEncoder
+from autoenc.models.network_model import check_widths
+from autoenc.networks.autoencoder import initial_state
+from autoenc.scale.ranks import world
+from autoenc.scale.sharded import RowsOfRanks
+from autoenc.scale.shards import Shard, is_by_item
+from autoenc.storage.model_file import ModelFile, in_file_order, write_model_file
+
+
+class ShardedAutoEncoder(AutoEncoder):
+    """The task's autoencoder, shared out over MPI ranks by items; parameters as AutoEncoder has them.
+
+    The loss is "bce", and `random_state` a whole number, as the ranks must agree on it. What looks
+    into single weights, such as `explain`, is for the model that `load_model` makes of its file.
+
+    Attributes
+    ----------
+    network_ : Network
+        Of this rank's items.
+    """
+
+    _shard: Shard
+
+    def _fit(self, user_items):
+        if not isinstance(self.random_state, (int, np.integer)):
+            raise ValueError(f"random_state must be a whole number, for all ranks alike, got {self.random_state!r}")
+        self._shard = Shard.dealt(likes_per_item(user_items), world())
+        super()._fit(user_items)
+
+    def _initial_state(self, n_items):
+        check_widths(self, "emb_dim", "hidden_dim")
+        return initial_state(
+            n_items, self.emb_dim, self.hidden_dim, self.bias_offset, self.seed_, items=self._shard.items
+        )
+
+    def _arrays(self):
+        state = self.network_.state
+        return {name: RowsOfRanks(a, self._shard) if is_by_item(name) else a for name, a in state.items()}
+
+    def save(self, path) -> None:
+        """Write an AutoEncoder's file, on the talker's disk, gathering some rows at a time. All ranks call it."""
+        self._check_fitted()
+        arrays, known = self._arrays(), self.catalogue_
+        if self._shard.communicator.talks:
+            ids, titles = (None, None) if known is None else (known.item_ids, known.titles)
+            params = self._file_params()
+            write_model_file(path, ModelFile(AutoEncoder.__name__, params, arrays, ids, titles, self.about_))
+            return
+        for name in in_file_order(arrays):
+            if is_by_item(name):
+                for _ in arrays[name].blocks():
+                    pass

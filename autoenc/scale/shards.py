@@ -1,0 +1,83 @@
+"""Which rank holds which items.
+
+Memory goes by the number of items, and the work on the embedding by their likes, of which a few
+items have most. So items are dealt in rounds of one each, the most liked first: in a round the
+rank with the fewest likes so far gets the item with the most.
+
+    sizes differ by at most 1
+    likes differ by at most the widest gap within a round, and so by at most the likes of one item
+
+For if ranks of likes a <= b get items of likes p >= q, they then differ by |(b - a) - (p - q)|, which
+is no more than the larger of b - a and p - q.
+
+Example
+    >>> [shard.tolist() for shard in deal(np.array([100, 60, 30, 9, 5, 1]), 2)]
+    [[0, 3, 5], [1, 2, 4]]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from autoenc.scale.ranks import ALONE, Communicator
+
+
+def deal(likes: np.ndarray, n_ranks: int) -> list[np.ndarray]:
+    """The items of each rank, ascending, int64: by their likes (n_items,), the same on every rank.
+
+    Raises ValueError if there are fewer items than ranks.
+    """
+    n_items = len(likes)
+    if n_items < n_ranks:
+        raise ValueError(f"{n_items} items can't be dealt to {n_ranks} ranks; start no more ranks than there are items")
+    by_likes = np.argsort(-likes, kind="stable")
+    owner = np.empty(n_items, np.int64)
+    total = np.zeros(n_ranks, np.int64)
+    for first in range(0, n_items, n_ranks):
+        round_ = by_likes[first : first + n_ranks]
+        ranks = np.argsort(total, kind="stable")[: len(round_)]
+        owner[round_] = ranks
+        total[ranks] += likes[round_].astype(np.int64)
+    return [np.flatnonzero(owner == rank) for rank in range(n_ranks)]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One rank's items among all. Who holds the others no rank remembers: there may be many.
+
+    Attributes
+    ----------
+    items : array (n_own,), int64
+        This rank's, ascending.
+    n_items : int
+        Of all ranks together.
+    communicator : Communicator
+        This rank's.
+    """
+
+    items: np.ndarray
+    n_items: int
+    communicator: Communicator = ALONE
+
+    @classmethod
+    def dealt(cls, likes: np.ndarray, communicator: Communicator = ALONE) -> Shard:
+        """This rank's, of items that are dealt to all ranks by their likes (n_items,)."""
+        return cls(deal(likes, communicator.size)[communicator.rank], len(likes), communicator)
+
+    def own(self, user_items: sparse.csr_array) -> sparse.csr_array:
+        """The columns of this rank's items: (n_users, n_own)."""
+        own = user_items[:, self.items]
+        own.sort_indices()
+        return own
+
+
+# A row an item, in a network's state, in Adam's moments and in what callbacks remember of them.
+BY_ITEM = ("embedding.weight", "output.weight", "output.bias", "last_step")
+
+
+def is_by_item(name: str) -> bool:
+    """Whether an array of that name, or of that name behind a prefix and a slash, has a row an item."""
+    return name.rpartition("/")[2] in BY_ITEM

@@ -1,0 +1,202 @@
+"""A model as one safetensors file: arrays by name, and a few lines of JSON about them.
+
+Format, version 1
+    arrays      what the model has learned, by the names that it gives them; the network's are
+                PyTorch's, in its layout: `output.weight` (n_items, hidden_dim)
+    item_ids    (n_items,) int64; or, where ids are text, item_ids.text; neither where the model was
+                fitted on a matrix, whose items are called by their columns
+    titles.text where there are titles
+    NAME.text   (bytes,) uint8: UTF-8 strings end to end; with NAME.ends (n,) int64, where each ends
+    metadata    one entry, autoenc: a JSON object of version: 1; model: the class's name, such as
+                "AutoEncoder"; params: an object, the constructor's arguments, each null, a truth
+                value, a number or a string; about: an object, what is known of the training
+                (dataset, seed, epochs ...)
+
+Equal models are equal files, byte for byte. The file is replaced atomically. Reading it runs no code
+and trusts no number: arrays are of the dtypes below and finite, and the model looks at their names
+and shapes before it takes them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from autoenc.storage.atomic import replacing
+
+FORMAT, VERSION = "autoenc", 1
+DTYPES = ("F32", "F64", "I32", "I64", "U8")
+
+
+@dataclass
+class ModelFile:
+    """What a model file holds.
+
+    Attributes
+    ----------
+    model : str
+        The class's name.
+    params : dict
+        Its hyperparameters.
+    arrays : dict of str to array
+    item_ids : array (n_items,), int64 or str, or None
+    titles : array (n_items,) of str, or None
+    about : dict
+        What JSON holds: on what and how the model was trained.
+    """
+
+    model: str
+    params: dict
+    arrays: dict[str, np.ndarray]
+    item_ids: np.ndarray | None = None
+    titles: np.ndarray | None = None
+    about: dict = field(default_factory=dict)
+
+
+def write_model_file(path, content: ModelFile) -> None:
+    """Write `content` to `path` as one safetensors file, atomically.
+
+    Raises OSError where that cannot be written.
+    """
+    metadata = {"version": VERSION, "model": content.model, "params": content.params, "about": content.about}
+    try:
+        write_safetensors(path, content.arrays | names_as_arrays(content), {FORMAT: json.dumps(metadata)})
+    except OSError as error:
+        if error.filename is not None:  # it says what is wrong with which place
+            raise
+        raise OSError(f"{path} can't be written ({error}); make room, or name another place") from None
+
+
+def names_as_arrays(content: ModelFile) -> dict[str, np.ndarray]:
+    """The items' ids and titles by the names that they have in a file."""
+    arrays: dict[str, np.ndarray] = {}
+    for name, values in (("item_ids", content.item_ids), ("titles", content.titles)):
+        if values is not None:
+            arrays |= {name: values} if values.dtype.kind == "i" else _pack_text(name, values)
+    return arrays
+
+
+def names_from_arrays(path, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The items' ids and titles, taken out of `arrays`. Raises ValueError, about `path`, where they are none."""
+    item_ids = _unpack_text(path, "item_ids", arrays) if "item_ids.text" in arrays else arrays.pop("item_ids", None)
+    titles = _unpack_text(path, "titles", arrays) if "titles.text" in arrays else None
+    if item_ids is not None and not (
+        item_ids.ndim == 1 and item_ids.dtype.kind in "iU" and (item_ids[1:] > item_ids[:-1]).all()
+    ):
+        raise ValueError(f"{path}: item_ids is no ascending list of ids; write it again")
+    return item_ids, titles
+
+
+def write_safetensors(path, arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> None:
+    """Write `arrays` to `path` as a safetensors file, atomically and one at a time.
+
+    An array may be anything that has dtype, shape and nbytes, and `blocks()`, its rows in order.
+
+    safetensors' own save_file copies all arrays, writes metadata in a random order, and leaves a file
+    beside `path` when it is killed. The layout is the same: a header of JSON, whose length stands in
+    the first 8 bytes, then the arrays' bytes, the widest numbers first so that all are aligned.
+    """
+    header: dict = {"__metadata__": metadata} if metadata else {}
+    names = in_file_order(arrays)
+    end = 0
+    for name in names:
+        array = arrays[name]
+        if array.dtype.kind not in "fiu":
+            raise TypeError(f"{path} holds numbers, and {name} is of {array.dtype}; make it floats or integers")
+        dtype = f"{array.dtype.kind.upper()}{8 * array.dtype.itemsize}"
+        header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": [end, end + array.nbytes]}
+        end += array.nbytes
+    head = json.dumps(header).encode()
+    head += b" " * (-len(head) % 8)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(len(head).to_bytes(8, "little") + head)
+        for name in names:
+            array = arrays[name]
+            for block in array.blocks() if hasattr(array, "blocks") else [array]:
+                file.write(np.ascontiguousarray(block, array.dtype.newbyteorder("<")).data)
+
+
+def in_file_order(arrays: dict) -> list[str]:
+    """The names in the order in which `write_safetensors` asks for the arrays."""
+    return sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
+
+
+def read_model_file(path) -> ModelFile:
+    """Read what `write_model_file` wrote, to the same bits.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not such a file: truncated, foreign, of a later version, or with metadata, ids or
+        numbers that no model has.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no model file {path}; `autoenc train --out {path}` makes one")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = _read_metadata(path, file.metadata() or {})
+            names = file.keys()
+            for name in names:
+                if (dtype := file.get_slice(name).get_dtype()) not in DTYPES:
+                    raise ValueError(f"{path}: the array {name} is {dtype}, not {', '.join(DTYPES)}; write it again")
+            arrays = {name: file.get_tensor(name) for name in names}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no whole safetensors file ({error}); write it again") from None
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{path}: the array {name} holds a number that is not finite; train again with a lower lr")
+
+    item_ids, titles = names_from_arrays(path, arrays)
+    return ModelFile(metadata["model"], metadata["params"], arrays, item_ids, titles, metadata["about"])
+
+
+def _read_metadata(path, entries):
+    if FORMAT not in entries:
+        raise ValueError(f"{path} is a safetensors file, but not a model of autoenc's: its metadata names none")
+    try:
+        metadata = json.loads(entries[FORMAT])
+    except (ValueError, RecursionError):
+        metadata = None
+    if not isinstance(metadata, dict):
+        raise ValueError(f"{path}: its metadata is no JSON object; write it again")
+    if metadata.get("version") != VERSION:
+        raise ValueError(
+            f"{path} has format version {metadata.get('version')!r}, and this autoenc reads {VERSION}: "
+            "use the autoenc that wrote it, or train again"
+        )
+    for key, kind in (("model", str), ("params", dict), ("about", dict)):
+        if not isinstance(metadata.get(key), kind):
+            what = "a string" if kind is str else "a JSON object"
+            raise ValueError(f"{path}: its metadata lacks {key} as {what}; write it again")
+    if not all(value is None or isinstance(value, (bool, int, float, str)) for value in metadata["params"].values()):
+        raise ValueError(f"{path}: its params are not all numbers and strings; write it again")
+    return metadata
+
+
+def _pack_text(name, values):
+    encoded = [str(value).encode() for value in values]
+    text = np.frombuffer(b"".join(encoded), np.uint8)
+    return {f"{name}.text": text, f"{name}.ends": np.cumsum([len(e) for e in encoded], dtype=np.int64)}
+
+
+def _unpack_text(path, name, arrays):
+    text, ends = arrays.pop(f"{name}.text"), arrays.pop(f"{name}.ends", None)
+    try:
+        raw = text.astype(np.uint8, casting="no", copy=False).tobytes()
+        starts = np.concatenate(([0], ends[:-1]))
+        wrong = ends.dtype != np.int64 or (ends < starts).any() or (len(ends) and ends[-1] != len(raw))
+        # In NumPy's array each string takes the room of the longest.
+        if wrong or len(ends) * int((ends - starts).max(initial=0)) > 64 * len(raw) + 2**28:
+            raise ValueError
+        return np.array([raw[start:end].decode() for start, end in zip(starts, ends, strict=True)], dtype=str)
+    except (AttributeError, TypeError, ValueError, IndexError):
+        mend = "or has one far longer than the rest; write it again"
+        raise ValueError(f"{path}: {name} is missing, is no list of UTF-8 strings, {mend}") from None

@@ -1,0 +1,345 @@
+"""The main job: load likes, split them, train, rank, report. `run_train.py` and `autoenc train` are this.
+
+The protocol is the task's: a user's likes are split 80/20, the network trains on the 80, ranks
+what is left, and precision@k is the share of the first k that are among the 20, averaged over the
+users who have any held out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import sys
+import time
+import warnings
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+
+from autoenc import __version__
+from autoenc.doctor import processors
+from autoenc.evaluation import plots
+from autoenc.evaluation.evaluate import evaluate
+from autoenc.evaluation.ranking import rank
+from autoenc.evaluation.splits import holdout_per_user
+from autoenc.interactions import Interactions
+from autoenc.machine import compute_threads
+from autoenc.models.autoencoder import AutoEncoder
+from autoenc.models.base import Recommender
+from autoenc.models.network_model import NetworkRecommender
+from autoenc.models.popular import Popular
+from autoenc.models.presets import PRESETS, preset
+from autoenc.scale.ranks import world
+from autoenc.scale.sharded_autoencoder import ShardedAutoEncoder
+from autoenc.storage.model_file import ModelFile
+from autoenc.training.callbacks import Callback, ProgressBar
+from autoenc.training.checkpoint import Checkpoints
+from autoenc.training.minibatches import default_epochs
+
+PASS_AT = 0.475
+ML_10M = {"users": 69_878, "items": 10_677, "likes": 10_000_054}
+DEFAULT_CACHE = "data/cache"
+
+
+@dataclass
+class Settings:
+    """What the main job is told; the first six are the task's and have its defaults.
+
+    dataset, data and cache_path name the likes, at most one of them: by name, by a path, or the
+    task's own split in cache_path + "_train.npy" and "_valid.npy". Where none is given, that is
+    `data/cache` if it is there, and else the bundled edition of MovieLens.
+    """
+
+    batch_size: int = 256
+    emb_dim: int = 800
+    hidden_dim: int = 400
+    lr: float = 0.01
+    bias_offset: float = -10.0
+    dropout: float = 0.5
+    cache_path: str | None = None
+    dataset: str | None = None
+    data: str | None = None
+    epochs: int | None = None  # by default as many as `default_epochs` gives the training users
+    seed: int = 0
+    threads: int | None = None
+    backend: str = "numba"
+    out: str | None = None  # the model file
+    topk: str | None = None  # the task's results/topk; by default written for the task's cache alone
+    schedule: str = "constant"
+    early_stopping: str | None = None  # a metric; a tenth of the users are then validated and not trained on
+    checkpoint: str | None = None  # a folder; a training that was cut off goes on from what is there
+    checkpoint_minutes: float = 5.0
+    plot: str | None = None  # a picture of the training
+    progress: bool = True
+    preset: str = "task"  # or another of `presets.PRESETS`, which takes none of the network's settings
+    validation: str | None = None  # "weak" or "strong", of the preset `best`; by default as it has it, weak
+
+    def are_the_tasks(self) -> bool:
+        as_ever = self.preset == "task" and self.schedule == "constant" and self.early_stopping is None
+        return as_ever and self.epochs == 1 and all(getattr(self, f.name) == f.default for f in fields(Settings)[:6])
+
+
+def main_job(settings: Settings, say: Callable[[str], object] = lambda line: None) -> dict:
+    """Do the main job and return its report, a flat dict that JSON holds.
+
+    Under mpiexec all ranks do it together: each holds some of the items, one writes the files, and all
+    return the report. `say` is told in sentences what is going on. Raises ValueError, TypeError or OSError for bad
+    input before anything is written, FloatingPointError where training diverges.
+    """
+    started = time.perf_counter()
+    if not 0 <= settings.seed < 2**63:
+        raise ValueError(f"seed must be from 0 to {2**63 - 1}, got {settings.seed}")
+    if not math.isfinite(settings.bias_offset):
+        raise ValueError(f"bias_offset must be a finite number, got {settings.bias_offset}")
+    check_preset(settings)
+    is_task = settings.preset == "task"
+    ranks = world()
+    if ranks.size > 1 and not is_task:
+        raise ValueError(f"--preset {settings.preset} trains in one process; leave mpiexec out, or take --preset task")
+    settings = Settings(**vars(settings))
+    settings.progress = settings.progress and ranks.talks
+    if settings.threads is None and ranks.size > 1:
+        settings.threads = max(1, processors()["usable"] // ranks.on_host)
+    with ranks.talker_first():  # it may download what the others then find
+        train, held_out, is_the_cache = load_likes(settings, say)
+    if settings.epochs is None and is_task:
+        settings.epochs = default_epochs(int((np.diff(train.user_items.indptr) > 0).sum()), settings.batch_size)
+    if settings.topk is None and is_the_cache:
+        settings.topk = "results/topk"
+    if settings.topk is not None and train.item_ids.dtype.kind != "i":
+        raise ValueError(f"topk lists items by number, and {train.name} has ids like {train.item_ids[0]}; leave it out")
+    if settings.plot is not None:
+        plots.check_plot(settings.plot)
+    shared = {name: value for name, value in vars(settings).items() if name in AutoEncoder().get_params()}
+    of_task = AutoEncoder if ranks.size == 1 else ShardedAutoEncoder
+    model = of_task(**shared, random_state=settings.seed)
+    chosen: Recommender = model if is_task else of_preset(settings)
+    watch = _Watch(settings, say)
+    callbacks: list[Callback] = [watch]
+    if settings.checkpoint is not None:
+        ordinary = ModelFile("AutoEncoder", model._file_params(), {}, train.item_ids, train.titles)
+        ordinary.about = {"dataset": train.name, "epochs": 0, **about(settings, train, is_the_cache)}
+        minutes = settings.checkpoint_minutes
+        callbacks.append(Checkpoints(settings.checkpoint, every_minutes=minutes, model_file=ordinary))
+
+    with compute_threads(settings.threads):
+        for path in filter(None, (settings.out, settings.topk, settings.plot)) if ranks.talks else ():
+            check_writable(path)
+        if is_task:
+            model.fit(train, callbacks=callbacks)
+            train_seconds = time.perf_counter() - watch.started
+        else:
+            train_seconds = fit_preset(chosen, train, settings, say)
+
+        with progress_bar(settings.progress, "ranking") as progress:
+            report = evaluate(chosen, train.user_items, held_out, progress=progress)
+        popular = evaluate(Popular().fit(train.user_items), train.user_items, held_out)
+        if settings.topk is not None:
+            write_rankings(settings.topk, chosen, train)
+    if settings.out is not None:
+        chosen.about_ |= {"epochs": len(model.history_) if is_task else epochs_of(chosen)}
+        chosen.about_ |= about(settings, train, is_the_cache)
+        chosen.save(settings.out)
+        say(f"wrote the model to {settings.out}")
+    if settings.plot is not None and ranks.talks:
+        plots.save(plots.draw_history(model.history_), settings.plot)
+        say(f"drew the training to {settings.plot}")
+
+    likes = train.n_likes + held_out.nnz
+    shape = {"users": train.n_users, "items": train.n_items, "likes": likes}
+    status = "DONE"
+    if shape == ML_10M and train.name != "synthetic" and settings.are_the_tasks():
+        status = "PASS" if report["precision@1"] >= PASS_AT else "FAIL"
+    return {
+        "status": status,
+        **{f"p_at_{k:02d}": round(report[f"precision@{k}"], 6) for k in (1, 5, 10)},
+        **{f"popular_p_at_{k:02d}": round(popular[f"precision@{k}"], 6) for k in (1, 5, 10)},
+        "dataset": train.name,
+        **shape,
+        "users_evaluated": report.n_users,
+        "users_skipped": report.n_skipped,
+        **({} if is_task else {"preset": settings.preset}),
+        "epochs": settings.epochs if is_task else epochs_of(chosen),
+        "seed": settings.seed,
+        "backend": settings.backend,
+        **({"ranks": ranks.size} if ranks.size > 1 else {}),
+        "train_seconds": round(train_seconds, 2),
+        "seconds": round(time.perf_counter() - started, 2),
+        "peak_memory_mb": peak_memory_mb(),
+    }
+
+
+def about(settings: Settings, train: Interactions, is_the_cache: bool) -> dict:
+    """What a model file tells of the run."""
+    return {
+        "split": "cache" if is_the_cache else "per user, 0.2",
+        "seed": settings.seed,
+        "likes": fingerprint(train.user_items),
+        "autoenc": __version__,
+    }
+
+
+def check_preset(settings: Settings) -> None:
+    """Raise ValueError where there is no such preset, or it does not take a setting that was changed."""
+    if settings.preset not in PRESETS:
+        raise ValueError(f"preset is {settings.preset!r}; take one of {', '.join(PRESETS)}.")
+    if settings.validation is not None and not PRESETS[settings.preset].validates:
+        raise ValueError(
+            f"--validation is how --preset best chooses, and {settings.preset} chooses nothing; leave it out"
+        )
+    if settings.preset == "task":
+        return
+    of_network = [f.name for f in fields(Settings)[:6]]
+    of_network += ["epochs", "schedule", "early_stopping", "checkpoint", "plot"]
+    for field in fields(Settings):
+        if field.name in of_network and getattr(settings, field.name) != field.default:
+            flag = "--" + field.name.replace("_", "-")
+            raise ValueError(f"{flag} is the task's network's; leave it out, or take --preset task")
+
+
+def of_preset(settings: Settings) -> Recommender:
+    """The preset's model, unfitted, with the run's own settings wherever its parts have them."""
+    model = preset(settings.preset)
+    if settings.validation is not None:
+        model.set_params(validation=settings.validation)
+    of_run = {"random_state": settings.seed, "threads": settings.threads, "backend": settings.backend}
+    names = [name for name in model.get_params() if name.rpartition("__")[2] in of_run]
+    return model.set_params(**{name: of_run[name.rpartition("__")[2]] for name in names})
+
+
+def fit_preset(model: Recommender, train: Interactions, settings: Settings, say) -> float:
+    """Fit it, say what it warns of and what it chose, and return the seconds."""
+    say(f"--preset {settings.preset}: {PRESETS[settings.preset].means}")
+    started = time.perf_counter()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        model.fit(train)
+    seconds = time.perf_counter() - started
+    for warning in caught:
+        say(str(warning.message))
+    weights = ", ".join(f"{weight:.3g}" for weight in getattr(model, "weights_", ()))
+    say(f"trained {', '.join(map(repr, getattr(model, 'models_', [model])))}, weighted {weights}")
+    return seconds
+
+
+def epochs_of(model: Recommender) -> int:
+    """Of the network in a blend; 0 where there is none."""
+    networks = (part for part in getattr(model, "models_", ()) if isinstance(part, NetworkRecommender))
+    return max((len(network.history_) for network in networks), default=0)
+
+
+class _Watch(Callback):
+    """Readies the kernels once all settings are found good, takes the time, and shows the progress.
+
+    One callback whether or not there is a bar, as a checkpoint goes on only with the same callbacks.
+    """
+
+    def __init__(self, settings, say):
+        self.backend, self.say = settings.backend, say
+        self.bar = ProgressBar() if settings.progress else Callback()
+
+    def on_train_begin(self, trainer):
+        if self.backend == "numba":
+            from autoenc.training.warm_up import warm_up  # imports numba
+
+            with trainer.communicator.talker_first():  # what it compiles is kept on the disk
+                warm_up(self.say)
+        self.bar.on_train_begin(trainer)
+        self.started = time.perf_counter()
+
+    def on_step_end(self, trainer):
+        self.bar.on_step_end(trainer)
+
+    def on_train_end(self, trainer):
+        self.bar.on_train_end(trainer)
+
+
+def fingerprint(user_items) -> int:
+    """A number that tells one set of likes from another, as the trainer has it."""
+    return zlib.crc32(user_items.indices, zlib.crc32(user_items.indptr))
+
+
+def load_likes(settings: Settings, say=lambda line: None) -> tuple[Interactions, sparse.csr_array, bool]:
+    """The training likes, the held-out CSR beside them, and whether they are the task's own cache."""
+    from autoenc.datasets import load
+    from autoenc.datasets.task_cache import read_task_cache
+
+    named = [name for name in ("cache_path", "dataset", "data") if getattr(settings, name) is not None]
+    if len(named) > 1:
+        flags = " and ".join("--" + name.replace("_", "-") for name in named)
+        raise ValueError(f"{flags} each name the likes to train on; give one of them")
+    cache = settings.cache_path
+    if not named and Path(f"{DEFAULT_CACHE}_train.npy").is_file():
+        cache = DEFAULT_CACHE
+    if cache is not None:
+        train, valid = read_task_cache(cache)
+        held_out = valid.user_items
+    else:
+        likes = load(settings.dataset or "ml-latest-small", path=settings.data, progress=settings.progress)
+        train_items, held_out = holdout_per_user(likes.user_items, 0.2, settings.seed)
+        train = likes.with_user_items(train_items)
+    say(
+        f"{train.name}: {train.n_users:,} users x {train.n_items:,} items; "
+        f"training on {train.n_likes:,} likes, judged by {held_out.nnz:,}"
+    )
+    return train, held_out, cache is not None
+
+
+def write_rankings(path, scorer, train: Interactions, n: int = 10) -> None:
+    """Write each user's first n items by external id, in the order of the users: the task's results/topk."""
+    from autoenc.datasets.task_cache import write_topk
+
+    top_items = np.empty((train.n_users, n), np.int32)
+    for users, items, _ in rank(scorer, train.user_items, n):
+        top_items[users] = items
+    if world().talks:
+        write_topk(path, np.where(top_items >= 0, train.item_ids[top_items], 0))
+
+
+def check_writable(path) -> None:
+    """Raise OSError if `path` could not be written: before the training, not after it."""
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a file in it")
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(f"{there} is a file, so there can be no {path}; name a file in a folder")
+    if not os.access(there, os.W_OK):
+        raise PermissionError(f"{path.parent} can't be written to; name a file in a folder of yours")
+
+
+def peak_memory_mb() -> int | None:
+    """The most memory that this process has held so far, in 10**6 bytes; None where the system doesn't say."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux' getrusage counts what the process that started this one held, too
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return round(int(line.split()[1]) * 1024 / 1e6)
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
+
+
+@contextlib.contextmanager
+def progress_bar(wanted: bool, what: str):
+    """Yield a function of (done, total) users that moves a bar on stderr; None where none is wanted."""
+    if not wanted:
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(desc=what, unit=" users", unit_scale=True, dynamic_ncols=True) as bar:
+
+        def progress(done, total):
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield progress

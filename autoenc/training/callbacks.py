@@ -1,0 +1,282 @@
+"""What may watch a training: a progress bar, its history, early stopping, weights averaged over epochs.
+
+`checkpoint.Checkpoints`, which writes to disk, is another. A callback only reads the network,
+through `trainer.model`, so a run that is watched has the bits of one that isn't.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autoenc.evaluation.evaluate import evaluate
+from autoenc.interactions import as_user_items
+
+if TYPE_CHECKING:
+    from autoenc.training.trainer import Trainer
+
+
+class Callback:
+    """Watches a training; every method does nothing until it is overridden.
+
+    A callback that remembers something gives it to a checkpoint by `memory` and takes it back, when
+    the training is resumed, by `remember`.
+    """
+
+    def on_train_begin(self, trainer: Trainer) -> None: ...
+
+    def on_step_end(self, trainer: Trainer) -> None: ...
+
+    def on_epoch_end(self, trainer: Trainer) -> None: ...
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        """Called however the training ends, by an error or Ctrl-C too."""
+
+    def memory(self) -> tuple[dict, dict[str, np.ndarray]]:
+        """What JSON holds, and arrays."""
+        return {}, {}
+
+    def remember(self, facts: dict, arrays: dict[str, np.ndarray]) -> None: ...
+
+
+class ProgressBar(Callback):
+    """A bar on stderr: users/s and the epoch's loss so far."""
+
+    def on_train_begin(self, trainer):
+        from tqdm import tqdm
+
+        self.epoch = None
+        self.bar = tqdm(unit=" users", unit_scale=True, dynamic_ncols=True, desc="training")
+
+    def on_step_end(self, trainer):
+        if self.epoch != trainer.epoch:
+            self.epoch = trainer.epoch
+            self.bar.reset(trainer.n_users)
+            self.bar.set_description(f"epoch {trainer.epoch + 1}/{trainer.epochs}")
+        self.bar.update(trainer.users_done - self.bar.n)
+        self.bar.set_postfix(loss=f"{trainer.epoch_loss:.2f}", refresh=False)
+
+    def on_train_end(self, trainer):
+        self.bar.close()
+
+
+def check_matplotlib() -> None:
+    """Raise ValueError, with what to install, where there is no matplotlib."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError:
+        raise ValueError("a plot takes matplotlib: pip install 'autoenc[plot]', or leave the plot out") from None
+
+
+class _KeepsWeights(Callback):
+    """A callback that gives the network other weights when training ends. Those from a checkpoint must fit it.
+
+    They are looked at as soon as both are known: it may be told of the training before or after it
+    takes back what it remembers, as the callbacks stand.
+    """
+
+    network_state: dict[str, np.ndarray] | None = None
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Those it holds; empty where it has none yet."""
+        raise NotImplementedError
+
+    def on_train_begin(self, trainer):
+        self.network_state = None  # a training that is refused here ends, and must not be given them
+        self._check_weights(self.weights(), trainer.model.network.state)
+        self.network_state = trainer.model.network.state
+
+    def on_train_end(self, trainer):
+        if self.weights():
+            for name, array in (self.network_state or {}).items():
+                array[:] = self.weights()[name]
+
+    def _check_weights(self, weights, state):
+        if not weights or state is None:
+            return
+        ours, theirs = [{name: (array.dtype, array.shape) for name, array in own.items()} for own in (state, weights)]
+        for name in sorted(ours.keys() | theirs.keys()):
+            if ours.get(name) != theirs.get(name):
+                raise ValueError(
+                    f"what {type(self).__name__} remembers are weights of another network, which differ in {name}; "
+                    "train from the beginning, or with the checkpoint's network"
+                )
+
+
+class History(Callback):
+    """The loss of each epoch, and of a validation if there is one.
+
+    Parameters
+    ----------
+    validation : Validation, optional
+        The one whose figures to take down. It must stand before this in the callbacks.
+
+    Attributes
+    ----------
+    epochs : list of dict
+        epoch (from 1), loss (summed over items, per user), lr; and the validation's metric.
+    """
+
+    def __init__(self, validation: Validation | None = None):
+        self.validation = validation
+        self.epochs: list[dict] = []
+
+    def on_epoch_end(self, trainer):
+        row = {"epoch": trainer.epoch + 1, "loss": trainer.epoch_loss, "lr": trainer.adam.lr}
+        if self.validation is not None and self.validation.last_epoch == row["epoch"]:
+            row[self.validation.metric] = self.validation.values[-1]
+        self.epochs.append(row)
+
+    def memory(self):
+        return {"epochs": self.epochs}, {}
+
+    def remember(self, facts, arrays):
+        if not all(type(row) is dict for row in facts["epochs"]):
+            raise ValueError("the epochs that History remembers are rows by name; train from the beginning")
+        self.epochs[:] = facts["epochs"]  # the same list: `AutoEncoder.history_` is it
+
+    def plot(self, ax=None):
+        """Draw the loss, and the validation's metric on an axis of its own; return matplotlib's Axes.
+
+        Takes matplotlib, which `pip install autoenc[plot]` brings. `plots.draw_history` is the same
+        without a screen.
+        """
+        if ax is None:
+            check_matplotlib()
+            from matplotlib import pyplot
+
+            ax = pyplot.figure(figsize=(7, 4), layout="constrained").add_subplot()
+        epochs = [row["epoch"] for row in self.epochs]
+        ax.plot(epochs, [row["loss"] for row in self.epochs], color="tab:blue", marker=".")
+        ax.set_xlabel("epoch")
+        ax.set_ylabel("training loss, per user", color="tab:blue")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        for metric in {name: None for row in self.epochs for name in row if "@" in name}:
+            rows = [row for row in self.epochs if metric in row]
+            other = ax.twinx()
+            other.plot([row["epoch"] for row in rows], [row[metric] for row in rows], color="tab:orange", marker=".")
+            other.set_ylabel(f"validation {metric}", color="tab:orange")
+        return ax
+
+
+class Validation(_KeepsWeights):
+    """Measures the network on held-out likes after an epoch, and keeps the best weights.
+
+    Parameters
+    ----------
+    train, held_out : (n_users, n_items), whatever `as_user_items` takes
+        What the network is shown of each validation user, and what it should find.
+    metric : str
+        A metric of `autoenc.evaluate`, higher is better, such as "precision@1" or "ndcg@100".
+    patience : int, optional
+        End the training after so many validations in a row without a new best. None: never.
+    every : int
+        Validate after every so many epochs, and after the last.
+    keep_best : bool
+        Whether the network gets its best weights back when the training ends.
+
+    Attributes
+    ----------
+    values : list of float
+        What was measured, one a validation.
+    best_epoch : int
+        Of the best of them, from 1; 0 before the first.
+    last_epoch : int
+        Of the last of them, from 1; 0 where there was none since the training began or went on.
+    """
+
+    def __init__(self, train, held_out, metric="precision@10", patience=None, every=1, keep_best=True):
+        name, _, k = metric.partition("@")
+        if not name or not k.isdecimal() or int(k) < 1:
+            raise ValueError(f'metric must be like "precision@10" or "ndcg@100", got {metric!r}')
+        if every < 1 or (patience is not None and patience < 1):
+            raise ValueError(f"every and patience must be 1 or more, got {every} and {patience}")
+        self.train, self.held_out = as_user_items(train), as_user_items(held_out)
+        self.metric, self.k = metric, int(k)
+        self.patience, self.every, self.keep_best = patience, every, keep_best
+        self.values: list[float] = []
+        self.best, self.best_epoch, self.best_state = -math.inf, 0, None
+        self.last_epoch = 0
+
+    def on_epoch_end(self, trainer):
+        if (trainer.epoch + 1) % self.every and trainer.epoch + 1 < trainer.epochs:
+            return
+        report = evaluate(trainer.model, self.train, self.held_out, ks=(self.k,))
+        if self.metric not in report.means:
+            raise ValueError(f"metric must be one of {', '.join(report.means)}, got {self.metric!r}")
+        self.values.append(report[self.metric])
+        self.last_epoch = trainer.epoch + 1
+        if self.values[-1] > self.best:
+            self.best, self.best_epoch = self.values[-1], trainer.epoch + 1
+            if self.keep_best:
+                self.best_state = {name: array.copy() for name, array in trainer.model.current_state().items()}
+        since_best = len(self.values) - 1 - int(np.argmax(self.values))
+        if self.patience is not None and since_best >= self.patience:
+            trainer.stop = True
+
+    def weights(self):
+        return self.best_state or {}
+
+    def memory(self):
+        facts = {"values": self.values, "best": self.best, "best_epoch": self.best_epoch}
+        return facts, dict(self.weights())
+
+    def remember(self, facts, arrays):
+        values, best, best_epoch = facts["values"], facts["best"], facts["best_epoch"]
+        numbers = type(values) is list and all(type(value) is float for value in [*values, best])
+        if not numbers or type(best_epoch) is not int or bool(arrays) != (self.keep_best and best_epoch > 0):
+            raise ValueError(
+                "what Validation remembers are its values, the best of them with its epoch, and that epoch's weights; "
+                "train from the beginning"
+            )
+        self._check_weights(arrays, self.network_state)
+        self.values, self.best, self.best_epoch = values, best, best_epoch
+        self.best_state = arrays or None
+
+
+class WeightAverage(_KeepsWeights):
+    """Gives the network, when training ends, the mean of its weights over the last epochs.
+
+    Parameters
+    ----------
+    last : int
+        How many epochs' ends to average.
+
+    References
+    ----------
+    Izmailov et al. 2018 (arXiv 1803.05407): averaging weights along the way finds flatter minima.
+    BatchNorm's running statistics are averaged too, rather than measured anew as there.
+    """
+
+    def __init__(self, last: int = 5):
+        if last < 1:
+            raise ValueError(f"last must be 1 or more, got {last}")
+        self.last = last
+        self.n = 0
+        self.total: dict[str, np.ndarray] = {}
+
+    def on_epoch_end(self, trainer):
+        if trainer.epoch < trainer.epochs - self.last:
+            return
+        self.n += 1
+        for name, array in trainer.model.current_state().items():
+            total = self.total.setdefault(name, np.zeros_like(array))
+            total += (array - total) / array.dtype.type(self.n)
+
+    def weights(self):
+        return self.total
+
+    def memory(self):
+        return {"n": self.n}, self.total
+
+    def remember(self, facts, arrays):
+        n = facts["n"]
+        if type(n) is not int or n < 0 or bool(arrays) != (n > 0):
+            raise ValueError(
+                f"what WeightAverage remembers are a number of epochs and their mean weights, got n = {n!r} with "
+                f"{len(arrays)} arrays; train from the beginning"
+            )
+        self._check_weights(arrays, self.network_state)
+        self.n, self.total = n, arrays

@@ -1,0 +1,354 @@
+"""Checkpoints: the whole state of a training, so that a killed one goes on to the same bits.
+
+A checkpoint is a folder with a manifest and one shard, or several where ranks hold parts of the
+items: each writes its own, with `items`, which those are, at the same time as the others. Any number
+of ranks reads it, each the rows of its items.
+
+A shard is a safetensors file of arrays: the network's by the model file's names, Adam's moments under
+first_moment/ and second_moment/, what the backend needs under training/ (each lazily updated row's
+last step, and tables by step), what callbacks remember under callback/, and the items' names under
+model/. The manifest is JSON: the trainer's counters, its hyperparameters, the callbacks' facts, the
+shards' names, sizes and checksums, and last the manifest's own checksum, so that no damage goes
+unseen.
+
+Shards are written under names of their own, then the manifest replaces the one before, then what no
+manifest names is deleted: at any moment the manifest that is there names shards that are whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import reprlib
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from autoenc.scale.shard_files import START_ANEW, ShardFiles, crc32_of
+from autoenc.scale.shards import is_by_item
+from autoenc.storage.atomic import replacing
+from autoenc.storage.model_file import ModelFile, names_as_arrays, write_safetensors
+from autoenc.training.callbacks import Callback
+from autoenc.training.trainer import Trainer
+
+FORMAT, VERSION = "autoenc checkpoint", 1
+MANIFEST = "manifest.json"
+MUST_AGREE = (
+    *("network", "shape", "settings", "seed", "batch_size", "n_users", "schedule", "lr", "betas", "eps", "backend"),
+    *("horizon", "likes", "callbacks"),
+)
+POSITION = ("next_epoch", "next_step", "users_done", "total_loss", "stop")
+
+
+class Checkpoints(Callback):
+    """Writes a checkpoint every so many steps or minutes, and when the training is done.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it is missing. One training a folder.
+    every_steps : int, optional
+    every_minutes : float, optional
+        Whichever comes first. With neither: after every epoch.
+    resume : bool
+        Whether the training goes on from the checkpoint in `folder`, if there is one. Without it
+        such a folder is refused: what is in it would be lost.
+    model_file : ModelFile, optional
+        What `autoenc merge` is to write beside the arrays: the model's name, its params, the items' names.
+    """
+
+    def __init__(
+        self,
+        folder,
+        every_steps: int | None = None,
+        every_minutes: float | None = None,
+        resume: bool = True,
+        model_file: ModelFile | None = None,
+    ):
+        if (every_steps is not None and every_steps < 1) or (every_minutes is not None and not every_minutes > 0):
+            raise ValueError(
+                f"every_steps must be 1 or more and every_minutes above 0, got {every_steps} and {every_minutes}"
+            )
+        self.folder = Path(folder)
+        self.every_steps, self.every_minutes = every_steps, every_minutes
+        self.resume = resume
+        self.model_file = model_file
+
+    def on_train_begin(self, trainer):
+        if self.folder.exists() and not self.folder.is_dir():
+            raise NotADirectoryError(f"{self.folder} is a file; name a folder for the checkpoints")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(self.folder, os.W_OK):
+            raise PermissionError(f"{self.folder} can't be written to; name a folder of yours for the checkpoints")
+        if self.resume:
+            restore_checkpoint(self.folder, trainer)
+            trainer.communicator.gather(None)  # all have read what is there
+            if trainer.communicator.talks:
+                _sweep(self.folder)
+        elif (self.folder / MANIFEST).exists():
+            raise ValueError(f"{self.folder} holds a checkpoint already; resume it, name another folder, or delete it")
+        self.steps, self.written = 0, time.monotonic()
+
+    def on_step_end(self, trainer):
+        self.steps += 1
+        due = self.every_steps is not None and self.steps >= self.every_steps
+        if self.every_minutes is not None:
+            late = (time.monotonic() - self.written) / 60 >= self.every_minutes
+            due = trainer.communicator.sum_number(late) > 0 or due  # as soon as one rank's clock says so
+        if due:
+            self._write(trainer)
+
+    def on_epoch_end(self, trainer):
+        last = trainer.next_epoch == trainer.epochs or trainer.stop
+        if last or (self.every_steps is None and self.every_minutes is None):
+            self._write(trainer)
+
+    def _write(self, trainer):
+        save_checkpoint(self.folder, trainer, self.model_file)
+        self.steps, self.written = 0, time.monotonic()
+
+
+def save_checkpoint(folder, trainer: Trainer, model_file: ModelFile | None = None) -> None:
+    """Write the trainer's state to `folder`, replacing the checkpoint that is there.
+
+    Raises OSError where that cannot be written, as on a full disk; the one before then stands.
+    """
+    folder, ranks = Path(folder), trainer.communicator
+    arrays = _named_arrays(trainer)
+    arrays |= {f"training/{name}": array for name, array in trainer.model.training_arrays().items()}
+    facts = []
+    for number, callback in enumerate(_remembering(trainer)):
+        callback_facts, callback_arrays = callback.memory()
+        facts.append(callback_facts)
+        arrays |= {f"callback/{number}/{name}": array for name, array in callback_arrays.items()}
+    if not ranks.talks:  # of the rest one copy will do
+        arrays = {name: array for name, array in arrays.items() if is_by_item(name)}
+    if ranks.talks and model_file is not None:
+        arrays |= {f"model/{name}": array for name, array in names_as_arrays(model_file).items()}
+    if trainer.shard is not None:
+        arrays["items"] = trainer.shard.items
+
+    # An epoch's last step has a shard before its end and another after it, when callbacks know of it.
+    stem = f"step-{trainer.adam.step_count:09d}-epoch-{trainer.next_epoch:06d}"
+    name = f"{stem}-{ranks.rank}-of-{ranks.size}.safetensors"
+
+    def write_shard():
+        write_safetensors(folder / name, arrays)
+        return {"file": name, "bytes": (folder / name).stat().st_size, "crc32": crc32_of(folder / name)}
+
+    def write_manifest(shards):
+        if not ranks.talks:
+            return
+        for shard in shards:
+            (folder / shard["file"]).stat()  # on hosts that share no folder it isn't there
+        manifest = {
+            "format": FORMAT,
+            "version": VERSION,
+            **_description(trainer),
+            **{key: getattr(trainer, key) for key in POSITION},
+            "step_count": trainer.adam.step_count,
+            "last_lr": trainer.adam.lr,
+            "remembered": facts,
+            "model": model_file and {"model": model_file.model, "params": model_file.params, "about": model_file.about},
+            "shards": shards,
+        }
+        manifest["crc32"] = _crc32(manifest)
+        with replacing(folder / MANIFEST) as temporary:
+            temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+    def sweep():
+        if ranks.talks:
+            _sweep(folder)
+
+    try:
+        shards = _on_all(ranks, write_shard)
+        _on_all(ranks, lambda: write_manifest(shards))
+        _on_all(ranks, sweep)  # before any begins the next one
+    except OSError as error:
+        sweep()
+        raise OSError(
+            f"{folder} can't take a checkpoint of step {trainer.adam.step_count} ({error}); "
+            "mend that and train again, which goes on from the one before"
+        ) from None
+
+
+def _on_all(ranks, act) -> list:
+    """What `act` returned on each rank; where it couldn't write on one, an OSError on all."""
+    done = error = None
+    try:
+        done = act()
+    except OSError as failed:
+        error = str(failed)
+    outcomes = ranks.gather((done, error))
+    for _, sentence in outcomes:
+        if sentence is not None:
+            raise OSError(sentence)
+    return [done for done, _ in outcomes]
+
+
+def restore_checkpoint(folder, trainer: Trainer) -> bool:
+    """Set `trainer`, which was made and is being fitted as the checkpointed one was, to where that one stood.
+
+    Returns whether there was a checkpoint in `folder`; without one nothing is changed.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint is of another training (the first setting that differs is named), is
+        damaged, or is no checkpoint. The trainer is then as it was.
+    """
+    folder = Path(folder)
+    path = folder / MANIFEST
+    if not path.exists():
+        return False
+    manifest = read_manifest(path)
+    description = _description(trainer)
+    for key in MUST_AGREE:
+        if manifest.get(key) != description[key]:
+            raise ValueError(
+                f"{folder} holds a training with {key} {_short.repr(manifest.get(key))}, "
+                f"and this one has {description[key]!r}; give it the same, or name another folder"
+            )
+    for key, fits in _expected(trainer).items():
+        if key not in manifest or not fits(manifest[key]):
+            raise ValueError(
+                f"{path} has {key} {_short.repr(manifest.get(key))}, where no such training stands; {START_ANEW}"
+            )
+    with ShardFiles(folder, manifest) as shards:
+        own = np.arange(shards.n_items) if trainer.shard is None else trainer.shard.items
+        wanted = _named_arrays(trainer)
+        shards.check(own, wanted)
+        training = shards.read_below("training/", own)
+        _check_training_arrays(shards, training, trainer)
+        for number, (callback, facts) in enumerate(zip(_remembering(trainer), manifest["remembered"])):
+            try:
+                callback.remember(facts, shards.read_below(f"callback/{number}/", own))
+            except (LookupError, TypeError, ValueError, AttributeError):
+                raise ValueError(f"{path} has what no {type(callback).__name__} remembers; {START_ANEW}") from None
+        for name, array in wanted.items():
+            shards.read_into(array, name, own)
+    trainer.adam.step_count, trainer.adam.lr = manifest["step_count"], manifest["last_lr"]
+    trainer.model.set_training_arrays(training)
+    for key in POSITION:
+        setattr(trainer, key, manifest[key])
+    return True
+
+
+def read_manifest(path) -> dict:
+    """The manifest, whole and of our format. Raises ValueError where it isn't."""
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if (manifest["format"], manifest["version"]) != (FORMAT, VERSION):
+            raise ValueError
+        whole = manifest.pop("crc32") == _crc32(manifest)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ValueError(
+            f"{path} is no checkpoint that this autoenc reads; name another folder, or delete this one"
+        ) from None
+    if not whole:
+        raise ValueError(f"{path} is damaged: its checksum is another; {START_ANEW}")
+    return manifest
+
+
+def _expected(trainer):
+    """What each counter in a manifest must be, beyond any damage: a number of an array's elements, say."""
+
+    def count(most=2**53):
+        return lambda value: type(value) is int and 0 <= value <= most
+
+    def finite(value):
+        return type(value) in (int, float) and math.isfinite(value)
+
+    def are_dicts(values, n, keys=frozenset()):
+        return type(values) is list and len(values) == n and all(type(v) is dict and keys <= v.keys() for v in values)
+
+    def are_shards(values):
+        named = type(values) is list and values and are_dicts(values, len(values), {"file", "bytes", "crc32"})
+        return named and all(type(shard["file"]) is str for shard in values)
+
+    return {
+        "next_epoch": count(),
+        "next_step": count(trainer.n_steps),
+        "users_done": count(trainer.n_users),
+        "total_loss": finite,
+        "stop": lambda value: type(value) is bool,
+        "step_count": count(),
+        "last_lr": lambda value: finite(value) and value >= 0,
+        "remembered": lambda value: are_dicts(value, len(_remembering(trainer))),
+        "shards": are_shards,
+    }
+
+
+def _check_training_arrays(shards, given, trainer):
+    """Kernels look the steps of last_step up in tables of at least step_count + 1 columns, and check nothing."""
+    step_count = shards.manifest["step_count"]
+    for name, array in trainer.model.training_arrays().items():
+        fits = name in given and given[name].dtype == array.dtype and given[name].ndim == array.ndim
+        if fits and array.ndim == 1:
+            fits = given[name].shape == array.shape and ((given[name] >= 0) & (given[name] <= step_count)).all()
+        elif fits:
+            fits = given[name].shape[0] == array.shape[0] and given[name].shape[1] > step_count
+        if not fits:
+            raise ValueError(f"{shards.paths[0]} lacks training/{name} of {step_count} steps; {START_ANEW}")
+
+
+def _sweep(folder):
+    """Delete the shards that the manifest doesn't name, and what a killed training left half written."""
+    try:
+        named = {shard["file"] for shard in json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["shards"]}
+    except FileNotFoundError:
+        named = set()
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return  # what can't be read may name anything
+    shards = [path for path in folder.glob("step-*.safetensors") if path.name not in named]
+    for path in (*shards, *folder.glob(".step-*.safetensors.*.part"), *folder.glob(f".{MANIFEST}.*.part")):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _crc32(manifest):
+    """Of a manifest without its own. JSON gives back the floats and the order of what was written."""
+    return zlib.crc32(json.dumps(manifest).encode())
+
+
+_short = reprlib.Repr()  # for what a stranger's manifest may hold
+_short.maxdict = 20
+
+
+def _named_arrays(trainer):
+    """The network's arrays and Adam's, by their names in a shard."""
+    arrays = dict(trainer.model.network.state)
+    arrays |= {f"first_moment/{name}": array for name, array in trainer.adam.first_moment.items()}
+    arrays |= {f"second_moment/{name}": array for name, array in trainer.adam.second_moment.items()}
+    return arrays
+
+
+def _remembering(trainer):
+    """The callbacks that have something to remember; others, such as a progress bar, may come and go."""
+    return [callback for callback in trainer.callbacks if type(callback).memory is not Callback.memory]
+
+
+def _description(trainer):
+    """What two trainers must have in common for one to go on with the other's work."""
+    adam, network = trainer.adam, trainer.model.network
+    return {
+        "network": type(network).__name__,
+        "shape": [trainer.model.n_items, network.emb_dim, network.hidden_dim],
+        "settings": network.settings,
+        "seed": trainer.seed,
+        "batch_size": trainer.batch_size,
+        "n_users": trainer.n_users,
+        "schedule": trainer.schedule,
+        "horizon": trainer.horizon,
+        "lr": trainer.lr,
+        "betas": list(adam.betas),
+        "eps": adam.eps,
+        "backend": type(getattr(trainer.model, "model", trainer.model)).__name__,  # of a sharded one, a rank's
+        "likes": trainer.fingerprint,
+        "callbacks": [type(callback).__name__ for callback in _remembering(trainer)],
+        "epochs": trainer.epochs,
+    }

@@ -1,0 +1,318 @@
+"""The network's training step and scoring made of kernels, on the arrays of a `Network` and an `Adam`.
+
+The same parameters, buffers, dropout masks and arithmetic as networks/autoencoder.py, but nothing large is
+stored: a tile of items at a time goes through the output layer's matmuls, sigmoid, gradient and
+Adam while it is in the cache, and an embedding row is touched only when a batch holds its item.
+
+That holds of every `ItemNetwork`, as they differ in the middle alone. The task's middle has
+kernels of its own (KernelMiddle); any other is computed by its layers, one-threaded (LayerMiddle).
+
+The sums over items are named, for they are all that ranks exchange where each holds a part of the
+items (see scale/sharded.py): `item_sum` on the way up, `grad_hidden` and the loss on the way down.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+from scipy import sparse
+
+from autoenc.batch_invariant import by_fixed_rows
+from autoenc.kernels.adam import Trained, rates_at
+from autoenc.kernels.gather_sum import balanced_blocks, gather_sum
+from autoenc.kernels.linear import linear, linear_backward_input, linear_backward_weight
+from autoenc.kernels.log_normalizer import log_normalizer
+from autoenc.kernels.normalize import Mask, Normalizer, normalize, normalize_backward, normalize_eval
+from autoenc.kernels.output_tile import output_tile
+from autoenc.kernels.scatter_add import History, catch_up, scatter_add, settle
+from autoenc.kernels.top_n import MANY, top_n
+from autoenc.layers import Multinomial, WeightedBCE
+from autoenc.layers.batchnorm import check_batch
+from autoenc.layers.dropout import draw_mask
+from autoenc.machine import compute_threads
+from autoenc.networks.autoencoder import Network
+from autoenc.networks.base import ItemNetwork
+from autoenc.optim import Adam
+
+
+class FusedNetwork:
+    """A network that trains and scores through the kernels.
+
+    Parameters
+    ----------
+    network : ItemNetwork
+        Its state is trained in place. Between steps, embedding rows that no batch has asked for
+        lag behind: read `current_state()`, or call `settle()` when training is over.
+    adam : Adam or None
+        The optimizer of the network's params; None for a network that only scores.
+    last_step : array (n_items,) int64, optional
+        The step that each embedding row and its moments stand at, from a checkpoint. Without it
+        every row is at adam.step_count.
+    """
+
+    def __init__(self, network: ItemNetwork, adam: Adam | None = None, last_step: np.ndarray | None = None):
+        self.network = network
+        self.adam = adam
+        self.n_items = network.n_items
+        self._middle: KernelMiddle | LayerMiddle = (
+            KernelMiddle(network, adam) if isinstance(network, Network) else LayerMiddle(network, adam)
+        )
+        self._lags = False
+        self._output_is_finite: bool | None = None
+        self._embedding_now: np.ndarray | None = network.state["embedding.weight"]
+        if adam is None:
+            return
+        self.last_step = np.full(self.n_items, adam.step_count, np.int64) if last_step is None else last_step
+        if (self.last_step < adam.step_count).any():
+            self._lags, self._embedding_now = True, None
+        self._drift = DriftTable(adam)
+        self._embedding = trained("embedding.weight", adam)
+        self._output = trained("output.weight", adam), trained("output.bias", adam)
+
+    @property
+    def users_at_once(self) -> int:
+        """How many users `ranking` has scored at a time: four blocks of `top_n` a thread."""
+        return 4 * MANY * numba.get_num_threads()
+
+    def train_step(self, user_items: sparse.csr_array, key: tuple[int, int, int]) -> float:
+        """One minibatch, as `plain.train_step` has it. Returns the batch's summed loss before the step."""
+        with compute_threads():
+            return self._train_step(user_items, key)
+
+    def _train_step(self, user_items, key):
+        network, adam = self.network, self.adam
+        self._middle.check_batch(user_items.shape[0])
+        network.anneal(adam.step_count)
+        shown = network.drop_input(user_items, key)  # to the embedding; the targets are all likes
+        item_users = user_items.tocsc()
+        item_users_shown = item_users if shown is user_items else shown.tocsc()
+
+        if self._lags:
+            items = np.flatnonzero(np.diff(item_users_shown.indptr))
+            items = items[self.last_step[items] < adam.step_count]
+            catch_up(items, self._embedding, self.last_step, self._drift.history(), self._embedding.weight)
+
+        item_sum = network.communicator.sum(self._item_sum(shown, self._embedding.weight))  # (batch, emb_dim)
+        hidden = self._middle.forward(item_sum, np.diff(shown.indptr), key)  # (batch, hidden_dim)
+
+        adam.step_count += 1
+        self._drift.advance()
+        rates = rates_at(adam)
+        loss, grad_hidden = output_tile(
+            *self._output,
+            hidden,
+            item_users.indptr,
+            item_users.indices,
+            rates,
+            self._log_z(hidden),
+            network.loss.negative_weight if isinstance(network.loss, WeightedBCE) else 1.0,
+        )
+        if network.communicator.size > 1:
+            grad_hidden = network.communicator.sum(grad_hidden.sum(axis=0))[None]
+            loss = network.communicator.sum_number(loss)
+        grad_item_sum = self._middle.backward(grad_hidden, rates)  # (batch, emb_dim)
+        scatter_add(
+            item_users_shown.indptr,
+            item_users_shown.indices,
+            grad_item_sum,
+            self._embedding,
+            self.last_step,
+            self._drift.history(),
+            rates,
+            balanced_blocks(item_users_shown.indptr),
+        )
+        self._lags, self._embedding_now, self._output_is_finite = True, None, None
+        return loss + network.penalty
+
+    def settle(self) -> None:
+        """Bring every embedding row and its moments to the last step, in place: training is over.
+
+        To go on training after it is sound, but not bit for bit what it would have been without.
+        """
+        if self._lags:
+            settle(self._embedding, self.last_step, self._drift.history())
+            self._lags, self._embedding_now = False, self._embedding.weight
+
+    def training_arrays(self) -> dict[str, np.ndarray]:
+        """What a checkpoint needs besides the network's arrays and Adam's, to go on with the same bits."""
+        return {"last_step": self.last_step, "drift": self._drift.tables}
+
+    def set_training_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take back what `training_arrays` gave; the network, Adam and its step_count are restored already."""
+        self.last_step[:] = arrays["last_step"]
+        self._drift.tables = arrays["drift"].copy()
+        self._lags, self._embedding_now = True, None
+
+    def current_state(self) -> dict[str, np.ndarray]:
+        """The network's state as of the last step; where embedding rows lag behind, a copy of them."""
+        if self._embedding_now is None:
+            self._embedding_now = np.empty_like(self._embedding.weight)
+            all_items = np.arange(self.n_items)
+            catch_up(all_items, self._embedding, self.last_step, self._drift.history(), self._embedding_now)
+        return {**self.network.state, "embedding.weight": self._embedding_now}
+
+    def encode(self, user_items: sparse.csr_array) -> np.ndarray:
+        """What the output layer gets for each user, in evaluation: (batch, hidden_dim)."""
+        weight = self.current_state()["embedding.weight"]
+        with compute_threads():
+            item_sum = self.network.communicator.sum(self._item_sum(user_items, weight))
+            return self._middle.encode(item_sum, np.diff(user_items.indptr))
+
+    def score(self, user_items: sparse.csr_array) -> np.ndarray:
+        """Every item's logit for each user, in evaluation: (batch, n_items)."""
+        h2 = self.encode(user_items)
+        with compute_threads():
+            return linear(h2, self.network.state["output.weight"], self.network.state["output.bias"])
+
+    def top_n(self, user_items: sparse.csr_array, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """The n best items of each user, liked ones struck, and their logits: (batch, n) each.
+
+        Where fewer than n are left: item -1 with the lowest score. Raises ValueError if the
+        network has diverged to NaN.
+        """
+        h2 = self.encode(user_items)
+        state = self.network.state
+        if self._output_is_finite is None:  # looked at once after training, for it takes as long as a user
+            self._output_is_finite = all(np.isfinite(state[f"output.{key}"]).all() for key in ("weight", "bias"))
+        if not (self._output_is_finite and np.isfinite(h2).all()):
+            raise ValueError("the network's scores are NaN: its training diverged; train it with a lower lr")
+        with compute_threads():
+            return top_n(h2, state["output.weight"], state["output.bias"], user_items.indptr, user_items.indices, n)
+
+    def _item_sum(self, user_items, weight):
+        return gather_sum(user_items.indptr, user_items.indices, weight, balanced_blocks(user_items.indptr))
+
+    def _log_z(self, h2):
+        """What the softmax divides by, as a logarithm, (batch,); empty where the loss has no softmax."""
+        if not isinstance(self.network.loss, Multinomial):
+            return np.empty(0, h2.dtype)
+        return log_normalizer(self.network.state["output.weight"], self.network.state["output.bias"], h2)
+
+
+class KernelMiddle:
+    """The middle of the task's network, made of kernels, with a step of Adam in its backward."""
+
+    def __init__(self, network: Network, adam: Adam | None):
+        self.network = network
+        self.norm1, self.norm2 = self.normalizer("batchnorm1"), self.normalizer("batchnorm2")
+        if adam is not None:
+            self.scale1 = trained("batchnorm1.weight", adam), trained("batchnorm1.bias", adam)
+            self.scale2 = trained("batchnorm2.weight", adam), trained("batchnorm2.bias", adam)
+            self.bottleneck = trained("bottleneck.weight", adam), trained("bottleneck.bias", adam)
+
+    def check_batch(self, batch):
+        check_batch(batch)
+
+    def forward(self, item_sum, n_likes, key):
+        bottleneck = self.network.bottleneck.params
+        mask1 = self.mask(item_sum.shape, (*key, 1))
+        mask2 = self.mask((len(item_sum), len(bottleneck["bias"])), (*key, 2))
+        h1, x_hat1, inv_std1 = normalize(item_sum, mask1, self.norm1)
+        z2 = linear(h1, bottleneck["weight"], bottleneck["bias"])  # (batch, hidden_dim)
+        h2, x_hat2, inv_std2 = normalize(z2, mask2, self.norm2)
+        self.kept = item_sum, mask1, x_hat1, inv_std1, h1, z2, mask2, x_hat2, inv_std2
+        return h2
+
+    def backward(self, grad_h2, rates):
+        """From grad_h2 in parts to the gradient of item_sum."""
+        (item_sum, mask1, x_hat1, inv_std1, h1, z2, mask2, x_hat2, inv_std2), self.kept = self.kept, None
+        grad_z2 = normalize_backward(grad_h2, z2, mask2, x_hat2, inv_std2, *self.scale2, rates)
+        grad_h1 = linear_backward_input(grad_z2, self.bottleneck[0].weight)
+        linear_backward_weight(grad_z2, h1, *self.bottleneck, rates)
+        return normalize_backward(grad_h1, item_sum, mask1, x_hat1, inv_std1, *self.scale1, rates)
+
+    def encode(self, item_sum, n_likes):
+        """The bottleneck h2 in evaluation; overwrites item_sum."""
+        bottleneck = self.network.bottleneck.params
+        normalize_eval(item_sum, self.norm1)
+        h2 = linear(item_sum, bottleneck["weight"], bottleneck["bias"])
+        normalize_eval(h2, self.norm2)
+        return h2
+
+    def normalizer(self, layer):
+        state, number = self.network.state, self.network.dtype.type
+        batchnorm = getattr(self.network, layer)
+        arrays = (state[f"{layer}.{key}"] for key in ("weight", "bias", "running_mean", "running_var"))
+        return Normalizer(*arrays, number(batchnorm.eps), number(batchnorm.momentum))
+
+    def mask(self, shape, key):
+        dropout = self.network.dropout1
+        return Mask(draw_mask(shape, dropout.threshold, key), self.network.dtype.type(dropout.scale))
+
+
+class LayerMiddle:
+    """The middle of any other network, by its layers."""
+
+    def __init__(self, network: ItemNetwork, adam: Adam | None):
+        self.network, self.adam = network, adam
+        self.ends = network.embedding, network.output
+
+    def check_batch(self, batch):
+        """Any will do."""
+
+    def forward(self, item_sum, n_likes, key):
+        return self.network.middle(item_sum, n_likes, True, key)
+
+    def backward(self, grad_hidden, rates):
+        """From grad_hidden in parts to the gradient of item_sum, with a step of Adam."""
+        grad_item_sum = self.network.middle_backward(grad_hidden.sum(axis=0))
+        for name, layer in self.network.layers.items():
+            if layer not in self.ends:
+                for key, grad in layer.grads.items():
+                    self.adam.move(f"{name}.{key}", grad)
+        return grad_item_sum
+
+    def encode(self, item_sum, n_likes):
+        return by_fixed_rows(self.network.encode_sums, item_sum, n_likes)
+
+
+def trained(name: str, adam: Adam) -> Trained:
+    """A parameter with its moments, as the kernels take them."""
+    return Trained(adam.params[name], adam.first_moment[name], adam.second_moment[name])
+
+
+class DriftTable:
+    """What an embedding row has missed since any step: the sums that `kernels.scatter_add` describes.
+
+    Grows by a few numbers a step; a step costs as many additions as the horizon has steps.
+    """
+
+    def __init__(self, adam: Adam):
+        beta1, beta2 = adam.betas
+        self.adam = adam
+        # Where v fades as fast as m does, missed steps don't die out and are done one by one.
+        self.dies_out = beta1 < beta2
+        self.horizon = 2**62
+        if self.dies_out:
+            self.fade1, self.fade2 = beta1 / beta2**0.5, beta1 / beta2
+            # After so many steps 1e-12 of a row's movement is still to come.
+            self.horizon = math.ceil(math.log(1e-12) / math.log(self.fade2)) if beta1 > 0 else 1
+        self.tables = np.zeros((4, 1024))  # of History: step_size, inv_root, drift1, drift2
+        for step in range(1, adam.step_count + 1):
+            self._advance_to(step)
+
+    def advance(self) -> None:
+        """Take in the step that `adam.step_count` has just been counted up to."""
+        self._advance_to(self.adam.step_count)
+
+    def _advance_to(self, step):
+        if step == self.tables.shape[1]:
+            self.tables = np.pad(self.tables, ((0, 0), (0, step)))
+        step_size, inv_root, drift1, drift2 = self.tables
+        beta1, beta2 = self.adam.betas
+        step_size[step] = self.adam.lr / (1 - beta1**step)
+        inv_root[step] = (1 - beta2**step) ** -0.5
+        if not self.dies_out:
+            return
+        start = max(0, step - self.horizon)
+        missed = np.arange(step - start, 0, -1)
+        drift1[start:step] += step_size[step] / inv_root[step] * self.fade1**missed
+        drift2[start:step] += step_size[step] / inv_root[step] ** 2 * self.fade2**missed
+
+    def history(self) -> History:
+        step_size, inv_root, drift1, drift2 = self.tables
+        beta1, beta2 = self.adam.betas
+        step, eps = self.adam.step_count, self.adam.eps
+        return History(step, self.horizon, beta1, beta2, step_size, inv_root, drift1, drift2, eps)

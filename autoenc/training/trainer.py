@@ -1,0 +1,251 @@
+"""Training: epochs of minibatches, and callbacks that watch them.
+
+What is random is named: an epoch's shuffle of the users by (seed, epoch), a step's dropout masks by
+(seed, epoch, step), so a run's bits depend on nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import math
+import signal
+import threading
+import zlib
+from collections.abc import Iterable
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from autoenc.checks import whole_number
+from autoenc.interactions import as_user_items
+from autoenc.machine import compute_threads
+from autoenc.networks.base import ItemNetwork
+from autoenc.optim import Adam
+from autoenc.scale.ranks import ALONE, Communicator
+from autoenc.scale.shards import Shard
+from autoenc.training.callbacks import Callback
+from autoenc.training.engine import on_backend
+from autoenc.training.minibatches import batch_bounds, minibatches
+
+# The share of lr that is left when a share of the steps, from 0 to 1, is done.
+SCHEDULES = {
+    "constant": lambda progress: 1.0,
+    "cosine": lambda progress: (1 + math.cos(math.pi * progress)) / 2,
+}
+
+
+class Trainer:
+    """Trains a network by Adam.
+
+    Parameters
+    ----------
+    network : ItemNetwork
+        Trained in place.
+    epochs : int
+        0 or more.
+    batch_size : int
+        Users a step, 2 or more.
+    lr, betas, eps
+        As `optim.Adam` has them.
+    schedule : "constant" or "cosine"
+        How the rate goes on from `lr`: stays, or falls to 0 along half a cosine, by the last epoch's
+        last step if horizon is 1.
+    horizon : float
+        At how many times `epochs` the cosine would reach 0, 1 or more: at 1.5 training ends at a
+        quarter of `lr`.
+    seed : int
+        0 to 2**63 - 1. Names the shuffles and the dropout masks.
+    backend : "numba" or "numpy"
+    threads : int, optional
+        How many threads compute; by default as many as numba has. The bits are the same for any.
+    callbacks : iterable of Callback
+    shard : Shard, optional
+        Where the network is one rank's rows of a larger one: which. All ranks fit at once.
+
+    Attributes
+    ----------
+    model : FusedNetwork, PlainNetwork or ShardedNetwork
+        The network on its backend: what scores in mid-training.
+    epoch, step : int
+        Of the step that was last taken, from 0.
+    n_users, n_steps : int
+        Users and steps an epoch.
+    users_done : int
+        Users trained on in this epoch so far.
+    loss : float
+        Of the last step: summed over items, per user.
+    epoch_loss : float
+        The mean of the same over the epoch's users so far.
+    fingerprint : int
+        Of the likes: a checkpoint is of one training on one set of them.
+    stop : bool
+        A callback that sets this ends the training after the step.
+    next_epoch, next_step : int
+        Where `fit` goes on: at 0, 0 in a new trainer, at `epochs`, 0 when training is done. To
+        train on, raise `epochs` and fit again.
+    """
+
+    epochs: int
+    threads: int | None
+    callbacks: list[Callback]
+    shard: Shard | None
+    communicator: Communicator
+    adam: Adam
+    model: Any
+    n_users: int
+    n_steps: int
+    users_done: int
+    fingerprint: int
+    next_epoch: int
+    next_step: int
+    total_loss: float
+    stop: bool
+
+    def __init__(
+        self,
+        network: ItemNetwork,
+        *,
+        epochs: int = 1,
+        batch_size: int = 256,
+        lr: float = 0.01,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        schedule: str = "constant",
+        horizon: float = 1.0,
+        seed: int = 0,
+        backend: str = "numba",
+        threads: int | None = None,
+        callbacks: Iterable[Callback] = (),
+        shard: Shard | None = None,
+    ):
+        self.epochs = whole_number("epochs", epochs, 0)
+        self.batch_size = whole_number("batch_size", batch_size, 2)
+        self.seed = whole_number("seed", seed, 0, 2**63 - 1)
+        if not isinstance(lr, Real) or not 0 < lr < math.inf:
+            raise ValueError(f"lr must be a finite number above 0, got {lr}")
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"betas must both be at least 0 and below 1, got {betas}")
+        if schedule not in SCHEDULES:
+            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
+        if not isinstance(horizon, Real) or not 1 <= horizon < math.inf:
+            raise ValueError(f"horizon must be a finite number of 1 or more, got {horizon}")
+        self.lr = lr
+        self.schedule = schedule
+        self.horizon = float(horizon)
+        self.threads = threads
+        self.callbacks = list(callbacks)
+        self.adam = Adam(network.params, lr, betas, eps)
+        self.backend = backend
+        self.model = on_backend(backend, network, self.adam, shard)
+        self.shard = shard
+        self.communicator = ALONE if shard is None else shard.communicator
+        self.epoch = self.step = self.n_users = self.n_steps = self.users_done = 0
+        self.loss = math.nan
+        self.stop = False
+        self.fingerprint = 0
+        self.next_epoch = self.next_step = 0
+        self.total_loss = 0.0
+
+    @property
+    def epoch_loss(self) -> float:
+        return self.total_loss / self.users_done if self.users_done else math.nan
+
+    def fit(self, user_items) -> Trainer:
+        """Train on `user_items`, whatever `as_user_items` takes, from where the trainer stands.
+
+        Users who liked nothing are left out. Ctrl-C ends the training after the step, with every
+        array whole, and is then raised as KeyboardInterrupt.
+
+        Raises
+        ------
+        ValueError
+            If the items aren't the network's, or fewer than two users liked anything.
+        FloatingPointError
+            If the loss becomes NaN or infinite.
+        """
+        user_items = as_user_items(user_items, self.model.n_items)
+        with_likes = np.flatnonzero(np.diff(user_items.indptr))
+        if len(with_likes) < 2:
+            raise ValueError(
+                f"training takes two users or more who liked something, got {len(with_likes)}; pass more, "
+                "since BatchNorm, where a network has it, finds no variance over one"
+            )
+        self.n_users = len(with_likes)
+        self.fingerprint = zlib.crc32(user_items.indices, zlib.crc32(user_items.indptr))
+        self.n_steps = len(batch_bounds(len(with_likes), self.batch_size)) - 1
+        self.stop = False
+        with compute_threads(self.threads), _interrupt_between_steps() as interrupted:
+            try:
+                self._tell("on_train_begin")
+                self._compile_kernels()
+                while self.next_epoch < self.epochs and not self.stop:
+                    self._run_epoch(user_items, with_likes, interrupted)
+            finally:
+                self.model.settle()
+                self._tell("on_train_end")
+        return self
+
+    def _run_epoch(self, user_items, with_likes, interrupted):
+        self.epoch = self.next_epoch
+        if self.next_step == 0:
+            self.users_done, self.total_loss = 0, 0.0
+        batches = enumerate(minibatches(with_likes, self.batch_size, self.seed, self.epoch))
+        for step, users in itertools.islice(batches, self.next_step, None):
+            self._run_step(step, user_items[users])
+            self._tell("on_step_end")
+            if interrupted.is_set():
+                raise KeyboardInterrupt
+            if self.stop:
+                return
+        self.next_epoch, self.next_step = self.epoch + 1, 0
+        self._tell("on_epoch_end")
+
+    def _run_step(self, step, user_items):
+        self.step = step
+        progress = (self.epoch * self.n_steps + step) / (self.horizon * self.epochs * self.n_steps)
+        self.adam.lr = self.lr * SCHEDULES[self.schedule](progress)
+        batch_loss = self.model.train_step(user_items, (self.seed, self.epoch, step))
+        if not math.isfinite(batch_loss):
+            raise FloatingPointError(
+                f"the loss became {batch_loss} at step {step + 1} of epoch {self.epoch + 1}; "
+                f"train with a lower lr than {self.lr}"
+            )
+        n_users = user_items.shape[0]
+        self.next_step = step + 1
+        self.users_done += n_users
+        self.total_loss += batch_loss
+        self.loss = batch_loss / n_users
+
+    def _compile_kernels(self):
+        if self.backend == "numba" and self.adam.params["output.weight"].dtype == np.float32:
+            from autoenc.training.warm_up import compile_kernels  # imports numba
+
+            with self.communicator.talker_first():  # what it compiles is kept on the disk
+                compile_kernels(logging.getLogger("autoenc").warning)
+
+    def _tell(self, event):
+        for callback in self.callbacks:
+            getattr(callback, event)(self)
+
+
+@contextlib.contextmanager
+def _interrupt_between_steps():
+    """Turn Ctrl-C into an event, so that no step is left half done; a second Ctrl-C breaks off at once."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted  # Python delivers signals to the main thread alone
+        return
+
+    def on_interrupt(signal_number, frame):
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)

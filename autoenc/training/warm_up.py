@@ -1,0 +1,131 @@
+"""Loading the kernels, or compiling them where this machine has not yet: half of them in a process aside.
+
+numba compiles one kernel after the other, under a lock of the whole process, so that a second
+processor helps only in a second process. That one compiles the kernels of the network's middle,
+while this one compiles those of both its ends. What either compiles is kept on the disk, where the
+other finds it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from autoenc.interactions import Interactions
+from autoenc.kernels.adam import rates_at
+from autoenc.kernels.gather_sum import cut_rows
+from autoenc.kernels.jit import was_compiled_and_kept
+from autoenc.networks import denoising
+from autoenc.networks.autoencoder import Network, initial_state
+from autoenc.networks.base import ItemNetwork
+from autoenc.optim import Adam
+from autoenc.training.fused import FusedNetwork, KernelMiddle
+
+N_ITEMS, EMB_DIM, HIDDEN_DIM = 4, 2, 2
+LIKES = [[0, 1], [1, 2], [3]]
+
+Say = Callable[[str], object]
+
+
+def warm_up(say: Say = lambda line: None) -> None:
+    """Load the kernels of the task's network, in float32, or compile them; say so if that takes a while."""
+    with _said_after_a_while(say):
+        _compile_the_first_time()
+        _use(_task_network())
+
+
+def compile_kernels(say: Say = lambda line: None) -> None:
+    """Where nothing is compiled yet, compile the kernels of the task's network, in float32, and say so.
+
+    Where it is, this takes no time: each kernel is loaded when it is first needed.
+    """
+    with _said_after_a_while(say):
+        _compile_the_first_time()
+
+
+def compile_middle() -> None:
+    """Compile what KernelMiddle calls, and nothing else."""
+    network = _task_network()
+    adam = Adam(network.params)
+    middle, users = KernelMiddle(network, adam), len(LIKES)
+    item_sum = np.zeros((users, EMB_DIM), np.float32)
+    n_likes = np.ones(users, np.int32)
+    hidden = middle.forward(item_sum, n_likes, (0, 0, 0))  # (users, hidden_dim)
+    adam.step_count += 1
+    middle.backward(hidden[None], rates_at(adam))
+    middle.encode(item_sum, n_likes)
+
+
+def _task_network() -> Network:
+    return Network(initial_state(N_ITEMS, EMB_DIM, HIDDEN_DIM))
+
+
+def _use(network: ItemNetwork) -> None:
+    """Train two steps, so that there is something to catch up with, and rank."""
+    likes = Interactions.from_lists(LIKES).user_items
+    model = FusedNetwork(network, Adam(network.params))
+    for step in range(2):
+        model.train_step(likes, (0, 0, step))
+    model.settle()
+    model.top_n(likes, 1)
+
+
+@contextlib.contextmanager
+def _said_after_a_while(say: Say) -> Iterator[None]:
+    notice = threading.Timer(2.0, say, ["compiling the kernels for this machine (once; about 15 seconds)"])
+    notice.daemon = True
+    notice.start()
+    try:
+        yield
+    finally:
+        notice.cancel()
+
+
+@functools.cache
+def _compile_the_first_time() -> None:
+    """Once in a process: it does not ask the disk again."""
+    likes = Interactions.from_lists(LIKES).user_items
+    cut_rows(likes.indptr, 1, 1)  # the least of them tells whether any is on the disk
+    if was_compiled_and_kept(cut_rows):
+        with _middle_compiled_aside():
+            # Its middle is made of layers, so that it needs the kernels of the ends alone.
+            _use(denoising.DenoisingNetwork(denoising.initial_state(N_ITEMS, HIDDEN_DIM)))
+
+
+@contextlib.contextmanager
+def _middle_compiled_aside() -> Iterator[None]:
+    """Run `compile_middle` in a process of its own beside the block, and wait for both.
+
+    Where that process can't be started, or fails, nothing is lost: its kernels are compiled here
+    when they are needed.
+    """
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path),
+        "AUTOENC_MPI": "0",  # in a job of several ranks it is none of them
+    }
+    command = [
+        sys.executable or "python",
+        "-c",
+        "from autoenc.training.warm_up import compile_middle; compile_middle()",
+    ]
+    nothing = subprocess.DEVNULL
+    try:
+        aside = subprocess.Popen(command, env=environment, stdin=nothing, stdout=nothing, stderr=nothing)
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    except BaseException:
+        aside.kill()
+        raise
+    finally:
+        aside.wait()
