@@ -23,9 +23,9 @@ from scipy import sparse
 from autoenc import __version__
 from autoenc.evaluation.ranking import top_n_of_scores
 from autoenc.machine import compute_threads
-from autoenc.networks.autoencoder import Network, initial_state
+from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
 from autoenc.optim import Adam
-from autoenc.training.fused import FusedNetwork
+from autoenc.training.fused import FusedEngine
 from autoenc.training.plain import train_step
 
 # The task's sizes, on MovieLens 10M.
@@ -162,14 +162,14 @@ def self_check() -> list[dict]:
     """
     rng = np.random.default_rng(0)
     state = initial_state(n_items=70, emb_dim=24, hidden_dim=12, bias_offset=-2.0)
-    networks = [Network({name: array.copy() for name, array in state.items()}) for _ in range(2)]
+    networks = [AutoEncoderNetwork({name: array.copy() for name, array in state.items()}) for _ in range(2)]
     adams = [Adam(network.params) for network in networks]
     for name, w in adams[0].params.items():
         m = 0.1 * rng.standard_normal(w.shape)
         for adam in adams:
             adam.first_moment[name][:], adam.second_moment[name][:] = m, 1.0
             adam.step_count = 50
-    definition, fused = networks[0], FusedNetwork(networks[1], adams[1])
+    definition, fused = networks[0], FusedEngine(networks[1], adams[1])
     liked = sparse.csr_array((rng.random((3, 16, 70)) < 0.1).reshape(48, 70).astype(np.float32))
     losses = []
     with compute_threads():
@@ -177,7 +177,7 @@ def self_check() -> list[dict]:
             batch = liked[16 * step : 16 * (step + 1)]
             key = (0, 0, step)
             losses.append((fused.train_step(batch, key), train_step(definition, adams[0], batch, key)))
-        fused.settle()
+        fused.flush()
         scores = top_n_of_scores(networks[1].score(batch), batch, 5)[1]
         pairs = {"loss": tuple(np.array(losses).T)}
         pairs |= {name: (networks[1].state[name], definition.state[name]) for name in state}
@@ -195,8 +195,8 @@ def probe(seconds: float = 0.5, batch=BATCH, n_items=N_ITEMS, emb_dim=EMB_DIM, h
     user_items = sparse.csr_array((np.ones(likes.size, np.float32), likes.ravel(), indptr), (batch, n_items))
     user_items.sum_duplicates()
     user_items.data[:] = 1
-    network = Network(initial_state(n_items, emb_dim, hidden_dim))
-    model = FusedNetwork(network, Adam(network.params))
+    network = AutoEncoderNetwork(initial_state(n_items, emb_dim, hidden_dim))
+    model = FusedEngine(network, Adam(network.params))
     took: list[float] = []
     model.train_step(user_items, (0, 0, 0))  # touches the memory and loads the kernels
     while len(took) < 3 or sum(took) < seconds:

@@ -34,6 +34,7 @@ from autoenc.models.base import Recommender
 from autoenc.models.network_model import NetworkRecommender
 from autoenc.models.popular import Popular
 from autoenc.models.presets import PRESETS, preset
+from autoenc.scale.checkpoint import ShardedCheckpoints
 from autoenc.scale.ranks import world
 from autoenc.scale.sharded_autoencoder import ShardedAutoEncoder
 from autoenc.storage.model_file import ModelFile
@@ -102,10 +103,10 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
     if ranks.size > 1 and not is_task:
         raise ValueError(f"--preset {settings.preset} trains in one process; leave mpiexec out, or take --preset task")
     settings = Settings(**vars(settings))
-    settings.progress = settings.progress and ranks.talks
+    settings.progress = settings.progress and ranks.is_root
     if settings.threads is None and ranks.size > 1:
         settings.threads = max(1, processors()["usable"] // ranks.on_host)
-    with ranks.talker_first():  # it may download what the others then find
+    with ranks.root_first():  # it may download what the others then find
         train, held_out, is_the_cache = load_likes(settings, say)
     if settings.epochs is None and is_task:
         settings.epochs = default_epochs(int((np.diff(train.user_items.indptr) > 0).sum()), settings.batch_size)
@@ -125,10 +126,11 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
         ordinary = ModelFile("AutoEncoder", model._file_params(), {}, train.item_ids, train.titles)
         ordinary.about = {"dataset": train.name, "epochs": 0, **about(settings, train, is_the_cache)}
         minutes = settings.checkpoint_minutes
-        callbacks.append(Checkpoints(settings.checkpoint, every_minutes=minutes, model_file=ordinary))
+        checkpoints = Checkpoints if ranks.size == 1 else ShardedCheckpoints
+        callbacks.append(checkpoints(settings.checkpoint, every_minutes=minutes, model_file=ordinary))
 
     with compute_threads(settings.threads):
-        for path in filter(None, (settings.out, settings.topk, settings.plot)) if ranks.talks else ():
+        for path in filter(None, (settings.out, settings.topk, settings.plot)) if ranks.is_root else ():
             check_writable(path)
         if is_task:
             model.fit(train, callbacks=callbacks)
@@ -146,7 +148,7 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
         chosen.about_ |= about(settings, train, is_the_cache)
         chosen.save(settings.out)
         say(f"wrote the model to {settings.out}")
-    if settings.plot is not None and ranks.talks:
+    if settings.plot is not None and ranks.is_root:
         plots.save(plots.draw_history(model.history_), settings.plot)
         say(f"drew the training to {settings.plot}")
 
@@ -247,7 +249,7 @@ class _Watch(Callback):
         if self.backend == "numba":
             from autoenc.training.warm_up import warm_up  # imports numba
 
-            with trainer.communicator.talker_first():  # what it compiles is kept on the disk
+            with world().root_first():  # what it compiles is kept on the disk
                 warm_up(self.say)
         self.bar.on_train_begin(trainer)
         self.started = time.perf_counter()
@@ -297,7 +299,7 @@ def write_rankings(path, scorer, train: Interactions, n: int = 10) -> None:
     top_items = np.empty((train.n_users, n), np.int32)
     for users, items, _ in rank(scorer, train.user_items, n):
         top_items[users] = items
-    if world().talks:
+    if world().is_root:
         write_topk(path, np.where(top_items >= 0, train.item_ids[top_items], 0))
 
 

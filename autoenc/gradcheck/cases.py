@@ -25,7 +25,7 @@ from autoenc.layers import (
     WeightedBCE,
 )
 from autoenc.networks import deep, denoising, variational
-from autoenc.networks.autoencoder import Network, initial_state
+from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
 from autoenc.networks.deep import DeepNetwork
 from autoenc.networks.denoising import DenoisingNetwork
 from autoenc.networks.variational import VariationalNetwork
@@ -134,7 +134,7 @@ def _network(rng):
         for name, array in state.items():
             if "running" not in name:
                 array += rng.uniform(-1, 1, array.shape)
-        network, user_items, key = Network(state, dropout=0.3), _likes(rng), (0, 0, 0)
+        network, user_items, key = AutoEncoderNetwork(state, dropout=0.3), _likes(rng), (0, 0, 0)
         network.forward(user_items, key)
         kept = {name: layer.kept for name, layer in network.layers.items()}
         relu1_input = network.embedding.forward(kept["embedding"])
@@ -195,7 +195,11 @@ CASES: dict[str, Callable[[np.random.Generator], tuple]] = {
 
 
 def check_direction(
-    network: Network, user_items: sparse.csr_array, key: tuple[int, int, int], rng: np.random.Generator, step=3e-7
+    network: AutoEncoderNetwork,
+    user_items: sparse.csr_array,
+    key: tuple[int, int, int],
+    rng: np.random.Generator,
+    step=3e-7,
 ) -> TensorCheck:
     """Check all of a network's gradients at once, along one random direction.
 
@@ -235,6 +239,6 @@ def check_full_size(seed: int = 0) -> TensorCheck:
     """`check_direction` at the task's sizes, from its initialization, on 256 users with about 115 likes each."""
     rng = np.random.default_rng(seed)
     n_items, batch_size, likes_per_user = 10_677, 256, 115
-    network = Network(initial_state(n_items, seed=seed, dtype=np.float64))
+    network = AutoEncoderNetwork(initial_state(n_items, seed=seed, dtype=np.float64))
     likes = rng.random((batch_size, n_items)) < likes_per_user / n_items
     return check_direction(network, sparse.csr_array(likes.astype(np.float64)), (seed, 0, 0), rng)

@@ -89,12 +89,12 @@ MUTANTS = [
         "n * np.exp(log_p)",
         "n * np.exp(log_p) / np.exp(log_p).sum(axis=0)",
     ),
-    Mutant("network", "dropout left out", "grad_h1 = self.dropout1.backward(grad_h1)", "pass"),
+    Mutant("network", "dropout left out", "self.dropout1.backward(grad_h1)", "grad_h1"),
     Mutant(
         "network",
         "ReLU before BatchNorm, as in the forward",
-        "self.relu1.backward(self.batchnorm1.backward(grad_h1))",
-        "self.batchnorm1.backward(self.relu1.backward(grad_h1))",
+        "grad_h2 = self.batchnorm2.backward(self.dropout2.backward(grad_h2))",
+        "grad_h2 = self.relu2.backward(self.dropout2.backward(grad_h2))\n    self.relu2 = self.batchnorm2",
     ),
     Mutant("input_normalization", "scale forgotten", "grad_output / size", "grad_output"),
     Mutant("input_normalization", "bias scaled too", "grad_output.sum(axis=0)", "(grad_output / size).sum(axis=0)"),
@@ -151,7 +151,7 @@ def break_backward(layer, mutant: Mutant) -> None:
     Raises ValueError if what it replaces doesn't stand in the source exactly once: the layer was
     rewritten, and the mutant must follow.
     """
-    backward = getattr(type(layer), "middle_backward", None) or type(layer).backward
+    backward = getattr(type(layer), "backward_to_sums", None) or type(layer).backward
     source = textwrap.dedent(inspect.getsource(backward))
     if source.count(mutant.old) != 1:
         raise ValueError(

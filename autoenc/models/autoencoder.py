@@ -25,8 +25,8 @@ Example
 
 from __future__ import annotations
 
-from autoenc.models.network_model import NetworkRecommender, check_widths
-from autoenc.networks.autoencoder import Network, initial_state, shapes_of_state
+from autoenc.models.network_model import NetworkRecommender, check_widths, loss_named
+from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state, shapes_of_state
 
 
 class AutoEncoder(NetworkRecommender):
@@ -119,8 +119,10 @@ class AutoEncoder(NetworkRecommender):
         check_widths(self, "emb_dim", "hidden_dim")
         return initial_state(n_items, self.emb_dim, self.hidden_dim, self.bias_offset, self.seed_)
 
-    def _network_on(self, state, n_steps=0):
-        return Network(state, self.dropout, self.loss)
+    def _network_on(self, state):
+        network = AutoEncoderNetwork(state, self.dropout, loss_named(self.loss))
+        network.settings["loss"] = self.loss
+        return network
 
     def _shapes(self, n_items, emb_dim, hidden_dim):
         return shapes_of_state(n_items, emb_dim, hidden_dim)

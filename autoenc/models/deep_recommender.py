@@ -42,12 +42,15 @@ Example
 from __future__ import annotations
 
 import numpy as np
+from scipy import sparse
 
 from autoenc.machine import compute_threads
 from autoenc.models.network_model import NetworkRecommender
-from autoenc.networks.deep import DeepNetwork, initial_state, refeeding_step, shapes_of_state
-from autoenc.training.engine import on_backend
-from autoenc.training.plain import PlainNetwork
+from autoenc.networks.base import Key
+from autoenc.networks.deep import DeepNetwork, initial_state, shapes_of_state
+from autoenc.optim import Adam
+from autoenc.training.engine import engine_for
+from autoenc.training.plain import PlainEngine
 
 
 class DeepRecommender(NetworkRecommender):
@@ -120,21 +123,19 @@ class DeepRecommender(NetworkRecommender):
     def _initial_state(self, n_items):
         return initial_state(n_items, widths_of(self.hidden_dims), self.bias_offset, self.seed_)
 
-    def _network_on(self, state, n_steps=0):
-        return DeepNetwork(state, self.dropout)
+    def _network_on(self, state):
+        network = DeepNetwork(state, self.dropout)
+        network.settings["refeed"] = bool(self.refeed)
+        return network
+
+    def _make_engine(self):
+        return RefeedingEngine if self.refeed else None
 
     def _shapes(self, n_items, emb_dim, hidden_dim):
         return shapes_of_state(n_items, widths_of(self.hidden_dims))
 
     def _file_params(self):
         return super()._file_params() | {"hidden_dims": ", ".join(map(str, widths_of(self.hidden_dims)))}
-
-    def _trainer_of(self, network, epochs, schedule="constant", callbacks=()):
-        trainer = super()._trainer_of(network, epochs, schedule, callbacks)
-        network.settings["refeed"] = bool(self.refeed)
-        if self.refeed:
-            trainer.model = Refeeding(network, trainer.adam)
-        return trainer
 
     def _fit(self, user_items):
         super()._fit(user_items)
@@ -147,15 +148,27 @@ class DeepRecommender(NetworkRecommender):
 
     def _score_on_backend(self):
         if self.refeed:
-            self._scorer = on_backend(self.backend, self.network_)
+            self._engine = engine_for(self.backend, self.network_)
 
 
-class Refeeding(PlainNetwork):
-    """The plain layers, with the second step."""
+class RefeedingEngine(PlainEngine):
+    """The layers as they are, with a second step on the network's own answer."""
 
     def train_step(self, user_items, key):
         with compute_threads():
             return refeeding_step(self.network, self.adam, user_items, key)
+
+
+def refeeding_step(network: DeepNetwork, adam: Adam, x: sparse.csr_array, key: Key) -> float:
+    """One minibatch, likes or ratings, and the refed one: two steps of Adam. Returns the first's loss before it."""
+    y = network.logits(x, key)
+    loss = network.loss.forward(y, x)
+    network.backward()
+    adam.step(network.grads)
+    network.forward_refed(network.answer(y), key)
+    network.backward_refed()
+    adam.step(network.grads)
+    return loss
 
 
 def widths_of(hidden_dims) -> tuple[int, ...]:

@@ -32,7 +32,7 @@ Example
 
 from __future__ import annotations
 
-from autoenc.models.network_model import NetworkRecommender, check_widths
+from autoenc.models.network_model import NetworkRecommender, check_widths, loss_named
 from autoenc.networks.denoising import DenoisingNetwork, initial_state, shapes_of_state
 
 
@@ -112,8 +112,11 @@ class DenoisingAutoEncoder(NetworkRecommender):
         check_widths(self, "hidden_dim")
         return initial_state(n_items, self.hidden_dim, self.bias_offset, self.seed_)
 
-    def _network_on(self, state, n_steps=0):
-        return DenoisingNetwork(state, self.input_dropout, self.dropout, self.loss, self.negative_weight)
+    def _network_on(self, state):
+        loss = loss_named(self.loss, self.negative_weight)
+        network = DenoisingNetwork(state, self.input_dropout, self.dropout, loss)
+        network.settings |= {"loss": self.loss, "negative_weight": self.negative_weight}
+        return network
 
     def _shapes(self, n_items, emb_dim, hidden_dim):
         return shapes_of_state(n_items, hidden_dim)

@@ -35,6 +35,7 @@ from __future__ import annotations
 
 from autoenc.models.network_model import NetworkRecommender, check_widths
 from autoenc.networks.variational import VariationalNetwork, initial_state, shapes_of_state
+from autoenc.training.callbacks import Callback
 
 
 class MultVAE(NetworkRecommender):
@@ -109,10 +110,31 @@ class MultVAE(NetworkRecommender):
         check_widths(self, "hidden_dim", "latent_dim")
         return initial_state(n_items, self.hidden_dim, self.latent_dim, self.seed_)
 
-    def _network_on(self, state, n_steps=0):
+    def _network_on(self, state):
         if not 0 <= self.anneal <= 1:
             raise ValueError(f"anneal must be a share from 0 to 1, got {self.anneal}")
-        return VariationalNetwork(state, self.input_dropout, self.beta, round(self.anneal * n_steps))
+        return VariationalNetwork(state, self.input_dropout, self.beta)
+
+    def _callbacks_of(self, n_steps):
+        return [BetaAnnealing(self.beta, round(self.anneal * n_steps))]
 
     def _shapes(self, n_items, emb_dim, hidden_dim):
         return shapes_of_state(n_items, hidden_dim, self.latent_dim)
+
+
+class BetaAnnealing(Callback):
+    """Raises the weight of a VariationalNetwork's KL from 0 to `beta` within the first `n_steps` steps."""
+
+    def __init__(self, beta: float, n_steps: int):
+        self.beta, self.n_steps = beta, n_steps
+
+    def on_step_begin(self, trainer):
+        share = min(1.0, trainer.adam.step_count / self.n_steps) if self.n_steps else 1.0
+        trainer.engine.network.sample.beta = self.beta * share
+
+    def state_dict(self):
+        return {"beta": self.beta, "n_steps": self.n_steps}, {}
+
+    def load_state_dict(self, facts, arrays):
+        if facts != self.state_dict()[0]:
+            raise ValueError(f"the checkpoint anneals by {facts} and this training by {self.state_dict()[0]}")

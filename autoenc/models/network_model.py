@@ -13,15 +13,17 @@ import numpy as np
 
 from autoenc.checks import whole_number
 from autoenc.evaluation.splits import holdout_users, number_of_users
+from autoenc.layers import Multinomial, SigmoidBCE, WeightedBCE
 from autoenc.machine import compute_threads
-from autoenc.models.base import BATCH_SIZE, Recommender
+from autoenc.models.base import Recommender
 from autoenc.models.random_state import seed_of
-from autoenc.networks.base import ItemNetwork
-from autoenc.scale.shards import Shard
-from autoenc.training.callbacks import History, Validation, WeightAverage
-from autoenc.training.engine import on_backend
+from autoenc.networks.base import Network
+from autoenc.training.callbacks import Callback, History, Validation
+from autoenc.training.engine import MakeEngine, engine_for
 from autoenc.training.minibatches import default_epochs, steps_an_epoch
 from autoenc.training.trainer import Trainer
+
+LOSSES = ("bce", "multinomial")
 
 
 class NetworkRecommender(Recommender):
@@ -29,7 +31,7 @@ class NetworkRecommender(Recommender):
 
     Attributes
     ----------
-    network_ : ItemNetwork
+    network_ : Network
         The layers, to look into.
     history_ : list of dict
         epoch, loss, lr and the validation's metric, an epoch each.
@@ -46,7 +48,6 @@ class NetworkRecommender(Recommender):
     early_stopping: str | None
     validation_fraction: float
     patience: int
-    average_last: int
     random_state: int | np.random.RandomState | np.random.Generator | None
     backend: str
     threads: int | None
@@ -54,20 +55,26 @@ class NetworkRecommender(Recommender):
     # Where no number of epochs is asked for: as many as make so many steps, and no fewer than so many.
     default_steps = 60
     default_epochs = 1
-    # Which of the items' rows the network has, where ranks share them out.
-    _shard: Shard | None = None
 
     @abstractmethod
     def _initial_state(self, n_items: int) -> dict[str, np.ndarray]:
         """The arrays that training begins with, drawn by `seed_`."""
 
     @abstractmethod
-    def _network_on(self, state: dict[str, np.ndarray], n_steps: int = 0) -> ItemNetwork:
-        """The network of those arrays; it is going to be trained for n_steps."""
+    def _network_on(self, state: dict[str, np.ndarray]) -> Network:
+        """The network of those arrays."""
 
     @abstractmethod
     def _shapes(self, n_items: int, emb_dim: int, hidden_dim: int) -> dict[str, tuple[int, ...]]:
         """The names of its arrays and the shape of each, where both ends are so wide."""
+
+    def _make_engine(self) -> MakeEngine | None:
+        """What trains the network and scores with it; None: the engine that `backend` names."""
+        return None
+
+    def _callbacks_of(self, n_steps: int) -> list[Callback]:
+        """What watches a training of so many steps besides validation and history. Here nothing."""
+        return []
 
     def fit(self, user_items, y=None, *, callbacks=()):
         """Train on who liked what.
@@ -103,10 +110,6 @@ class NetworkRecommender(Recommender):
 
     def _fit(self, user_items):
         self.seed_ = seed_of(self.random_state)
-        if self.early_stopping is not None and self.average_last:
-            raise ValueError(
-                "early_stopping keeps the best weights and average_last a mean of the last; give one of them"
-            )
         n_items = user_items.shape[1]
         callbacks, validation = [], None
         if self.early_stopping is not None:
@@ -115,18 +118,17 @@ class NetworkRecommender(Recommender):
             user_items = split.train
             validation = Validation(split.fold_in, split.held_out, self.early_stopping, self.patience)
             callbacks.append(validation)
-        if self.average_last:
-            callbacks.append(WeightAverage(self.average_last))
         history = History(validation)
-        callbacks += [history, *self._callbacks]  # a checkpoint is to hold what the others have just taken down
-
         n_users = int((np.diff(user_items.indptr) > 0).sum())
         epochs = self.epochs
         if epochs is None:
             epochs = default_epochs(n_users, self.batch_size, self.default_steps, self.default_epochs)
         n_steps = whole_number("epochs", epochs, 0) * steps_an_epoch(n_users, self.batch_size)
+        # A checkpoint, among the caller's, is to hold what the others have just taken down.
+        self._own_callbacks = self._callbacks_of(n_steps)
+        callbacks += [*self._own_callbacks, history, *self._callbacks]
         self._trainer = self._trainer_of(
-            self._network_on(self._initial_state(n_items), n_steps), epochs, self.schedule, callbacks
+            self._network_on(self._initial_state(n_items)), epochs, self.schedule, callbacks
         )
         self.history_ = history.epochs
         try:
@@ -134,8 +136,8 @@ class NetworkRecommender(Recommender):
         except KeyboardInterrupt as interrupt:
             self._interrupt = interrupt  # `fit` raises it, when it has noted the items
         finally:
-            self.network_ = self._trainer.model.network
-            self._scorer = self._trainer.model
+            self.network_ = self._trainer.engine.network
+            self._engine = self._trainer.engine
 
     def stopped_at(self, epochs: int) -> NetworkRecommender:
         """An unfitted model that trains as this one has, for its first `epochs`: at the same rates, and no longer."""
@@ -155,7 +157,7 @@ class NetworkRecommender(Recommender):
             backend=self.backend,
             threads=self.threads,
             callbacks=callbacks,
-            shard=self._shard,
+            make_engine=self._make_engine(),
         )
 
     def partial_fit(self, user_items, y=None):
@@ -173,8 +175,8 @@ class NetworkRecommender(Recommender):
         likes = self._as_fitted(user_items)
         if self._trainer is None:
             self._trainer = self._trainer_of(self.network_, epochs=0)
-            self._scorer = self._trainer.model
-        self._trainer.callbacks = []
+            self._engine = self._trainer.engine
+        self._trainer.callbacks = self._own_callbacks
         self._trainer.epochs = self._trainer.next_epoch + 1
         self._trainer.fit(likes)
         return self
@@ -187,23 +189,21 @@ class NetworkRecommender(Recommender):
         """
         user_items = self._as_fitted(user_items)
         with compute_threads(self.threads):
-            return self._scorer.encode(user_items)
+            return self._engine.encode(user_items)
 
     @property
     def users_at_once(self) -> int:
         """How many users `ranking` has scored at a time."""
-        return getattr(self._scorer, "users_at_once", BATCH_SIZE)
+        return self._engine.users_at_once
 
     def top_n(self, user_items, n: int):
         user_items = self._as_fitted(user_items)
-        if not hasattr(self._scorer, "top_n"):
-            return super().top_n(user_items, n)
         with compute_threads(self.threads):
-            return self._scorer.top_n(user_items, n)
+            return self._engine.top_n(user_items, n)
 
     def _score(self, user_items):
         with compute_threads(self.threads):
-            return self._scorer.score(user_items)
+            return self._engine.score(user_items)
 
     def _contributions(self, row, column):
         """Of sums: a user without the like j has the sum of all rows but j's, so one batch scores all of them."""
@@ -212,7 +212,8 @@ class NetworkRecommender(Recommender):
         without = np.concatenate([item_sum, item_sum - weight[row.indices]])  # (1 + n_likes, emb_dim)
         n_likes = np.append(row.nnz, np.full(row.nnz, row.nnz - 1))
         output = self.network_.state["output.weight"][column], self.network_.state["output.bias"][column]
-        scores = self.network_.encode_sums(without, n_likes) @ output[0] + output[1]  # (1 + n_likes,)
+        with compute_threads(self.threads):
+            scores = self._engine.encode_sums(without, n_likes) @ output[0] + output[1]  # (1 + n_likes,)
         return scores[0] - scores[1:]
 
     def _arrays(self):
@@ -229,8 +230,9 @@ class NetworkRecommender(Recommender):
                 what = "missing" if found is None else f"{found.dtype} of shape {found.shape}"
                 raise ValueError(f"{name} must be {embedding.dtype} of shape {shape}, and is {what}")
         self.network_ = self._network_on({name: arrays[name] for name in shapes})
-        self._scorer = on_backend(self.backend, self.network_)
-        self._trainer, self.history_, self.seed_ = None, [], seed_of(self.random_state)
+        self._engine = engine_for(self.backend, self.network_)
+        self._trainer, self._own_callbacks, self.history_ = None, [], []
+        self.seed_ = seed_of(self.random_state)
         return len(embedding)
 
 
@@ -239,3 +241,12 @@ def check_widths(model: Recommender, *names: str) -> None:
     for name in names:
         if getattr(model, name) < 1:
             raise ValueError(f"{name} must be 1 or more, got {getattr(model, name)}")
+
+
+def loss_named(loss: str, negative_weight: float = 1.0) -> SigmoidBCE | WeightedBCE | Multinomial:
+    """The loss layer of that name; the weight is the cross-entropy's. Raises ValueError if there is none."""
+    if loss not in LOSSES:
+        raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}")
+    if loss == "multinomial":
+        return Multinomial()
+    return SigmoidBCE() if negative_weight == 1 else WeightedBCE(negative_weight)

@@ -21,17 +21,12 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.batch_invariant import by_fixed_rows
-from autoenc.checks import whole_number
 from autoenc.evaluation.splits import keep
-from autoenc.machine import compute_threads
 from autoenc.models.base import NotFittedError
-from autoenc.models.deep_recommender import widths_of
+from autoenc.models.deep_recommender import RefeedingEngine, widths_of
 from autoenc.models.random_state import seed_of
-from autoenc.networks.deep import DeepNetwork, initial_state, refeeding_step
-from autoenc.optim import Adam
-from autoenc.training.minibatches import minibatches, steps_an_epoch
-from autoenc.training.plain import train_step
-from autoenc.training.trainer import SCHEDULES
+from autoenc.networks.deep import DeepNetwork, initial_state
+from autoenc.training.trainer import Trainer
 
 
 class RatingPredictor:
@@ -94,28 +89,19 @@ class RatingPredictor:
         if not ratings.nnz:
             raise ValueError("ratings holds no rating; pass one or more to learn from.")
         seed = seed_of(self.random_state)
-        epochs = whole_number("epochs", self.epochs, 0)
-        users = np.flatnonzero(np.diff(ratings.indptr))
-        steps = epochs * steps_an_epoch(len(users), self.batch_size)
-        if not 0 < self.lr < math.inf:
-            raise ValueError(f"lr must be a finite number above 0, got {self.lr}")
         mean = float(ratings.data.mean(dtype=np.float64))
         state = initial_state(ratings.shape[1], widths_of(self.hidden_dims), mean, seed)
         network = DeepNetwork(state, self.dropout, loss="squared")
-        adam = Adam(network.params, self.lr)
-        step_on = refeeding_step if self.refeed else train_step
-        n_done = 0
-        with compute_threads():
-            for epoch in range(epochs):
-                for step, batch in enumerate(minibatches(users, self.batch_size, seed, epoch)):
-                    adam.lr = self.lr * SCHEDULES["cosine"](n_done / steps)
-                    loss = step_on(network, adam, ratings[batch], (seed, epoch, step))
-                    if not math.isfinite(loss):
-                        raise FloatingPointError(
-                            f"the loss became {loss} at step {step + 1} of epoch {epoch + 1}; "
-                            f"train with a lower lr than {self.lr}"
-                        )
-                    n_done += 1
+        Trainer(
+            network,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            schedule="cosine",
+            seed=seed,
+            backend="numpy",
+            make_engine=RefeedingEngine if self.refeed else None,
+        ).train(ratings)
         self.network_ = network
         self.lowest_, self.highest_ = float(ratings.data.min()), float(ratings.data.max())
         return self
@@ -125,8 +111,7 @@ class RatingPredictor:
         if not hasattr(self, "network_"):
             raise NotFittedError("this RatingPredictor is not fitted yet; call fit(ratings) first.")
         ratings = as_ratings(ratings, self.network_.n_items)
-        with compute_threads():
-            predicted = by_fixed_rows(self.network_.score, ratings)
+        predicted = by_fixed_rows(self.network_.score, ratings)
         return np.clip(predicted, self.lowest_, self.highest_)
 
     def rmse(self, ratings, held_out, batch_size: int = 256) -> float:

@@ -1,82 +1,25 @@
-"""The autoencoder as layers: the task's three lines forwards, and the same lines backwards.
+"""The task's autoencoder: three lines forward, and the same lines backward.
 
     h1 = dropout(batchnorm(relu(x @ W_embedding)))
     h2 = dropout(batchnorm(relu(h1 @ W_bottleneck + B_bottleneck)))
     h3 = sigmoid(h2 @ W_output + B_output)
     loss = -sum(x * log(h3) + (1 - x) * log(1 - h3))
 
-With loss="multinomial" a softmax stands in the sigmoid's place and loss = -sum(x * log(h3)).
-
-This module is the definition of the network, in NumPy alone; `training/fused.py` is the same step made of
-kernels, on the same arrays. The products with W_embedding and W_output and the loss, which every
-network has, are called in base.py; what is between them is here.
+x is a batch of users, a one for each item that a user likes. Each layer has a file of its own in
+`autoenc.layers`; this one puts them together. Lesson: docs/network.md
 """
 
 from __future__ import annotations
 
 import numpy as np
+from scipy import sparse
 
-from autoenc.layers import BatchNorm1d, Dropout, Linear, ReLU, SparseEmbedding
-from autoenc.networks.base import ItemNetwork, arrays_of, loss_named
-
-ROWS_AT_ONCE = 4096
-
-
-def initial_state(
-    n_items: int,
-    emb_dim: int = 800,
-    hidden_dim: int = 400,
-    bias_offset: float = -10.0,
-    seed: int = 0,
-    dtype=np.float32,
-    items: np.ndarray | None = None,
-) -> dict[str, np.ndarray]:
-    """Draw the network's arrays as the task initializes them.
-
-    The draws are made in float32 whatever `dtype` is, so a float64 network starts at the same
-    numbers. Returns the arrays by the names of the model file, as `Network` takes them. With `items`,
-    ascending, only these have rows: the same numbers as among all, which are never there at once.
-    """
-    rng = np.random.Generator(np.random.Philox(seed))
-    items = np.arange(n_items) if items is None else items
-
-    def normal(shape):
-        return rng.standard_normal(shape, np.float32) * np.float32(0.01)
-
-    def uniform(shape):
-        scale = np.float32(1 / np.sqrt(shape[1]))
-        return (rng.random(shape, np.float32) * 2 - 1) * scale
-
-    state = {
-        "embedding.weight": draw_rows(normal, n_items, emb_dim, items, dtype),
-        "batchnorm1.weight": np.ones(emb_dim),
-        "batchnorm1.bias": np.zeros(emb_dim),
-        "batchnorm1.running_mean": np.zeros(emb_dim),
-        "batchnorm1.running_var": np.ones(emb_dim),
-        "bottleneck.weight": uniform((hidden_dim, emb_dim)),
-        "bottleneck.bias": np.zeros(hidden_dim),
-        "batchnorm2.weight": np.ones(hidden_dim),
-        "batchnorm2.bias": np.zeros(hidden_dim),
-        "batchnorm2.running_mean": np.zeros(hidden_dim),
-        "batchnorm2.running_var": np.ones(hidden_dim),
-        "output.weight": draw_rows(uniform, n_items, hidden_dim, items, dtype),
-        "output.bias": np.full(len(items), bias_offset),
-    }
-    return {name: array.astype(dtype, copy=False) for name, array in state.items()}
-
-
-def draw_rows(draw, n_rows: int, columns: int, kept: np.ndarray, dtype) -> np.ndarray:
-    """The rows `kept`, ascending, of what `draw` gives for (n_rows, columns), drawn a block at a time."""
-    rows = np.empty((len(kept), columns), dtype)
-    for first in range(0, n_rows, ROWS_AT_ONCE):
-        last = min(n_rows, first + ROWS_AT_ONCE)
-        start, stop = np.searchsorted(kept, (first, last))
-        rows[start:stop] = draw((last - first, columns))[kept[start:stop] - first]
-    return rows
+from autoenc.layers import BatchNorm1d, Dropout, Linear, ReLU, SigmoidBCE, SparseEmbedding
+from autoenc.networks.base import Key, Network, arrays_of
 
 
 def shapes_of_state(n_items: int, emb_dim: int, hidden_dim: int) -> dict[str, tuple[int, ...]]:
-    """The names of a network's arrays and the shape that each has."""
+    """The shape of each of the network's arrays, by its name in the model file."""
     return {
         "embedding.weight": (n_items, emb_dim),
         **{f"batchnorm1.{key}": (emb_dim,) for key in ("weight", "bias", "running_mean", "running_var")},
@@ -88,30 +31,55 @@ def shapes_of_state(n_items: int, emb_dim: int, hidden_dim: int) -> dict[str, tu
     }
 
 
-class Network(ItemNetwork):
-    """The task's autoencoder.
+def initial_state(
+    n_items: int,
+    emb_dim: int = 800,
+    hidden_dim: int = 400,
+    bias_offset: float = -10.0,
+    seed: int = 0,
+    dtype: type = np.float32,
+) -> dict[str, np.ndarray]:
+    """The network's arrays as the task initializes them, by name.
+
+    The draws are made in float32 whatever `dtype` is, so a float64 network starts at the same numbers.
+    """
+    rng = np.random.Generator(np.random.Philox(seed))
+    state = {name: np.zeros(shape, dtype) for name, shape in shapes_of_state(n_items, emb_dim, hidden_dim).items()}
+    state["embedding.weight"] = draw_normal(rng, (n_items, emb_dim))
+    state["bottleneck.weight"] = draw_uniform(rng, (hidden_dim, emb_dim))
+    state["output.weight"] = draw_uniform(rng, (n_items, hidden_dim))
+    state["output.bias"] += bias_offset
+    for name in ("batchnorm1.weight", "batchnorm1.running_var", "batchnorm2.weight", "batchnorm2.running_var"):
+        state[name] += 1
+    return {name: array.astype(dtype, copy=False) for name, array in state.items()}
+
+
+def draw_normal(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Normal numbers of mean 0 and standard deviation 0.01."""
+    return rng.standard_normal(shape, np.float32) * np.float32(0.01)
+
+
+def draw_uniform(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Uniform numbers between -1 / sqrt(in_features) and 1 / sqrt(in_features), for (out, in)_features."""
+    return (rng.random(shape, np.float32) * 2 - 1) * np.float32(1 / np.sqrt(shape[1]))
+
+
+class AutoEncoderNetwork(Network):
+    """The task's network on its arrays.
 
     Parameters
     ----------
     state : dict of str to array
-        The parameters and the running statistics, by the names that `initial_state` gives them.
-        They are held, not copied: training updates them in place, and so `state` is at any time
-        what there is to save.
+        As `initial_state` returns it. The arrays are held, not copied: training updates them in place.
     dropout : float
-        The probability with which training drops a value of h1 or of h2.
-    loss : "bce" or "multinomial"
-        The task's, or that of Mult-DAE.
-
-    Raises
-    ------
-    ValueError
-        If there is no such loss, or dropout is not in [0, 1).
+        The probability with which training drops a value of h1 or of h2, at least 0 and below 1.
+    loss : layer, optional
+        Sigmoid and cross-entropy by default, or another with the same two methods.
     """
 
-    def __init__(self, state: dict[str, np.ndarray], dropout: float = 0.5, loss: str = "bce"):
+    def __init__(self, state: dict[str, np.ndarray], dropout: float = 0.5, loss=None):
         self.state = state
-        self.dropout = dropout
-        self.settings = {"dropout": dropout, "loss": loss}
+        self.settings = {"dropout": dropout}
 
         self.embedding = SparseEmbedding(state["embedding.weight"])
         self.relu1 = ReLU()
@@ -124,20 +92,31 @@ class Network(ItemNetwork):
         self.dropout2 = Dropout(dropout)
 
         self.output = Linear(**arrays_of(state, "output"))
-        self.loss = loss_named(loss)
+        self.loss = SigmoidBCE() if loss is None else loss
 
-    def middle(self, item_sum, n_likes, training, key=(0, 0, 0)):
-        h1 = self.batchnorm1.forward(self.relu1.forward(item_sum), training)
+    def forward(self, user_items: sparse.csr_array, key: Key = (0, 0, 0)) -> float:
+        h2 = self.encode(user_items, True, key)
+        logits = self.output.forward(h2)  # (batch, n_items)
+        return self.loss.forward(logits, user_items)  # h3 = sigmoid(logits), and its cross-entropy
+
+    def encode(self, user_items, training=False, key=(0, 0, 0)):
+        return self.encode_sums(self.embedding.forward(user_items, training), None, training, key)
+
+    def encode_sums(self, h1, n_likes=None, training=False, key=(0, 0, 0)):
+        """h2 from x @ W_embedding, (batch, emb_dim). How many likes a user has makes no difference here."""
+        h1 = self.batchnorm1.forward(self.relu1.forward(h1, training), training)
         h1 = self.dropout1.forward(h1, training, (*key, 1))  # (batch, emb_dim)
 
-        h2 = self.bottleneck.forward(h1)
-        h2 = self.batchnorm2.forward(self.relu2.forward(h2), training)
+        h2 = self.relu2.forward(self.bottleneck.forward(h1, training), training)
+        h2 = self.batchnorm2.forward(h2, training)
         return self.dropout2.forward(h2, training, (*key, 2))  # (batch, hidden_dim)
 
-    def middle_backward(self, grad_h2):
-        grad_h2 = self.dropout2.backward(grad_h2)
-        grad_h2 = self.relu2.backward(self.batchnorm2.backward(grad_h2))
-        grad_h1 = self.bottleneck.backward(grad_h2)  # (batch, emb_dim)
+    def backward(self) -> None:
+        grad_logits = self.loss.backward()  # (batch, n_items)
+        grad_h2 = self.output.backward(grad_logits)  # (batch, hidden_dim)
 
-        grad_h1 = self.dropout1.backward(grad_h1)
-        return self.relu1.backward(self.batchnorm1.backward(grad_h1))
+        grad_h2 = self.batchnorm2.backward(self.dropout2.backward(grad_h2))
+        grad_h1 = self.bottleneck.backward(self.relu2.backward(grad_h2))  # (batch, emb_dim)
+
+        grad_h1 = self.batchnorm1.backward(self.dropout1.backward(grad_h1))
+        self.embedding.backward(self.relu1.backward(grad_h1))

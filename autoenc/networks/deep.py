@@ -24,8 +24,7 @@ from scipy import sparse
 
 from autoenc.layers import SELU, Dropout, Linear, MaskedSquaredError, SigmoidBCE, SoftBCE, SparseEmbedding
 from autoenc.layers.sigmoid_bce import sigmoid
-from autoenc.networks.base import ItemNetwork, arrays_of, draw_xavier
-from autoenc.optim import Adam
+from autoenc.networks.base import Key, Network, arrays_of, xavier_state
 
 
 def dense_shapes(widths: Sequence[int]) -> list[tuple[int, int]]:
@@ -39,22 +38,19 @@ def dense_shapes(widths: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def initial_state(
-    n_items: int, widths: Sequence[int] = (512, 256), bias_offset: float = -2.0, seed: int = 0, dtype=np.float32
+    n_items: int, widths: Sequence[int] = (512, 256), bias_offset: float = -2.0, seed: int = 0, dtype: type = np.float32
 ) -> dict[str, np.ndarray]:
-    """Draw the network's arrays: Xavier's normal weights, and biases of 0 and of bias_offset in the output.
+    """The arrays that training begins with: Xavier's weights, and biases of 0 and of bias_offset in the output.
 
-    widths are the encoder's, from the items to the code. The draws are made in float32 whatever
-    `dtype` is.
+    widths are the encoder's, from the items to the code.
     """
-    rng = np.random.Generator(np.random.Philox(seed))
-    state = {name: draw_xavier(rng, *shape) for name, shape in shapes_of_state(n_items, widths).items() if shape[1:]}
-    biases = {name: np.zeros(shape) for name, shape in shapes_of_state(n_items, widths).items() if not shape[1:]}
-    biases["output.bias"] += bias_offset
-    return {name: array.astype(dtype, copy=False) for name, array in (state | biases).items()}
+    state = xavier_state(shapes_of_state(n_items, widths), seed, dtype)
+    state["output.bias"] += bias_offset
+    return state
 
 
 def shapes_of_state(n_items: int, widths: Sequence[int]) -> dict[str, tuple[int, ...]]:
-    """The names of a network's arrays and the shape that each has."""
+    """The shape of each of the network's arrays, by its name in the model file."""
     shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (n_items, widths[0]), "bias.bias": (widths[0],)}
     for i, shape in enumerate(dense_shapes(widths), start=1):
         shapes |= {f"dense{i}.weight": shape, f"dense{i}.bias": shape[:1]}
@@ -69,7 +65,7 @@ class Bias:
         self.grads: dict[str, Any] = {"bias": None}
         self.kept: Any = None
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
+    def forward(self, x: np.ndarray, training: bool = True) -> np.ndarray:
         return x + self.params["bias"]
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
@@ -77,13 +73,13 @@ class Bias:
         return grad_output
 
 
-class DeepNetwork(ItemNetwork):
-    """The deep autoencoder.
+class DeepNetwork(Network):
+    """The deep autoencoder on its arrays.
 
     Parameters
     ----------
     state : dict of str to array
-        The parameters, by the names that `initial_state` gives them; held, not copied.
+        As `initial_state` returns it; held, not copied.
     dropout : float
         The probability with which training drops a value of the code.
     loss : "bce" or "squared"
@@ -94,8 +90,6 @@ class DeepNetwork(ItemNetwork):
     ValueError
         If there is no such loss, or dropout is not in [0, 1).
     """
-
-    loss: Any
 
     def __init__(self, state: dict[str, np.ndarray], dropout: float = 0.5, loss: str = "bce"):
         if loss not in ("bce", "squared"):
@@ -116,18 +110,40 @@ class DeepNetwork(ItemNetwork):
         self.refed_loss = SoftBCE() if loss == "bce" else MaskedSquaredError()
 
     @property
-    def stack(self) -> list:
-        """The layers of the middle in their order: the code's dropout stands halfway."""
+    def stack(self) -> list[Any]:
+        """The layers between the sums and the output, in their order: the code's dropout stands halfway."""
         dense = [getattr(self, f"{kind}{i}") for i in range(1, self.n_dense + 1) for kind in ("dense", "selu")]
         return [self.bias, self.selu, *dense[: self.n_dense], self.dropout, *dense[self.n_dense :]]
 
-    def middle(self, item_sum, n_likes, training, key=(0, 0, 0), pass_number=1):
+    def forward(self, user_items: sparse.csr_array, key: Key = (0, 0, 0)) -> float:
+        """The loss of a batch in training, likes or ratings."""
+        return self.loss.forward(self.logits(user_items, key), user_items)
+
+    def logits(self, user_items: sparse.csr_array, key: Key = (0, 0, 0)) -> np.ndarray:
+        """y in training: (batch, n_items)."""
+        y: np.ndarray = self.output.forward(self.encode(user_items, True, key))
+        return y
+
+    def encode(self, user_items, training=False, key=(0, 0, 0)):
+        return self.encode_sums(self.embedding.forward(user_items, training), None, training, key)
+
+    def shown(self, user_items, training, key):
+        """The likes that the embedding is given: all."""
+        return user_items
+
+    def encode_sums(self, item_sum, n_likes=None, training=False, key=(0, 0, 0), pass_number=1):
+        """hk from x @ W_embedding, (batch, widths[0]). How many likes a user has makes no difference here."""
         h = item_sum
         for layer in self.stack:
-            h = layer.forward(h, training, (*key, pass_number)) if layer is self.dropout else layer.forward(h)
+            h = layer.forward(h, training, (*key, pass_number)) if layer is self.dropout else layer.forward(h, training)
         return h  # (batch, widths[0])
 
-    def middle_backward(self, grad_h):
+    def backward(self) -> None:
+        grad_h = self.output.backward(self.loss.backward())  # (batch, widths[0])
+        self.embedding.backward(self.backward_to_sums(grad_h))
+
+    def backward_to_sums(self, grad_h):
+        """The gradient of item_sum, (batch, widths[0])."""
         for layer in reversed(self.stack):
             grad_h = layer.backward(grad_h)
         return grad_h
@@ -136,26 +152,15 @@ class DeepNetwork(ItemNetwork):
         """f(x), of the y that `logits` returned: (batch, n_items), what the input would be if it were complete."""
         return sigmoid(y) if self.settings["loss"] == "bce" else y
 
-    def forward_refed(self, answer: np.ndarray, key=(0, 0, 0)) -> float:
+    def forward_refed(self, answer: np.ndarray, key: Key = (0, 0, 0)) -> float:
         """The loss with f(x) (batch, n_items) as input and as target; `key` names another dropout than forward's."""
         item_sum = self.embedding.forward(answer)  # (batch, widths[0]), a dense product
-        hidden = self.middle(item_sum, np.full(len(answer), self.n_items), True, key, pass_number=2)
-        forward = self.refed_loss.forward if self.settings["loss"] == "bce" else self.refed_loss.forward_dense
-        return forward(self.output.forward(hidden), answer)
+        y = self.output.forward(self.encode_sums(item_sum, None, True, key, pass_number=2))
+        if self.settings["loss"] == "bce":
+            return self.refed_loss.forward(y, answer)
+        return self.refed_loss.forward_dense(y, answer)
 
     def backward_refed(self) -> None:
         """Fill `grads` with the gradient of the last forward_refed's loss."""
-        grad_hidden = self.output.backward(self.refed_loss.backward())  # (batch, widths[0])
-        self.embedding.backward(self.middle_backward(grad_hidden))
-
-
-def refeeding_step(network: DeepNetwork, adam: Adam, x: sparse.csr_array, key: tuple[int, int, int]) -> float:
-    """One minibatch, likes or ratings, and the refed one: two steps of Adam. Returns the first's loss before it."""
-    y = network.logits(x, True, key)
-    loss = network.loss.forward(y, x)
-    network.backward()
-    adam.step(network.grads)
-    network.forward_refed(network.answer(y), key)
-    network.backward_refed()
-    adam.step(network.grads)
-    return loss
+        grad_h = self.output.backward(self.refed_loss.backward())  # (batch, widths[0])
+        self.embedding.backward(self.backward_to_sums(grad_h))

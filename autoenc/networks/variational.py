@@ -1,47 +1,25 @@
-"""A variational autoencoder of likes, as layers: a user is a normal distribution over codes.
+"""A variational autoencoder of likes: a user is a normal distribution over codes.
 
-    u = dropped(x) / sqrt(max(1, its number of likes))         dropped: input dropout, not scaled up
-    h1 = tanh(u @ W_embedding + b)
-    mean, log_var = h1 @ W_encoder + B_encoder
-    z = mean + exp(log_var / 2) * noise                        in evaluation z = mean
-    h2 = tanh(z @ W_decoder + B_decoder)
-    h3 = softmax(h2 @ W_output + B_output)
-    loss = -sum(x * log(h3)) + beta * KL(Normal(mean, exp(log_var)) || Normal(0, 1))
-
-beta rises from 0 to its value within the first `anneal_steps` steps of a training.
+u = dropped(x) / sqrt(max(1, its number of likes))         dropped: input dropout, not scaled up
+h1 = tanh(u @ W_embedding + b)
+mean, log_var = h1 @ W_encoder + B_encoder
+z = mean + exp(log_var / 2) * noise                        in evaluation z = mean
+h2 = tanh(z @ W_decoder + B_decoder)
+h3 = softmax(h2 @ W_output + B_output)
+loss = -sum(x * log(h3)) + beta * KL(Normal(mean, exp(log_var)) || Normal(0, 1))
 """
 
 from __future__ import annotations
 
 import numpy as np
+from scipy import sparse
 
-from autoenc.layers import GaussianSample, InputDropout, InputNormalization, Linear, SparseEmbedding, Tanh
-from autoenc.networks.base import ItemNetwork, arrays_of, draw_xavier, loss_named
-
-
-def initial_state(
-    n_items: int, hidden_dim: int = 600, latent_dim: int = 200, seed: int = 0, dtype=np.float32
-) -> dict[str, np.ndarray]:
-    """Draw the network's arrays: Xavier's normal weights, and biases of 0.
-
-    The draws are made in float32 whatever `dtype` is.
-    """
-    rng = np.random.Generator(np.random.Philox(seed))
-    state = {
-        "embedding.weight": draw_xavier(rng, n_items, hidden_dim),
-        "normalization.bias": np.zeros(hidden_dim),
-        "encoder.weight": draw_xavier(rng, 2 * latent_dim, hidden_dim),
-        "encoder.bias": np.zeros(2 * latent_dim),
-        "decoder.weight": draw_xavier(rng, hidden_dim, latent_dim),
-        "decoder.bias": np.zeros(hidden_dim),
-        "output.weight": draw_xavier(rng, n_items, hidden_dim),
-        "output.bias": np.zeros(n_items),
-    }
-    return {name: array.astype(dtype, copy=False) for name, array in state.items()}
+from autoenc.layers import GaussianSample, InputDropout, InputNormalization, Linear, Multinomial, SparseEmbedding, Tanh
+from autoenc.networks.base import Key, Network, arrays_of, xavier_state
 
 
 def shapes_of_state(n_items: int, hidden_dim: int, latent_dim: int) -> dict[str, tuple[int, ...]]:
-    """The names of a network's arrays and the shape that each has."""
+    """The shape of each of the network's arrays, by its name in the model file."""
     return {
         "embedding.weight": (n_items, hidden_dim),
         "normalization.bias": (hidden_dim,),
@@ -54,33 +32,36 @@ def shapes_of_state(n_items: int, hidden_dim: int, latent_dim: int) -> dict[str,
     }
 
 
-class VariationalNetwork(ItemNetwork):
-    """The variational autoencoder.
+def initial_state(
+    n_items: int, hidden_dim: int = 600, latent_dim: int = 200, seed: int = 0, dtype: type = np.float32
+) -> dict[str, np.ndarray]:
+    """The arrays that training begins with: Xavier's weights, and biases of 0."""
+    return xavier_state(shapes_of_state(n_items, hidden_dim, latent_dim), seed, dtype)
+
+
+class VariationalNetwork(Network):
+    """The variational autoencoder on its arrays.
 
     Parameters
     ----------
     state : dict of str to array
-        The parameters, by the names that `initial_state` gives them; held, not copied.
+        As `initial_state` returns it; held, not copied.
     input_dropout : float
         The probability with which training hides a like from the network, though not from the loss.
     beta : float
         The weight of the KL.
-    anneal_steps : int
-        How many steps of a training it takes to rise to that; 0: none.
 
     Raises
     ------
     ValueError
-        If input_dropout is not in [0, 1), or beta or anneal_steps is negative.
+        If input_dropout is not in [0, 1), or beta is negative.
     """
 
-    def __init__(
-        self, state: dict[str, np.ndarray], input_dropout: float = 0.5, beta: float = 0.2, anneal_steps: int = 0
-    ):
-        if not (0 <= beta < np.inf and anneal_steps >= 0):
-            raise ValueError(f"beta and anneal_steps must be 0 or more, got {beta} and {anneal_steps}")
+    def __init__(self, state: dict[str, np.ndarray], input_dropout: float = 0.5, beta: float = 0.2):
+        if not 0 <= beta < np.inf:
+            raise ValueError(f"beta must be a finite number of 0 or more, got {beta}")
         self.state = state
-        self.settings = {"input_dropout": input_dropout, "beta": beta, "anneal_steps": anneal_steps}
+        self.settings = {"input_dropout": input_dropout, "beta": beta}
 
         self.input_dropout = InputDropout(input_dropout)
         self.embedding = SparseEmbedding(state["embedding.weight"])
@@ -92,25 +73,36 @@ class VariationalNetwork(ItemNetwork):
         self.tanh2 = Tanh()
 
         self.output = Linear(**arrays_of(state, "output"))
-        self.loss = loss_named("multinomial")
+        self.loss = Multinomial()
 
-    def drop_input(self, user_items, key):
-        return self.input_dropout.forward(user_items, True, (*key, 1))
+    def forward(self, user_items: sparse.csr_array, key: Key = (0, 0, 0)) -> float:
+        h2 = self.encode(user_items, True, key)
+        logits = self.output.forward(h2)  # (batch, n_items)
+        return self.loss.forward(logits, user_items) + self.sample.penalty
 
-    def middle(self, item_sum, n_likes, training, key=(0, 0, 0)):
-        h1 = self.tanh1.forward(self.normalization.forward(item_sum, n_likes))
-        z = self.sample.forward(self.encoder.forward(h1), training, (*key, 2))  # (batch, latent_dim)
-        return self.tanh2.forward(self.decoder.forward(z))  # (batch, hidden_dim)
+    def encode(self, user_items, training=False, key=(0, 0, 0)):
+        shown = self.shown(user_items, training, key)
+        item_sum = self.embedding.forward(shown, training)  # (batch, hidden_dim)
+        return self.encode_sums(item_sum, np.diff(shown.indptr), training, key)
 
-    def middle_backward(self, grad_h2):
+    def shown(self, user_items, training, key):
+        """The likes that the embedding is given; the targets are all of them."""
+        return self.input_dropout.forward(user_items, training, (*key, 1))
+
+    def encode_sums(self, item_sum, n_likes, training=False, key=(0, 0, 0)):
+        """h2 from the sums of n_likes (batch,) rows each, (batch, hidden_dim)."""
+        u = self.normalization.forward(item_sum, n_likes, training)
+        h1 = self.tanh1.forward(u, training)
+        mean_and_log_var = self.encoder.forward(h1, training)  # (batch, 2 * latent_dim)
+        z = self.sample.forward(mean_and_log_var, training, (*key, 2))  # (batch, latent_dim)
+        return self.tanh2.forward(self.decoder.forward(z, training), training)  # (batch, hidden_dim)
+
+    def backward(self) -> None:
+        grad_h2 = self.output.backward(self.loss.backward())  # (batch, hidden_dim)
+        self.embedding.backward(self.backward_to_sums(grad_h2))
+
+    def backward_to_sums(self, grad_h2):
+        """The gradient of item_sum, (batch, hidden_dim)."""
         grad_z = self.decoder.backward(self.tanh2.backward(grad_h2))
         grad_h1 = self.encoder.backward(self.sample.backward(grad_z))
         return self.normalization.backward(self.tanh1.backward(grad_h1))
-
-    @property
-    def penalty(self):
-        return self.sample.penalty
-
-    def anneal(self, step_count):
-        beta, anneal_steps = self.settings["beta"], self.settings["anneal_steps"]
-        self.sample.beta = beta * min(1.0, step_count / anneal_steps) if anneal_steps else beta

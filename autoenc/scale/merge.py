@@ -12,16 +12,15 @@ import numpy as np
 
 from autoenc.networks.autoencoder import shapes_of_state
 from autoenc.optim import Adam
-from autoenc.scale.shard_files import ROWS_AT_ONCE, START_ANEW, ShardFiles
-from autoenc.scale.shards import is_by_item
 from autoenc.storage.model_file import ModelFile, names_from_arrays, write_model_file
+from autoenc.storage.shard_files import ROWS_AT_ONCE, START_AGAIN, ShardFiles, is_by_item
 from autoenc.training.checkpoint import MANIFEST, read_manifest
 
 
 def merge(folder, path) -> dict:
     """Write the model of the checkpoint in `folder` to `path`; return what the file tells of it.
 
-    Where the training keeps its best weights, or a mean of some, these are the model's.
+    Where the training keeps its best weights, these are the model's.
 
     Raises
     ------
@@ -36,10 +35,10 @@ def merge(folder, path) -> dict:
     if not manifest_path.is_file():
         raise FileNotFoundError(f"there is no checkpoint in {folder}; `autoenc train --checkpoint {folder}` makes one")
     manifest = read_manifest(manifest_path)
-    if manifest.get("network") != "Network":
+    if manifest.get("network") != "AutoEncoderNetwork":
         raise ValueError(f"{folder} holds a training of {manifest.get('network')}; only the task's network is merged")
     with ShardFiles(folder, manifest) as shards:
-        kept = [f"callback/{number}/" for number, _ in enumerate(manifest["remembered"])]
+        kept = [f"callback/{number}/" for number, _ in enumerate(manifest["callback_states"])]
         kept = [prefix for prefix in kept if f"{prefix}embedding.weight" in shards.names[0]]
         arrays = _weights(shards, kept[0] if kept else "")
         content = _model_file(manifest, shards)
@@ -96,7 +95,7 @@ class _CaughtUp(_Rows):
         last_step = shards.read("training/last_step", np.arange(shards.n_items))
         in_table = drift.tables.ndim == 2 and len(drift.tables) == 4 and drift.tables.shape[1] > adam.step_count
         if not (in_table and last_step.min() >= 0 and last_step.max() <= adam.step_count):
-            raise ValueError(f"{shards.paths[0]} lacks the tables of {adam.step_count} steps; {START_ANEW}")
+            raise ValueError(f"{shards.paths[0]} lacks the tables of {adam.step_count} steps; {START_AGAIN}")
         self.last_step, self.history = last_step, drift.history()
 
     def rows(self, items):

@@ -13,23 +13,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import subprocess
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 # What a launcher sets: MPICH's, Intel's, Microsoft's and Slurm's pmi2; Open MPI's; any with PMIx.
 SET_BY_LAUNCHERS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
-# Reads "done" from the process that it watches, "failed" where that has told its failure itself, and
-# nothing where it was killed. The first of those that fail or are killed is the one to be heard of.
-WATCH = """trap '' PIPE; read -r line; [ "$line" = done ] && exit; mkdir "$1" 2>/dev/null || exit
-[ "$line" = failed ] || echo "$2" >&2; exec 2>/dev/null; sleep 5; rmdir "$1"
-"""
 PATIENCE = 2.0  # seconds in which ranks that fail alike all do
 
 
@@ -51,34 +43,34 @@ class Communicator:
     waited, sent = 0.0, 0
 
     @property
-    def talks(self) -> bool:
+    def is_root(self) -> bool:
         """Whether this is the one that prints."""
         return self.rank == 0
 
-    def sum(self, array: np.ndarray) -> np.ndarray:
+    def all_reduce(self, array: np.ndarray) -> np.ndarray:
         """The sum of all ranks' arrays of this shape, the same bits on each; may overwrite `array`."""
         return array
 
-    def sum_number(self, number: float) -> float:
+    def all_reduce_number(self, number: float) -> float:
         """The same of one number, in float64."""
-        return float(self.sum(np.array([number], np.float64))[0])
+        return float(self.all_reduce(np.array([number], np.float64))[0])
 
-    def gather(self, value) -> list:
+    def all_gather(self, value) -> list:
         """All ranks' values, small ones, on each, by rank."""
         return [value]
 
     def gather_rows(self, rows: np.ndarray, counts: list[int]) -> np.ndarray | None:
-        """All ranks' rows, counts[rank] of each, one below the other: on the talker; None elsewhere."""
+        """All ranks' rows, counts[rank] of each, one below the other: on the root; None elsewhere."""
         return rows
 
     @contextlib.contextmanager
-    def talker_first(self) -> Iterator[None]:
-        """The talker runs the block before the others do, as where it leaves them something on the disk."""
+    def root_first(self) -> Iterator[None]:
+        """The root runs the block before the others do, as where it leaves them something on the disk."""
         yield
 
     @contextlib.contextmanager
     def together(self, name: str) -> Iterator[None]:
-        """Run the block as a job of all ranks: the talker alone prints, and a rank that fails alone ends the job."""
+        """Run the block as a job of all ranks: the root alone prints, and a rank that fails alone ends the job."""
         yield
 
 
@@ -96,14 +88,13 @@ class Ranks(Communicator):
                 "this process is one of several of an MPI launcher, and mpi4py can't be imported: "
                 "pip install 'autoenc[mpi]', or start it without mpiexec"
             ) from None
-        self._watcher: Any = None
         self.mpi = MPI
         self.world = MPI.COMM_WORLD
         self.rank, self.size = self.world.rank, self.world.size
         self._aside, self._failures = self.world.Dup(), self.world.Dup()
         self.on_host = self.world.Split_type(MPI.COMM_TYPE_SHARED).size
 
-    def sum(self, array):
+    def all_reduce(self, array):
         started = time.perf_counter()
         array = np.ascontiguousarray(array)
         self.world.Allreduce(self.mpi.IN_PLACE, array)
@@ -111,62 +102,37 @@ class Ranks(Communicator):
         self.sent += array.nbytes
         return array
 
-    def gather(self, value):
+    def all_gather(self, value):
         return self.world.allgather(value)
 
     def gather_rows(self, rows, counts):
         rows = np.ascontiguousarray(rows)
         width = int(np.prod(rows.shape[1:]))
-        gathered = np.empty((sum(counts), *rows.shape[1:]), rows.dtype) if self.talks else None
-        into = [gathered, [count * width for count in counts]] if self.talks else None
+        gathered = np.empty((sum(counts), *rows.shape[1:]), rows.dtype) if self.is_root else None
+        into = [gathered, [count * width for count in counts]] if self.is_root else None
         self.world.Gatherv(rows, into)
         return gathered
 
     @contextlib.contextmanager
-    def talker_first(self):
-        if not self.talks:
+    def root_first(self):
+        if not self.is_root:
             self._wait_for_all()
         yield
-        if self.talks:
+        if self.is_root:
             self._wait_for_all()
 
     @contextlib.contextmanager
     def together(self, name):
         stderr = sys.stderr
-        if not self.talks:
+        if not self.is_root:
             # For good: where all ranks fail alike, the caller says so on each of them.
             sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-        with self._watched(name, stderr):
-            try:
-                yield
-            except BaseException as error:
-                if not self._all_fail():
-                    self._end_the_job(name, error, stderr)
-                raise
-
-    @contextlib.contextmanager
-    def _watched(self, name, stderr):
-        """Have a shell wait for the end of this process, and speak where it is killed: nobody else can.
-
-        Of several that the launcher then kills too, only the first on each host is to speak.
-        """
-        if os.name == "nt":
+        try:
             yield
-            return
-        token = self.gather(f"{os.getpid()}-{time.time_ns()}")[0]
-        lock = os.path.join(tempfile.gettempdir(), f"autoenc-{token}")
-        sentence = f"{name}: rank {self.rank} of {self.size} was killed, and the others end with it"
-        with subprocess.Popen(
-            ["sh", "-c", WATCH, "sh", lock, sentence],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=stderr if _is_a_file(stderr) else None,
-            start_new_session=True,
-        ) as self._watcher:
-            try:
-                yield
-            finally:
-                self._watcher.communicate(b"done\n")
+        except BaseException as error:
+            if not self._all_fail():
+                self._end_the_job(name, error, stderr)
+            raise
 
     def _wait_for_all(self):
         """A barrier that sleeps, as the rank that is waited for may need the processor."""
@@ -195,19 +161,9 @@ class Ranks(Communicator):
         sentence = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, OSError) and error.filename is not None and error.strerror:
             sentence = f"{error.filename}: {error.strerror}"
-        if self._watcher is not None:
-            self._watcher.stdin.write(b"failed\n")
-            self._watcher.stdin.flush()
         print(f"{name}: rank {self.rank} of {self.size} ended the job: {sentence}", file=stderr, flush=True)
-        time.sleep(0.5)  # for the watcher to be the first, and for the launcher to pass on the sentence
+        time.sleep(0.5)  # for the launcher to pass on the sentence
         self.world.Abort(code)
-
-
-def _is_a_file(stream) -> bool:
-    try:
-        return stream.fileno() >= 0
-    except (AttributeError, OSError):  # one that a notebook or a test has put there
-        return False
 
 
 def world() -> Communicator:

@@ -2,10 +2,10 @@
 
 Each rank holds its items' rows of the embedding and of the output layer, with their Adam state; the
 middle is small, and each rank has all of it. A step is then the usual one on a rank's own items, but
-for two sums over items, which are made over the ranks where the network makes them:
+for two sums over items, which are made over the ranks:
 
-    item_sum    (batch, emb_dim)        on the way up
-    grad_hidden (batch, hidden_dim)     on the way down, and the loss, a number
+    item_sum    (batch, emb_dim)        on the way up, after the embedding
+    grad_hidden (batch, hidden_dim)     on the way down, after the output layer; and the loss, a number
 
 From equal sums each rank computes the same BatchNorm over the whole batch, draws the same dropout
 masks from the same keys, and moves its copy of the middle in the same way. Compared with one rank
@@ -14,32 +14,132 @@ only the order of those sums is another.
 To rank items, each rank finds the best of its own and the ranks merge what they found.
 
 Source
-    Amazon's DSSTNE shards such layers over GPUs; Megatron-LM calls it tensor parallelism. Masks by
+    Shoeybi et al. 2019, Megatron-LM (arXiv 1909.08053), section 3: tensor parallelism, whose f and g
+    are SummedBackward and SummedForward here. Amazon's DSSTNE shards such layers over GPUs. Masks by
     counters are Salmon et al. 2011 (Philox).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import numpy as np
 from scipy import sparse
 
-from autoenc.evaluation.ranking import top_n_of_scores
+from autoenc.batch_invariant import by_fixed_rows
 from autoenc.layers import SigmoidBCE
-from autoenc.networks.autoencoder import Network
+from autoenc.networks.autoencoder import AutoEncoderNetwork, draw_normal, draw_uniform, initial_state
+from autoenc.networks.base import Key
+from autoenc.optim import Adam
+from autoenc.scale.ranks import Communicator
 from autoenc.scale.shards import Shard
+from autoenc.training.engine import Engine, MakeEngine, check_backend
+from autoenc.training.plain import PlainEngine
+
+ROWS_AT_ONCE = 4096
 
 
-class ShardedNetwork:
-    """One rank's network as a scorer of all items, and as a part of the training of all.
+def initial_shard(
+    shard: Shard,
+    emb_dim: int = 800,
+    hidden_dim: int = 400,
+    bias_offset: float = -10.0,
+    seed: int = 0,
+    dtype: type = np.float32,
+) -> dict[str, np.ndarray]:
+    """One rank's rows of what `autoencoder.initial_state` draws for all items, which are never there at once."""
+    state = initial_state(len(shard.items), emb_dim, hidden_dim, bias_offset, seed, dtype)
+    rng = np.random.Generator(np.random.Philox(seed))
+    state["embedding.weight"][:] = _own_rows(partial(draw_normal, rng), emb_dim, shard)
+    state["bottleneck.weight"][:] = draw_uniform(rng, (hidden_dim, emb_dim))
+    state["output.weight"][:] = _own_rows(partial(draw_uniform, rng), hidden_dim, shard)
+    return state
 
-    Training and scoring are called by all ranks at once, with the same users and all of their likes.
+
+def _own_rows(draw: Callable[[tuple[int, int]], np.ndarray], columns: int, shard: Shard) -> np.ndarray:
+    """The shard's rows of what `draw` gives for (n_items, columns), drawn some rows at a time."""
+    rows = np.empty((len(shard.items), columns), np.float32)
+    for first in range(0, shard.n_items, ROWS_AT_ONCE):
+        last = min(shard.n_items, first + ROWS_AT_ONCE)
+        start, stop = np.searchsorted(shard.items, (first, last))
+        rows[start:stop] = draw((last - first, columns))[shard.items[start:stop] - first]
+    return rows
+
+
+class SummedForward:
+    """A layer whose output is summed over the ranks; its gradient is already the same on each."""
+
+    def __init__(self, layer: Any, ranks: Communicator):
+        self.layer, self.ranks = layer, ranks
+        self.params, self.grads = layer.params, layer.grads
+
+    def forward(self, x, training=True):
+        return self.ranks.all_reduce(self.layer.forward(x, training))
+
+    def backward(self, grad_output):
+        return self.layer.backward(grad_output)
+
+
+class SummedBackward:
+    """A layer whose input's gradient is summed over the ranks; its input is already the same on each."""
+
+    def __init__(self, layer: Any, ranks: Communicator):
+        self.layer, self.ranks = layer, ranks
+        self.params, self.grads = layer.params, layer.grads
+
+    def forward(self, x, training=True):
+        return self.layer.forward(x, training)
+
+    def backward(self, grad_output):
+        return self.ranks.all_reduce(self.layer.backward(grad_output))
+
+
+class PlainShard(PlainEngine):
+    """The layers on one rank's items, with the two sums over the ranks."""
+
+    def __init__(self, network: AutoEncoderNetwork, adam: Adam | None, ranks: Communicator):
+        super().__init__(network, adam)
+        network.embedding = SummedForward(network.embedding, ranks)
+        network.output = SummedBackward(network.output, ranks)
+        self.ranks = ranks
+
+    def train_step(self, user_items, key):
+        return self.ranks.all_reduce_number(super().train_step(user_items, key))
+
+    def encode(self, user_items):
+        # Summed over the ranks once, and not for each block of rows: ranks may have different ones.
+        item_sum = self.network.embedding.forward(user_items, training=False)
+        return self.encode_sums(item_sum, np.diff(user_items.indptr))
+
+    def score(self, user_items):
+        return by_fixed_rows(partial(self.network.output.forward, training=False), self.encode(user_items))
+
+
+def fused_shard(network: AutoEncoderNetwork, adam: Adam | None, ranks: Communicator) -> Engine:
+    """The kernels on one rank's items, with the two sums over the ranks."""
+    from autoenc.scale.fused_shard import FusedShard  # imports numba
+    from autoenc.training.warm_up import compile_kernels
+
+    with ranks.root_first():  # what it compiles is kept on the disk
+        compile_kernels()
+    return FusedShard(network, adam, ranks)
+
+
+class ShardedEngine:
+    """One rank's engine as an engine of all items; see `training.engine.Engine`.
+
+    Its methods are called by all ranks at once, with the same users and all of their likes.
 
     Parameters
     ----------
-    model : FusedNetwork or PlainNetwork
-        Of this rank's items.
+    network : AutoEncoderNetwork
+        Of this rank's items, with the task's loss.
+    adam : Adam or None
     shard : Shard
-        Which those are.
+        Which items those are.
+    backend : "numba" or "numpy"
 
     Raises
     ------
@@ -47,60 +147,64 @@ class ShardedNetwork:
         If it isn't the task's network with its loss: others have more sums over items.
     """
 
-    def __init__(self, model, shard: Shard):
-        network = model.network
-        if type(network) is not Network or not isinstance(network.loss, SigmoidBCE):
+    def __init__(self, network: AutoEncoderNetwork, adam: Adam | None, shard: Shard, backend: str = "numba"):
+        if type(network) is not AutoEncoderNetwork or not isinstance(network.loss, SigmoidBCE):
             raise ValueError("ranks can share out the items of the task's network with loss='bce' alone; train on one")
-        network.communicator = shard.communicator
-        self.model, self.shard = model, shard
-        self.network, self.adam = network, model.adam
+        check_backend(backend)
+        make_own = PlainShard if backend == "numpy" else fused_shard
+        self.own: Engine = make_own(network, adam, shard.ranks)
+        self.network, self.adam, self.shard = network, adam, shard
         self.n_items = shard.n_items
+        # As many on each rank, whatever its processors.
+        self.users_at_once = 256 if backend == "numpy" else 2048
 
-    @property
-    def users_at_once(self) -> int:
-        """How many users `ranking` has scored at a time: as many on each rank, whatever its processors."""
-        return 2048 if hasattr(self.model, "top_n") else 256
-
-    def train_step(self, user_items: sparse.csr_array, key: tuple[int, int, int]) -> float:
-        """One minibatch (batch, n_items). Returns the loss over all items."""
-        return self.model.train_step(self.shard.own(user_items), key)
+    def train_step(self, user_items: sparse.csr_array, key: Key) -> float:
+        return self.own.train_step(self.shard.own(user_items), key)
 
     def score(self, user_items: sparse.csr_array) -> np.ndarray:
         """Every item's logit for each user, in evaluation: (batch, n_items), on each rank."""
         scores: np.ndarray = np.zeros((user_items.shape[0], self.n_items), self.network.dtype)
-        scores[:, self.shard.items] = self.model.score(self.shard.own(user_items))
-        return self.shard.communicator.sum(scores)
+        scores[:, self.shard.items] = self.own.score(self.shard.own(user_items))
+        return self.shard.ranks.all_reduce(scores)
 
     def encode(self, user_items: sparse.csr_array) -> np.ndarray:
-        """What the output layer gets for each user, in evaluation: (batch, hidden_dim)."""
-        return self.model.encode(self.shard.own(user_items))
+        return self.own.encode(self.shard.own(user_items))
+
+    def encode_sums(self, item_sum: np.ndarray, n_likes: np.ndarray) -> np.ndarray:
+        return self.own.encode_sums(item_sum, n_likes)
 
     def top_n(self, user_items: sparse.csr_array, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """The n best items of each user, liked ones struck, and their logits: (batch, n) each, on each rank."""
-        own = self.shard.own(user_items)
-        if hasattr(self.model, "top_n"):
-            items, scores = self.model.top_n(own, n)
-        else:
-            items, scores = top_n_of_scores(self.model.score(own), own, n)
+        """The n best items of each user, liked ones left out, and their logits: (batch, n) each, on each rank."""
+        items, scores = self.own.top_n(self.shard.own(user_items), n)
         items = np.where(items >= 0, self.shard.items[items], -1).astype(np.int32)
-        items_of_ranks, scores_of_ranks = zip(*self.shard.communicator.gather((items, scores)))
+        items_of_ranks, scores_of_ranks = zip(*self.shard.ranks.all_gather((items, scores)))
         return merge_top_n(np.concatenate(items_of_ranks, axis=1), np.concatenate(scores_of_ranks, axis=1), n)
 
-    def current_state(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, np.ndarray]:
         """This rank's part of the state as of the last step."""
-        return self.model.current_state()
+        return self.own.state_dict()
 
-    def settle(self) -> None:
-        """Bring every row that lags behind to the last step."""
-        self.model.settle()
+    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
+        self.own.load_state_dict(state)
+
+    def flush(self) -> None:
+        self.own.flush()
 
     def training_arrays(self) -> dict[str, np.ndarray]:
         """What this rank's part of a checkpoint needs besides the network's arrays and Adam's."""
-        return self.model.training_arrays()
+        return self.own.training_arrays()
 
-    def set_training_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take back what `training_arrays` gave."""
-        self.model.set_training_arrays(arrays)
+    def load_training_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        self.own.load_training_arrays(arrays)
+
+
+def sharded_by(shard: Shard, backend: str = "numba") -> MakeEngine:
+    """What a Trainer takes as `make_engine`, to train one rank's part of a network."""
+
+    def make_engine(network, adam):
+        return ShardedEngine(network, adam, shard, backend)
+
+    return make_engine
 
 
 def merge_top_n(items: np.ndarray, scores: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -114,10 +218,10 @@ def merge_top_n(items: np.ndarray, scores: np.ndarray, n: int) -> tuple[np.ndarr
 
 
 class RowsOfRanks:
-    """An array with a row an item whose rows are spread over the ranks, in the order of the items.
+    """An array with one row per item whose rows are spread over the ranks, in the order of the items.
 
     Looks like an array to `model_file.write_safetensors`, which asks for its `blocks`: all ranks do
-    so at once, and the talker gets them.
+    so at once, and the root gets them.
     """
 
     def __init__(self, own: np.ndarray, shard: Shard, rows_at_once: int = 4096):
@@ -126,11 +230,11 @@ class RowsOfRanks:
         self.nbytes = self.dtype.itemsize * int(np.prod(self.shape))
 
     def blocks(self):
-        """The rows in blocks; empty ones on ranks that are not the talker."""
-        ranks = self.shard.communicator
+        """The rows in blocks; empty ones on ranks that are not the root."""
+        ranks = self.shard.ranks
         for first in range(0, self.shape[0], self.rows_at_once):
             start, stop = np.searchsorted(self.shard.items, (first, first + self.rows_at_once))
-            counts = ranks.gather(int(stop - start))
+            counts = ranks.all_gather(int(stop - start))
             items = ranks.gather_rows(self.shard.items[start:stop], counts)
             rows = ranks.gather_rows(self.own[start:stop], counts)
             if items is None or rows is None:

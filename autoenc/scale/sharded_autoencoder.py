@@ -14,11 +14,11 @@ import numpy as np
 from autoenc.interactions import likes_per_item
 from autoenc.models.autoencoder import AutoEncoder
 from autoenc.models.network_model import check_widths
-from autoenc.networks.autoencoder import initial_state
 from autoenc.scale.ranks import world
-from autoenc.scale.sharded import RowsOfRanks
-from autoenc.scale.shards import Shard, is_by_item
+from autoenc.scale.sharded import RowsOfRanks, initial_shard, sharded_by
+from autoenc.scale.shards import Shard
 from autoenc.storage.model_file import ModelFile, in_file_order, write_model_file
+from autoenc.storage.shard_files import is_by_item
 
 
 class ShardedAutoEncoder(AutoEncoder):
@@ -29,7 +29,7 @@ class ShardedAutoEncoder(AutoEncoder):
 
     Attributes
     ----------
-    network_ : Network
+    network_ : AutoEncoderNetwork
         Of this rank's items.
     """
 
@@ -43,19 +43,20 @@ class ShardedAutoEncoder(AutoEncoder):
 
     def _initial_state(self, n_items):
         check_widths(self, "emb_dim", "hidden_dim")
-        return initial_state(
-            n_items, self.emb_dim, self.hidden_dim, self.bias_offset, self.seed_, items=self._shard.items
-        )
+        return initial_shard(self._shard, self.emb_dim, self.hidden_dim, self.bias_offset, self.seed_)
+
+    def _make_engine(self):
+        return sharded_by(self._shard, self.backend)
 
     def _arrays(self):
         state = self.network_.state
         return {name: RowsOfRanks(a, self._shard) if is_by_item(name) else a for name, a in state.items()}
 
     def save(self, path) -> None:
-        """Write an AutoEncoder's file, on the talker's disk, gathering some rows at a time. All ranks call it."""
+        """Write an AutoEncoder's file, on the root's disk, gathering some rows at a time. All ranks call it."""
         self._check_fitted()
         arrays, known = self._arrays(), self.catalogue_
-        if self._shard.communicator.talks:
+        if self._shard.ranks.is_root:
             ids, titles = (None, None) if known is None else (known.item_ids, known.titles)
             params = self._file_params()
             write_model_file(path, ModelFile(AutoEncoder.__name__, params, arrays, ids, titles, self.about_))

@@ -46,7 +46,7 @@ def deal(likes: np.ndarray, n_ranks: int) -> list[np.ndarray]:
 
 @dataclass(frozen=True)
 class Shard:
-    """One rank's items among all. Who holds the others no rank remembers: there may be many.
+    """One rank's items among all. No rank keeps who holds the others.
 
     Attributes
     ----------
@@ -54,30 +54,21 @@ class Shard:
         This rank's, ascending.
     n_items : int
         Of all ranks together.
-    communicator : Communicator
-        This rank's.
+    ranks : Communicator
+        All of them, of which this is one.
     """
 
     items: np.ndarray
     n_items: int
-    communicator: Communicator = ALONE
+    ranks: Communicator = ALONE
 
     @classmethod
-    def dealt(cls, likes: np.ndarray, communicator: Communicator = ALONE) -> Shard:
+    def dealt(cls, likes: np.ndarray, ranks: Communicator = ALONE) -> Shard:
         """This rank's, of items that are dealt to all ranks by their likes (n_items,)."""
-        return cls(deal(likes, communicator.size)[communicator.rank], len(likes), communicator)
+        return cls(deal(likes, ranks.size)[ranks.rank], len(likes), ranks)
 
     def own(self, user_items: sparse.csr_array) -> sparse.csr_array:
         """The columns of this rank's items: (n_users, n_own)."""
         own = user_items[:, self.items]
         own.sort_indices()
         return own
-
-
-# A row an item, in a network's state, in Adam's moments and in what callbacks remember of them.
-BY_ITEM = ("embedding.weight", "output.weight", "output.bias", "last_step")
-
-
-def is_by_item(name: str) -> bool:
-    """Whether an array of that name, or of that name behind a prefix and a slash, has a row an item."""
-    return name.rpartition("/")[2] in BY_ITEM

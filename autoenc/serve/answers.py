@@ -15,7 +15,7 @@ from autoenc import __version__, datasets
 from autoenc.interactions import as_user_items
 from autoenc.models import Recommender
 from autoenc.models.export import on_items_of
-from autoenc.networks.base import ItemNetwork
+from autoenc.networks.base import Network
 from autoenc.serve import strips
 from autoenc.serve.titles import Titles
 
@@ -35,7 +35,7 @@ class Answers:
     def __init__(self, model: Recommender):
         self.model = model
         put_on_plain_layers(model)
-        self.network: ItemNetwork | None = getattr(model, "network_", None)
+        self.network: Network | None = getattr(model, "network_", None)
         self.titles = Titles(model)
 
     def health(self) -> dict:
@@ -159,7 +159,7 @@ def put_on_plain_layers(model: Recommender) -> None:
     """
     for part in getattr(model, "models_", []):  # of a blend
         put_on_plain_layers(part)
-    if isinstance(getattr(model, "network_", None), ItemNetwork):
+    if isinstance(getattr(model, "network_", None), Network):
         model.set_params(backend="numpy", threads=None)
         model._set_arrays(model._arrays())
 

@@ -19,7 +19,7 @@ from scipy import sparse
 
 from autoenc.layers import BatchNorm1d, Dropout, SigmoidBCE
 from autoenc.layers.sigmoid_bce import sigmoid
-from autoenc.networks.base import ItemNetwork
+from autoenc.networks.base import Network
 
 MOST_VALUES = 20_000
 """A strip holds no more of a layer than this many values, the first."""
@@ -54,12 +54,12 @@ class _Watched:
         return output
 
 
-def run(network: ItemNetwork, user_items: sparse.csr_array, training: bool, key=(0, 0, 0)) -> list[Step]:
+def run(network: Network, user_items: sparse.csr_array, training: bool, key=(0, 0, 0)) -> list[Step]:
     """Every layer's answer to the first row, up to the probabilities.
 
     Parameters
     ----------
-    network : ItemNetwork
+    network : Network
     user_items : (batch, n_items)
         The likes that are looked at, and in training those of the users beside them.
     training : bool
@@ -71,9 +71,7 @@ def run(network: ItemNetwork, user_items: sparse.csr_array, training: bool, key=
     watched = copy.copy(network)
     for name, layer in network.layers.items():
         setattr(watched, name, _Watched(name, layer, steps))
-    shown = watched.drop_input(user_items, key) if training else user_items
-    item_sum = watched.embedding.forward(shown)
-    hidden = watched.middle(item_sum, np.diff(shown.indptr), training, key)
+    hidden = watched.encode(user_items, training, key)  # (batch, hidden_dim)
     logits = watched.output.forward(hidden[:1])  # (1, n_items): of the other users nobody asks
     loss = copy.copy(network.loss)
     loss.forward(logits, user_items[[0]])
@@ -83,7 +81,7 @@ def run(network: ItemNetwork, user_items: sparse.csr_array, training: bool, key=
 
 
 def strips(
-    network: ItemNetwork, steps: list[Step], steps_without: list[Step] | None, training: bool
+    network: Network, steps: list[Step], steps_without: list[Step] | None, training: bool
 ) -> list[dict[str, Any]]:
     """The steps as plain numbers and strings; with a like left out also what that changes, step by step."""
     result = []

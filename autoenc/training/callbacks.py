@@ -1,7 +1,7 @@
-"""What may watch a training: a progress bar, its history, early stopping, weights averaged over epochs.
+"""What may watch a training: a progress bar, its history, early stopping.
 
 `checkpoint.Checkpoints`, which writes to disk, is another. A callback only reads the network,
-through `trainer.model`, so a run that is watched has the bits of one that isn't.
+through `trainer.engine`, so a run that is watched has the bits of one that isn't.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 class Callback:
     """Watches a training; every method does nothing until it is overridden.
 
-    A callback that remembers something gives it to a checkpoint by `memory` and takes it back, when
-    the training is resumed, by `remember`.
+    A callback that has a state gives it to a checkpoint by `state_dict` and takes it back, when the
+    training is resumed, by `load_state_dict`.
     """
 
     def on_train_begin(self, trainer: Trainer) -> None: ...
+
+    def on_step_begin(self, trainer: Trainer) -> None: ...
 
     def on_step_end(self, trainer: Trainer) -> None: ...
 
@@ -34,11 +36,11 @@ class Callback:
     def on_train_end(self, trainer: Trainer) -> None:
         """Called however the training ends, by an error or Ctrl-C too."""
 
-    def memory(self) -> tuple[dict, dict[str, np.ndarray]]:
-        """What JSON holds, and arrays."""
+    def state_dict(self) -> tuple[dict, dict[str, np.ndarray]]:
+        """The callback's state: what JSON holds, and arrays."""
         return {}, {}
 
-    def remember(self, facts: dict, arrays: dict[str, np.ndarray]) -> None: ...
+    def load_state_dict(self, facts: dict, arrays: dict[str, np.ndarray]) -> None: ...
 
 
 class ProgressBar(Callback):
@@ -70,41 +72,6 @@ def check_matplotlib() -> None:
         raise ValueError("a plot takes matplotlib: pip install 'autoenc[plot]', or leave the plot out") from None
 
 
-class _KeepsWeights(Callback):
-    """A callback that gives the network other weights when training ends. Those from a checkpoint must fit it.
-
-    They are looked at as soon as both are known: it may be told of the training before or after it
-    takes back what it remembers, as the callbacks stand.
-    """
-
-    network_state: dict[str, np.ndarray] | None = None
-
-    def weights(self) -> dict[str, np.ndarray]:
-        """Those it holds; empty where it has none yet."""
-        raise NotImplementedError
-
-    def on_train_begin(self, trainer):
-        self.network_state = None  # a training that is refused here ends, and must not be given them
-        self._check_weights(self.weights(), trainer.model.network.state)
-        self.network_state = trainer.model.network.state
-
-    def on_train_end(self, trainer):
-        if self.weights():
-            for name, array in (self.network_state or {}).items():
-                array[:] = self.weights()[name]
-
-    def _check_weights(self, weights, state):
-        if not weights or state is None:
-            return
-        ours, theirs = [{name: (array.dtype, array.shape) for name, array in own.items()} for own in (state, weights)]
-        for name in sorted(ours.keys() | theirs.keys()):
-            if ours.get(name) != theirs.get(name):
-                raise ValueError(
-                    f"what {type(self).__name__} remembers are weights of another network, which differ in {name}; "
-                    "train from the beginning, or with the checkpoint's network"
-                )
-
-
 class History(Callback):
     """The loss of each epoch, and of a validation if there is one.
 
@@ -129,12 +96,12 @@ class History(Callback):
             row[self.validation.metric] = self.validation.values[-1]
         self.epochs.append(row)
 
-    def memory(self):
+    def state_dict(self):
         return {"epochs": self.epochs}, {}
 
-    def remember(self, facts, arrays):
+    def load_state_dict(self, facts, arrays):
         if not all(type(row) is dict for row in facts["epochs"]):
-            raise ValueError("the epochs that History remembers are rows by name; train from the beginning")
+            raise ValueError("the epochs in History's state are rows by name; train from the beginning")
         self.epochs[:] = facts["epochs"]  # the same list: `AutoEncoder.history_` is it
 
     def plot(self, ax=None):
@@ -161,7 +128,7 @@ class History(Callback):
         return ax
 
 
-class Validation(_KeepsWeights):
+class Validation(Callback):
     """Measures the network on held-out likes after an epoch, and keeps the best weights.
 
     Parameters
@@ -199,11 +166,22 @@ class Validation(_KeepsWeights):
         self.values: list[float] = []
         self.best, self.best_epoch, self.best_state = -math.inf, 0, None
         self.last_epoch = 0
+        self._shapes: dict | None = None  # of the network's arrays, once they are known
+
+    def on_train_begin(self, trainer):
+        self._shapes = None  # a training that is refused here ends, and must not be given other weights
+        shapes = _shapes_of(trainer.engine.network.state)
+        self._check_weights(self.best_state, shapes)
+        self._shapes = shapes
+
+    def on_train_end(self, trainer):
+        if self.best_state is not None and self._shapes is not None:
+            trainer.engine.load_state_dict(self.best_state)
 
     def on_epoch_end(self, trainer):
         if (trainer.epoch + 1) % self.every and trainer.epoch + 1 < trainer.epochs:
             return
-        report = evaluate(trainer.model, self.train, self.held_out, ks=(self.k,))
+        report = evaluate(trainer.engine, self.train, self.held_out, ks=(self.k,))
         if self.metric not in report.means:
             raise ValueError(f"metric must be one of {', '.join(report.means)}, got {self.metric!r}")
         self.values.append(report[self.metric])
@@ -211,72 +189,39 @@ class Validation(_KeepsWeights):
         if self.values[-1] > self.best:
             self.best, self.best_epoch = self.values[-1], trainer.epoch + 1
             if self.keep_best:
-                self.best_state = {name: array.copy() for name, array in trainer.model.current_state().items()}
+                self.best_state = {name: array.copy() for name, array in trainer.engine.state_dict().items()}
         since_best = len(self.values) - 1 - int(np.argmax(self.values))
         if self.patience is not None and since_best >= self.patience:
             trainer.stop = True
 
-    def weights(self):
-        return self.best_state or {}
-
-    def memory(self):
+    def state_dict(self):
         facts = {"values": self.values, "best": self.best, "best_epoch": self.best_epoch}
-        return facts, dict(self.weights())
+        return facts, dict(self.best_state or {})
 
-    def remember(self, facts, arrays):
+    def load_state_dict(self, facts, arrays):
         values, best, best_epoch = facts["values"], facts["best"], facts["best_epoch"]
         numbers = type(values) is list and all(type(value) is float for value in [*values, best])
         if not numbers or type(best_epoch) is not int or bool(arrays) != (self.keep_best and best_epoch > 0):
             raise ValueError(
-                "what Validation remembers are its values, the best of them with its epoch, and that epoch's weights; "
+                "Validation's state is its values, the best of them with its epoch, and that epoch's weights; "
                 "train from the beginning"
             )
-        self._check_weights(arrays, self.network_state)
+        self._check_weights(arrays, self._shapes)
         self.values, self.best, self.best_epoch = values, best, best_epoch
         self.best_state = arrays or None
 
-
-class WeightAverage(_KeepsWeights):
-    """Gives the network, when training ends, the mean of its weights over the last epochs.
-
-    Parameters
-    ----------
-    last : int
-        How many epochs' ends to average.
-
-    References
-    ----------
-    Izmailov et al. 2018 (arXiv 1803.05407): averaging weights along the way finds flatter minima.
-    BatchNorm's running statistics are averaged too, rather than measured anew as there.
-    """
-
-    def __init__(self, last: int = 5):
-        if last < 1:
-            raise ValueError(f"last must be 1 or more, got {last}")
-        self.last = last
-        self.n = 0
-        self.total: dict[str, np.ndarray] = {}
-
-    def on_epoch_end(self, trainer):
-        if trainer.epoch < trainer.epochs - self.last:
+    def _check_weights(self, weights, shapes):
+        """Weights from a checkpoint must fit the network: checked as soon as both are known, whichever comes first."""
+        if not weights or shapes is None:
             return
-        self.n += 1
-        for name, array in trainer.model.current_state().items():
-            total = self.total.setdefault(name, np.zeros_like(array))
-            total += (array - total) / array.dtype.type(self.n)
+        theirs = _shapes_of(weights)
+        for name in sorted(shapes.keys() | theirs.keys()):
+            if shapes.get(name) != theirs.get(name):
+                raise ValueError(
+                    f"Validation's state has weights of another network, which differ in {name}; "
+                    "train from the beginning, or with the checkpoint's network"
+                )
 
-    def weights(self):
-        return self.total
 
-    def memory(self):
-        return {"n": self.n}, self.total
-
-    def remember(self, facts, arrays):
-        n = facts["n"]
-        if type(n) is not int or n < 0 or bool(arrays) != (n > 0):
-            raise ValueError(
-                f"what WeightAverage remembers are a number of epochs and their mean weights, got n = {n!r} with "
-                f"{len(arrays)} arrays; train from the beginning"
-            )
-        self._check_weights(arrays, self.network_state)
-        self.n, self.total = n, arrays
+def _shapes_of(state: dict[str, np.ndarray]) -> dict:
+    return {name: (array.dtype, array.shape) for name, array in state.items()}

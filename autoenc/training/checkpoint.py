@@ -1,12 +1,12 @@
 """Checkpoints: the whole state of a training, so that a killed one goes on to the same bits.
 
-A checkpoint is a folder with a manifest and one shard, or several where ranks hold parts of the
-items: each writes its own, with `items`, which those are, at the same time as the others. Any number
-of ranks reads it, each the rows of its items.
+A checkpoint is a folder with a manifest and one shard, or several where processes share the items
+out: each writes its own, with `items`, which those are, at the same time as the others. Any number
+of processes reads it, each the rows of its items; see `Peers`.
 
 A shard is a safetensors file of arrays: the network's by the model file's names, Adam's moments under
 first_moment/ and second_moment/, what the backend needs under training/ (each lazily updated row's
-last step, and tables by step), what callbacks remember under callback/, and the items' names under
+last step, and tables by step), the callbacks' under callback/, and the items' names under
 model/. The manifest is JSON: the trainer's counters, its hyperparameters, the callbacks' facts, the
 shards' names, sizes and checksums, and last the manifest's own checksum, so that no damage goes
 unseen.
@@ -25,13 +25,13 @@ import reprlib
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from autoenc.scale.shard_files import START_ANEW, ShardFiles, crc32_of
-from autoenc.scale.shards import is_by_item
 from autoenc.storage.atomic import replacing
 from autoenc.storage.model_file import ModelFile, names_as_arrays, write_safetensors
+from autoenc.storage.shard_files import START_AGAIN, ShardFiles, crc32_of, is_by_item
 from autoenc.training.callbacks import Callback
 from autoenc.training.trainer import Trainer
 
@@ -42,6 +42,25 @@ MUST_AGREE = (
     *("horizon", "likes", "callbacks"),
 )
 POSITION = ("next_epoch", "next_step", "users_done", "total_loss", "stop")
+
+
+class Peers:
+    """The processes that write one checkpoint together: here one, which has all items.
+
+    Attributes
+    ----------
+    rank, size : int
+        Which of how many this is; rank 0 writes what all have alike.
+    items : array (n_own,) int64, ascending, or None
+        The items whose rows this process has; None: all.
+    """
+
+    rank, size = 0, 1
+    items: np.ndarray | None = None
+
+    def all_gather(self, value: Any) -> list[Any]:
+        """Every process's value, on each of them."""
+        return [value]
 
 
 class Checkpoints(Callback):
@@ -77,6 +96,7 @@ class Checkpoints(Callback):
         self.every_steps, self.every_minutes = every_steps, every_minutes
         self.resume = resume
         self.model_file = model_file
+        self.peers = Peers()
 
     def on_train_begin(self, trainer):
         if self.folder.exists() and not self.folder.is_dir():
@@ -85,9 +105,9 @@ class Checkpoints(Callback):
         if not os.access(self.folder, os.W_OK):
             raise PermissionError(f"{self.folder} can't be written to; name a folder of yours for the checkpoints")
         if self.resume:
-            restore_checkpoint(self.folder, trainer)
-            trainer.communicator.gather(None)  # all have read what is there
-            if trainer.communicator.talks:
+            restore_checkpoint(self.folder, trainer, self.peers)
+            self.peers.all_gather(None)  # all have read what is there
+            if self.peers.rank == 0:
                 _sweep(self.folder)
         elif (self.folder / MANIFEST).exists():
             raise ValueError(f"{self.folder} holds a checkpoint already; resume it, name another folder, or delete it")
@@ -98,7 +118,7 @@ class Checkpoints(Callback):
         due = self.every_steps is not None and self.steps >= self.every_steps
         if self.every_minutes is not None:
             late = (time.monotonic() - self.written) / 60 >= self.every_minutes
-            due = trainer.communicator.sum_number(late) > 0 or due  # as soon as one rank's clock says so
+            due = any(self.peers.all_gather(late)) or due  # as soon as one process's clock says so
         if due:
             self._write(trainer)
 
@@ -108,89 +128,96 @@ class Checkpoints(Callback):
             self._write(trainer)
 
     def _write(self, trainer):
-        save_checkpoint(self.folder, trainer, self.model_file)
+        save_checkpoint(self.folder, trainer, self.model_file, self.peers)
         self.steps, self.written = 0, time.monotonic()
 
 
-def save_checkpoint(folder, trainer: Trainer, model_file: ModelFile | None = None) -> None:
+def save_checkpoint(
+    folder: str | Path, trainer: Trainer, model_file: ModelFile | None = None, peers: Peers | None = None
+) -> None:
     """Write the trainer's state to `folder`, replacing the checkpoint that is there.
 
     Raises OSError where that cannot be written, as on a full disk; the one before then stands.
     """
-    folder, ranks = Path(folder), trainer.communicator
-    arrays = _named_arrays(trainer)
-    arrays |= {f"training/{name}": array for name, array in trainer.model.training_arrays().items()}
-    facts = []
-    for number, callback in enumerate(_remembering(trainer)):
-        callback_facts, callback_arrays = callback.memory()
-        facts.append(callback_facts)
-        arrays |= {f"callback/{number}/{name}": array for name, array in callback_arrays.items()}
-    if not ranks.talks:  # of the rest one copy will do
-        arrays = {name: array for name, array in arrays.items() if is_by_item(name)}
-    if ranks.talks and model_file is not None:
-        arrays |= {f"model/{name}": array for name, array in names_as_arrays(model_file).items()}
-    if trainer.shard is not None:
-        arrays["items"] = trainer.shard.items
+    folder, peers = Path(folder), peers or Peers()
+    states = [callback.state_dict() for callback in _with_state(trainer)]
+    arrays = _arrays_of_shard(trainer, [arrays for _, arrays in states], model_file, peers)
 
     # An epoch's last step has a shard before its end and another after it, when callbacks know of it.
     stem = f"step-{trainer.adam.step_count:09d}-epoch-{trainer.next_epoch:06d}"
-    name = f"{stem}-{ranks.rank}-of-{ranks.size}.safetensors"
+    path = folder / f"{stem}-{peers.rank}-of-{peers.size}.safetensors"
 
     def write_shard():
-        write_safetensors(folder / name, arrays)
-        return {"file": name, "bytes": (folder / name).stat().st_size, "crc32": crc32_of(folder / name)}
+        write_safetensors(path, arrays)
+        return {"file": path.name, "bytes": path.stat().st_size, "crc32": crc32_of(path)}
 
-    def write_manifest(shards):
-        if not ranks.talks:
-            return
+    def write_manifest():
         for shard in shards:
             (folder / shard["file"]).stat()  # on hosts that share no folder it isn't there
-        manifest = {
-            "format": FORMAT,
-            "version": VERSION,
-            **_description(trainer),
-            **{key: getattr(trainer, key) for key in POSITION},
-            "step_count": trainer.adam.step_count,
-            "last_lr": trainer.adam.lr,
-            "remembered": facts,
-            "model": model_file and {"model": model_file.model, "params": model_file.params, "about": model_file.about},
-            "shards": shards,
-        }
-        manifest["crc32"] = _crc32(manifest)
+        manifest = _manifest(trainer, [facts for facts, _ in states], model_file, shards)
         with replacing(folder / MANIFEST) as temporary:
             temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
-    def sweep():
-        if ranks.talks:
-            _sweep(folder)
+    def on_first(act):
+        return act if peers.rank == 0 else lambda: None
 
     try:
-        shards = _on_all(ranks, write_shard)
-        _on_all(ranks, lambda: write_manifest(shards))
-        _on_all(ranks, sweep)  # before any begins the next one
+        shards = _on_all(peers, write_shard)
+        _on_all(peers, on_first(write_manifest))
+        _on_all(peers, on_first(lambda: _sweep(folder)))  # before any begins the next one
     except OSError as error:
-        sweep()
+        on_first(lambda: _sweep(folder))()
         raise OSError(
             f"{folder} can't take a checkpoint of step {trainer.adam.step_count} ({error}); "
-            "mend that and train again, which goes on from the one before"
+            "fix that and train again, which goes on from the one before"
         ) from None
 
 
-def _on_all(ranks, act) -> list:
-    """What `act` returned on each rank; where it couldn't write on one, an OSError on all."""
+def _arrays_of_shard(trainer, callback_arrays, model_file, peers) -> dict[str, np.ndarray]:
+    """What this process writes: rank 0 everything, the others the rows of their items."""
+    arrays = _named_arrays(trainer)
+    arrays |= {f"training/{name}": array for name, array in trainer.engine.training_arrays().items()}
+    for number, of_callback in enumerate(callback_arrays):
+        arrays |= {f"callback/{number}/{name}": array for name, array in of_callback.items()}
+    if peers.rank > 0:
+        arrays = {name: array for name, array in arrays.items() if is_by_item(name)}
+    elif model_file is not None:
+        arrays |= {f"model/{name}": array for name, array in names_as_arrays(model_file).items()}
+    if peers.items is not None:
+        arrays["items"] = peers.items
+    return arrays
+
+
+def _manifest(trainer, facts, model_file, shards) -> dict:
+    manifest = {
+        "format": FORMAT,
+        "version": VERSION,
+        **_description(trainer),
+        **{key: getattr(trainer, key) for key in POSITION},
+        "step_count": trainer.adam.step_count,
+        "last_lr": trainer.adam.lr,
+        "callback_states": facts,
+        "model": model_file and {"model": model_file.model, "params": model_file.params, "about": model_file.about},
+        "shards": shards,
+    }
+    return {**manifest, "crc32": _crc32(manifest)}
+
+
+def _on_all(peers: Peers, act) -> list:
+    """What `act` returned on each process; where it couldn't write on one, an OSError on all."""
     done = error = None
     try:
         done = act()
     except OSError as failed:
         error = str(failed)
-    outcomes = ranks.gather((done, error))
+    outcomes = peers.all_gather((done, error))
     for _, sentence in outcomes:
         if sentence is not None:
             raise OSError(sentence)
     return [done for done, _ in outcomes]
 
 
-def restore_checkpoint(folder, trainer: Trainer) -> bool:
+def restore_checkpoint(folder: str | Path, trainer: Trainer, peers: Peers | None = None) -> bool:
     """Set `trainer`, which was made and is being fitted as the checkpointed one was, to where that one stood.
 
     Returns whether there was a checkpoint in `folder`; without one nothing is changed.
@@ -206,36 +233,42 @@ def restore_checkpoint(folder, trainer: Trainer) -> bool:
     if not path.exists():
         return False
     manifest = read_manifest(path)
+    _check_manifest(manifest, path, trainer)
+    items = peers.items if peers is not None else None
+    with ShardFiles(folder, manifest) as shards:
+        own = np.arange(shards.n_items) if items is None else items
+        wanted = _named_arrays(trainer)
+        shards.check(own, wanted)
+        training = shards.read_below("training/", own)
+        _check_training_arrays(shards, training, trainer)
+        for number, (callback, facts) in enumerate(zip(_with_state(trainer), manifest["callback_states"])):
+            try:
+                callback.load_state_dict(facts, shards.read_below(f"callback/{number}/", own))
+            except (LookupError, TypeError, ValueError, AttributeError):
+                raise ValueError(f"{path} has no state of a {type(callback).__name__}; {START_AGAIN}") from None
+        for name, array in wanted.items():
+            shards.read_into(array, name, own)
+    trainer.adam.step_count, trainer.adam.lr = manifest["step_count"], manifest["last_lr"]
+    trainer.engine.load_training_arrays(training)
+    for key in POSITION:
+        setattr(trainer, key, manifest[key])
+    return True
+
+
+def _check_manifest(manifest: dict, path: Path, trainer: Trainer) -> None:
+    """Raise ValueError where it is of another training, or has a counter that no such training has."""
     description = _description(trainer)
     for key in MUST_AGREE:
         if manifest.get(key) != description[key]:
             raise ValueError(
-                f"{folder} holds a training with {key} {_short.repr(manifest.get(key))}, "
+                f"{path.parent} holds a training with {key} {_short.repr(manifest.get(key))}, "
                 f"and this one has {description[key]!r}; give it the same, or name another folder"
             )
     for key, fits in _expected(trainer).items():
         if key not in manifest or not fits(manifest[key]):
             raise ValueError(
-                f"{path} has {key} {_short.repr(manifest.get(key))}, where no such training stands; {START_ANEW}"
+                f"{path} has {key} {_short.repr(manifest.get(key))}, where no such training stands; {START_AGAIN}"
             )
-    with ShardFiles(folder, manifest) as shards:
-        own = np.arange(shards.n_items) if trainer.shard is None else trainer.shard.items
-        wanted = _named_arrays(trainer)
-        shards.check(own, wanted)
-        training = shards.read_below("training/", own)
-        _check_training_arrays(shards, training, trainer)
-        for number, (callback, facts) in enumerate(zip(_remembering(trainer), manifest["remembered"])):
-            try:
-                callback.remember(facts, shards.read_below(f"callback/{number}/", own))
-            except (LookupError, TypeError, ValueError, AttributeError):
-                raise ValueError(f"{path} has what no {type(callback).__name__} remembers; {START_ANEW}") from None
-        for name, array in wanted.items():
-            shards.read_into(array, name, own)
-    trainer.adam.step_count, trainer.adam.lr = manifest["step_count"], manifest["last_lr"]
-    trainer.model.set_training_arrays(training)
-    for key in POSITION:
-        setattr(trainer, key, manifest[key])
-    return True
 
 
 def read_manifest(path) -> dict:
@@ -250,7 +283,7 @@ def read_manifest(path) -> dict:
             f"{path} is no checkpoint that this autoenc reads; name another folder, or delete this one"
         ) from None
     if not whole:
-        raise ValueError(f"{path} is damaged: its checksum is another; {START_ANEW}")
+        raise ValueError(f"{path} is damaged: its checksum is another; {START_AGAIN}")
     return manifest
 
 
@@ -278,7 +311,7 @@ def _expected(trainer):
         "stop": lambda value: type(value) is bool,
         "step_count": count(),
         "last_lr": lambda value: finite(value) and value >= 0,
-        "remembered": lambda value: are_dicts(value, len(_remembering(trainer))),
+        "callback_states": lambda value: are_dicts(value, len(_with_state(trainer))),
         "shards": are_shards,
     }
 
@@ -286,14 +319,14 @@ def _expected(trainer):
 def _check_training_arrays(shards, given, trainer):
     """Kernels look the steps of last_step up in tables of at least step_count + 1 columns, and check nothing."""
     step_count = shards.manifest["step_count"]
-    for name, array in trainer.model.training_arrays().items():
+    for name, array in trainer.engine.training_arrays().items():
         fits = name in given and given[name].dtype == array.dtype and given[name].ndim == array.ndim
         if fits and array.ndim == 1:
             fits = given[name].shape == array.shape and ((given[name] >= 0) & (given[name] <= step_count)).all()
         elif fits:
             fits = given[name].shape[0] == array.shape[0] and given[name].shape[1] > step_count
         if not fits:
-            raise ValueError(f"{shards.paths[0]} lacks training/{name} of {step_count} steps; {START_ANEW}")
+            raise ValueError(f"{shards.paths[0]} lacks training/{name} of {step_count} steps; {START_AGAIN}")
 
 
 def _sweep(folder):
@@ -321,23 +354,23 @@ _short.maxdict = 20
 
 def _named_arrays(trainer):
     """The network's arrays and Adam's, by their names in a shard."""
-    arrays = dict(trainer.model.network.state)
+    arrays = dict(trainer.engine.network.state)
     arrays |= {f"first_moment/{name}": array for name, array in trainer.adam.first_moment.items()}
     arrays |= {f"second_moment/{name}": array for name, array in trainer.adam.second_moment.items()}
     return arrays
 
 
-def _remembering(trainer):
-    """The callbacks that have something to remember; others, such as a progress bar, may come and go."""
-    return [callback for callback in trainer.callbacks if type(callback).memory is not Callback.memory]
+def _with_state(trainer):
+    """The callbacks that have a state; others, such as a progress bar, may come and go."""
+    return [callback for callback in trainer.callbacks if type(callback).state_dict is not Callback.state_dict]
 
 
 def _description(trainer):
     """What two trainers must have in common for one to go on with the other's work."""
-    adam, network = trainer.adam, trainer.model.network
+    adam, network = trainer.adam, trainer.engine.network
     return {
         "network": type(network).__name__,
-        "shape": [trainer.model.n_items, network.emb_dim, network.hidden_dim],
+        "shape": [trainer.engine.n_items, network.emb_dim, network.hidden_dim],
         "settings": network.settings,
         "seed": trainer.seed,
         "batch_size": trainer.batch_size,
@@ -347,8 +380,8 @@ def _description(trainer):
         "lr": trainer.lr,
         "betas": list(adam.betas),
         "eps": adam.eps,
-        "backend": type(getattr(trainer.model, "model", trainer.model)).__name__,  # of a sharded one, a rank's
+        "backend": trainer.backend,
         "likes": trainer.fingerprint,
-        "callbacks": [type(callback).__name__ for callback in _remembering(trainer)],
+        "callbacks": [type(callback).__name__ for callback in _with_state(trainer)],
         "epochs": trainer.epochs,
     }

@@ -1,19 +1,17 @@
-"""The network's training step and scoring made of kernels, on the arrays of a `Network` and an `Adam`.
+"""The engine made of kernels, on the arrays of a network and an Adam.
 
-The same parameters, buffers, dropout masks and arithmetic as networks/autoencoder.py, but nothing large is
+The same parameters, buffers, dropout masks and arithmetic as the layers', but nothing large is
 stored: a tile of items at a time goes through the output layer's matmuls, sigmoid, gradient and
 Adam while it is in the cache, and an embedding row is touched only when a batch holds its item.
 
-That holds of every `ItemNetwork`, as they differ in the middle alone. The task's middle has
-kernels of its own (KernelMiddle); any other is computed by its layers, one-threaded (LayerMiddle).
-
-The sums over items are named, for they are all that ranks exchange where each holds a part of the
-items (see scale/sharded.py): `item_sum` on the way up, `grad_hidden` and the loss on the way down.
+Networks differ in what is between the two ends. The task's middle has kernels of its own
+(KernelMiddle); any other is computed by its layers, one-threaded (LayerMiddle).
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numba
 import numpy as np
@@ -28,36 +26,37 @@ from autoenc.kernels.normalize import Mask, Normalizer, normalize, normalize_bac
 from autoenc.kernels.output_tile import output_tile
 from autoenc.kernels.scatter_add import History, catch_up, scatter_add, settle
 from autoenc.kernels.top_n import MANY, top_n
-from autoenc.layers import Multinomial, WeightedBCE
+from autoenc.layers import GaussianSample, Multinomial, WeightedBCE
 from autoenc.layers.batchnorm import check_batch
 from autoenc.layers.dropout import draw_mask
 from autoenc.machine import compute_threads
-from autoenc.networks.autoencoder import Network
-from autoenc.networks.base import ItemNetwork
+from autoenc.networks.autoencoder import AutoEncoderNetwork
+from autoenc.networks.base import Key, Network
 from autoenc.optim import Adam
 
 
-class FusedNetwork:
-    """A network that trains and scores through the kernels.
+class FusedEngine:
+    """Trains and scores by the kernels; see `engine.Engine`.
+
+    Between steps, embedding rows that no batch has asked for lag behind.
 
     Parameters
     ----------
-    network : ItemNetwork
-        Its state is trained in place. Between steps, embedding rows that no batch has asked for
-        lag behind: read `current_state()`, or call `settle()` when training is over.
+    network : Network
+        Its state is trained in place.
     adam : Adam or None
-        The optimizer of the network's params; None for a network that only scores.
+        The optimizer of the network's params; None for an engine that only scores.
     last_step : array (n_items,) int64, optional
         The step that each embedding row and its moments stand at, from a checkpoint. Without it
         every row is at adam.step_count.
     """
 
-    def __init__(self, network: ItemNetwork, adam: Adam | None = None, last_step: np.ndarray | None = None):
+    def __init__(self, network: Network, adam: Adam | None = None, last_step: np.ndarray | None = None):
         self.network = network
         self.adam = adam
         self.n_items = network.n_items
         self._middle: KernelMiddle | LayerMiddle = (
-            KernelMiddle(network, adam) if isinstance(network, Network) else LayerMiddle(network, adam)
+            KernelMiddle(network, adam) if isinstance(network, AutoEncoderNetwork) else LayerMiddle(network, adam)
         )
         self._lags = False
         self._output_is_finite: bool | None = None
@@ -73,45 +72,27 @@ class FusedNetwork:
 
     @property
     def users_at_once(self) -> int:
-        """How many users `ranking` has scored at a time: four blocks of `top_n` a thread."""
-        return 4 * MANY * numba.get_num_threads()
+        return 4 * MANY * numba.get_num_threads()  # four blocks of `top_n` a thread
 
-    def train_step(self, user_items: sparse.csr_array, key: tuple[int, int, int]) -> float:
-        """One minibatch, as `plain.train_step` has it. Returns the batch's summed loss before the step."""
+    def train_step(self, user_items: sparse.csr_array, key: Key) -> float:
         with compute_threads():
             return self._train_step(user_items, key)
 
     def _train_step(self, user_items, key):
-        network, adam = self.network, self.adam
+        adam = self.adam
         self._middle.check_batch(user_items.shape[0])
-        network.anneal(adam.step_count)
-        shown = network.drop_input(user_items, key)  # to the embedding; the targets are all likes
+        shown = self._middle.shown(user_items, key)  # to the embedding; the targets are all likes
         item_users = user_items.tocsc()
         item_users_shown = item_users if shown is user_items else shown.tocsc()
+        self._catch_up(item_users_shown)
 
-        if self._lags:
-            items = np.flatnonzero(np.diff(item_users_shown.indptr))
-            items = items[self.last_step[items] < adam.step_count]
-            catch_up(items, self._embedding, self.last_step, self._drift.history(), self._embedding.weight)
-
-        item_sum = network.communicator.sum(self._item_sum(shown, self._embedding.weight))  # (batch, emb_dim)
+        item_sum = self.item_sums(shown, self._embedding.weight)  # (batch, emb_dim)
         hidden = self._middle.forward(item_sum, np.diff(shown.indptr), key)  # (batch, hidden_dim)
 
         adam.step_count += 1
         self._drift.advance()
         rates = rates_at(adam)
-        loss, grad_hidden = output_tile(
-            *self._output,
-            hidden,
-            item_users.indptr,
-            item_users.indices,
-            rates,
-            self._log_z(hidden),
-            network.loss.negative_weight if isinstance(network.loss, WeightedBCE) else 1.0,
-        )
-        if network.communicator.size > 1:
-            grad_hidden = network.communicator.sum(grad_hidden.sum(axis=0))[None]
-            loss = network.communicator.sum_number(loss)
+        loss, grad_hidden = self.output_step(hidden, item_users, rates)
         grad_item_sum = self._middle.backward(grad_hidden, rates)  # (batch, emb_dim)
         scatter_add(
             item_users_shown.indptr,
@@ -124,9 +105,33 @@ class FusedNetwork:
             balanced_blocks(item_users_shown.indptr),
         )
         self._lags, self._embedding_now, self._output_is_finite = True, None, None
-        return loss + network.penalty
+        return loss + self._middle.penalty
 
-    def settle(self) -> None:
+    def _catch_up(self, item_users: sparse.csc_array) -> None:
+        """Bring the embedding rows of a batch's items to the last step; their moments follow in `scatter_add`."""
+        if self._lags:
+            items = np.flatnonzero(np.diff(item_users.indptr))
+            items = items[self.last_step[items] < self.adam.step_count]
+            catch_up(items, self._embedding, self.last_step, self._drift.history(), self._embedding.weight)
+
+    def item_sums(self, user_items: sparse.csr_array, weight: np.ndarray) -> np.ndarray:
+        """user_items @ weight: (batch, emb_dim), the sum over items on the way up."""
+        return gather_sum(user_items.indptr, user_items.indices, weight, balanced_blocks(user_items.indptr))
+
+    def output_step(self, hidden: np.ndarray, item_users: sparse.csc_array, rates) -> tuple[float, np.ndarray]:
+        """Forward, backward and Adam of the output layer: the loss, and the gradient of `hidden`.
+
+        The gradient is a sum over items, on the way down, in parts that are yet to be summed:
+        (parts, batch, hidden_dim).
+        """
+        loss = self.network.loss
+        log_z = np.empty(0, hidden.dtype)
+        if isinstance(loss, Multinomial):
+            log_z = log_normalizer(self.network.state["output.weight"], self.network.state["output.bias"], hidden)
+        negative_weight = loss.negative_weight if isinstance(loss, WeightedBCE) else 1.0
+        return output_tile(*self._output, hidden, item_users.indptr, item_users.indices, rates, log_z, negative_weight)
+
+    def flush(self) -> None:
         """Bring every embedding row and its moments to the last step, in place: training is over.
 
         To go on training after it is sound, but not bit for bit what it would have been without.
@@ -136,16 +141,14 @@ class FusedNetwork:
             self._lags, self._embedding_now = False, self._embedding.weight
 
     def training_arrays(self) -> dict[str, np.ndarray]:
-        """What a checkpoint needs besides the network's arrays and Adam's, to go on with the same bits."""
         return {"last_step": self.last_step, "drift": self._drift.tables}
 
-    def set_training_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take back what `training_arrays` gave; the network, Adam and its step_count are restored already."""
+    def load_training_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         self.last_step[:] = arrays["last_step"]
         self._drift.tables = arrays["drift"].copy()
         self._lags, self._embedding_now = True, None
 
-    def current_state(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, np.ndarray]:
         """The network's state as of the last step; where embedding rows lag behind, a copy of them."""
         if self._embedding_now is None:
             self._embedding_now = np.empty_like(self._embedding.weight)
@@ -153,25 +156,27 @@ class FusedNetwork:
             catch_up(all_items, self._embedding, self.last_step, self._drift.history(), self._embedding_now)
         return {**self.network.state, "embedding.weight": self._embedding_now}
 
+    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
+        self.flush()
+        for name, array in self.network.state.items():
+            array[:] = state[name]
+        self._output_is_finite = None
+
     def encode(self, user_items: sparse.csr_array) -> np.ndarray:
-        """What the output layer gets for each user, in evaluation: (batch, hidden_dim)."""
-        weight = self.current_state()["embedding.weight"]
+        weight = self.state_dict()["embedding.weight"]
         with compute_threads():
-            item_sum = self.network.communicator.sum(self._item_sum(user_items, weight))
-            return self._middle.encode(item_sum, np.diff(user_items.indptr))
+            return self._middle.encode(self.item_sums(user_items, weight), np.diff(user_items.indptr))
+
+    def encode_sums(self, item_sum: np.ndarray, n_likes: np.ndarray) -> np.ndarray:
+        with compute_threads():
+            return self._middle.encode(item_sum.copy(), n_likes)
 
     def score(self, user_items: sparse.csr_array) -> np.ndarray:
-        """Every item's logit for each user, in evaluation: (batch, n_items)."""
         h2 = self.encode(user_items)
         with compute_threads():
             return linear(h2, self.network.state["output.weight"], self.network.state["output.bias"])
 
     def top_n(self, user_items: sparse.csr_array, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """The n best items of each user, liked ones struck, and their logits: (batch, n) each.
-
-        Where fewer than n are left: item -1 with the lowest score. Raises ValueError if the
-        network has diverged to NaN.
-        """
         h2 = self.encode(user_items)
         state = self.network.state
         if self._output_is_finite is None:  # looked at once after training, for it takes as long as a user
@@ -181,20 +186,13 @@ class FusedNetwork:
         with compute_threads():
             return top_n(h2, state["output.weight"], state["output.bias"], user_items.indptr, user_items.indices, n)
 
-    def _item_sum(self, user_items, weight):
-        return gather_sum(user_items.indptr, user_items.indices, weight, balanced_blocks(user_items.indptr))
-
-    def _log_z(self, h2):
-        """What the softmax divides by, as a logarithm, (batch,); empty where the loss has no softmax."""
-        if not isinstance(self.network.loss, Multinomial):
-            return np.empty(0, h2.dtype)
-        return log_normalizer(self.network.state["output.weight"], self.network.state["output.bias"], h2)
-
 
 class KernelMiddle:
     """The middle of the task's network, made of kernels, with a step of Adam in its backward."""
 
-    def __init__(self, network: Network, adam: Adam | None):
+    penalty = 0.0  # what the middle itself adds to the loss
+
+    def __init__(self, network: AutoEncoderNetwork, adam: Adam | None):
         self.network = network
         self.norm1, self.norm2 = self.normalizer("batchnorm1"), self.normalizer("batchnorm2")
         if adam is not None:
@@ -202,8 +200,12 @@ class KernelMiddle:
             self.scale2 = trained("batchnorm2.weight", adam), trained("batchnorm2.bias", adam)
             self.bottleneck = trained("bottleneck.weight", adam), trained("bottleneck.bias", adam)
 
-    def check_batch(self, batch):
+    def check_batch(self, batch: int) -> None:
         check_batch(batch)
+
+    def shown(self, user_items: sparse.csr_array, key: Key) -> sparse.csr_array:
+        """The likes that the embedding is given in training: all."""
+        return user_items
 
     def forward(self, item_sum, n_likes, key):
         bottleneck = self.network.bottleneck.params
@@ -243,25 +245,38 @@ class KernelMiddle:
 
 
 class LayerMiddle:
-    """The middle of any other network, by its layers."""
+    """The middle of any other network, by its layers.
 
-    def __init__(self, network: ItemNetwork, adam: Adam | None):
+    Of the network it asks `shown` (which likes the embedding is given), `encode_sums` and
+    `backward_to_sums`, the two halves of its middle.
+    """
+
+    def __init__(self, network: Any, adam: Adam | None):
         self.network, self.adam = network, adam
-        self.ends = network.embedding, network.output
+        self.layers = {
+            name: layer for name, layer in network.layers.items() if layer not in (network.embedding, network.output)
+        }
 
-    def check_batch(self, batch):
+    def check_batch(self, batch: int) -> None:
         """Any will do."""
 
+    def shown(self, user_items: sparse.csr_array, key: Key) -> sparse.csr_array:
+        shown: sparse.csr_array = self.network.shown(user_items, True, key)
+        return shown
+
+    @property
+    def penalty(self) -> float:
+        return sum(layer.penalty for layer in self.layers.values() if isinstance(layer, GaussianSample))
+
     def forward(self, item_sum, n_likes, key):
-        return self.network.middle(item_sum, n_likes, True, key)
+        return self.network.encode_sums(item_sum, n_likes, True, key)
 
     def backward(self, grad_hidden, rates):
         """From grad_hidden in parts to the gradient of item_sum, with a step of Adam."""
-        grad_item_sum = self.network.middle_backward(grad_hidden.sum(axis=0))
-        for name, layer in self.network.layers.items():
-            if layer not in self.ends:
-                for key, grad in layer.grads.items():
-                    self.adam.move(f"{name}.{key}", grad)
+        grad_item_sum = self.network.backward_to_sums(grad_hidden.sum(axis=0))
+        for name, layer in self.layers.items():
+            for key, grad in layer.grads.items():
+                self.adam.move(f"{name}.{key}", grad)
         return grad_item_sum
 
     def encode(self, item_sum, n_likes):

@@ -1,59 +1,64 @@
-"""The step in NumPy: a network's layers as they stand."""
+"""The engine in NumPy: a network's layers as they are. It defines what the other engines compute."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from autoenc.batch_invariant import by_fixed_rows
+from autoenc.evaluation.ranking import top_n_of_scores
 from autoenc.machine import compute_threads
-from autoenc.networks.base import ItemNetwork
+from autoenc.networks.base import Key, Network
 from autoenc.optim import Adam
 
 
-def train_step(network: ItemNetwork, adam: Adam, user_items: sparse.csr_array, key: tuple[int, int, int]) -> float:
-    """One minibatch: forward, backward, Adam. Returns the batch's summed loss before the step.
-
-    Where the network has one rank's items, so do user_items, and the loss is over all ranks'.
-    """
-    network.anneal(adam.step_count)
-    loss = network.communicator.sum_number(network.forward(user_items, key))
+def train_step(network: Network, adam: Adam, user_items: sparse.csr_array, key: Key) -> float:
+    """One minibatch: forward, backward, Adam. Returns the batch's summed loss before the step."""
+    loss = network.forward(user_items, key)
     network.backward()
     adam.step(network.grads)
     return loss
 
 
-class PlainNetwork:
-    """A network's layers behind the face of `fused.FusedNetwork`."""
+class PlainEngine:
+    """Trains and scores by the layers; see `engine.Engine`."""
 
-    def __init__(self, network: ItemNetwork, adam: Adam | None = None):
+    users_at_once = 256
+
+    def __init__(self, network: Network, adam: Adam | None = None):
         self.network = network
-        self.adam: Any = adam
+        self.adam = adam
         self.n_items = network.n_items
 
-    def train_step(self, user_items: sparse.csr_array, key: tuple[int, int, int]) -> float:
+    def train_step(self, user_items: sparse.csr_array, key: Key) -> float:
+        assert self.adam is not None
         with compute_threads():
             return train_step(self.network, self.adam, user_items, key)
 
     def score(self, user_items: sparse.csr_array) -> np.ndarray:
-        with compute_threads():
-            return by_fixed_rows(self.network.score, user_items)
+        return by_fixed_rows(self.network.score, user_items)
+
+    def top_n(self, user_items: sparse.csr_array, n: int) -> tuple[np.ndarray, np.ndarray]:
+        return top_n_of_scores(self.score(user_items), user_items, n)
 
     def encode(self, user_items: sparse.csr_array) -> np.ndarray:
-        with compute_threads():
-            return by_fixed_rows(self.network.encode, user_items)
+        return by_fixed_rows(self.network.encode, user_items)
 
-    def current_state(self) -> dict[str, np.ndarray]:
+    def encode_sums(self, item_sum: np.ndarray, n_likes: np.ndarray) -> np.ndarray:
+        return by_fixed_rows(self.network.encode_sums, item_sum, n_likes)
+
+    def state_dict(self) -> dict[str, np.ndarray]:
         return self.network.state
 
-    def settle(self) -> None:
+    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
+        for name, array in self.network.state.items():
+            array[:] = state[name]
+
+    def flush(self) -> None:
         """Nothing lags behind here."""
 
     def training_arrays(self) -> dict[str, np.ndarray]:
-        """Nothing but the network's and Adam's own arrays is needed to go on."""
         return {}
 
-    def set_training_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take back what `training_arrays` gave."""
+    def load_training_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """There are none."""

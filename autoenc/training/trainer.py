@@ -15,19 +15,17 @@ import threading
 import zlib
 from collections.abc import Iterable
 from numbers import Real
-from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from autoenc.checks import whole_number
 from autoenc.interactions import as_user_items
 from autoenc.machine import compute_threads
-from autoenc.networks.base import ItemNetwork
+from autoenc.networks.base import Network
 from autoenc.optim import Adam
-from autoenc.scale.ranks import ALONE, Communicator
-from autoenc.scale.shards import Shard
 from autoenc.training.callbacks import Callback
-from autoenc.training.engine import on_backend
+from autoenc.training.engine import Engine, MakeEngine, check_backend, engine_for
 from autoenc.training.minibatches import batch_bounds, minibatches
 
 # The share of lr that is left when a share of the steps, from 0 to 1, is done.
@@ -42,7 +40,7 @@ class Trainer:
 
     Parameters
     ----------
-    network : ItemNetwork
+    network : Network
         Trained in place.
     epochs : int
         0 or more.
@@ -62,13 +60,13 @@ class Trainer:
     threads : int, optional
         How many threads compute; by default as many as numba has. The bits are the same for any.
     callbacks : iterable of Callback
-    shard : Shard, optional
-        Where the network is one rank's rows of a larger one: which. All ranks fit at once.
+    make_engine : callable (network, adam) -> Engine, optional
+        What trains and scores the network, instead of the engine that `backend` names.
 
     Attributes
     ----------
-    model : FusedNetwork, PlainNetwork or ShardedNetwork
-        The network on its backend: what scores in mid-training.
+    engine : Engine
+        What trains the network, and scores with it in mid-training.
     epoch, step : int
         Of the step that was last taken, from 0.
     n_users, n_steps : int
@@ -91,10 +89,8 @@ class Trainer:
     epochs: int
     threads: int | None
     callbacks: list[Callback]
-    shard: Shard | None
-    communicator: Communicator
     adam: Adam
-    model: Any
+    engine: Engine
     n_users: int
     n_steps: int
     users_done: int
@@ -106,7 +102,7 @@ class Trainer:
 
     def __init__(
         self,
-        network: ItemNetwork,
+        network: Network,
         *,
         epochs: int = 1,
         batch_size: int = 256,
@@ -119,7 +115,7 @@ class Trainer:
         backend: str = "numba",
         threads: int | None = None,
         callbacks: Iterable[Callback] = (),
-        shard: Shard | None = None,
+        make_engine: MakeEngine | None = None,
     ):
         self.epochs = whole_number("epochs", epochs, 0)
         self.batch_size = whole_number("batch_size", batch_size, 2)
@@ -139,9 +135,8 @@ class Trainer:
         self.callbacks = list(callbacks)
         self.adam = Adam(network.params, lr, betas, eps)
         self.backend = backend
-        self.model = on_backend(backend, network, self.adam, shard)
-        self.shard = shard
-        self.communicator = ALONE if shard is None else shard.communicator
+        check_backend(backend)
+        self.engine = make_engine(network, self.adam) if make_engine else engine_for(backend, network, self.adam)
         self.epoch = self.step = self.n_users = self.n_steps = self.users_done = 0
         self.loss = math.nan
         self.stop = False
@@ -166,7 +161,10 @@ class Trainer:
         FloatingPointError
             If the loss becomes NaN or infinite.
         """
-        user_items = as_user_items(user_items, self.model.n_items)
+        return self.train(as_user_items(user_items, self.engine.n_items))
+
+    def train(self, user_items: sparse.csr_array) -> Trainer:
+        """`fit` without its check, of a canonical matrix (n_users, n_items), whose entries may be ratings."""
         with_likes = np.flatnonzero(np.diff(user_items.indptr))
         if len(with_likes) < 2:
             raise ValueError(
@@ -184,7 +182,7 @@ class Trainer:
                 while self.next_epoch < self.epochs and not self.stop:
                     self._run_epoch(user_items, with_likes, interrupted)
             finally:
-                self.model.settle()
+                self.engine.flush()
                 self._tell("on_train_end")
         return self
 
@@ -194,6 +192,7 @@ class Trainer:
             self.users_done, self.total_loss = 0, 0.0
         batches = enumerate(minibatches(with_likes, self.batch_size, self.seed, self.epoch))
         for step, users in itertools.islice(batches, self.next_step, None):
+            self._tell("on_step_begin")
             self._run_step(step, user_items[users])
             self._tell("on_step_end")
             if interrupted.is_set():
@@ -207,7 +206,7 @@ class Trainer:
         self.step = step
         progress = (self.epoch * self.n_steps + step) / (self.horizon * self.epochs * self.n_steps)
         self.adam.lr = self.lr * SCHEDULES[self.schedule](progress)
-        batch_loss = self.model.train_step(user_items, (self.seed, self.epoch, step))
+        batch_loss = self.engine.train_step(user_items, (self.seed, self.epoch, step))
         if not math.isfinite(batch_loss):
             raise FloatingPointError(
                 f"the loss became {batch_loss} at step {step + 1} of epoch {self.epoch + 1}; "
@@ -223,8 +222,7 @@ class Trainer:
         if self.backend == "numba" and self.adam.params["output.weight"].dtype == np.float32:
             from autoenc.training.warm_up import compile_kernels  # imports numba
 
-            with self.communicator.talker_first():  # what it compiles is kept on the disk
-                compile_kernels(logging.getLogger("autoenc").warning)
+            compile_kernels(logging.getLogger("autoenc").warning)
 
     def _tell(self, event):
         for callback in self.callbacks:

@@ -23,10 +23,10 @@ from autoenc.kernels.adam import rates_at
 from autoenc.kernels.gather_sum import cut_rows
 from autoenc.kernels.jit import was_compiled_and_kept
 from autoenc.networks import denoising
-from autoenc.networks.autoencoder import Network, initial_state
-from autoenc.networks.base import ItemNetwork
+from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
+from autoenc.networks.base import Network
 from autoenc.optim import Adam
-from autoenc.training.fused import FusedNetwork, KernelMiddle
+from autoenc.training.fused import FusedEngine, KernelMiddle
 
 N_ITEMS, EMB_DIM, HIDDEN_DIM = 4, 2, 2
 LIKES = [[0, 1], [1, 2], [3]]
@@ -63,18 +63,18 @@ def compile_middle() -> None:
     middle.encode(item_sum, n_likes)
 
 
-def _task_network() -> Network:
-    return Network(initial_state(N_ITEMS, EMB_DIM, HIDDEN_DIM))
+def _task_network() -> AutoEncoderNetwork:
+    return AutoEncoderNetwork(initial_state(N_ITEMS, EMB_DIM, HIDDEN_DIM))
 
 
-def _use(network: ItemNetwork) -> None:
+def _use(network: Network) -> None:
     """Train two steps, so that there is something to catch up with, and rank."""
     likes = Interactions.from_lists(LIKES).user_items
-    model = FusedNetwork(network, Adam(network.params))
+    engine = FusedEngine(network, Adam(network.params))
     for step in range(2):
-        model.train_step(likes, (0, 0, step))
-    model.settle()
-    model.top_n(likes, 1)
+        engine.train_step(likes, (0, 0, step))
+    engine.flush()
+    engine.top_n(likes, 1)
 
 
 @contextlib.contextmanager

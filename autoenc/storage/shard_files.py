@@ -13,10 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from autoenc.scale.shards import is_by_item
-
 ROWS_AT_ONCE = 4096
-START_ANEW = "delete the folder and train from the beginning"
+START_AGAIN = "delete the folder and train from the beginning"
+
+# Arrays with one row per item, in a network's state, in Adam's moments and in the callbacks' state.
+BY_ITEM = ("embedding.weight", "output.weight", "output.bias", "last_step")
+
+
+def is_by_item(name: str) -> bool:
+    """Whether an array of that name, or of that name behind a prefix and a slash, has one row per item."""
+    return name.rpartition("/")[2] in BY_ITEM
 
 
 class ShardFiles:
@@ -48,7 +54,7 @@ class ShardFiles:
             ]
             n_held = sum(len(items) for items in self.items)
             if n_held != self.n_items or (np.sort(np.concatenate(self.items)) != np.arange(self.n_items)).any():
-                raise ValueError(f"{self.paths[0]} and the other shards do not hold each item once; {START_ANEW}")
+                raise ValueError(f"{self.paths[0]} and the other shards do not hold each item once; {START_AGAIN}")
             self._stack = stack.pop_all()
         return self
 
@@ -72,7 +78,7 @@ class ShardFiles:
                     continue
                 shape = (len(self.items[k]), *array.shape[1:]) if is_by_item(name) else array.shape
                 if not self._has(k, name, array.dtype, shape):
-                    raise ValueError(f"{path} lacks {name}, {array.dtype} of shape {shape}; {START_ANEW}")
+                    raise ValueError(f"{path} lacks {name}, {array.dtype} of shape {shape}; {START_AGAIN}")
 
     def below(self, prefix: str) -> list[str]:
         """The names that begin so, of all arrays, without the prefix."""
@@ -101,7 +107,7 @@ class ShardFiles:
             with self._whole(path):
                 rows = file.get_slice(name)
                 if rows.get_shape()[:1] != [len(items)]:
-                    raise ValueError(f"{name} has not a row an item")
+                    raise ValueError(f"{name} does not have one row per item")
                 start, stop = np.searchsorted(items, (own[0], own[-1] + 1)) if len(own) else (0, 0)
                 for first in range(start, stop, ROWS_AT_ONCE):
                     block = items[first : min(stop, first + ROWS_AT_ONCE)]
@@ -122,7 +128,7 @@ class ShardFiles:
         try:
             yield
         except (OSError, ValueError, TypeError, SafetensorError) as error:  # TypeError: a dtype that NumPy lacks
-            raise ValueError(f"{path} is not whole ({error}); {START_ANEW}") from None
+            raise ValueError(f"{path} is not whole ({error}); {START_AGAIN}") from None
 
 
 def crc32_of(path) -> int:

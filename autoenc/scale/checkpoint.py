@@ -1,0 +1,27 @@
+"""Checkpoints of a training whose items are shared out: each rank writes and reads its own part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autoenc.scale.shards import Shard
+from autoenc.training.checkpoint import Checkpoints, Peers
+
+
+class ShardPeers(Peers):
+    """The ranks that write one checkpoint together."""
+
+    def __init__(self, shard: Shard):
+        self.ranks, self.items = shard.ranks, shard.items
+        self.rank, self.size = shard.ranks.rank, shard.ranks.size
+
+    def all_gather(self, value: Any) -> list[Any]:
+        return self.ranks.all_gather(value)
+
+
+class ShardedCheckpoints(Checkpoints):
+    """`Checkpoints` of a Trainer whose engine is a ShardedEngine; all ranks have one."""
+
+    def on_train_begin(self, trainer):
+        self.peers = ShardPeers(trainer.engine.shard)
+        super().on_train_begin(trainer)

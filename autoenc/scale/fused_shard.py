@@ -1,0 +1,24 @@
+"""The kernels on one rank's items. In a file of its own, as it imports numba."""
+
+from __future__ import annotations
+
+from autoenc.networks.autoencoder import AutoEncoderNetwork
+from autoenc.optim import Adam
+from autoenc.scale.ranks import Communicator
+from autoenc.training.fused import FusedEngine
+
+
+class FusedShard(FusedEngine):
+    """The fused engine with its two sums over items made over the ranks."""
+
+    def __init__(self, network: AutoEncoderNetwork, adam: Adam | None, ranks: Communicator):
+        super().__init__(network, adam)
+        self.ranks = ranks
+
+    def item_sums(self, user_items, weight):
+        return self.ranks.all_reduce(super().item_sums(user_items, weight))
+
+    def output_step(self, hidden, item_users, rates):
+        loss, grad_hidden = super().output_step(hidden, item_users, rates)
+        grad_hidden = self.ranks.all_reduce(grad_hidden.sum(axis=0))[None]
+        return self.ranks.all_reduce_number(loss), grad_hidden
