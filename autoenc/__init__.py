@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from autoenc.models.popular import Popular as Popular
     from autoenc.models.presets import preset as preset
     from autoenc.models.tuning import tune as tune
-    from autoenc.networks.autoencoder import Network as Network
+    from autoenc.networks.autoencoder import AutoEncoderNetwork as AutoEncoderNetwork
     from autoenc.networks.autoencoder import initial_state as initial_state
     from autoenc.training import callbacks as callbacks
     from autoenc.training.trainer import Trainer as Trainer
@@ -56,7 +56,7 @@ _MODULE_OF = {
     "ItemKNN": "models.item_knn",
     "MultVAE": "models.mult_vae",
     "Popular": "models.popular",
-    "Network": "networks.autoencoder",
+    "AutoEncoderNetwork": "networks.autoencoder",
     "initial_state": "networks.autoencoder",
     "preset": "models.presets",
     "compare": "evaluation.compare",

@@ -33,10 +33,10 @@ class Autoenc:
             def on_step_end(self, trainer):
                 trainer.stop = clock.tick()
 
-        network = self.autoenc.Network(self.autoenc.initial_state(user_items.shape[1]))
+        network = self.autoenc.AutoEncoderNetwork(self.autoenc.initial_state(user_items.shape[1]))
         trainer = self.autoenc.Trainer(network, batch_size=BATCH, backend=self.backend, callbacks=[Tick()])
         clock.start()
-        model = trainer.fit(user_items).model
+        model = trainer.fit(user_items).engine
         return lambda users: model.top_n(user_items[users], N)
 
 

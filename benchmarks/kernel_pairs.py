@@ -53,9 +53,9 @@ from autoenc.layers import BatchNorm1d, Dropout, Linear, Multinomial, ReLU, Sigm
 from autoenc.layers.dropout import draw_mask
 from autoenc.machine import compute_threads
 from autoenc.models.blend import weighted_sum
-from autoenc.networks.autoencoder import Network, initial_state
+from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
 from autoenc.optim import Adam
-from autoenc.training.fused import DriftTable, FusedNetwork
+from autoenc.training.fused import DriftTable, FusedEngine
 from autoenc.training.plain import train_step
 
 KEY = (0, 0, 0, 1)
@@ -397,9 +397,9 @@ def exp_of_all(x, out):
 def whole_step(p: Problem):
     def network():
         # The parameters are Adam's copies, the buffers copies too.
-        adam = p.adam(Network(p.state).params)
+        adam = p.adam(AutoEncoderNetwork(p.state).params)
         buffers = {name: w.copy() for name, w in p.state.items() if name not in adam.params}
-        return Network(adam.params | buffers), adam
+        return AutoEncoderNetwork(adam.params | buffers), adam
 
     def layers():
         net, adam = network()
@@ -407,11 +407,11 @@ def whole_step(p: Problem):
 
     def kernels():
         net, adam = network()
-        model = FusedNetwork(net, adam)
+        model = FusedEngine(net, adam)
 
         def run():
             loss = model.train_step(p.user_items, KEY[:3])
-            embedding = {"embedding.weight": lambda: model.current_state()["embedding.weight"]}
+            embedding = {"embedding.weight": lambda: model.state_dict()["embedding.weight"]}
             return {"loss": np.float32(loss), **net.state, **embedding}
 
         return run

@@ -20,7 +20,7 @@ from scipy import sparse
 from turns import run_again_if_pinned
 
 from autoenc.doctor import matmul_rate
-from autoenc.networks.autoencoder import Network, initial_state
+from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
 from autoenc.optim import Adam
 from autoenc.training import fused
 from autoenc.training.minibatches import minibatches
@@ -161,8 +161,8 @@ def phase_rows(samples: list[tuple], phases: dict[str, list[str]], blas: float, 
 def measure(user_items, threads: int, steps: int = 60, warm_up: int = 20) -> dict:
     """The profile of `steps` training steps, after others to warm up, and of ranking `users_at_once` users."""
     blas, copy = matmul_rate(4096, 1.5), copy_rate(threads)
-    network = Network(initial_state(user_items.shape[1]))
-    model = fused.FusedNetwork(network, Adam(network.params))
+    network = AutoEncoderNetwork(initial_state(user_items.shape[1]))
+    model = fused.FusedEngine(network, Adam(network.params))
     batches = list(minibatches(np.arange(user_items.shape[0]), figures.BATCH, 0, 0))
     stopwatch = Stopwatch()
     rows_of = stopwatch.timed("slice", lambda rows: user_items[rows])
@@ -178,7 +178,7 @@ def measure(user_items, threads: int, steps: int = 60, warm_up: int = 20) -> dic
             sample(lambda batch: model.train_step(batch, (0, 0, step)), batches[step % len(batches)])  # noqa: B023
             for step in range(warm_up + steps)
         ][warm_up:]
-        model.settle()
+        model.flush()
         users = model.users_at_once
         starts = range(0, user_items.shape[0], users)
         slices = [slice(first, first + users) for first in starts][:20]

@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 import autoenc
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.evaluation.splits import holdout_per_user
-from autoenc.networks.autoencoder import Network, initial_state
+from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
 from autoenc.training.callbacks import Callback
 from autoenc.training.trainer import Trainer
 
@@ -46,7 +46,7 @@ MODELS = PLANS["ml-latest-small"].models
 def run(model: str, train, plan: Plan, seed: int, on_epoch) -> str:
     """Train `model` on one thread, call on_epoch(epoch, scorer) after each epoch, and return whose version it was."""
     if model == OURS:
-        network = Network(initial_state(train.shape[1], seed=seed))
+        network = AutoEncoderNetwork(initial_state(train.shape[1], seed=seed))
         Trainer(network, epochs=plan.epochs[-1], seed=seed, threads=1, callbacks=[AfterEpoch(on_epoch)]).fit(train)
     elif model == "popular":
         on_epoch(0, Popular(train))
@@ -68,7 +68,7 @@ class AfterEpoch(Callback):
         self.on_epoch = on_epoch
 
     def on_epoch_end(self, trainer):
-        self.on_epoch(trainer.epoch + 1, trainer.model)
+        self.on_epoch(trainer.epoch + 1, trainer.engine)
 
 
 def measure(model: str, name: str, seed: int, train, held_out) -> list[dict]:

@@ -66,13 +66,12 @@ def batches(n_items, n):
 def rank_job(n_items, n_steps):
     """One rank: train some steps and print what they took, on the talker."""
     from autoenc.machine import compute_threads
-    from autoenc.networks.autoencoder import Network, initial_state
+    from autoenc.networks.autoencoder import AutoEncoderNetwork
     from autoenc.optim import Adam
     from autoenc.scale.ranks import world
-    from autoenc.scale.sharded import ShardedNetwork
+    from autoenc.scale.sharded import ShardedEngine, initial_shard
     from autoenc.scale.shards import Shard
     from autoenc.train_job import peak_memory_mb
-    from autoenc.training.fused import FusedNetwork
     from autoenc.training.warm_up import warm_up
 
     ranks = world()
@@ -80,13 +79,13 @@ def rank_job(n_items, n_steps):
     before = peak_memory_mb()
     users = list(batches(n_items, 4))
     shard = Shard.dealt((popularity(n_items) * 1e7).astype(np.int64), ranks)
-    network = Network(initial_state(n_items, EMB_DIM, HIDDEN_DIM, items=shard.items))
+    network = AutoEncoderNetwork(initial_shard(shard, EMB_DIM, HIDDEN_DIM))
     adam = Adam(network.params)
-    model = ShardedNetwork(FusedNetwork(network, adam), shard)
+    model = ShardedEngine(network, adam, shard)
     seconds, waits = [], []
     with compute_threads(1):
         for step in range(n_steps):
-            ranks.sum_number(0)  # all begin at once
+            ranks.all_reduce_number(0)  # all begin at once
             ranks.waited, ranks.sent = 0.0, 0
             started = time.perf_counter()
             model.train_step(users[step % len(users)], (0, 0, step))
@@ -101,8 +100,8 @@ def rank_job(n_items, n_steps):
         "peak_mb": peak_memory_mb(),
         "before_mb": before,
     }
-    of_ranks = ranks.gather(facts)
-    if ranks.talks:
+    of_ranks = ranks.all_gather(facts)
+    if ranks.is_root:
         print(json.dumps(of_ranks))
 
 

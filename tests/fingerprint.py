@@ -228,7 +228,6 @@ def run_train(folder: Path, seed: int, *arguments, ranks: int = 1) -> dict:
             raise RuntimeError("there is no mpiexec; pip install '.[mpi]'")
         command = [mpiexec, "-n", str(ranks), *command]
     environment = {name: value for name, value in os.environ.items() if name != "AUTOENC_MPI"}
-    environment["OMP_WAIT_POLICY"] = "passive"
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} ended with code {done.returncode}: {done.stderr.strip()[-500:]}")
@@ -239,6 +238,7 @@ def run_train(folder: Path, seed: int, *arguments, ranks: int = 1) -> dict:
 def record(names, seed: int) -> dict:
     """Run the parts and say on stderr how long each takes. One that fails has an `error` and nothing else."""
     sys.path.insert(0, str(ROOT))
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # idle threads leave the cores to other jobs
     import autoenc
 
     started = time.perf_counter()

@@ -14,11 +14,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from autoenc.datasets import load
 from autoenc.interactions import likes_per_item
-from autoenc.networks.autoencoder import Network, initial_state
+from autoenc.networks.autoencoder import AutoEncoderNetwork
+from autoenc.scale.checkpoint import ShardedCheckpoints
 from autoenc.scale.ranks import world
-from autoenc.scale.shards import Shard, is_by_item
+from autoenc.scale.sharded import initial_shard, sharded_by
+from autoenc.scale.shards import Shard
+from autoenc.storage.shard_files import is_by_item
 from autoenc.training.callbacks import Callback
-from autoenc.training.checkpoint import Checkpoints
 from autoenc.training.trainer import Trainer
 
 EMB_DIM, HIDDEN_DIM, BATCH = 24, 12, 64
@@ -37,24 +39,26 @@ def likes():
     return load().user_items[:, :2000]
 
 
-def sharded(ranks, user_items, dtype, **settings):
+def sharded(ranks, user_items, dtype, backend="numba", **settings):
     """A trainer of the ranks' network."""
-    n_items = user_items.shape[1]
     shard = Shard.dealt(likes_per_item(user_items), ranks)
-    network = Network(initial_state(n_items, EMB_DIM, HIDDEN_DIM, dtype=dtype, items=shard.items))
-    return Trainer(network, batch_size=BATCH, epochs=20, threads=1, shard=shard, **settings)
+    network = AutoEncoderNetwork(initial_shard(shard, EMB_DIM, HIDDEN_DIM, dtype=dtype))
+    make_engine = sharded_by(shard, backend)
+    return Trainer(
+        network, batch_size=BATCH, epochs=20, threads=1, backend=backend, make_engine=make_engine, **settings
+    )
 
 
 def whole(trainer, arrays):
     """The arrays of all ranks, on each."""
-    shard = trainer.shard
+    shard = trainer.engine.shard
     gathered = {}
     for name, array in arrays.items():
         gathered[name] = array
         if is_by_item(name):
             into = np.zeros((shard.n_items, *array.shape[1:]), array.dtype)
             into[shard.items] = array
-            gathered[name] = shard.communicator.sum(into)
+            gathered[name] = shard.ranks.all_reduce(into)
     return gathered
 
 
@@ -64,23 +68,23 @@ def train(ranks, folder):
     for backend in ("numba", "numpy"):
         for dtype in (np.float64, np.float32):
             trainer = sharded(ranks, user_items, dtype, backend=backend, callbacks=[StopAt(20)]).fit(user_items)
-            arrays = whole(trainer, trainer.model.network.state)
+            arrays = whole(trainer, trainer.engine.network.state)
             arrays |= {f"first_moment/{k}": m for k, m in whole(trainer, trainer.adam.first_moment).items()}
             arrays |= {f"second_moment/{k}": v for k, v in whole(trainer, trainer.adam.second_moment).items()}
-            middle = b"".join(a.tobytes() for name, a in trainer.model.network.state.items() if not is_by_item(name))
-            arrays["middles"] = np.array(ranks.gather(zlib.crc32(middle)))
+            middle = b"".join(a.tobytes() for name, a in trainer.engine.network.state.items() if not is_by_item(name))
+            arrays["middles"] = np.array(ranks.all_gather(zlib.crc32(middle)))
             arrays["loss"] = np.array(trainer.epoch_loss)
-            arrays["items"], arrays["scores"] = trainer.model.top_n(user_items[:100], 10)
-            arrays["all_scores"] = trainer.model.score(user_items[:100])
-            if ranks.talks:
+            arrays["items"], arrays["scores"] = trainer.engine.top_n(user_items[:100], 10)
+            arrays["all_scores"] = trainer.engine.score(user_items[:100])
+            if ranks.is_root:
                 np.savez(Path(folder) / f"{backend}-{np.dtype(dtype).name}.npz", **arrays)
     trainer = sharded(ranks, user_items, np.float32, backend="numpy")
-    network = trainer.model.network
-    own = trainer.shard.own(user_items[:BATCH])
-    loss = ranks.sum_number(network.forward(own, (0, 0, 0)))
+    network = trainer.engine.network
+    own = trainer.engine.shard.own(user_items[:BATCH])
+    loss = ranks.all_reduce_number(network.forward(own, (0, 0, 0)))
     network.backward()
     gradients = whole(trainer, network.grads)
-    if ranks.talks:
+    if ranks.is_root:
         np.savez(Path(folder) / "gradients.npz", loss=loss, **gradients)
 
 
@@ -89,10 +93,10 @@ def checkpoint(ranks, folder):
     user_items = likes()
     state = Path(folder) / "state"
     last = 20 if state.exists() else 10
-    keep = Checkpoints(state, every_steps=4)
+    keep = ShardedCheckpoints(state, every_steps=4)
     trainer = sharded(ranks, user_items, np.float64, callbacks=[keep, StopAt(last)]).fit(user_items)
-    arrays = whole(trainer, trainer.model.network.state)
-    if ranks.talks:
+    arrays = whole(trainer, trainer.engine.network.state)
+    if ranks.is_root:
         np.savez(Path(folder) / "arrays.npz", steps=trainer.adam.step_count, **arrays)
 
 

@@ -10,7 +10,7 @@ from autoenc.evaluation.splits import holdout_users
 from autoenc.interactions import as_user_items
 from autoenc.models import Popular
 from autoenc.models.autoencoder import AutoEncoder
-from autoenc.networks.autoencoder import Network, initial_state
+from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
 from autoenc.training.callbacks import Callback
 from autoenc.training.trainer import Trainer
 
@@ -64,7 +64,7 @@ def test_the_loss_reaches_the_network_and_an_unknown_one_is_refused(train):
 
 
 def test_it_is_the_trainers_training(train, model):
-    network = Network(initial_state(train.shape[1], 24, 16))
+    network = AutoEncoderNetwork(initial_state(train.shape[1], 24, 16))
     trainer = Trainer(network, epochs=3, batch_size=64).fit(train)
     for name, array in network.state.items():
         np.testing.assert_array_equal(model.network_.state[name], array, err_msg=name)
@@ -150,7 +150,7 @@ def test_average_last_is_the_mean_of_the_epochs_ends(train):
             self.states = []
 
         def on_epoch_end(self, trainer):
-            self.states.append({name: array.copy() for name, array in trainer.model.current_state().items()})
+            self.states.append({name: array.copy() for name, array in trainer.engine.state_dict().items()})
 
     ends = Ends()
     model = AutoEncoder(**SMALL, epochs=4, average_last=3).fit(train, callbacks=[ends])

@@ -8,8 +8,8 @@ from scipy import sparse
 
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.evaluation.splits import holdout_per_user
-from autoenc.networks.autoencoder import Network, initial_state
-from autoenc.training.callbacks import Callback, History, Validation, WeightAverage
+from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
+from autoenc.training.callbacks import Callback, History, Validation
 from autoenc.training.trainer import Trainer
 
 N_USERS, N_ITEMS = 60, 40
@@ -24,7 +24,7 @@ class Ends(Callback):
         self.states = []
 
     def on_epoch_end(self, trainer):
-        self.states.append({name: array.copy() for name, array in trainer.model.current_state().items()})
+        self.states.append({name: array.copy() for name, array in trainer.engine.state_dict().items()})
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def halves():
 
 
 def fit(halves, callbacks, epochs=6, backend="numba", **params):
-    network = Network(initial_state(N_ITEMS, 6, 4, bias_offset=-2.0))
+    network = AutoEncoderNetwork(initial_state(N_ITEMS, 6, 4, bias_offset=-2.0))
     return Trainer(network, epochs=epochs, batch_size=16, backend=backend, callbacks=callbacks, **params).fit(halves[0])
 
 
@@ -52,7 +52,7 @@ def test_a_watched_run_has_the_bits_of_one_that_is_not(halves, backend):
     validation = Validation(*halves, "ndcg@5", keep_best=False)
     watched = fit(halves, [validation, History(validation)], backend=backend)
     assert len(validation.values) == 6
-    assert_same_bits(watched.model.network.state, plain.model.network.state)
+    assert_same_bits(watched.engine.network.state, plain.engine.network.state)
     assert_same_bits(watched.adam.first_moment, plain.adam.first_moment)
 
 
@@ -82,8 +82,8 @@ def test_validation_measures_what_evaluate_does_and_keeps_the_best_weights(halve
     assert best + 1 == validation.best_epoch
     assert validation.best == validation.values[best]
     assert len(validation.values) == 12
-    assert_same_bits(trainer.model.network.state, ends.states[best])
-    report = evaluate(trainer.model, *halves, ks=(5,))
+    assert_same_bits(trainer.engine.network.state, ends.states[best])
+    report = evaluate(trainer.engine, *halves, ks=(5,))
     assert report["ndcg@5"] == pytest.approx(validation.best, abs=1e-6)
 
 
@@ -95,36 +95,25 @@ def test_patience_ends_the_training(halves):
     assert trainer.stop
 
 
-@both_backends
-def test_weight_average_is_the_mean_of_the_last_epochs_ends(halves, backend):
-    ends = Ends()
-    trainer = fit(halves, [ends, WeightAverage(3)], backend=backend)
-    for name, array in trainer.model.network.state.items():
-        mean = np.mean([state[name] for state in ends.states[-3:]], axis=0)
-        np.testing.assert_allclose(array, mean, rtol=1e-5, atol=1e-6, err_msg=name)
-    plain = fit(halves, [], backend=backend)
-    assert not np.array_equal(trainer.model.network.state["output.weight"], plain.model.network.state["output.weight"])
-
-
 @pytest.mark.parametrize(
-    "make", [lambda halves: Validation(*halves, "ndcg@5"), lambda _: WeightAverage(3), lambda _: History()]
+    "make", [lambda halves: Validation(*halves, "ndcg@5"), lambda _: History()]
 )
 def test_what_a_checkpoint_holds_is_all_that_is_remembered(halves, make):
     watched, again = make(halves), make(halves)
     fit(halves, [watched])
-    facts, arrays = watched.memory()
-    again.remember(facts, {name: array.copy() for name, array in arrays.items()})
-    assert again.memory()[0] == facts
-    assert_same_bits(again.memory()[1], arrays)
+    facts, arrays = watched.state_dict()
+    again.load_state_dict(facts, {name: array.copy() for name, array in arrays.items()})
+    assert again.state_dict()[0] == facts
+    assert_same_bits(again.state_dict()[1], arrays)
 
 
-@pytest.mark.parametrize("make", [lambda halves: Validation(*halves, "ndcg@5"), lambda _: WeightAverage(3)])
+@pytest.mark.parametrize("make", [lambda halves: Validation(*halves, "ndcg@5")])
 @pytest.mark.parametrize("change", ["gone", "another shape", "another dtype", "one more"])
 @pytest.mark.parametrize("told", ["before", "after"])
 def test_weights_of_another_network_are_refused_before_the_training(halves, make, change, told):
     watched, again = make(halves), make(halves)
     trainer = fit(halves, [watched])
-    facts, arrays = watched.memory()
+    facts, arrays = watched.state_dict()
     kept = arrays["output.bias"]
     arrays = {name: array for name, array in arrays.items() if name != "output.bias"}
     changes = {"another shape": kept[1:], "another dtype": kept.astype("f8"), "one more": kept}
@@ -133,34 +122,31 @@ def test_weights_of_another_network_are_refused_before_the_training(halves, make
     if told == "before":
         again.on_train_begin(trainer)
     name = "third.weight" if change == "one more" else "output.bias"
-    sentence = f"what {type(again).__name__} remembers are weights of another network, which differ in {name}; train"
+    sentence = f"Validation's state has weights of another network, which differ in {name}; train"
     with pytest.raises(ValueError, match=sentence):
-        again.remember(facts, arrays)
+        again.load_state_dict(facts, arrays)
         fit(halves, [again])
     if told == "before":
-        assert again.memory() == make(halves).memory()
+        assert again.state_dict() == make(halves).state_dict()
 
 
 @pytest.mark.parametrize(
     ("make", "changes", "message"),
     [
-        (lambda halves: Validation(*halves, "ndcg@5"), {"values": "0.5"}, "what Validation remembers are its values"),
-        (lambda halves: Validation(*halves, "ndcg@5"), {"values": ["0.5"]}, "what Validation remembers are its values"),
-        (lambda halves: Validation(*halves, "ndcg@5"), {"best": None}, "what Validation remembers are its values"),
-        (lambda halves: Validation(*halves, "ndcg@5"), {"best_epoch": 1.0}, "what Validation remembers are its values"),
-        (lambda halves: Validation(*halves, "ndcg@5"), {"best_epoch": 0}, "what Validation remembers are its values"),
-        (lambda _: WeightAverage(3), {"n": "3"}, "a number of epochs and their mean weights, got n = '3' with"),
-        (lambda _: WeightAverage(3), {"n": 0}, "got n = 0 with 13 arrays; train from the beginning"),
-        (lambda _: WeightAverage(3), {"n": -1}, "got n = -1 with 13 arrays"),
-        (lambda _: History(), {"epochs": [1, 2]}, "the epochs that History remembers are rows by name"),
+        (lambda halves: Validation(*halves, "ndcg@5"), {"values": "0.5"}, "Validation's state is its values"),
+        (lambda halves: Validation(*halves, "ndcg@5"), {"values": ["0.5"]}, "Validation's state is its values"),
+        (lambda halves: Validation(*halves, "ndcg@5"), {"best": None}, "Validation's state is its values"),
+        (lambda halves: Validation(*halves, "ndcg@5"), {"best_epoch": 1.0}, "Validation's state is its values"),
+        (lambda halves: Validation(*halves, "ndcg@5"), {"best_epoch": 0}, "Validation's state is its values"),
+        (lambda _: History(), {"epochs": [1, 2]}, "the epochs in History's state are rows by name"),
     ],
 )
 def test_what_no_checkpoint_holds_is_not_remembered(halves, make, changes, message):
     watched = make(halves)
     fit(halves, [watched])
-    facts, arrays = watched.memory()
+    facts, arrays = watched.state_dict()
     with pytest.raises(ValueError, match=message):
-        make(halves).remember({**facts, **changes}, arrays)
+        make(halves).load_state_dict({**facts, **changes}, arrays)
 
 
 @pytest.mark.parametrize(
@@ -181,11 +167,6 @@ def test_validation_refuses(halves, arguments, message):
 def test_a_metric_that_is_none_is_refused_by_naming_those_that_are(halves):
     with pytest.raises(ValueError, match=r"metric must be one of .*ndcg@5.*, got 'beauty@5'"):
         fit(halves, [Validation(*halves, "beauty@5")], epochs=1)
-
-
-def test_weight_average_refuses_no_epochs():
-    with pytest.raises(ValueError, match="last must be 1 or more, got 0"):
-        WeightAverage(0)
 
 
 def test_history_is_drawn(halves):

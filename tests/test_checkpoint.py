@@ -19,7 +19,8 @@ import safetensors.numpy
 from torture import EPOCHS, digest, small_split, torture, train
 
 from autoenc.cli import main
-from autoenc.networks.autoencoder import Network, initial_state
+from autoenc.layers import Multinomial
+from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
 from autoenc.training.callbacks import Callback, History
 from autoenc.training.checkpoint import MANIFEST, Checkpoints, restore_checkpoint
 from autoenc.training.trainer import Trainer
@@ -142,25 +143,25 @@ def test_what_a_killed_training_left_is_swept_away(split, tmp_path):
 
 
 def network(split, **settings):
-    return Network(initial_state(split[0].shape[1], emb_dim=12, hidden_dim=8), **settings)
+    return AutoEncoderNetwork(initial_state(split[0].shape[1], emb_dim=12, hidden_dim=8), **settings)
 
 
 def test_other_callbacks_are_refused_and_nothing_is_changed(split, tmp_path):
     train(split, Checkpoints(tmp_path))
     callbacks = [History(), Checkpoints(tmp_path)]
     trainer = Trainer(network(split), epochs=3, batch_size=128, schedule="cosine", callbacks=callbacks)
-    before = digest(trainer.model.network.state)
-    theirs, ours = r"\['Validation', 'WeightAverage', 'History'\]", r"\['History'\]"
+    before = digest(trainer.engine.network.state)
+    theirs, ours = r"\['Validation', 'History'\]", r"\['History'\]"
     with pytest.raises(ValueError, match=f"holds a training with callbacks {theirs}, and this one has {ours}; give it"):
         trainer.fit(split[0])
-    assert digest(trainer.model.network.state) == before and trainer.adam.step_count == 0
+    assert digest(trainer.engine.network.state) == before and trainer.adam.step_count == 0
 
 
-@pytest.mark.parametrize("change", [{"dropout": 0.25}, {"loss": "multinomial"}])
+@pytest.mark.parametrize("change", [{"dropout": 0.25}, {"loss": Multinomial()}])
 def test_another_network_is_refused(split, tmp_path, change):
     Trainer(network(split), callbacks=[Checkpoints(tmp_path)]).fit(split[0])
-    [value] = change.values()
-    with pytest.raises(ValueError, match=f"holds a training with settings .*, and this one has .*{value}"):
+    differs = "loss 'SigmoidBCE', and this one has 'Multinomial'" if "loss" in change else "settings .*, and .*0.25"
+    with pytest.raises(ValueError, match=f"holds a training with {differs}"):
         Trainer(network(split, **change), callbacks=[Checkpoints(tmp_path)]).fit(split[0])
 
 
@@ -239,14 +240,14 @@ def test_a_folder_that_cannot_be_one_is_refused_before_the_training(split, tmp_p
 DATA = Path(__file__).parent / "data"
 HOSTILE = DATA / "hostile" / "checkpoint"
 NONE_OF_OURS = "is no checkpoint that this autoenc reads; name another folder, or delete this one"
-OF_ANOTHER = "holds a training with network None, and this one has 'Network'; give it the same, or name another folder"
+OF_ANOTHER = "holds a training with network None, and this one has 'AutoEncoderNetwork'; give it the same"
 SENTENCES = {
     **dict.fromkeys(["empty", "no_json", "no_utf8", "pickle", "list", "number", "deep"], NONE_OF_OURS),
     **dict.fromkeys(["foreign", "later_version", "no_checksum"], NONE_OF_OURS),
     "another_checksum": "is damaged: its checksum is another; delete the folder and train from the beginning",
     **dict.fromkeys(["no_shards", "shards_by_name", "shard_without_a_name", "shard_of_a_number"], OF_ANOTHER),
     **dict.fromkeys(["traversal", "of_no_training"], OF_ANOTHER),
-    "of_a_deep_network": r"holds a training with network \[{7}\.\.\.\]{7}, and this one has 'Network'; give it",
+    "of_a_deep_network": r"holds a training with network \[{7}\.\.\.\]{7}, and this one has 'AutoEncoderNetwork'",
 }
 
 
@@ -327,7 +328,7 @@ def seal(folder, manifest, arrays=None):
 
 def refuses(split, backend, folder, sentence):
     trainer = new_trainer(split, backend)
-    state = trainer.model.network.state, trainer.adam.first_moment, trainer.adam.second_moment
+    state = trainer.engine.network.state, trainer.adam.first_moment, trainer.adam.second_moment
     before, files = digest(*state), content_of(folder)
     with pytest.raises(ValueError, match=sentence) as error:
         restore_checkpoint(folder, trainer)
@@ -354,7 +355,7 @@ def test_the_sound_checkpoint_is_taken(split, checkpoint):
         *(("stop", value) for value in (0, None, "no")),
         *(("step_count", value) for value in (-1, 2**64, 9.0, None)),
         *(("last_lr", value) for value in (-0.1, float("inf"), "0.01")),
-        *(("remembered", value) for value in ([], {}, [1, 2, 3], None)),
+        *(("callback_states", value) for value in ([], {}, [1, 2, 3], None)),
         *(("shards", value) for value in ([], {}, [{}, {}], [{"file": "x"}], None)),
         ("shards", [{"file": 7, "bytes": 8, "crc32": 0}]),
     ],
@@ -372,7 +373,7 @@ def test_a_manifest_that_agrees_in_all_but_one_thing_is_refused(split, checkpoin
 
 def test_facts_that_no_callback_remembers_are_refused(split, checkpoint):
     backend, folder, manifest = checkpoint
-    manifest["remembered"] = [{} for _ in manifest["remembered"]]
+    manifest["callback_states"] = [{} for _ in manifest["callback_states"]]
     seal(folder, manifest)
     refuses(split, backend, folder, "has what no Validation remembers; delete the folder and train from the beginning")
 

@@ -16,11 +16,11 @@ from autoenc.layers.dropout import draw_mask
 from autoenc.layers.selu import ALPHA, SCALE
 from autoenc.models import NotFittedError, Popular, load_model, rating_predictor
 from autoenc.models.blend import Blend
-from autoenc.models.deep_recommender import DeepRecommender, widths_of
+from autoenc.models.deep_recommender import DeepRecommender, refeeding_step, widths_of
 from autoenc.models.rating_predictor import RatingPredictor, holdout_ratings, ratings_matrix
-from autoenc.networks.deep import DeepNetwork, initial_state, refeeding_step, shapes_of_state
+from autoenc.networks.deep import DeepNetwork, initial_state, shapes_of_state
 from autoenc.optim import Adam
-from autoenc.training.plain import PlainNetwork
+from autoenc.training.plain import PlainEngine
 
 KEY = (3, 1, 4)
 SMALL = {"hidden_dims": (24, 12), "dropout": 0.2, "batch_size": 64, "epochs": 3}
@@ -98,7 +98,7 @@ def test_the_forward_is_its_equations(loss):
 def test_the_refed_forward_is_its_equations(loss):
     """Every item is given, and a target, and the code has another mask."""
     network, user_items = a_network(loss)
-    y = network.logits(user_items, True, KEY)
+    y = network.logits(user_items, KEY)
     answer = network.answer(y)
     np.testing.assert_allclose(answer, 1 / (1 + np.exp(-y)) if loss == "bce" else y, rtol=1e-13)
     z = through(network.state, answer, mask_of(2))
@@ -109,7 +109,7 @@ def test_the_refed_forward_is_its_equations(loss):
 @pytest.mark.parametrize("loss", ["bce", "squared"])
 def test_the_refed_backward_is_its_forwards_derivative(loss):
     network, user_items = a_network(loss)
-    answer = network.answer(network.logits(user_items, True, KEY))
+    answer = network.answer(network.logits(user_items, KEY))
     network.forward_refed(answer, KEY)
     network.backward_refed()
     checks = gradient_check(lambda: network.forward_refed(answer, KEY), network.params, network.grads)
@@ -121,7 +121,7 @@ def test_a_network_that_leaves_its_answers_as_they_are_has_no_gradient():
     """An output that is 0 but for its bias answers the same to x and to f(x)."""
     network, user_items = a_network()
     network.state["output.weight"][:] = 0
-    network.forward_refed(network.answer(network.logits(user_items, True, KEY)), KEY)
+    network.forward_refed(network.answer(network.logits(user_items, KEY)), KEY)
     network.backward_refed()
     assert max(np.abs(grad).max() for grad in network.grads.values()) < 1e-15
 
@@ -135,7 +135,7 @@ def test_refeeding_is_a_second_step_that_brings_f_of_f_nearer_to_f():
             if refeed:
                 refeeding_step(network, adam, ratings, (0, 0, step))
             else:
-                PlainNetwork(network, adam).train_step(ratings, (0, 0, step))
+                PlainEngine(network, adam).train_step(ratings, (0, 0, step))
         assert adam.step_count == 100 * (1 + refeed)
         answer = network.score(ratings)
         distances.append(np.mean((through(network.state, answer) - answer) ** 2))

@@ -12,13 +12,14 @@ from scipy import sparse
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.evaluation.ranking import top_n_of_scores
 from autoenc.kernels import output_tile
+from autoenc.layers import Multinomial, SigmoidBCE, WeightedBCE
 from autoenc.machine import compute_threads
 from autoenc.networks import denoising, variational
-from autoenc.networks.autoencoder import Network, initial_state
+from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
 from autoenc.networks.denoising import DenoisingNetwork
 from autoenc.networks.variational import VariationalNetwork
 from autoenc.optim import Adam
-from autoenc.training.fused import DriftTable, FusedNetwork
+from autoenc.training.fused import DriftTable, FusedEngine
 from autoenc.training.plain import train_step
 from autoenc.training.trainer import Trainer
 
@@ -37,9 +38,9 @@ def likes(n_users=60, n_items=N_ITEMS, seed=0) -> sparse.csr_array:
     return sparse.csr_array((csr.data, csr.indices.astype(np.int32), csr.indptr.astype(np.int32)), shape=csr.shape)
 
 
-def make(dtype, n_items=N_ITEMS, emb_dim=13, hidden_dim=7, dropout=0.5, loss="bce") -> tuple[Network, Adam]:
+def make(dtype, n_items=N_ITEMS, emb_dim=13, hidden_dim=7, dropout=0.5, loss=None) -> tuple[AutoEncoderNetwork, Adam]:
     state = initial_state(n_items, emb_dim, hidden_dim, bias_offset=-4.0, seed=3, dtype=dtype)
-    network = Network(state, dropout, loss)
+    network = AutoEncoderNetwork(state, dropout, loss)
     return network, Adam(network.params)
 
 
@@ -81,25 +82,25 @@ def test_25_steps_in_float64_are_those_of_the_layers(dropout):
     user_items = likes()
     network, adam = make(np.float64, dropout=dropout)
     twin, twins_adam = make(np.float64, dropout=dropout)
-    fused = FusedNetwork(twin, twins_adam)
+    fused = FusedEngine(twin, twins_adam)
     for key, batch in batches(user_items, 25):
         loss = train_step(network, adam, batch, key)
         assert fused.train_step(batch, key) == pytest.approx(loss, rel=1e-9)
-    fused.settle()
+    fused.flush()
     assert twins_adam.step_count == 25
     assert_states_near(twin.state, network.state, 1e-9)
     assert_states_near(moments(twins_adam), moments(adam), 1e-9)
 
 
-@pytest.mark.parametrize("loss", ["bce", "multinomial"])
+@pytest.mark.parametrize("loss", [SigmoidBCE, WeightedBCE, Multinomial])
 def test_20_steps_in_float64_over_several_tiles(loss):
     user_items = likes(n_items=TWO_TILES)
-    network, adam = make(np.float64, TWO_TILES, loss=loss)
-    twin, twins_adam = make(np.float64, TWO_TILES, loss=loss)
-    fused = FusedNetwork(twin, twins_adam)
+    network, adam = make(np.float64, TWO_TILES, loss=loss())
+    twin, twins_adam = make(np.float64, TWO_TILES, loss=loss())
+    fused = FusedEngine(twin, twins_adam)
     for key, batch in batches(user_items, 20):
         assert fused.train_step(batch, key) == pytest.approx(train_step(network, adam, batch, key), rel=1e-9)
-    fused.settle()
+    fused.flush()
     assert_states_near(twin.state, network.state, 1e-9)
     assert_states_near(moments(twins_adam), moments(adam), 1e-9)
 
@@ -112,11 +113,11 @@ def make_denoising(dtype, n_items=N_ITEMS, **settings):
 
 def make_variational(dtype, n_items=N_ITEMS, **settings):
     state = variational.initial_state(n_items, hidden_dim=7, latent_dim=4, seed=3, dtype=dtype)
-    network = VariationalNetwork(state, anneal_steps=10, **settings)
+    network = VariationalNetwork(state, **settings)
     return network, Adam(network.params)
 
 
-OTHERS = [make_denoising, lambda dtype, n_items: make_denoising(dtype, n_items, loss="multinomial"), make_variational]
+OTHERS = [make_denoising, lambda dtype, n_items: make_denoising(dtype, n_items, loss=Multinomial()), make_variational]
 OTHERS_NAMES = ["denoising", "mult-dae", "variational"]
 
 
@@ -127,13 +128,13 @@ def test_25_steps_of_the_other_networks_in_float64_are_those_of_the_layers(make_
     user_items = likes(n_items=n_items)
     network, adam = make_other(np.float64, n_items)
     twin, twins_adam = make_other(np.float64, n_items)
-    fused = FusedNetwork(twin, twins_adam)
+    fused = FusedEngine(twin, twins_adam)
     for key, batch in batches(user_items, 25):
         loss = train_step(network, adam, batch, key)
         assert fused.train_step(batch, key) == pytest.approx(loss, rel=1e-12)
     assert (fused.last_step < adam.step_count).any(), "no row lagged behind"
     np.testing.assert_allclose(fused.score(batch), network.score(batch), rtol=0, atol=1e-12)
-    fused.settle()
+    fused.flush()
     assert_states_near(twin.state, network.state, 1e-12)
     assert_states_near(moments(twins_adam), moments(adam), 1e-11)
     items, _ = fused.top_n(user_items, 20)
@@ -147,7 +148,7 @@ def test_one_step_of_the_other_networks_in_float32_is_the_layers_to_rounding(mak
     network, adam = make_other(np.float32, N_ITEMS)
     twin, twins_adam = make_other(np.float32, N_ITEMS)
     loss = train_step(network, adam, user_items, (5, 0, 0))
-    assert FusedNetwork(twin, twins_adam).train_step(user_items, (5, 0, 0)) == pytest.approx(loss, rel=1e-6)
+    assert FusedEngine(twin, twins_adam).train_step(user_items, (5, 0, 0)) == pytest.approx(loss, rel=1e-6)
     for name, grad in network.grads.items():
         ours = twins_adam.first_moment[name] / np.float32(0.1)
         np.testing.assert_allclose(ours, grad, rtol=0, atol=3e-6 * np.abs(grad).max(), err_msg=name)
@@ -160,7 +161,7 @@ def test_the_other_networks_have_the_same_bits_at_1_and_2_threads(make_other):
     for threads in (1, 2):
         network, _ = make_other(np.float32, TWO_TILES)
         trainer = Trainer(network, epochs=2, batch_size=23, threads=threads).fit(user_items)
-        states.append({**network.state, "loss": trainer.loss, "scores": trainer.model.score(user_items)})
+        states.append({**network.state, "loss": trainer.loss, "scores": trainer.engine.score(user_items)})
     assert_same_bits(*states)
 
 
@@ -173,7 +174,7 @@ def test_one_step_in_float32_is_the_layers_to_rounding(n_items):
     network, adam = make(np.float32, n_items)
     twin, twins_adam = make(np.float32, n_items)
     loss = train_step(network, adam, user_items, (5, 0, 0))
-    assert FusedNetwork(twin, twins_adam).train_step(user_items, (5, 0, 0)) == pytest.approx(loss, rel=1e-6)
+    assert FusedEngine(twin, twins_adam).train_step(user_items, (5, 0, 0)) == pytest.approx(loss, rel=1e-6)
     for name, grad in network.grads.items():
         ours = twins_adam.first_moment[name] / np.float32(0.1)
         np.testing.assert_allclose(ours, grad, rtol=0, atol=3e-6 * np.abs(grad).max(), err_msg=name)
@@ -184,15 +185,15 @@ def test_one_step_in_float32_is_the_layers_to_rounding(n_items):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_reading_in_mid_training_changes_no_bit(dtype):
     user_items = likes()
-    read, unread = FusedNetwork(*make(dtype)), FusedNetwork(*make(dtype))
+    read, unread = FusedEngine(*make(dtype)), FusedEngine(*make(dtype))
     for key, batch in batches(user_items, 12):
         assert read.train_step(batch, key) == unread.train_step(batch, key)
-        read.current_state()
+        read.state_dict()
         read.score(batch)
         read.top_n(batch, 3)
     np.testing.assert_array_equal(read.last_step, unread.last_step)
-    read.settle()
-    unread.settle()
+    read.flush()
+    unread.flush()
     assert_same_bits(read.network.state, unread.network.state)
     assert_same_bits(moments(read.adam), moments(unread.adam))
 
@@ -200,65 +201,65 @@ def test_reading_in_mid_training_changes_no_bit(dtype):
 def test_the_state_and_the_scores_in_mid_training_are_the_layers():
     user_items = likes()
     network, adam = make(np.float64)
-    fused = FusedNetwork(*make(np.float64))
+    fused = FusedEngine(*make(np.float64))
     for key, batch in batches(user_items, 12):
         train_step(network, adam, batch, key)
         fused.train_step(batch, key)
-        assert_states_near(fused.current_state(), network.state, 1e-9)
+        assert_states_near(fused.state_dict(), network.state, 1e-9)
         np.testing.assert_allclose(fused.score(batch), network.score(batch), rtol=0, atol=1e-9)
     assert (fused.last_step < adam.step_count).any(), "no row lagged behind, so this tested nothing"
 
 
 def test_current_state_is_the_networks_own_arrays_when_nothing_lags():
-    fused = FusedNetwork(*make(np.float32))
-    assert fused.current_state()["embedding.weight"] is fused.network.state["embedding.weight"]
+    fused = FusedEngine(*make(np.float32))
+    assert fused.state_dict()["embedding.weight"] is fused.network.state["embedding.weight"]
     for key, batch in batches(likes(), 3):
         fused.train_step(batch, key)
-    assert fused.current_state()["embedding.weight"] is not fused.network.state["embedding.weight"]
-    assert fused.current_state()["output.weight"] is fused.network.state["output.weight"]
-    fused.settle()
-    assert fused.current_state()["embedding.weight"] is fused.network.state["embedding.weight"]
+    assert fused.state_dict()["embedding.weight"] is not fused.network.state["embedding.weight"]
+    assert fused.state_dict()["output.weight"] is fused.network.state["output.weight"]
+    fused.flush()
+    assert fused.state_dict()["embedding.weight"] is fused.network.state["embedding.weight"]
 
 
 def test_training_goes_on_after_settle():
     user_items = likes()
     network, adam = make(np.float64)
-    fused = FusedNetwork(*make(np.float64))
+    fused = FusedEngine(*make(np.float64))
     for key, batch in batches(user_items, 20):
         train_step(network, adam, batch, key)
         fused.train_step(batch, key)
         if key[2] in (7, 8):
-            fused.settle()
+            fused.flush()
             assert_states_near(fused.network.state, network.state, 1e-9)
-    fused.settle()
+    fused.flush()
     assert_states_near(fused.network.state, network.state, 1e-9)
 
 
 def test_a_training_resumed_from_its_arrays_has_the_same_bits():
     """From the network's and Adam's arrays, the count of steps and each row's last step."""
     steps = list(batches(likes(), 14))
-    whole, begun = FusedNetwork(*make(np.float32)), FusedNetwork(*make(np.float32))
+    whole, begun = FusedEngine(*make(np.float32)), FusedEngine(*make(np.float32))
     for key, batch in steps:
         whole.train_step(batch, key)
     for key, batch in steps[:6]:
         begun.train_step(batch, key)
 
-    network = Network(copy.deepcopy(begun.network.state))
+    network = AutoEncoderNetwork(copy.deepcopy(begun.network.state))
     adam = Adam(network.params)
     adam.step_count = begun.adam.step_count
     adam.first_moment, adam.second_moment = copy.deepcopy((begun.adam.first_moment, begun.adam.second_moment))
-    resumed = FusedNetwork(network, adam, begun.last_step.copy())
-    assert_same_bits(resumed.current_state(), begun.current_state())
+    resumed = FusedEngine(network, adam, begun.last_step.copy())
+    assert_same_bits(resumed.state_dict(), begun.state_dict())
     for key, batch in steps[6:]:
         resumed.train_step(batch, key)
-    resumed.settle()
-    whole.settle()
+    resumed.flush()
+    whole.flush()
     assert_same_bits(resumed.network.state, whole.network.state)
     assert_same_bits(moments(resumed.adam), moments(whole.adam))
 
 
 def test_fused_raises_as_batchnorm_does_on_a_batch_of_one():
-    fused = FusedNetwork(*make(np.float32))
+    fused = FusedEngine(*make(np.float32))
     with pytest.raises(ValueError, match="trains on batches of 2 rows or more, got 1"):
         fused.train_step(likes()[1:2], (0, 0, 0))
 
@@ -291,10 +292,10 @@ def test_the_drift_table_is_its_formula(betas):
 
 
 def trained(dtype, n_items=N_ITEMS):
-    fused = FusedNetwork(*make(dtype, n_items))
+    fused = FusedEngine(*make(dtype, n_items))
     for key, batch in batches(likes(n_items=n_items), 5):
         fused.train_step(batch, key)
-    fused.settle()
+    fused.flush()
     return fused.network
 
 
@@ -302,11 +303,11 @@ def trained(dtype, n_items=N_ITEMS):
 @pytest.mark.parametrize(("dtype", "atol"), [(np.float32, 1e-5), (np.float64, 1e-12)])
 def test_a_network_without_adam_scores(dtype, atol):
     network = trained(dtype)
-    scorer = FusedNetwork(network)
+    scorer = FusedEngine(network)
     user_items = likes()  # with users who liked nothing
     assert scorer.n_items == network.n_items
-    assert scorer.current_state()["embedding.weight"] is network.state["embedding.weight"]
-    scorer.settle()
+    assert scorer.state_dict()["embedding.weight"] is network.state["embedding.weight"]
+    scorer.flush()
     answer = network.score(user_items)
     scores = scorer.score(user_items)
     assert scores.dtype == np.dtype(dtype) and scores.shape == user_items.shape
@@ -317,7 +318,7 @@ def test_a_network_without_adam_scores(dtype, atol):
 @pytest.mark.kernels
 def test_top_n_is_that_of_the_layers_scores():
     network, user_items = trained(np.float64), likes()
-    items, scores = FusedNetwork(network).top_n(user_items, 20)
+    items, scores = FusedEngine(network).top_n(user_items, 20)
     answer_items, answer_scores = top_n_of_scores(network.score(user_items), user_items, 20)
     np.testing.assert_array_equal(items, answer_items)
     np.testing.assert_allclose(scores, answer_scores, rtol=0, atol=1e-12)
@@ -326,14 +327,14 @@ def test_top_n_is_that_of_the_layers_scores():
 def test_encode_is_the_bottleneck():
     network, user_items = trained(np.float64), likes()
     state = network.state
-    logits = FusedNetwork(network).encode(user_items) @ state["output.weight"].T + state["output.bias"]
+    logits = FusedEngine(network).encode(user_items) @ state["output.weight"].T + state["output.bias"]
     np.testing.assert_allclose(logits, network.score(user_items), rtol=0, atol=1e-12)
 
 
 def test_top_n_with_fewer_items_left_than_n_is_padded():
     network = trained(np.float32, n_items=4)
     user_items = sparse.csr_array(np.array([[1, 0, 1, 1], [1, 1, 1, 1], [0, 0, 0, 0]], np.float32))
-    items, scores = FusedNetwork(network).top_n(user_items, 5)
+    items, scores = FusedEngine(network).top_n(user_items, 5)
     assert items[0].tolist() == [1, -1, -1, -1, -1]
     assert items[1].tolist() == [-1] * 5
     assert sorted(items[2].tolist()) == [-1, 0, 1, 2, 3]
@@ -347,7 +348,7 @@ def test_a_ranking_by_nan_is_refused(name):
     network = trained(np.float32)
     network.state[name][:] = np.nan
     with pytest.raises(ValueError, match="scores are NaN: its training diverged; train it with a lower lr"):
-        FusedNetwork(network).top_n(likes(), 3)
+        FusedEngine(network).top_n(likes(), 3)
 
 
 def test_both_backends_learn_the_same_from_the_bundled_ratings(ratings, split):
@@ -355,10 +356,10 @@ def test_both_backends_learn_the_same_from_the_bundled_ratings(ratings, split):
     train, held_out = split
     reports = []
     for backend in ("numba", "numpy"):
-        network = Network(initial_state(ratings.n_items, emb_dim=64, hidden_dim=32, seed=1))
+        network = AutoEncoderNetwork(initial_state(ratings.n_items, emb_dim=64, hidden_dim=32, seed=1))
         trainer = Trainer(network, epochs=8, batch_size=64, backend=backend).fit(train)
         with compute_threads():
-            reports.append(evaluate(trainer.model, train, held_out))
+            reports.append(evaluate(trainer.engine, train, held_out))
     for k in (1, 5, 10):
         ours, answer = (report[f"precision@{k}"] for report in reports)
         assert ours == pytest.approx(answer, abs=0.02)

@@ -320,7 +320,7 @@ def killed_training(folder):
 
 
 def arrays_of(trainer, copied=False):
-    states = trainer.model.network.state, trainer.adam.first_moment, trainer.adam.second_moment
+    states = trainer.engine.network.state, trainer.adam.first_moment, trainer.adam.second_moment
     arrays = [state[name] for state in states for name in sorted(state)]
     return [array.copy() for array in arrays] if copied else arrays
 
@@ -333,7 +333,7 @@ def checkpoint(change, folder):
     else:
         manifest = json.loads(sound)
         place, key, value = change
-        holder = {"manifest": manifest, "shard": manifest["shards"][0], "facts": manifest["remembered"][0]}[place]
+        holder = {"manifest": manifest, "shard": manifest["shards"][0], "facts": manifest["callback_states"][0]}[place]
         holder[sorted(holder)[key % len(holder)]] = value
         manifest.pop("crc32", None)
         content = json.dumps({**manifest, "crc32": zlib.crc32(json.dumps(manifest).encode())}).encode()

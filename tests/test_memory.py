@@ -48,7 +48,7 @@ import json
 import sys
 import numpy as np
 from scipy import sparse
-from autoenc.networks.autoencoder import Network, initial_state
+from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.evaluation.ranking import rank
 from autoenc.train_job import peak_memory_mb
@@ -65,7 +65,7 @@ halves = ([arrays[f"{name}_{part}"] for part in ("data", "indices", "indptr")] f
 train, held_out = (sparse.csr_array(tuple(half), shape=(n_users, n_items)) for half in halves)
 report["data"] = sum(array.nbytes for array in arrays.values()) / 1e6
 report["loaded"] = peak_memory_mb()
-network = Network(initial_state(n_items, emb_dim, hidden_dim))
+network = AutoEncoderNetwork(initial_state(n_items, emb_dim, hidden_dim))
 trainer = Trainer(network)
 adam = trainer.adam
 report["model"] = sum(
@@ -74,7 +74,7 @@ report["model"] = sum(
 trainer.fit(train)
 report["trained"] = peak_memory_mb()
 with compute_threads():
-    report["p_at_01"] = evaluate(trainer.model, train, held_out)["precision@1"]
+    report["p_at_01"] = evaluate(trainer.engine, train, held_out)["precision@1"]
 report["peak"] = peak_memory_mb()
 print(json.dumps(report))
 """

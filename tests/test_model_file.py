@@ -21,7 +21,7 @@ from autoenc import AutoEncoder, load_model
 from autoenc.cli import main
 from autoenc.interactions import Interactions
 from autoenc.models import MODELS
-from autoenc.networks.autoencoder import Network, initial_state, shapes_of_state
+from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state, shapes_of_state
 from autoenc.storage.model_file import ModelFile, read_model_file, write_model_file, write_safetensors
 
 ROOT = Path(__file__).parent.parent
@@ -108,7 +108,7 @@ def test_a_loaded_model_can_train(path):
 
     content = make_content()
     write_model_file(path, content)
-    network, ours = load_model(path).network_, Network(content.arrays, 0.3)
+    network, ours = load_model(path).network_, AutoEncoderNetwork(content.arrays, 0.3)
     for each in (network, ours):
         Trainer(each, backend="numpy").fit([[0, 1], [2], [3, 4]])
     for name, array in ours.state.items():

@@ -11,11 +11,12 @@ from autoenc.interactions import as_user_items
 from autoenc.layers import InputDropout
 from autoenc.layers.gaussian_sample import draw_noise
 from autoenc.models import Popular, load_model
-from autoenc.models.mult_vae import MultVAE
+from autoenc.models.mult_vae import BetaAnnealing, MultVAE
 from autoenc.models.network_model import NetworkRecommender
 from autoenc.networks.variational import VariationalNetwork, initial_state, shapes_of_state
 from autoenc.training.callbacks import Callback
 from autoenc.training.checkpoint import Checkpoints
+from autoenc.training.trainer import Trainer
 
 KEY = (3, 1, 4)
 SMALL = {"hidden_dim": 24, "latent_dim": 8, "batch_size": 64, "epochs": 4, "lr": 0.005}
@@ -67,7 +68,7 @@ def test_the_forward_is_its_equations():
     softmax = np.exp(y) / np.exp(y).sum(axis=1, keepdims=True)
     kl = np.sum((np.exp(log_var) + mean**2 - 1 - log_var) / 2)
     assert network.forward(user_items, KEY) == pytest.approx(-np.sum(x * np.log(softmax)) + 0.7 * kl, rel=1e-12)
-    assert network.penalty == pytest.approx(0.7 * kl, rel=1e-12)
+    assert network.sample.penalty == pytest.approx(0.7 * kl, rel=1e-12)
 
 
 def test_score_decodes_the_mean():
@@ -78,15 +79,16 @@ def test_score_decodes_the_mean():
 
 
 def test_beta_rises_and_stays():
-    network, _ = a_network(beta=0.2, anneal_steps=10)
+    network, _ = a_network(beta=0.2)
+    trainer = Trainer(network, backend="numpy")
     betas = []
-    for step_count in (0, 5, 10, 99):
-        network.anneal(step_count)
+    for trainer.adam.step_count in (0, 5, 10, 99):
+        BetaAnnealing(0.2, n_steps=10).on_step_begin(trainer)
         betas.append(network.sample.beta)
     assert betas == pytest.approx([0, 0.1, 0.2, 0.2])
-    at_once, _ = a_network(beta=0.2)
-    at_once.anneal(0)
-    assert at_once.sample.beta == 0.2
+    trainer.adam.step_count = 0
+    BetaAnnealing(0.2, n_steps=0).on_step_begin(trainer)
+    assert network.sample.beta == 0.2
 
 
 def test_what_is_random_follows_the_key():
@@ -108,11 +110,11 @@ def test_the_initial_state():
         np.testing.assert_array_equal(x, state[name])
 
 
-@pytest.mark.parametrize(("beta", "anneal_steps"), [(-0.1, 0), (0.2, -1), (np.inf, 0), (np.nan, 0)])
-def test_the_network_refuses(beta, anneal_steps):
-    message = f"beta and anneal_steps must be 0 or more, got {beta} and {anneal_steps}"
+@pytest.mark.parametrize("beta", [-0.1, np.inf, np.nan])
+def test_the_network_refuses(beta):
+    message = f"beta must be a finite number of 0 or more, got {beta}"
     with pytest.raises(ValueError, match=message):
-        VariationalNetwork(initial_state(4, 2, 2), beta=beta, anneal_steps=anneal_steps)
+        VariationalNetwork(initial_state(4, 2, 2), beta=beta)
 
 
 # The model
@@ -132,7 +134,7 @@ class Betas(Callback):
         self.seen = []
 
     def on_step_end(self, trainer):
-        self.seen.append(trainer.model.network.sample.beta)
+        self.seen.append(trainer.engine.network.sample.beta)
 
 
 @pytest.mark.parametrize("backend", ["numba", "numpy"])
@@ -180,7 +182,7 @@ def test_the_file_and_what_it_lacks(sets, model, tmp_path):
         ({"hidden_dim": 0}, "hidden_dim must be 1 or more, got 0"),
         ({"latent_dim": 0}, "latent_dim must be 1 or more, got 0"),
         ({"anneal": 1.5}, "anneal must be a share from 0 to 1, got 1.5"),
-        ({"beta": -1}, "beta and anneal_steps must be 0 or more, got -1"),
+        ({"beta": -1}, "beta must be a finite number of 0 or more, got -1"),
     ],
 )
 def test_it_refuses(sets, params, message):

@@ -26,9 +26,10 @@ from autoenc.layers import (
     Tanh,
     WeightedBCE,
 )
+from autoenc.models.deep_recommender import refeeding_step
 from autoenc.models.elsa import CosineOfProduct
-from autoenc.networks.autoencoder import Network
-from autoenc.networks.deep import DeepNetwork, refeeding_step
+from autoenc.networks.autoencoder import AutoEncoderNetwork
+from autoenc.networks.deep import DeepNetwork
 from autoenc.networks.denoising import DenoisingNetwork
 from autoenc.networks.variational import VariationalNetwork
 from autoenc.optim import Adam
@@ -276,9 +277,9 @@ def start(request):
         adam = Adam(network.params, lr=0.01)
         if request.param == "numpy":
             return adam, functools.partial(train_step, network, adam), network
-        from autoenc.training.fused import FusedNetwork
+        from autoenc.training.fused import FusedEngine
 
-        fused = FusedNetwork(network, adam)
+        fused = FusedEngine(network, adam)
         return adam, fused.train_step, fused
 
     return start
@@ -294,7 +295,7 @@ def corner_of_movielens(inputs):
 def test_one_step_of_the_network_in_float32(oracle, start):
     inputs, answers = oracle("network", "float32")
     steps, state, _ = corner_of_movielens(inputs)
-    adam, step, _ = start(Network(state, dropout=0.0))
+    adam, step, _ = start(AutoEncoderNetwork(state, dropout=0.0))
     loss = step(steps[0], (0, 0, 0))
     assert loss == pytest.approx(answers["losses"][0], rel=1e-6)
     for name, answer in strip(answers, "grad").items():
@@ -305,12 +306,11 @@ def test_one_step_of_the_network_in_float32(oracle, start):
 def test_twenty_steps_of_the_network_in_float64(oracle, start):
     inputs, answers = oracle("network", "float64")
     steps, state, users = corner_of_movielens(inputs)
-    _, step, scorer = start(Network(state, dropout=0.0))
+    _, step, scorer = start(AutoEncoderNetwork(state, dropout=0.0))
     losses = [step(user_items, (0, 0, i)) for i, user_items in enumerate(steps)]
     np.testing.assert_allclose(losses, answers["losses"], rtol=1e-12)
     np.testing.assert_allclose(scorer.score(users), answers["scores"], rtol=0, atol=1e-9)
-    if hasattr(scorer, "settle"):
-        scorer.settle()
+    scorer.flush()
     trained = strip(answers, "trained")
     assert trained.keys() == state.keys()
     for name, answer in trained.items():
@@ -321,11 +321,11 @@ def test_twenty_steps_of_the_network_in_float64(oracle, start):
 
 
 def the_denoising(state):
-    return DenoisingNetwork(state, input_dropout=0.45, dropout=0.5, negative_weight=0.3)
+    return DenoisingNetwork(state, input_dropout=0.45, dropout=0.5, loss=WeightedBCE(0.3))
 
 
 def the_variational(state):
-    return VariationalNetwork(state, input_dropout=0.45, beta=0.2, anneal_steps=10)
+    return VariationalNetwork(state, input_dropout=0.45, beta=0.2)
 
 
 def the_deep(state):
@@ -361,8 +361,7 @@ def test_twenty_steps_of_the_others_in_float64(oracle, start, case, make):
     losses = [step(user_items, (0, 0, i)) for i, user_items in enumerate(steps)]
     np.testing.assert_allclose(losses, answers["losses"], rtol=1e-12)
     np.testing.assert_allclose(scorer.score(users), answers["scores"], rtol=0, atol=1e-9)
-    if hasattr(scorer, "settle"):
-        scorer.settle()
+    scorer.flush()
     trained = strip(answers, "trained")
     assert trained.keys() == state.keys()
     for name, answer in trained.items():

@@ -32,7 +32,7 @@ from autoenc.serve import server, strips
 from autoenc.serve.answers import Answers
 from autoenc.serve.api import LONGEST_QUERY, MOST_ITEMS, MOST_LIKES, OPERATIONS, openapi
 from autoenc.serve.app import HEADERS, STATIC, make_app
-from autoenc.training.plain import PlainNetwork
+from autoenc.training.plain import PlainEngine
 
 ROOT = Path(__file__).parent.parent
 ALIEN, MATRIX, HEAT = "1214", "2571", "6"
@@ -222,15 +222,15 @@ def test_leaving_out_a_like_shows_the_difference_in_every_layer(get):
 
 def test_a_network_is_served_by_the_plain_layers(ratings):
     model = AutoEncoder(emb_dim=8, hidden_dim=4, epochs=1).fit(ratings.user_items[:, :300])
-    assert not isinstance(model._scorer, PlainNetwork)
+    assert not isinstance(model._scorer, PlainEngine)
     assert Answers(model).network is model.network_
-    assert isinstance(model._scorer, PlainNetwork)
+    assert isinstance(model._scorer, PlainEngine)
 
 
 def test_so_are_the_networks_in_a_blend(ratings):
     blend = Blend([AutoEncoder(emb_dim=8, hidden_dim=4, epochs=1), EASE()], weights=[1, 1])
     answers = Answers(blend.fit(ratings.user_items[:, :300]))
-    assert isinstance(blend.models_[0]._scorer, PlainNetwork)
+    assert isinstance(blend.models_[0]._scorer, PlainEngine)
     assert answers.network is None
     assert len(answers.recommend(["3"], 5, explain=True)["recommended"]) == 5
 

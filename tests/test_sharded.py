@@ -18,19 +18,19 @@ import sharded_job
 from scipy import sparse
 
 from autoenc.evaluation.ranking import top_n_of_scores
+from autoenc.layers import Multinomial
 from autoenc.models import load_model
-from autoenc.networks.autoencoder import Network, initial_state
+from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
 from autoenc.optim import Adam
 from autoenc.scale import ranks
 from autoenc.scale.merge import merge
 from autoenc.scale.ranks import ALONE, Communicator, world
-from autoenc.scale.sharded import RowsOfRanks, ShardedNetwork, merge_top_n
+from autoenc.scale.sharded import RowsOfRanks, ShardedEngine, initial_shard, merge_top_n
 from autoenc.scale.sharded_autoencoder import ShardedAutoEncoder
 from autoenc.scale.shards import Shard, deal
 from autoenc.storage.model_file import read_model_file, write_safetensors
 from autoenc.train_job import Settings, main_job
 from autoenc.training.checkpoint import MANIFEST
-from autoenc.training.fused import FusedNetwork
 
 ROOT = Path(__file__).parent.parent
 MPIEXEC = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
@@ -118,7 +118,7 @@ def test_a_rank_starts_at_its_rows_of_the_same_numbers(n_ranks):
     """Across the bounds of what is drawn at a time."""
     all_of_it = initial_state(9001, 6, 4, seed=3)
     for items in deal(np.arange(9001), n_ranks):
-        for name, array in initial_state(9001, 6, 4, seed=3, items=items).items():
+        for name, array in initial_shard(Shard(items, 9001), 6, 4, seed=3).items():
             expected = all_of_it[name][items] if len(all_of_it[name]) == 9001 else all_of_it[name]
             assert (array == expected).all(), name
 
@@ -165,23 +165,23 @@ def test_alone_it_is_the_network_to_the_bit():
         one, whole = sharded_job.sharded(ALONE, user_items, np.float32, backend=backend), None
         one.callbacks = [sharded_job.StopAt(12)]
         one.fit(user_items)
-        network = Network(initial_state(user_items.shape[1], sharded_job.EMB_DIM, sharded_job.HIDDEN_DIM))
+        network = AutoEncoderNetwork(initial_state(user_items.shape[1], sharded_job.EMB_DIM, sharded_job.HIDDEN_DIM))
         whole = sharded_job.Trainer(
             network, batch_size=sharded_job.BATCH, epochs=20, backend=backend, callbacks=[sharded_job.StopAt(12)]
         ).fit(user_items)
-        for name, array in whole.model.network.state.items():
-            assert (array == one.model.network.state[name]).all(), name
-        assert (one.model.score(user_items[:9]) == whole.model.score(user_items[:9])).all()
-        assert (one.model.encode(user_items[:9]) == whole.model.encode(user_items[:9])).all()
+        for name, array in whole.engine.network.state.items():
+            assert (array == one.engine.network.state[name]).all(), name
+        assert (one.engine.score(user_items[:9]) == whole.engine.score(user_items[:9])).all()
+        assert (one.engine.encode(user_items[:9]) == whole.engine.encode(user_items[:9])).all()
 
 
 @pytest.mark.parametrize("kind", ["multinomial", "another network"])
 def test_networks_with_more_sums_over_items_are_refused(kind):
-    network = Network(initial_state(4, 3, 2), loss="multinomial")
+    network = AutoEncoderNetwork(initial_state(4, 3, 2), loss=Multinomial())
     if kind == "another network":
-        network = type("Other", (Network,), {})(initial_state(4, 3, 2))
+        network = type("Other", (AutoEncoderNetwork,), {})(initial_state(4, 3, 2))
     with pytest.raises(ValueError, match="the items of the task's network with loss='bce' alone; train on one"):
-        ShardedNetwork(FusedNetwork(network, Adam(network.params)), Shard(np.arange(4), 4))
+        ShardedEngine(network, Adam(network.params), Shard(np.arange(4), 4))
 
 
 def test_a_seed_that_ranks_could_not_share_is_refused():
@@ -210,9 +210,10 @@ def test_a_launcher_without_mpi4py_is_one_sentence(monkeypatch):
 
 def test_alone_each_call_gives_back_what_it_got():
     x = np.arange(3.0)
-    assert ALONE.sum(x) is x and ALONE.sum_number(2) == 2 and ALONE.gather(x) == [x] and ALONE.gather_rows(x, [3]) is x
-    assert ALONE.talks and world() is ALONE
-    with ALONE.talker_first(), ALONE.together("a job"):
+    assert ALONE.all_reduce(x) is x and ALONE.all_reduce_number(2) == 2
+    assert ALONE.all_gather(x) == [x] and ALONE.gather_rows(x, [3]) is x
+    assert ALONE.is_root and world() is ALONE
+    with ALONE.root_first(), ALONE.together("a job"):
         pass
 
 

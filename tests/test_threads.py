@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from autoenc.kernels import output_tile
 from autoenc.machine import compute_threads
-from autoenc.networks.autoencoder import Network, initial_state
+from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
 from autoenc.training.trainer import Trainer
 
 ROOT = Path(__file__).parent.parent
@@ -35,13 +35,13 @@ def digest_of_training(threads, backend="numba", loss="bce") -> str:
     rng = np.random.default_rng(0)
     popularity = np.minimum(0.5, 5 / np.arange(1, N_ITEMS + 1))
     user_items = sparse.csr_array((rng.random((N_USERS, N_ITEMS)) < popularity).astype(np.float32))
-    network = Network(initial_state(N_ITEMS, EMB_DIM, HIDDEN_DIM), loss=loss)
+    network = AutoEncoderNetwork(initial_state(N_ITEMS, EMB_DIM, HIDDEN_DIM), loss=loss)
     trainer = Trainer(network, epochs=2, batch_size=BATCH_SIZE, backend=backend, threads=threads).fit(user_items)
     arrays = [*network.state.values(), *trainer.adam.first_moment.values(), *trainer.adam.second_moment.values()]
     with compute_threads(threads):
-        arrays += [trainer.model.score(user_items)]
+        arrays += [trainer.engine.score(user_items)]
         if backend == "numba":
-            arrays += trainer.model.top_n(user_items, 10)
+            arrays += trainer.engine.top_n(user_items, 10)
     return hashlib.sha256(
         b"".join(np.ascontiguousarray(array).tobytes() for array in [*arrays, trainer.loss])
     ).hexdigest()
@@ -132,7 +132,7 @@ def test_a_number_of_threads_that_cannot_be_is_refused(threads):
     with pytest.raises(ValueError, match=sentence), compute_threads(threads):
         pass
     with pytest.raises(ValueError, match=sentence):
-        Trainer(Network(initial_state(2, 2, 2)), threads=threads).fit([[0], [1]])
+        Trainer(AutoEncoderNetwork(initial_state(2, 2, 2)), threads=threads).fit([[0], [1]])
     assert (numba.get_num_threads(), blas_threads()) == before
 
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from autoenc.evaluation.evaluate import evaluate
-from autoenc.networks.autoencoder import Network, initial_state
+from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
 from autoenc.optim import Adam
 from autoenc.training.callbacks import Callback, ProgressBar
-from autoenc.training.engine import on_backend
+from autoenc.training.engine import engine_for
 from autoenc.training.minibatches import batch_bounds, default_epochs, minibatches
-from autoenc.training.plain import PlainNetwork, train_step
+from autoenc.training.plain import PlainEngine, train_step
 from autoenc.training.trainer import Trainer
 
 N_USERS, N_ITEMS = 50, 40
@@ -30,8 +30,8 @@ def likes(n_users=N_USERS, n_items=N_ITEMS) -> sparse.csr_array:
     return sparse.csr_array(liked.astype(np.float32))
 
 
-def network(dtype=np.float32) -> Network:
-    return Network(initial_state(N_ITEMS, 6, 4, dtype=dtype))
+def network(dtype=np.float32) -> AutoEncoderNetwork:
+    return AutoEncoderNetwork(initial_state(N_ITEMS, 6, 4, dtype=dtype))
 
 
 class Recorder(Callback):
@@ -158,7 +158,7 @@ def test_the_losses_are_per_user():
         assert epoch_losses[step] == pytest.approx(sum(summed) / done)
     assert trainer.loss == losses[-1]
     for name, array in twin.state.items():
-        np.testing.assert_array_equal(trainer.model.current_state()[name], array)
+        np.testing.assert_array_equal(trainer.engine.state_dict()[name], array)
 
 
 @both_backends
@@ -168,8 +168,8 @@ def test_one_seed_one_result_whatever_watches(backend):
 
     class Evaluates(Callback):
         def on_step_end(self, trainer):
-            evaluate(trainer.model, user_items, user_items[:, ::-1], ks=[1])
-            trainer.model.current_state()
+            evaluate(trainer.engine, user_items, user_items[:, ::-1], ks=[1])
+            trainer.engine.state_dict()
 
     def state(seed, *callbacks):
         net = network()
@@ -186,7 +186,7 @@ def test_one_seed_one_result_whatever_watches(backend):
 def test_the_hyperparameters_reach_adam(backend):
     trainer = Trainer(network(), lr=0.5, betas=(0.8, 0.9), eps=1e-3, backend=backend)
     assert (trainer.adam.lr, trainer.adam.betas, trainer.adam.eps) == (0.5, (0.8, 0.9), 1e-3)
-    assert trainer.model.adam is trainer.adam
+    assert trainer.engine.adam is trainer.adam
 
 
 @both_backends
@@ -207,7 +207,7 @@ def test_a_stop_after_an_epoch_is_kept():
 def test_no_row_lags_behind_after_a_stop():
     each_likes_one = [[user % N_ITEMS] for user in range(N_USERS)]  # so that a batch leaves out half of the items
     trainer = Trainer(network(), epochs=3, batch_size=20, callbacks=[Stopper(after_step=(0, 1))]).fit(each_likes_one)
-    assert (trainer.model.last_step == 2).all()
+    assert (trainer.engine.last_step == 2).all()
 
 
 def test_no_epochs_train_nothing():
@@ -227,7 +227,7 @@ def test_users_who_liked_nothing_are_left_out(backend):
     for x in (user_items, with_empty):
         trainer = Trainer(network(), epochs=2, batch_size=20, backend=backend).fit(x)
         assert (trainer.n_users, trainer.n_steps) == (50, 3)
-        states.append(trainer.model.current_state())
+        states.append(trainer.engine.state_dict())
     for name, array in states[0].items():
         np.testing.assert_array_equal(states[1][name], array)
 
@@ -310,12 +310,12 @@ def test_the_plain_network_is_the_layers():
     twins = network(np.float64), network(np.float64)
     for net in twins:
         adams.append(Adam(net.params))
-    plain = on_backend("numpy", twins[0], adams[0])
-    assert isinstance(plain, PlainNetwork) and plain.n_items == N_ITEMS
+    plain = engine_for("numpy", twins[0], adams[0])
+    assert isinstance(plain, PlainEngine) and plain.n_items == N_ITEMS
     loss = plain.train_step(user_items, (0, 0, 0))
     assert loss == train_step(twins[1], adams[1], user_items, (0, 0, 0))
-    plain.settle()
-    assert plain.current_state() is twins[0].state
+    plain.flush()
+    assert plain.state_dict() is twins[0].state
     np.testing.assert_array_equal(plain.score(user_items), twins[1].score(user_items))
 
 

@@ -31,13 +31,8 @@ sys.path[:0] = [str(ROOT)] if str(ROOT) not in sys.path else []
 
 from autoenc.datasets import load  # noqa: E402
 from autoenc.evaluation.splits import holdout_per_user  # noqa: E402
-from autoenc.networks.autoencoder import Network, initial_state  # noqa: E402
-from autoenc.training.callbacks import (  # noqa: E402
-    Callback,
-    History,
-    Validation,
-    WeightAverage,
-)
+from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state  # noqa: E402
+from autoenc.training.callbacks import Callback, History, Validation  # noqa: E402
 from autoenc.training.checkpoint import MANIFEST, Checkpoints  # noqa: E402
 from autoenc.training.trainer import Trainer  # noqa: E402
 
@@ -53,9 +48,9 @@ def small_split():
 def train(split, *callbacks, backend="numba", seed=0, epochs=3):
     """Train on a split; return a digest of all arrays that come of it, and what history took down."""
     train_items, held_out = split
-    network = Network(initial_state(train_items.shape[1], emb_dim=12, hidden_dim=8, seed=seed))
+    network = AutoEncoderNetwork(initial_state(train_items.shape[1], emb_dim=12, hidden_dim=8, seed=seed))
     validation = Validation(train_items, held_out, "precision@10")
-    history, average = History(validation), WeightAverage(2)
+    history = History(validation)
     trainer = Trainer(
         network,
         epochs=epochs,
@@ -63,7 +58,7 @@ def train(split, *callbacks, backend="numba", seed=0, epochs=3):
         schedule="cosine",
         seed=seed,
         backend=backend,
-        callbacks=[validation, average, history, *callbacks],
+        callbacks=[validation, history, *callbacks],
     )
     trainer.fit(train_items)
     states = network.state, trainer.adam.first_moment, trainer.adam.second_moment, validation.best_state

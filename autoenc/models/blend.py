@@ -466,7 +466,7 @@ class _Stopping(Callback):
             return
         # What was best at the last best epoch is near what is best now: a round less to try.
         start = _best(self.trials).weights if self.trials else None
-        trials = self.judge.search([trainer.model.score, *(model.score for model in self.others)], start)
+        trials = self.judge.search([trainer.engine.score, *(model.score for model in self.others)], start)
         self.all_trials += [(epoch, trial) for trial in trials]
         value = _best(trials).values.mean()
         self.since_best += 1

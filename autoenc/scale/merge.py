@@ -113,7 +113,8 @@ def _model_file(manifest, shards):
     told = manifest.get("model")
     if told is None:
         _, emb_dim, hidden_dim = manifest["shape"]
-        params = {"emb_dim": emb_dim, "hidden_dim": hidden_dim, **manifest["settings"]}
+        loss = "multinomial" if manifest.get("loss") == "Multinomial" else "bce"
+        params = {"emb_dim": emb_dim, "hidden_dim": hidden_dim, "loss": loss, **manifest["settings"]}
         told = {"model": "AutoEncoder", "params": params, "about": {}}
     arrays = shards.read_below("model/", np.arange(0))
     ids, titles = names_from_arrays(shards.paths[0], arrays)

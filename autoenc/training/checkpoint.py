@@ -38,8 +38,8 @@ from autoenc.training.trainer import Trainer
 FORMAT, VERSION = "autoenc checkpoint", 1
 MANIFEST = "manifest.json"
 MUST_AGREE = (
-    *("network", "shape", "settings", "seed", "batch_size", "n_users", "schedule", "lr", "betas", "eps", "backend"),
-    *("horizon", "likes", "callbacks"),
+    *("network", "shape", "loss", "settings", "seed", "batch_size", "n_users", "schedule", "lr", "betas", "eps"),
+    *("backend", "horizon", "likes", "callbacks"),
 )
 POSITION = ("next_epoch", "next_step", "users_done", "total_loss", "stop")
 
@@ -371,6 +371,7 @@ def _description(trainer):
     return {
         "network": type(network).__name__,
         "shape": [trainer.engine.n_items, network.emb_dim, network.hidden_dim],
+        "loss": type(network.loss).__name__,
         "settings": network.settings,
         "seed": trainer.seed,
         "batch_size": trainer.batch_size,
