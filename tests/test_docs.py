@@ -5,7 +5,7 @@
   marked `text about`, what another processor may train differently, numbers are as near as the
   README's are.
 - A block marked `python quoted from FILE` stands in that file, word for word.
-- A link leads to a page, a heading, a file or a line of one.
+- A link leads to a page, a heading, a file or a line of one, and a file that is named exists.
 - The parameters that a docstring lists are those of its signature, in the same order (docs/docstrings.py).
 - All lessons have the same parts in the same order, and link to their code.
 - The lessons' order is that of the layers (docs/lessons.py).
@@ -132,6 +132,13 @@ def test_links_lead_somewhere(name):
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r"`[^`\n]*`(?!\])", "", text)
     assert [target for at in LINK.finditer(text) if broken(target := at[1] or at[2], page)] == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", *(f"docs/{name}" for name in NAMES)])
+def test_files_that_are_named_exist(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    paths = re.findall(r"(?<![\w/.])(?:autoenc|kernels|docs|tests|benchmarks)/[\w/-]+\.(?:py|md|rst|sh|jsonl?)\b", text)
+    assert [path for path in paths if "NAME" not in path and not (ROOT / path).exists()] == []
 
 
 def test_every_lesson_links_to_its_code():
