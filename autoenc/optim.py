@@ -1,30 +1,21 @@
-"""Adam: each weight moves by its gradient's running mean over its running size.
+"""Adam: each weight moves by its gradient's running mean, divided by the gradient's running size.
 
 Step t = 1, 2, ... of a weight w with gradient grad_w
-    m = beta1 * m + (1 - beta1) * grad_w              the first moment: which way, lately
-    v = beta2 * v + (1 - beta2) * grad_w**2           the second: how large, lately
+    m = beta1 * m + (1 - beta1) * grad_w              the first moment: the running mean
+    v = beta2 * v + (1 - beta2) * grad_w**2           the second moment: the running size, squared
     w = w - lr * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + eps)
+    m and v start at 0. Dividing by 1 - beta**t corrects for that.
 
-m and v start at 0, so after t steps they hold only a share 1 - beta**t of a mean; dividing by it
-is the bias correction. At t = 1 the step is lr * sign(grad_w), whatever the gradient's size.
-
-Cost at the task's sizes
-    13 million weights, each read and written with its two moments: 310 MB a step. The fast path
-    touches an embedding row only when a batch holds its item.
-
-What goes wrong
-    eps added before the bias correction of v (as scikit-learn 1.7's MLP has it) is another
-    optimizer where gradients are small: a 29th of the step at a gradient of 1e-9.
-
-Source
-    Kingma and Ba 2015 (arXiv 1412.6980), algorithm 1; torch.optim.Adam, PyTorch 2.13, with
-    weight_decay=0, amsgrad=False. Differences: none.
+Shapes: w, grad_w, m and v are all of the parameter's shape and dtype.
+Kept between steps: m and v for each weight, and t.
+Source: Kingma and Ba 2015 (arXiv 1412.6980), algorithm 1; torch.optim.Adam, PyTorch 2.13, with
+    weight_decay=0 and amsgrad=False. Differences: none.
+Lesson: docs/lessons/adam.md
 
 Example
-    >>> import numpy as np
     >>> w = np.array([1.0, 1.0])
     >>> adam = Adam({"w": w}, lr=0.1)
-    >>> adam.step({"w": np.array([4.0, -0.001])})
+    >>> adam.step({"w": np.array([4.0, -0.001])})  # the first step is lr long, whatever the gradient
     >>> w.round(4)
     array([0.9, 1.1])
 """
@@ -40,7 +31,7 @@ class Adam:
     Parameters
     ----------
     params : dict of str to array, floating
-        What is trained. Each keeps its dtype.
+        The arrays to train, of any shape and floating dtype.
     lr : float
     betas : (float, float)
         The decay of the first and of the second moment, each in [0, 1).
@@ -70,7 +61,7 @@ class Adam:
             self.move(name, grads[name])
 
     def move(self, name: str, grad_w: np.ndarray) -> None:
-        """Move one parameter by its gradient, in the step that `step_count` says."""
+        """Move one parameter by its gradient, for the step number `step_count`."""
         beta1, beta2 = self.betas
         correction1 = 1 - beta1**self.step_count
         correction2 = 1 - beta2**self.step_count

@@ -1,9 +1,9 @@
-"""Makes docs/kernels.md: each definition beside its kernel, from the sources and a run's JSON.
+"""Makes docs/kernels.md: what each kernel computes and how fast, from the kernels' docstrings and a run's JSON.
 
     python benchmarks/kernels_page.py
 
 The figures are those of the parts `kernels` and `profile` of benchmarks/results/speed.json, which
-`make bench` measures; the texts are the kernels' docstrings and the functions themselves.
+`make bench` measures; the texts are the kernels' docstrings.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import importlib
 import inspect
 import re
 import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,20 +28,21 @@ OPENING = """\
 # From definition to kernel
 
 A layer in `autoenc/layers/` is a definition: it can be read, and checked by finite differences. A kernel in `kernels/`
-stands for a layer, or for several one after the other, and has to give the same answer. Here each stands beside its
-definition, for a reader who has read the layers. The page is made by `python benchmarks/kernels_page.py` from the
-sources and from what `make bench` measured, on one minibatch of the task's sizes: {sizes}.
+computes the same as one layer, or as several in a row, and faster. This page says how, for readers who know the layers.
+It is made by `python benchmarks/kernels_page.py` from the kernels' docstrings and from what `make bench` measured, on
+one minibatch of the task's sizes: {sizes}.
 
-What the kernels have in common: work is cut into blocks of a fixed size, which numba's `prange` deals to the threads,
-and each block is computed by one thread, with a matmul of our own (kernels/matmul.py). So the order of every sum is
-fixed, and the bits don't depend on the number of threads.
+All kernels divide their work into blocks of a fixed size, which numba's `prange` distributes to the threads. Each block
+is computed by one thread, with the matrix product of [kernels/matmul.py](../kernels/matmul.py); only `top_n` calls
+BLAS, on that one thread, where BLAS rounds all rows alike. So the order of every sum is fixed, and the result is the
+same to the bit on any number of threads.
 
-- **share of bound**: what the kernel's flops take at the rate of NumPy's BLAS in a large square matmul
-  ({blas:.0f} GFLOP/s), or its bytes at that of a large copy ({copy:.0f} GB/s), whichever is longer, over what the
-  kernel takes. Above 100% the data came from a cache.
-- **ulp apart**: the largest difference between the two in float32, over all outputs, in units in the last place of the
-  largest number of its kind. The columns after it measure in the same way how far the layer and the kernel are from the
-  layer computed in float64: where the kernel's is the smaller one, the kernel is the more exact of the two.
+- **share of bound**: the least time that the kernel could need, divided by the time that it takes. The least time is
+  that of its flops at the rate of NumPy's BLAS in a large square product ({blas:.0f} GFLOP/s), or of its bytes at the
+  rate of a large copy ({copy:.0f} GB/s), whichever is longer. Above 100% the data came from a cache.
+- **ulp apart**: the largest difference between layer and kernel in float32, over all outputs, in units in the last
+  place of the output's largest number. The two columns after it compare the layer and the kernel with the layer in
+  float64 in the same way: the smaller one is the more accurate.
 
 {table}
 
@@ -52,11 +52,11 @@ fixed, and the bits don't depend on the number of threads.
 STEP = """\
 ## One training step
 
-Where the time goes in the fused step, by `python benchmarks/profile.py`:
+The time of each phase of a step on the kernels, measured by `python benchmarks/profile.py`:
 
 {training}
 
-and in ranking {users:,} users:
+And of ranking {users:,} users:
 
 {evaluation}
 """
@@ -81,7 +81,7 @@ def page(stored: dict) -> str:
     files = dict.fromkeys(pair.file for pair in PAIRS if pair.file)
     blocks += [section(file, [pair for pair in PAIRS if pair.file == file]) for file in files]
     others = [path.stem for path in sorted((ROOT / "kernels").glob("[!_]*.py")) if path.stem not in files]
-    blocks.append("## Without a definition\n\nWhat changes no value has none:\n")
+    blocks.append("## Used by the other kernels\n")
     blocks.append("\n".join(f"- {headline(file)}" for file in others) + "\n")
     return "\n".join(blocks)
 
@@ -93,14 +93,12 @@ def headline(file: str) -> str:
 
 
 def section(file: str, pairs: list[Pair]) -> str:
-    """A kernel's file: its docstring, then each of its pairs as code."""
+    """A kernel's file: its docstring, and where the definitions of its rows in the table are."""
     body = inspect.getdoc(importlib.import_module(f"autoenc.kernels.{file}")).partition("\n")[2]
+    definitions = [f"- {pair.title}: {links(pair.definition)}\n" for pair in pairs if pair.definition]
     blocks = [f"## {file}\n", f"{headline(file)}\n", f"{body.strip()}\n"]
-    for pair in pairs:
-        blocks.append(f"### {pair.title}\n")
-        if pair.definition:
-            blocks.append(f"The definition, in {links(pair.definition)}:\n\n{code(pair.definition)}")
-        blocks.append(f"The kernel:\n\n{code(pair.kernel)}")
+    if definitions:
+        blocks.append("The code that it replaces, by row of the table:\n\n" + "".join(definitions))
     return "\n".join(blocks)
 
 
@@ -109,24 +107,9 @@ def lowered(title: str) -> str:
     return title if re.match(r"[A-Z]\w*[A-Z]", title) else title[:1].lower() + title[1:]
 
 
-def plain(function: Callable) -> Callable:
-    """A kernel's Python, where numba has compiled it."""
-    return getattr(function, "py_func", function)
-
-
 def links(functions: list[Callable]) -> str:
     paths = dict.fromkeys(Path(inspect.getsourcefile(f)).resolve().relative_to(ROOT).as_posix() for f in functions)
     return ", ".join(f"[{path}](../{path})" for path in paths)
-
-
-def code(functions: list[Callable]) -> str:
-    """The functions' source in a block, a method under a comment that names its class."""
-    sources = []
-    for function in map(plain, functions):
-        source = textwrap.dedent(inspect.getsource(function)).rstrip()
-        owner = function.__qualname__.rpartition(".")[0]
-        sources.append(f"# {owner}\n{source}" if owner else source)
-    return "```python\n" + "\n\n".join(sources) + "\n```\n"
 
 
 def phase_rows(rows: list[dict]) -> list[list[str]]:

@@ -1,7 +1,7 @@
 """Sphinx's settings: `make docs` builds the pages of this folder into docs/_build/html.
 
-The pages are Markdown that reads as well where it lies. Links go from file to file, and README.md
-is the front page of both.
+The pages are Markdown and can be read in the repository as well. Links go from file to file, and
+README.md is the front page of both.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def copy_images(app, error):
 
 
 def read_as_text(app, what, name, thing, options, lines):
-    """The docstrings are for readers of the code: |x| is no substitution in them, and network_.output no link."""
+    """In the docstrings |x| is an absolute value and not a substitution, and network_.output is not a link."""
     lines[:] = [
         line
         if line.lstrip().startswith((">>>", "...", ".. "))

@@ -294,14 +294,13 @@ def stored_run() -> dict:
     return machine | {"versions": versions, "parts": {"kernels": rates | {"pairs": rows}, "profile": profile}}
 
 
-def test_the_page_puts_every_kernel_beside_its_definition():
+def test_the_page_names_every_kernel_and_its_definition():
     text = kernels_page.page(stored_run())
     for path in (ROOT / "kernels").glob("[!_]*.py"):
         assert f"[kernels/{path.name}](../kernels/{path.name}): " in text
     for layer in ("embedding", "batchnorm", "relu", "dropout", "linear", "sigmoid_bce"):
         assert f"](../autoenc/layers/{layer}.py)" in text
-    assert "def output_tile(weight, bias, h2" in text
-    assert "# BatchNorm1d\ndef backward(self, grad_output" in text
+    assert "```" not in text
     assert "| The embedding's forward | 4.00 | 2.00 | 2.0 | 75% | 3.0 | 2.0 | 1.0 |" in text
     assert "| output tiles | 30.00 | 24.00 | flops | 80% |" in text
 

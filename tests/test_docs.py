@@ -5,9 +5,10 @@
   marked `text about`, what another processor may train differently, numbers are as near as the
   README's are.
 - A block marked `python quoted from FILE` stands in that file, word for word.
-- A link leads to a page, a heading, a file or a line of one.
-- What a docstring calls Parameters are the signature's, in its order (docs/docstrings.py).
-- A lesson has the parts that all have, in one order.
+- A link leads to a page, a heading, a file or a line of one, and a file that is named exists.
+- The parameters that a docstring lists are those of its signature, in the same order (docs/docstrings.py).
+- All lessons have the same parts in the same order, and link to their code.
+- The lessons' order is that of the layers (docs/lessons.py).
 """
 
 from __future__ import annotations
@@ -35,9 +36,15 @@ NAMES = [str(page.relative_to(DOCS)) for page in PAGES]
 # Their code is run, or written, by others: tests/test_model_in_torch.py, benchmarks/kernels_page.py.
 NOT_RUN = ("model_file_in_pytorch.md", "kernels.md")
 
-_spec = importlib.util.spec_from_file_location("docstrings", DOCS / "docstrings.py")
-docstrings = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(docstrings)
+
+def module_of_docs(name: str):
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+docstrings, lessons = module_of_docs("docstrings"), module_of_docs("lessons")
 
 QUOTED = "python quoted from "
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"")
@@ -127,10 +134,17 @@ def test_links_lead_somewhere(name):
     assert [target for at in LINK.finditer(text) if broken(target := at[1] or at[2], page)] == []
 
 
-def test_every_layer_is_taught():
-    taught = "".join(page.read_text(encoding="utf-8") for page in PAGES)
-    files = {file.stem for file in (ROOT / "autoenc" / "layers").glob("*.py")} - {"__init__"}
-    assert [name for name in sorted(files) if f"autoenc/layers/{name}.py)" not in taught] == []
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", *(f"docs/{name}" for name in NAMES)])
+def test_files_that_are_named_exist(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    paths = re.findall(r"(?<![\w/.])(?:autoenc|kernels|docs|tests|benchmarks)/[\w/-]+\.(?:py|md|rst|sh|jsonl?)\b", text)
+    assert [path for path in paths if "NAME" not in path and not (ROOT / path).exists()] == []
+
+
+def test_every_lesson_links_to_its_code():
+    for lesson in lessons.lessons():
+        path = "autoenc/optim.py" if lesson.path.stem == "adam" else f"autoenc/layers/{lesson.path.stem}.py"
+        assert f"\nCode: [{path}](../../{path})." in lesson.path.read_text(encoding="utf-8")
 
 
 ORDER = (
@@ -153,13 +167,11 @@ def test_a_lesson_has_all_parts_in_one_order(page):
     assert [part for part in found if part] == list(ORDER)
 
 
-def test_lessons_are_numbered_as_the_front_page_lists_them():
-    lessons = re.findall(r"^(\d+)\. \[.*\]\((lessons/.*\.md)\)", (DOCS / "README.md").read_text(), re.MULTILINE)
-    assert {name for _, name in lessons} == {f"lessons/{page.name}" for page in (DOCS / "lessons").glob("*.md")}
-    for number, name in lessons:
-        assert f"Lesson {number} of {len(lessons)}" in (DOCS / name).read_text(encoding="utf-8")
-    toctree = re.findall(r"^   (lessons/.*)$", (DOCS / "index.rst").read_text(), re.MULTILINE)
-    assert [f"{name}.md" for name in toctree] == [name for _, name in lessons]
+def test_the_order_of_the_lessons_is_the_layers():
+    """python docs/lessons.py writes it."""
+    out_of_date = [path.name for path, text in lessons.texts().items() if path.read_text(encoding="utf-8") != text]
+    assert out_of_date == []
+    assert {lesson.path for lesson in lessons.lessons()} == set((DOCS / "lessons").glob("*.md"))
 
 
 def test_pictures_are_small_and_come_in_light_and_dark():
@@ -210,7 +222,7 @@ def test_what_is_quoted_and_what_is_not():
 
 def test_what_is_a_broken_link(tmp_path):
     page = DOCS / "README.md"
-    assert not broken("network.md#forwards", page)
+    assert not broken("network.md#forward", page)
     assert not broken("../autoenc/networks/autoencoder.py#L1", page)
     for target in ("nowhere.md", "network.md#sideways", "../autoenc/networks/autoencoder.py#L99999", str(tmp_path)):
         assert broken(target, page)

@@ -124,14 +124,19 @@ def test_gradients_are_those_of_the_last_batch_alone(name):
         np.testing.assert_array_equal(grad, once[key])
 
 
-@pytest.mark.parametrize("name", layers.__all__)
-def test_every_lesson_has_the_same_headings(name):
-    lesson = importlib.import_module(getattr(layers, name).__module__).__doc__
-    headings = ["Forward", "Backward", "Shapes", "Kept for backward", "Cost", "What goes wrong", "Source", "Example"]
-    starts = [lesson.find(f"\n{heading}") for heading in headings]
+@pytest.mark.parametrize("module", [*(getattr(layers, name).__module__ for name in layers.__all__), "autoenc.optim"])
+def test_docstrings_are_short_and_have_the_same_headings(module):
+    docstring = importlib.import_module(module).__doc__
+    if module == "autoenc.optim":
+        headings = ["Step t", "Shapes: ", "Kept between steps: ", "Source: ", "Lesson: docs/lessons/adam.md"]
+    else:
+        lesson = f"Lesson: docs/lessons/{module.rpartition('.')[2]}.md"
+        headings = ["Forward", "Backward", "Shapes: ", "Kept for backward: ", "Source: ", lesson]
+    starts = [docstring.find(f"\n{heading}") for heading in [*headings, "Example\n    >>> "]]
     assert -1 not in starts
     assert starts == sorted(starts)
-    assert "Differences:" in lesson
+    assert "Differences: " in docstring
+    assert 15 <= len(docstring.splitlines()) <= 30
 
 
 # The embedding

@@ -1,7 +1,7 @@
 """The layers, one file each: forward, and directly under it the backward, in plain NumPy.
 
-The order below is the order to read them in, and that of the lessons: first the task's network,
-from SparseEmbedding to SigmoidBCE, then what the other networks need besides.
+They are listed in the order in which to read them, which is also the order of the lessons: first the
+task's network, from SparseEmbedding to SigmoidBCE, then the layers that only other networks use.
 """
 
 from autoenc.layers.embedding import SparseEmbedding

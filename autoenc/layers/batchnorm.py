@@ -1,59 +1,32 @@
 """BatchNorm1d: each feature gets mean 0 and variance 1 over the batch, then a learned scale and shift.
 
 Forward, in training
-    mean    = mean of x over the batch
-    var     = mean of (x - mean)**2 over the batch          the biased variance, / batch
+    mean    = sum of x / batch
+    var     = sum of (x - mean)**2 / batch
     inv_std = 1 / sqrt(var + eps)
     x_hat   = (x - mean) * inv_std
     output  = weight * x_hat + bias
     running_mean += momentum * (mean - running_mean)
-    running_var  += momentum * (var * batch / (batch - 1) - running_var)    the unbiased, / (batch - 1)
-
+    running_var  += momentum * (var * batch / (batch - 1) - running_var)
 Forward, in evaluation
     output  = weight * (x - running_mean) / sqrt(running_var + eps) + bias
-
-Backward (of the forward in training)
-    grad_bias   = sum of grad_output over the batch
-    grad_weight = sum of grad_output * x_hat over the batch
+Backward, of the forward in training
+    grad_bias   = sum of grad_output
+    grad_weight = sum of grad_output * x_hat
     grad_input  = weight * inv_std * (grad_output - grad_bias / batch - x_hat * grad_weight / batch)
-    The first term is the way straight through; the second is the way through mean, which every
-    row shares; the third is the way through var.
 
-Shapes
-    x, x_hat, output                                      (batch, features)
-    weight, bias, running_mean, running_var, mean, var    (features,)
-
-Kept for backward
-    x_hat (batch, features), for grad_weight and the third term; inv_std (features,). Not x:
-    nothing in the backward needs it.
-
-Cost at the task's sizes
-    Some 10 flops an element on 205,000 and 102,000 elements; it is memory that takes the time.
-
-What goes wrong
-    An upstream gradient of ones makes all three terms cancel: grad_input is 0 whatever the code
-    does, and a check passes on wrong code. A batch of one has variance 0, so x_hat is 0 and the
-    layer forgets its input: that raises.
-
-Source
-    Ioffe and Szegedy 2015 (arXiv 1502.03167), algorithm 1 and section 3; the running statistics
-    as torch.nn.BatchNorm1d(eps=1e-5, momentum=0.1, affine=True, track_running_stats=True) in
-    PyTorch 2.13 keeps them: momentum weighs the newest batch, and running_var is unbiased though
-    the output is not. Differences: none, but that num_batches_tracked, which a fixed momentum
-    doesn't use, is not kept.
+Shapes: x, x_hat, output and their gradients (batch, features), all others (features,). Sums run over the batch.
+Kept for backward: x_hat and inv_std.
+Source: Ioffe and Szegedy 2015 (arXiv 1502.03167), algorithm 1; torch.nn.BatchNorm1d, PyTorch 2.13.
+    Differences: num_batches_tracked is not kept.
+Lesson: docs/lessons/batchnorm.md
 
 Example
-    >>> import numpy as np
-    >>> batchnorm = BatchNorm1d(weight=np.array([2.0]), bias=np.array([5.0]), eps=0.0,
-    ...                         running_mean=np.array([0.0]), running_var=np.array([1.0]))
-    >>> batchnorm.forward(np.array([[1.0], [3.0]]), training=True).ravel()    # mean 2, var 1
-    array([3., 7.])
-    >>> batchnorm.buffers["running_mean"], batchnorm.buffers["running_var"]   # a tenth of 2; 1.1 = .9 + .1 * 2
-    (array([0.2]), array([1.1]))
-    >>> batchnorm.backward(np.array([[1.0], [0.0]])).ravel()   # two rows: moving one only moves the mean
-    array([0., 0.])
-    >>> batchnorm.grads["weight"], batchnorm.grads["bias"]
-    (array([-1.]), array([1.]))
+    >>> batchnorm = BatchNorm1d(*np.array([[2.0], [5.0], [0.0], [1.0]]), eps=0.0)  # weight 2, bias 5
+    >>> batchnorm.forward(np.array([[0.0], [0.0], [2.0], [2.0]]), training=True).ravel()  # mean 1, var 1
+    array([3., 3., 7., 7.])
+    >>> batchnorm.backward(np.array([[1.0], [0.0], [0.0], [0.0]])).ravel()
+    array([ 1., -1.,  0.,  0.])
 """
 
 from __future__ import annotations
@@ -64,7 +37,7 @@ import numpy as np
 
 
 def check_batch(batch: int) -> None:
-    """Raise ValueError for a batch of one row, whose variance is no variance."""
+    """Raise ValueError for a batch of one row, whose variance is 0."""
     if batch < 2:
         raise ValueError(f"BatchNorm1d trains on batches of 2 rows or more, got {batch}; merge it with another batch")
 
@@ -77,11 +50,11 @@ class BatchNorm1d:
     weight, bias : array (features,), floating
         The scale and shift that are learned.
     running_mean, running_var : array (features,)
-        What evaluation normalizes by; a forward in training updates them in place.
+        What evaluation normalizes by. A forward in training updates them in place.
     eps : float
         Added to the variance, so that a constant feature divides by sqrt(eps).
     momentum : float
-        The share of the newest batch in the running statistics.
+        The weight of the newest batch in the running statistics.
     """
 
     def __init__(self, weight, bias, running_mean, running_var, eps=1e-5, momentum=0.1):

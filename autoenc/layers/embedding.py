@@ -9,30 +9,14 @@ Backward
     grad_weight[i] = sum of grad_output[u] over the users u who liked item i
     There is no grad_input: the input is a list of ids, and an id has no slope.
 
-Shapes
-    user_items   (batch, n_items)  sparse CSR of ones
-    weight       (n_items, emb_dim)
-    output       (batch, emb_dim)
-
-Kept for backward
-    user_items: who liked what says which rows share in which gradient.
-
-Cost at the task's sizes (batch 256, about 115 likes a user, emb_dim 800)
-    24 MFLOP either way, against 4.4 GFLOP for the product with a dense x; reads 94 MB of rows.
-
-What goes wrong
-    grad_weight[user_items.indices] += ... adds one gradient where two users share an item, for
-    NumPy buffers the repeated index; the transposed product adds both.
-
-Source
-    The task's first layer, x @ W_embedding, and torch.nn.EmbeddingBag(mode="sum"), PyTorch 2.13.
-    Differences: none in the sums; an empty list sums to zeros in both.
+Shapes: user_items (batch, n_items), sparse CSR of ones; weight (n_items, emb_dim); output (batch, emb_dim).
+Kept for backward: user_items, which says whose gradients a row collects.
+Source: torch.nn.EmbeddingBag(mode="sum"), PyTorch 2.13. Differences: none.
+Lesson: docs/lessons/embedding.md
 
 Example
-    >>> import numpy as np, scipy.sparse as sp
     >>> embedding = SparseEmbedding(np.array([[1.0, 2.0], [10.0, 20.0], [100.0, 200.0]]))
-    >>> user_items = sp.csr_array(np.array([[1, 0, 1], [0, 0, 1]]))
-    >>> embedding.forward(user_items)
+    >>> embedding.forward(sparse.csr_array(np.array([[1, 0, 1], [0, 0, 1]])))
     array([[101., 202.],
            [100., 200.]])
     >>> embedding.backward(np.array([[1.0, 0.0], [3.0, 0.5]]))
@@ -56,7 +40,7 @@ class SparseEmbedding:
     Parameters
     ----------
     weight : array (n_items, emb_dim), floating
-        A row an item. Held, not copied: the optimizer updates it in place.
+        One row per item. Held, not copied: the optimizer updates it in place.
     """
 
     def __init__(self, weight: np.ndarray):

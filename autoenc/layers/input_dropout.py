@@ -1,39 +1,22 @@
-"""InputDropout: in training the network sees some of a user's likes, and is to predict all.
+"""InputDropout: in training the network is shown some of a user's likes and has to predict all of them.
 
 Forward, in training
     output = user_items without each like that a random draw drops, with probability p
-    What stays is still a one: it is not scaled up, InputNormalization sees to the scale.
+
 Forward, in evaluation
     output = user_items
 
 Backward
-    There is none: the input is ids, and an id has no slope. The gradient of a row of the embedding
-    is summed over the likes that stayed, as SparseEmbedding keeps what it was given.
+    There is none: the input is a list of ids, and an id has no slope.
 
-Shapes
-    user_items, output   (batch, n_items)  sparse CSR of ones
-
-Kept for backward
-    Nothing.
-
-Cost at the task's sizes
-    29,000 draws a step, one a like, and a copy of what stays.
-
-What goes wrong
-    The loss's targets are all likes; with what stayed as target the network learns that what was
-    dropped is not liked.
-
-The draw
-    As Dropout's: 16-bit integers of Philox against a threshold, named by (seed, epoch, step, layer).
-    The likes take them in their order in the CSR, the zeros none.
-
-Source
-    Vincent et al. 2008, denoising autoencoders; Liang et al. 2018 (arXiv 1802.05814), section 3.
-    Differences: Liang et al. scale up what stays, after normalizing the whole row.
+Shapes: user_items and output (batch, n_items), sparse CSR of ones.
+Kept for backward: nothing.
+Source: Vincent et al. 2008; Liang et al. 2018 (arXiv 1802.05814), section 3.
+    Differences: Liang et al. scale up the likes that stay; here they remain ones (see InputNormalization).
+Lesson: docs/lessons/input_dropout.md
 
 Example
-    >>> import numpy as np, scipy.sparse as sp
-    >>> user_items = sp.csr_array(np.array([[1, 1, 1, 0, 1], [0, 1, 0, 1, 1]]))
+    >>> user_items = sparse.csr_array(np.array([[1, 1, 1, 0, 1], [0, 1, 0, 1, 1]]))
     >>> InputDropout(p=0.5).forward(user_items, training=True, key=(0, 0, 0, 0)).toarray()
     array([[0, 1, 0, 0, 1],
            [0, 0, 0, 0, 1]])
@@ -50,7 +33,7 @@ from autoenc.layers.dropout import Dropout, draw_mask
 
 
 class InputDropout:
-    """Forget each like with probability `p`, 0 <= p < 1. It has no parameters.
+    """Drop each like with probability `p`, 0 <= p < 1. It has no parameters.
 
     Raises
     ------

@@ -1,45 +1,29 @@
-"""InputNormalization: a user's row of likes at length 1, and the first layer's bias.
+"""InputNormalization: scale each user's row of likes to length 1, and add the first layer's bias.
 
 Forward
-    output = item_sum / sqrt(max(1, n_likes)) + bias
-    A row x of n ones has length sqrt(n). As (x / sqrt(n)) @ W = (x @ W) / sqrt(n), the embedding's
-    sums are divided instead of the rows, and the embedding stays a sum of rows.
+    size   = sqrt(max(1, n_likes))
+    output = item_sum / size + bias
+    A row of n_likes ones has length sqrt(n_likes). Dividing its product with the embedding, which is
+    item_sum, gives the same numbers as dividing the row.
 
 Backward
     grad_bias  = sum of grad_output over the batch
-    grad_input = grad_output / sqrt(max(1, n_likes))
+    grad_input = grad_output / size
 
-Shapes
-    item_sum, output   (batch, features)
-    n_likes            (batch,)  how many rows each sum is of: after input dropout, the kept ones
-    bias               (features,)
-
-Kept for backward
-    size = sqrt(max(1, n_likes)), (batch, 1).
-
-Cost at 256 users and 600 features
-    A division and a sum an element, 154,000 a step.
-
-What goes wrong
-    A user without a like has length 0; max(1, .) makes its output the bias. Leaving one like out of
-    n changes the scale of all others, which an explanation has to follow.
-
-Source
-    Liang et al. 2018 (arXiv 1802.05814), l2_normalize of their code's input;
-    torch.nn.functional.normalize(x) and torch.nn.Linear, PyTorch 2.13. Differences: there the row
-    is normalized and then dropped out and scaled up; here what was kept is normalized.
+Shapes: item_sum and output (batch, features); bias (features,); n_likes (batch,), how many rows are in each sum.
+Kept for backward: size (batch, 1).
+Source: Liang et al. 2018 (arXiv 1802.05814), l2_normalize in their code; torch.nn.functional.normalize, PyTorch 2.13.
+    Differences: they normalize the row and then drop likes; here the likes that were kept are normalized.
+Lesson: docs/lessons/input_normalization.md
 
 Example
-    >>> import numpy as np
     >>> normalization = InputNormalization(bias=np.array([1.0, 0.0]))
     >>> normalization.forward(np.array([[6.0, 8.0], [0.0, 0.0]]), n_likes=np.array([4, 0]))
     array([[4., 4.],
            [1., 0.]])
-    >>> normalization.backward(np.array([[1.0, 3.0], [5.0, 7.0]]))
-    array([[0.5, 1.5],
-           [5. , 7. ]])
-    >>> normalization.grads["bias"]
-    array([ 6., 10.])
+    >>> normalization.backward(np.array([[1.0, 3.0], [5.0, 7.0]])), normalization.grads["bias"]
+    (array([[0.5, 1.5],
+           [5. , 7. ]]), array([ 6., 10.]))
 """
 
 from __future__ import annotations

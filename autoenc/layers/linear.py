@@ -8,30 +8,13 @@ Backward
     grad_bias   = sum of grad_output over the batch
     grad_input  = grad_output @ weight
 
-Shapes
-    x        (batch, in_features)
-    weight   (out_features, in_features)     a row an output, contiguous: the output layer's row i
-    bias     (out_features,)                 is item i's, as the embedding's is
-    output   (batch, out_features)
-
-Kept for backward
-    x: each weight's gradient is its input times its output's gradient. weight is not copied, so
-    backward must come before the optimizer changes it.
-
-Cost at the task's sizes
-    bottleneck (800 to 400):   0.16 GFLOP forward, 0.33 backward
-    output (400 to 10,677):    2.19 GFLOP forward, 4.37 backward: nine tenths of a step
-
-What goes wrong
-    A transposed product of the right shape only because in_features == out_features: test
-    with sizes that differ.
-
-Source
-    The task's h1 @ W_bottleneck + B_bottleneck; torch.nn.Linear, PyTorch 2.13. Differences: none
-    here; the task's initialization (a bias of 0, of bias_offset in the output) is networks/autoencoder.py's.
+Shapes: x (batch, in_features); weight (out_features, in_features); bias (out_features,);
+    output (batch, out_features). In the output layer, weight has one row per item, as in the embedding.
+Kept for backward: x. The weight is not copied, so backward must come before the optimizer changes it.
+Source: torch.nn.Linear, PyTorch 2.13. Differences: none.
+Lesson: docs/lessons/linear.md
 
 Example
-    >>> import numpy as np
     >>> linear = Linear(weight=np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), bias=np.zeros(3))
     >>> linear.forward(np.array([[1.0, 10.0]]))
     array([[21., 43., 65.]])

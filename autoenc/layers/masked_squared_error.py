@@ -1,43 +1,25 @@
-"""MaskedSquaredError: how far predicted ratings are from those that were given, and only those.
+"""MaskedSquaredError: the mean squared error of predicted ratings, over those that were given.
 
 Forward
     loss = sum(rated * (output - ratings)**2) / n,      n = sum of rated
-    rated is 1 where a rating was given and 0 elsewhere: what a user hasn't rated is not known, and
-    counts nothing. The mean runs over all ratings of the batch; its square root is their RMSE. Of a
-    dense array of ratings all are given.
+    rated is 1 where a rating was given and 0 elsewhere. The sums run over all users and items of the batch.
 
 Backward
     grad_output = 2 * rated * (output - ratings) / n
 
-Shapes
-    output    (batch, n_items)
-    ratings   (batch, n_items)  sparse CSR, a stored entry a rating, whatever its value; or dense
-    loss      a float, in float64
-
-Kept for backward
-    difference, a number a rating; where they are; and output's shape.
-
-Cost at 256 users and 10,677 items
-    A difference and a square a rating, 29,000 a step; grad_output is 11 MB, nearly all zeros.
-
-What goes wrong
-    Likes are ratings of 1, all of them: a network that answers 1 everywhere has loss 0 and knows
-    nothing. So on likes the loss has to run over the items that aren't liked, too: SigmoidBCE.
-    A mean over batch * n_items instead of n is small whatever the network does, and depends on how
-    much the users rated.
-
-Source
-    Kuchaiev and Ginsburg 2017 (arXiv 1708.01715), equation 1 (MMSE);
-    torch.nn.functional.mse_loss(output[rated], ratings[rated]), PyTorch 2.13. Differences: their
-    code takes a rating of 0 for none given; here an entry that is stored counts, a 0 too. A batch
-    without ratings has loss 0, where PyTorch's has NaN.
+Shapes: output and grad_output (batch, n_items); ratings (batch, n_items), sparse CSR whose stored entries are
+    the ratings, or dense where all were given; loss a float, summed in float64.
+Kept for backward: the differences (n,), where they are, and output's shape.
+Source: Kuchaiev and Ginsburg 2017 (arXiv 1708.01715), equation 1;
+    torch.nn.functional.mse_loss(output[rated], ratings[rated]), PyTorch 2.13. Differences: a stored 0 is a rating,
+    which it is not in the paper's code; without any rating the loss is 0, where PyTorch's is NaN.
+Lesson: docs/lessons/masked_squared_error.md
 
 Example
-    >>> import numpy as np, scipy.sparse as sp
     >>> masked = MaskedSquaredError()
-    >>> ratings = sp.csr_array(np.array([[5.0, 0.0, 0.0], [1.0, 0.0, 3.0]]))     # three were given
-    >>> masked.forward(np.array([[4.0, 99.0, 99.0], [1.0, 99.0, 5.0]]), ratings)     # (1 + 0 + 4) / 3
-    1.6666666666666667
+    >>> ratings = sparse.csr_array(np.array([[5.0, 0.0, 0.0], [1.0, 0.0, 3.0]]))  # three were given
+    >>> round(masked.forward(np.array([[4.0, 99.0, 99.0], [1.0, 99.0, 5.0]]), ratings), 4)  # (1 + 0 + 4) / 3
+    1.6667
     >>> masked.backward().round(4)
     array([[-0.6667,  0.    ,  0.    ],
            [ 0.    ,  0.    ,  1.3333]])
@@ -60,12 +42,12 @@ class MaskedSquaredError:
         self.kept: Any = None
 
     def forward(self, output: np.ndarray, ratings: sparse.csr_array) -> float:
-        """Of the ratings that are stored, whatever their values."""
+        """The loss on sparse ratings: those that are stored, whatever their values."""
         rated = np.repeat(np.arange(len(output)), np.diff(ratings.indptr)), ratings.indices
         return self._loss(output, rated, ratings.data)
 
     def forward_dense(self, output: np.ndarray, ratings: np.ndarray) -> float:
-        """Of ratings that are all given."""
+        """The loss on dense ratings, all of which were given."""
         return self._loss(output, ..., ratings)
 
     def _loss(self, output, rated, ratings):

@@ -1,44 +1,26 @@
 """Multinomial: the likes of a user as draws from one softmax over all items.
 
 Forward
-    log_p = logits - log(sum of exp(logits) over the items)            each row by itself
+    log_p = logits - log(sum of exp(logits) over the items)            for each user separately
     loss  = -sum(targets * log_p)
-    The sum runs over all items and all users of the batch. targets is user_items. Each row is
-    shifted by its maximum before exp, which changes nothing but the overflow.
+    The loss sums over all users and items of the batch. targets is user_items.
 
 Backward
-    grad_logits = n * softmax(logits) - targets,      n = the row's number of likes
-    A row's targets sum to n and its softmax to 1, so a row of grad_logits sums to 0: items compete
-    for one budget, where under the sigmoid each stands by itself.
+    grad_logits = n * softmax(logits) - targets,      n = the user's number of likes
 
-Shapes
-    logits       (batch, n_items)
-    user_items   (batch, n_items)  sparse CSR of ones
-    loss         a float, in float64
-
-Kept for backward
-    log_p (batch, n_items), whose exp is the softmax, and user_items.
-
-Cost at the task's sizes
-    An exp a logit forward and one backward, on 2.7 million logits a step. Unlike the sigmoid's, a
-    gradient needs its whole row of logits first.
-
-What goes wrong
-    exp(z) overflows at z = 89 in float32; a row of equal logits shows nothing of it. A bias_offset
-    is without effect here: the softmax of a shifted row is the same.
-
-Source
-    Liang et al. 2018 (arXiv 1802.05814), section 2.1, equation 2, the likelihood of Mult-DAE;
-    -sum(log_softmax(logits) * targets) in PyTorch 2.13. Differences: none but the order of the sum;
-    the paper averages over the batch, and here it is summed, as SigmoidBCE is.
+Shapes: logits, log_p and grad_logits (batch, n_items); user_items (batch, n_items), sparse CSR of ones;
+    n (batch, 1); loss a float, summed in float64.
+Kept for backward: log_p, whose exp is the softmax, and user_items.
+Source: Liang et al. 2018 (arXiv 1802.05814), equation 2; -sum(log_softmax(logits) * targets) in PyTorch 2.13.
+    Differences: the paper averages over the batch.
+Lesson: docs/lessons/multinomial.md
 
 Example
-    >>> import numpy as np, scipy.sparse as sp
     >>> multinomial = Multinomial()
-    >>> loss = multinomial.forward(np.log([[1.0, 2.0, 5.0]]), sp.csr_array(np.array([[1, 0, 1]])))
-    >>> round(loss, 4)                      # p is 1/8, 2/8, 5/8: -log(1/8) - log(5/8)
+    >>> loss = multinomial.forward(np.log([[1.0, 2.0, 5.0]]), sparse.csr_array(np.array([[1, 0, 1]])))
+    >>> round(loss, 4)  # the softmax is 1/8, 2/8, 5/8: -log(1/8) - log(5/8)
     2.5494
-    >>> multinomial.backward()              # 2 p - targets
+    >>> multinomial.backward()
     array([[-0.75,  0.5 ,  0.25]])
 """
 

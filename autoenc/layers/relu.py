@@ -1,4 +1,4 @@
-"""ReLU: what is positive passes, what is negative becomes zero.
+"""ReLU: positive values pass, negative values become zero.
 
 Forward
     output = max(x, 0)
@@ -6,25 +6,12 @@ Forward
 Backward
     grad_input = grad_output where x > 0, else 0
 
-Shapes
-    x, output, grad_output, grad_input   (batch, features)
-
-Kept for backward
-    active = x > 0, a byte an element; x itself is not needed, only on which side of the corner
-    it lay.
-
-Cost at the task's sizes
-    One comparison an element: 205,000 and 102,000 elements a step, bound by memory.
-
-What goes wrong
-    At x = 0 there is no derivative; any number from 0 to 1 is a valid choice. A finite difference
-    that straddles the corner gives one half, so a gradient check keeps its inputs away from 0.
-
-Source
-    torch.nn.ReLU, PyTorch 2.13: derivative 0 at x = 0, as here. Differences: none.
+Shapes: x, output, grad_output and grad_input (batch, features).
+Kept for backward: active = x > 0, one byte per element.
+Source: torch.nn.ReLU, PyTorch 2.13, whose derivative at x = 0 is 0 too. Differences: none.
+Lesson: docs/lessons/relu.md
 
 Example
-    >>> import numpy as np
     >>> relu = ReLU()
     >>> relu.forward(np.array([[-2.0, 0.0, 3.0]]))
     array([[0., 0., 3.]])

@@ -1,36 +1,22 @@
-"""SELU: a corner at 0, and below it a curve, so that a deep stack keeps mean 0 and variance 1 by itself.
+"""SELU: a line above 0 and a curve below, so that a deep stack keeps mean 0 and variance 1 without help.
 
 Forward
     output = scale * x                         where x > 0
     output = scale * alpha * (exp(x) - 1)      elsewhere
-    scale = 1.0507..., alpha = 1.6733...: those for which normal numbers of mean 0 and variance 1
-    have an output of mean 0 and variance 1
+    scale = 1.0507..., alpha = 1.6733...
 
 Backward
     grad_input = grad_output * slope
     slope = scale where x > 0, else scale * alpha * exp(x) = output + scale * alpha
 
-Shapes
-    x, output, slope, grad_output, grad_input   (batch, features)
-
-Kept for backward
-    output: it has x's sign and the slope is a function of it, so x is not needed.
-
-Cost at 256 users and 600 features
-    An exp an element, 154,000 a step: under a thousandth of the output layer's arithmetic.
-
-What goes wrong
-    exp(x) of a large positive x, whose branch isn't taken, overflows: only min(x, 0) goes into it.
-    The slope jumps at 0, from 1.76 to 1.05, so a gradient check keeps its inputs away from there.
-
-Source
-    Klambauer et al. 2017, Self-Normalizing Neural Networks (arXiv 1706.02515), equation 2;
-    torch.nn.SELU, PyTorch 2.13: at x = 0 the slope from below, as here. Differences: none.
+Shapes: x, output, slope, grad_output and grad_input (batch, features).
+Kept for backward: output, which has the sign of x and from which the slope follows.
+Source: Klambauer et al. 2017 (arXiv 1706.02515), equation 2; torch.nn.SELU, PyTorch 2.13. Differences: none.
+Lesson: docs/lessons/selu.md
 
 Example
-    >>> import numpy as np
     >>> selu = SELU()
-    >>> selu.forward(np.array([[2.0, 0.0, -np.log(2), -1000.0]])).round(4)     # exp(-log(2)) - 1 = -1/2
+    >>> selu.forward(np.array([[2.0, 0.0, -np.log(2), -1000.0]])).round(4)  # exp(-log(2)) - 1 = -1/2
     array([[ 2.1014,  0.    , -0.879 , -1.7581]])
     >>> selu.backward(np.array([[1.0, 1.0, 2.0, 1.0]])).round(4)
     array([[1.0507, 1.7581, 1.7581, 0.    ]])

@@ -2,41 +2,25 @@
 
 Forward
     h    = sigmoid(logits)
-    loss = -sum(targets * log(h) + (1 - targets) * log(1 - h))            as the task writes it
+    loss = -sum(targets * log(h) + (1 - targets) * log(1 - h))
          = sum(softplus(logits)) - sum(targets * logits)                  the same, without log(0)
     softplus(z) = log(1 + exp(z)) = max(z, 0) + log1p(exp(-|z|))
-    The sum runs over all items and all users of the batch. targets is user_items: an autoencoder
-    predicts its input.
+    The sums run over all users and items of the batch. targets is user_items.
 
 Backward
     grad_logits = h - targets
-    The sigmoid's slope h * (1 - h) and the cross-entropy's (h - targets) / (h * (1 - h)) cancel;
-    taken one after the other they are 0 * inf where h rounds to 0 or 1.
 
-Shapes
-    logits       (batch, n_items)
-    user_items   (batch, n_items)  sparse CSR of ones
-    loss         a float, in float64
-
-Kept for backward
-    logits and user_items.
-
-Cost at the task's sizes
-    An exp, a log and a division for each of 2.7 million logits a step, and 11 MB each for logits
-    and grad_logits: why the fast path holds a tile of items at a time and never the whole.
-
-What goes wrong
-    exp(z) overflows at z = 89 in float32, log(1 - h) is log(0) at z = 17; exp(-|z|) does neither.
-
-Source
-    The task's loss; torch.nn.functional.binary_cross_entropy_with_logits(reduction="sum"),
-    PyTorch 2.13. Differences: none but the order of the sum.
+Shapes: logits and grad_logits (batch, n_items); user_items (batch, n_items), sparse CSR of ones;
+    loss a float, summed in float64.
+Kept for backward: logits and user_items.
+Source: torch.nn.functional.binary_cross_entropy_with_logits(reduction="sum"), PyTorch 2.13.
+    Differences: none but the order of the sum.
+Lesson: docs/lessons/sigmoid_bce.md
 
 Example
-    >>> import numpy as np, scipy.sparse as sp
     >>> sigmoid_bce = SigmoidBCE()
-    >>> loss = sigmoid_bce.forward(np.array([[0.0, 1000.0]]), sp.csr_array(np.array([[1, 0]])))
-    >>> round(loss, 4)                     # log(2), and 1000 for the item that was so wrong
+    >>> loss = sigmoid_bce.forward(np.array([[0.0, 1000.0]]), sparse.csr_array(np.array([[1, 0]])))
+    >>> round(loss, 4)  # log(2), and 1000 for the second item, which is not liked
     1000.6931
     >>> sigmoid_bce.backward()
     array([[-0.5,  1. ]])
@@ -51,7 +35,7 @@ from scipy import sparse
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-z)) by element, in the form of which neither side overflows."""
+    """1 / (1 + exp(-z)) by element, in a form that does not overflow."""
     e = np.exp(-np.abs(z))
     return np.where(z >= 0, 1, e) / (1 + e)
 

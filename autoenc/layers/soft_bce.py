@@ -1,37 +1,24 @@
-"""SoftBCE: the binary cross-entropy where the targets are themselves probabilities, an answer for each item.
+"""SoftBCE: the binary cross-entropy with targets that are probabilities, one for each item.
 
 Forward
     h    = sigmoid(logits)
     loss = -sum(targets * log(h) + (1 - targets) * log(1 - h))
          = sum(softplus(logits) - targets * logits)               the same, without log(0)
-    The sum runs over all items and all users of the batch.
+    softplus(z) = log(1 + exp(z))
+    The sums run over all users and items of the batch.
 
 Backward
     grad_logits = h - targets
-    0 where h is the target. The loss isn't 0 there, but the targets' own entropy.
 
-Shapes
-    logits, targets   (batch, n_items), targets from 0 to 1
-    loss              a float, in float64
-
-Kept for backward
-    logits and targets.
-
-Cost at 256 users and 10,677 items
-    That of SigmoidBCE, whose targets are sparse, and a product a logit besides.
-
-What goes wrong
-    Where the targets are a network's own earlier answers, their gradient is not followed: they are
-    numbers. Following it would let the network make the targets easy.
-
-Source
-    torch.nn.functional.binary_cross_entropy_with_logits(reduction="sum"), PyTorch 2.13.
+Shapes: logits, targets and grad_logits (batch, n_items), targets from 0 to 1; loss a float, summed in float64.
+Kept for backward: logits and targets.
+Source: torch.nn.functional.binary_cross_entropy_with_logits(reduction="sum"), PyTorch 2.13.
     Differences: none but the order of the sum.
+Lesson: docs/lessons/soft_bce.md
 
 Example
-    >>> import numpy as np
     >>> soft = SoftBCE()
-    >>> round(soft.forward(np.array([[0.0, np.log(3)]]), np.array([[0.25, 0.75]])), 4)   # h is 1/2 and 3/4
+    >>> round(soft.forward(np.array([[0.0, np.log(3)]]), np.array([[0.25, 0.75]])), 4)  # h is 1/2 and 3/4
     1.2555
     >>> soft.backward()
     array([[0.25, 0.  ]])

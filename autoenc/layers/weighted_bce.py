@@ -4,41 +4,27 @@ Forward
     h    = sigmoid(logits)
     w    = 1 where targets is 1, negative_weight elsewhere
     loss = -sum(w * (targets * log(h) + (1 - targets) * log(1 - h)))
-         = sum(w * softplus(logits)) - sum(targets * logits)                  the same, without log(0)
-    softplus(z) = log(1 + exp(z)); the sums run over all items and users of the batch.
+         = sum(w * softplus(logits)) - sum(targets * logits)              the same, without log(0)
+    softplus(z) = log(1 + exp(z))
+    The sums run over all users and items of the batch. targets is user_items.
 
 Backward
     grad_logits = w * (h - targets)
 
-Shapes
-    logits       (batch, n_items)
-    user_items   (batch, n_items)  sparse CSR of ones, the targets
-    loss         a float, in float64
-
-Kept for backward
-    logits and user_items.
-
-Cost at the task's sizes
-    That of SigmoidBCE.
-
-What goes wrong
-    Most items that a user has not liked are items that the user has not come across, held-out likes
-    among them. With all of them at full weight a network without dropout learns to rank those last.
-
-Source
-    torch.nn.functional.binary_cross_entropy_with_logits(weight=w, reduction="sum"), PyTorch 2.13.
-    Differences: none but the order of the sum. At negative_weight 1 it is SigmoidBCE.
+Shapes: logits and grad_logits (batch, n_items); user_items (batch, n_items), sparse CSR of ones;
+    loss a float, summed in float64.
+Kept for backward: logits and user_items.
+Source: torch.nn.functional.binary_cross_entropy_with_logits(weight=w, reduction="sum"), PyTorch 2.13.
+    Differences: none but the order of the sum.
+Lesson: docs/lessons/weighted_bce.md
 
 Example
-    >>> import numpy as np, scipy.sparse as sp
     >>> weighted = WeightedBCE(negative_weight=0.25)
-    >>> loss = weighted.forward(np.array([[0.0, 1000.0]]), sp.csr_array(np.array([[1, 0]])))
-    >>> round(loss, 4)                     # log(2), and a quarter of 1000
+    >>> loss = weighted.forward(np.array([[0.0, 1000.0]]), sparse.csr_array(np.array([[1, 0]])))
+    >>> round(loss, 4)  # log(2), and a quarter of 1000
     250.6931
     >>> weighted.backward()
     array([[-0.5 ,  0.25]])
-
-Lesson: docs/lessons/weighted_bce.md
 """
 
 from __future__ import annotations
@@ -58,7 +44,7 @@ class WeightedBCE:
     Parameters
     ----------
     negative_weight : float
-        What a term counts where the target is 0, above 0 and finite. Where it is 1 a term counts 1.
+        The weight of a term whose target is 0, above 0 and finite. Where the target is 1 the weight is 1.
 
     Raises
     ------
