@@ -171,12 +171,12 @@ def normalizing_backward(p: Problem):
     def kernels():
         batchnorm, adam = p.normalizing()
         mask = p.mask()
-        _, x_hat, inv_std = normalize(p.item_sum, mask, p.normalizer(batchnorm))
+        _, kept = normalize(p.item_sum, mask, p.normalizer(batchnorm))
 
         def run():
             scale = trained(adam, "weight"), trained(adam, "bias")
             grad_parts, rates = p.grad_h1[None], next_rates(adam)
-            grad_input = normalize_backward(grad_parts, p.item_sum, mask, x_hat, inv_std, *scale, rates)
+            grad_input = normalize_backward(grad_parts, kept, mask, *scale, rates)
             return {"grad_input": grad_input, **adam.params}
 
         return run

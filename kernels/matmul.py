@@ -1,4 +1,4 @@
-"""c = a @ b, or c += a @ b, without packing: the matmul that all kernels share.
+"""c = a @ b, or c += a @ b, without packing: the kernels' own matmul.
 
 A processor that multiplies and adds two vectors of 16 numbers in each cycle, but loads only two
 vectors from its first-level cache, has to use each number that it loads several times. So a block
@@ -11,7 +11,7 @@ vector: 14 loads for 24 multiplications and additions. 24 sums, 2 vectors of b a
 of AVX-512's 32 registers; with 16 registers the block has six rows. Twelve rows are also enough
 for the sums not to wait for each other: a sum takes four cycles, and two are begun in each.
 
-BLAS copies a and b into the order that its own block reads, for each call anew. Here they are
+BLAS copies a and b into the order that its own block reads, again for each call. Here they are
 read where they lie: rows of b are contiguous (whoever calls turns them once, see `transposed`),
 and of a a number at a time is read, so that it may as well lie transposed. What comes next in
 steps of a whole row no processor foresees well, so it is fetched AHEAD rows before its turn.
