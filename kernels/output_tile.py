@@ -1,7 +1,7 @@
 """The output layer's whole training step, a tile of items at a time.
 
-Definition: autoenc.layers.Linear.forward, SigmoidBCE.forward and backward (or Multinomial's),
-Linear.backward and autoenc.optim.Adam.step, one after the other.
+Definition: autoenc.layers.Linear.forward, SigmoidBCE.forward and backward (or those of
+WeightedBCE or Multinomial), Linear.backward and autoenc.optim.Adam.step, one after the other.
 
 Nine tenths of a step's arithmetic is here: three matmuls of 2.2 GFLOP at the task's sizes. As
 layers they would write and read logits and grad_logits of 11 MB and grad_weight of 17 MB; here a

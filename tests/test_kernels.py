@@ -6,7 +6,10 @@ kernels have those frozen in.
 
 from __future__ import annotations
 
+import ast
 import os
+import pkgutil
+import re
 import shutil
 import subprocess
 import sys
@@ -696,6 +699,13 @@ def test_another_error_of_numbas_is_not_hidden(monkeypatch):
     monkeypatch.setattr(autoenc.kernels.jit, "njit", broken)
     with pytest.raises(RuntimeError, match="LLVM is not well"):
         kernel(lambda x: x)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "kernels").glob("[!_]*.py")), ids=lambda path: path.stem)
+def test_the_definitions_that_a_kernel_names_are_there(path):
+    doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    for name in re.findall(r"\bautoenc(?:\.\w+)+", doc):
+        pkgutil.resolve_name(name)
 
 
 @needs_jit

@@ -35,8 +35,9 @@ definition, for a reader who has read the layers. The page is made by `python -m
 sources and from what `make bench` measured, on one minibatch of the task's sizes: {sizes}.
 
 What the kernels have in common: work is cut into blocks of a fixed size, which numba's `prange` deals to the threads,
-and each block is computed by one thread, with a matmul of our own (kernels/matmul.py). So the order of every sum is
-fixed, and the bits don't depend on the number of threads.
+and each block is computed by one thread, with a matmul of our own (kernels/matmul.py). Only `top_n` calls BLAS, on
+that one thread, where BLAS rounds all rows alike. So the order of every sum is fixed, and the bits don't depend on the
+number of threads.
 
 - **share of bound**: what the kernel's flops take at the rate of NumPy's BLAS in a large square matmul
   ({blas:.0f} GFLOP/s), or its bytes at that of a large copy ({copy:.0f} GB/s), whichever is longer, over what the
