@@ -48,10 +48,10 @@ docs: $(VENV)/installed-docs
 	$(BIN)/python -m sphinx -q -W -n --keep-going -b html docs docs/_build/html
 
 quality: $(VENV)/installed-bench
-	$(BIN)/python benchmarks/quality.py $(ARGS)
+	$(BIN)/python -m benchmarks.quality $(ARGS)
 
 bench: $(VENV)/installed-bench
-	$(BIN)/python benchmarks/speed.py $(ARGS)
+	$(BIN)/python -m benchmarks.speed $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,6 +1,6 @@
 """Does dense refeeding pay? RMSE on the bundled ratings; p@1 and nDCG@100 on the likes of 2,000 items.
 
-    python benchmarks/refeeding.py                about 9 minutes on 2 cores that others use too
+    python -m benchmarks.refeeding                about 9 minutes on 2 cores that others use too
 
 Each seed draws a split (a tenth of the ratings; a fifth of each user's likes), on which a network is
 trained with and without refeeding from the same weights, so that their difference is paired. Beside
@@ -71,7 +71,7 @@ def compare(name, splits, measure):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser("python -m benchmarks.refeeding", description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=4, help="how many splits (default: 4)")
     args = parser.parse_args(argv)
     if args.seeds < 2:

@@ -1,7 +1,7 @@
 """How quickly `autoenc serve` answers at MovieLens 10M's size, and how good its own model is, of the bundled ratings.
 
-    python benchmarks/serving.py                    times over HTTP, about a minute
-    python benchmarks/serving.py --demonstration    the quality beside the defaults', about two minutes
+    python -m benchmarks.serving                    times over HTTP, about a minute
+    python -m benchmarks.serving --demonstration    the quality beside the defaults', about two minutes
 
 The times are a network's with 10,677 items, emb_dim 800 and hidden_dim 400, fitted on a few made-up users:
 what it has learned changes no time. The question is the page's own, ten recommendations with each one's bar
@@ -107,7 +107,7 @@ def demonstration(n_users=130, n_shown=4):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser("python -m benchmarks.serving", description=__doc__.splitlines()[0])
     parser.add_argument("--demonstration", action="store_true", help="its quality, instead of the times")
     args = parser.parse_args(argv)
     demonstration() if args.demonstration else times()

@@ -19,8 +19,8 @@ PRANGE_ONLY = {
 def kernel(function=None, *, parallel=False, fastmath=FASTMATH):
     """Compile `function` with numba, for each dtype when it is first called with it.
 
-    Where numba finds no folder to cache compiled code in, the kernel is compiled in each process
-    anew, with one warning.
+    Where numba finds no folder to cache compiled code in, each process compiles the
+    kernel again, with one warning.
     """
     if function is None:
         return lambda f: kernel(f, parallel=parallel, fastmath=fastmath)
@@ -52,7 +52,7 @@ def _warn_once():
     if not _warned:
         _warned = True
         warnings.warn(
-            "numba finds no writable cache folder, so every start compiles the kernels anew (about 25 s): "
+            "numba finds no writable cache folder, so every start compiles the kernels again (about 25 s): "
             "set NUMBA_CACHE_DIR to a folder that can be written to",
             RuntimeWarning,
             stacklevel=4,

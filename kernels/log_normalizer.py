@@ -12,7 +12,7 @@ from the same tiles. A user's sum is kept relative to the largest logit so far:
     log_z = top + log(total)
 
 Bound by arithmetic: a matmul of 2.2 GFLOP at the task's sizes. A part's items are summed into a
-top and a total of its own, and the parts are merged in order, so the bits don't depend on the
+top and a total of its own, and the parts are added in order, so the bits don't depend on the
 number of threads.
 """
 
@@ -38,7 +38,7 @@ def log_normalizer(weight, bias, h2):
     for part in prange(n_parts):
         first, last = part * n_items // n_parts, (part + 1) * n_items // n_parts
         sum_part(weight, bias, h2_by_hidden, first, last, tops[part], totals[part])
-    return merge_parts(tops, totals)
+    return total_of_parts(tops, totals)
 
 
 @kernel
@@ -56,7 +56,7 @@ def sum_part(weight, bias, h2_by_hidden, part_first, part_last, top, total):
             largest_so_far(logits[i], bias[first + i], tile_top)
         for i in range(n):
             add_exp(logits[i], tile_top, tile_total)
-        merge(top, total, tile_top, tile_total)
+        add_total(top, total, tile_top, tile_total)
 
 
 @kernel
@@ -75,15 +75,15 @@ def add_exp(z, top, total):
 
 
 @kernel
-def merge_parts(tops, totals):
+def total_of_parts(tops, totals):
     """top + log(total) of all parts together: (batch,)."""
     for part in range(1, len(tops)):
-        merge(tops[0], totals[0], tops[part], totals[part])
+        add_total(tops[0], totals[0], tops[part], totals[part])
     return (tops[0] + np.log(totals[0])).astype(tops.dtype)
 
 
 @kernel
-def merge(top, total, more_top, more_total):
+def add_total(top, total, more_top, more_total):
     """Add the sums more_total, relative to more_top, to those of total, relative to top, in place."""
     for u in range(len(top)):
         new_top = max(top[u], more_top[u])

@@ -1,4 +1,4 @@
-"""c = a @ b, or c += a @ b, without packing: the matmul that all kernels share.
+"""c = a @ b, or c += a @ b, without packing: the kernels' own matmul.
 
 A processor that multiplies and adds two vectors of 16 numbers in each cycle, but loads only two
 vectors from its first-level cache, has to use each number that it loads several times. So a block
@@ -11,7 +11,7 @@ vector: 14 loads for 24 multiplications and additions. 24 sums, 2 vectors of b a
 of AVX-512's 32 registers; with 16 registers the block has six rows. Twelve rows are also enough
 for the sums not to wait for each other: a sum takes four cycles, and two are begun in each.
 
-BLAS copies a and b into the order that its own block reads, for each call anew. Here they are
+BLAS copies a and b into the order that its own block reads, again for each call. Here they are
 read where they lie: rows of b are contiguous (whoever calls turns them once, see `transposed`),
 and of a a number at a time is read, so that it may as well lie transposed. What comes next in
 steps of a whole row no processor foresees well, so it is fetched AHEAD rows before its turn.
@@ -102,77 +102,101 @@ def block_function(module, number, bits, rows, vectors, a_layout):
     one before. `number` is LLVM's float or double, of so many bits.
     """
     name = f"autoenc.block.{bits}.{rows}.{vectors}.{a_layout}"
-    if name in module.globals:
-        return module.globals[name]
-    lanes, pointer = VECTOR_BYTES * 8 // bits, number.as_pointer()
-    vector = ir.VectorType(number, lanes)
-    arguments = [pointer, INT, INT, pointer, INT, pointer, INT, INT, BOOL]
-    function = ir.Function(module, ir.FunctionType(NOTHING, arguments), name)
-    function.linkage = "linkonce_odr"
-    function.attributes.add("noinline")  # many call it: one copy is compiled
-    a, a_row, a_column, b, b_row, c, c_row, depth, add = function.args
-    a_row = INT(1) if a_layout == "F" else a_row
-    a_column = INT(1) if a_layout == "C" else a_column
-    prefetch = module.declare_intrinsic("llvm.prefetch", [BYTES], ir.FunctionType(NOTHING, [BYTES, *[INT32] * 3]))
-    start, load, loop, end = map(function.append_basic_block, ("start", "load", "loop", "end"))
-    builder = ir.IRBuilder(start)
-    places = [(r, v) for r in range(rows) for v in range(vectors)]
+    if name not in module.globals:
+        BlockFunction(module, name, number, bits, rows, vectors, a_layout).define()
+    return module.globals[name]
 
-    def at(base, row, row_stride, column, column_stride):
+
+class BlockFunction:
+    """The function that `block_function` puts into a module: declared by the constructor, then defined."""
+
+    def __init__(self, module, name, number, bits, rows, vectors, a_layout):
+        self.number, self.bytes = number, bits // 8
+        self.rows, self.vectors, self.a_layout = rows, vectors, a_layout
+        self.lanes = VECTOR_BYTES // self.bytes
+        self.vector, pointer = ir.VectorType(number, self.lanes), number.as_pointer()
+        arguments = [pointer, INT, INT, pointer, INT, pointer, INT, INT, BOOL]
+        self.function = ir.Function(module, ir.FunctionType(NOTHING, arguments), name)
+        self.function.linkage = "linkonce_odr"
+        self.function.attributes.add("noinline")  # many call it: one copy is compiled
+        self.a, a_row, a_column, self.b, self.b_row, self.c, self.c_row, self.depth, self.add = self.function.args
+        self.a_row = INT(1) if a_layout == "F" else a_row
+        self.a_column = INT(1) if a_layout == "C" else a_column
+        prefetch = ir.FunctionType(NOTHING, [BYTES, *[INT32] * 3])
+        self.prefetch = module.declare_intrinsic("llvm.prefetch", [BYTES], prefetch)
+        self.builder = ir.IRBuilder()
+
+    def define(self):
+        """Begin each sum at 0, or at c where `add` is True, go through k, and store the sums in c."""
+        start, load, loop, end = map(self.function.append_basic_block, ("start", "load", "loop", "end"))
+        builder = self.builder
+        builder.position_at_end(start)
+        builder.cbranch(self.add, load, loop)
+
+        builder.position_at_end(load)
+        before = [self.load_vector(address) for address in self.places_in_c()]
+        builder.branch(loop)
+
+        builder.position_at_end(loop)
+        k, sums = builder.phi(INT), [builder.phi(self.vector) for _ in before]
+        self.fetch_ahead(k)
+        new_sums = self.sums_with_products(k, sums)
+        next_k = builder.add(k, INT(1))
+        builder.cbranch(builder.icmp_signed("<", next_k, self.depth), loop, end)
+        zeros = [self.vector([0.0] * self.lanes)] * len(sums)
+        for values, block in (([INT(0), *zeros], start), ([INT(0), *before], load), ([next_k, *new_sums], loop)):
+            for variable, value in zip([k, *sums], values):
+                variable.add_incoming(value, block)
+
+        builder.position_at_end(end)
+        for total, address in zip(new_sums, self.places_in_c()):
+            builder.store(total, address, align=self.bytes)
+        builder.ret_void()
+
+    def fetch_ahead(self, k):
+        """Ask the memory for what is multiplied AHEAD rows later."""
+        ahead = self.builder.add(k, INT(AHEAD))
+        if self.a_layout != "C":
+            for r in {0, self.rows - 1}:
+                self.fetch(self.at(self.a, INT(r), self.a_row, ahead, self.a_column))
+        for v in range(self.vectors):
+            self.fetch(self.vector_at(self.b, ahead, self.b_row, v))
+
+    def sums_with_products(self, k, sums):
+        """Each of the sums with its a[i + r, k] * b[k, j + v] added, row by row."""
+        builder, everywhere = self.builder, ir.VectorType(INT32, self.lanes)([0] * self.lanes)
+        b_vectors = [self.load_vector(self.vector_at(self.b, k, self.b_row, v)) for v in range(self.vectors)]
+        new_sums = []
+        for r in range(self.rows):
+            scalar = builder.load(self.at(self.a, INT(r), self.a_row, k, self.a_column), typ=self.number)
+            first = builder.insert_element(self.vector(ir.Undefined), scalar, INT32(0))
+            broadcast = builder.shuffle_vector(first, self.vector(ir.Undefined), everywhere)
+            for v in range(self.vectors):
+                product = builder.fmul(broadcast, b_vectors[v], flags=FUSE)
+                new_sums.append(builder.fadd(sums[r * self.vectors + v], product, flags=FUSE))
+        return new_sums
+
+    def places_in_c(self):
+        """The addresses of the block's vectors, row by row."""
+        for r in range(self.rows):
+            for v in range(self.vectors):
+                yield self.vector_at(self.c, INT(r), self.c_row, v)
+
+    def at(self, base, row, row_stride, column, column_stride):
+        builder = self.builder
         offset = builder.add(builder.mul(row, row_stride), builder.mul(column, column_stride))
-        return builder.gep(base, [offset], source_etype=number)
+        return builder.gep(base, [offset], source_etype=self.number)
 
-    def vector_at(base, row, row_stride, v):
-        return builder.bitcast(at(base, row, row_stride, INT(v), INT(lanes)), vector.as_pointer())
+    def vector_at(self, base, row, row_stride, v):
+        address = self.at(base, row, row_stride, INT(v), INT(self.lanes))
+        return self.builder.bitcast(address, self.vector.as_pointer())
 
-    def load_vector(address):
-        return builder.load(address, typ=vector, align=bits // 8)
+    def load_vector(self, address):
+        return self.builder.load(address, typ=self.vector, align=self.bytes)
 
-    def fetch(address):
+    def fetch(self, address):
         for_reading, keep, data = INT32(0), INT32(3), INT32(1)
-        builder.call(prefetch, [builder.bitcast(address, BYTES), for_reading, keep, data])
-
-    builder.cbranch(add, load, loop)
-
-    builder.position_at_end(load)
-    before = [load_vector(vector_at(c, INT(r), c_row, v)) for r, v in places]
-    builder.branch(loop)
-
-    builder.position_at_end(loop)
-    k = builder.phi(INT)
-    sums = [builder.phi(vector) for _ in places]
-    ahead = builder.add(k, INT(AHEAD))
-    if a_layout != "C":
-        for r in {0, rows - 1}:
-            fetch(at(a, INT(r), a_row, ahead, a_column))
-    for v in range(vectors):
-        fetch(vector_at(b, ahead, b_row, v))
-    b_vectors = [load_vector(vector_at(b, k, b_row, v)) for v in range(vectors)]
-    new_sums = []
-    for r in range(rows):
-        scalar = builder.load(at(a, INT(r), a_row, k, a_column), typ=number)
-        first = builder.insert_element(vector(ir.Undefined), scalar, INT32(0))
-        everywhere = ir.VectorType(INT32, lanes)([0] * lanes)
-        broadcast = builder.shuffle_vector(first, vector(ir.Undefined), everywhere)
-        for v in range(vectors):
-            product = builder.fmul(broadcast, b_vectors[v], flags=FUSE)
-            new_sums.append(builder.fadd(sums[r * vectors + v], product, flags=FUSE))
-    next_k = builder.add(k, INT(1))
-    builder.cbranch(builder.icmp_signed("<", next_k, depth), loop, end)
-
-    k.add_incoming(INT(0), start)
-    k.add_incoming(INT(0), load)
-    k.add_incoming(next_k, loop)
-    for total, was, new in zip(sums, before, new_sums):
-        total.add_incoming(vector([0.0] * lanes), start)
-        total.add_incoming(was, load)
-        total.add_incoming(new, loop)
-
-    builder.position_at_end(end)
-    for (r, v), total in zip(places, new_sums):
-        builder.store(total, vector_at(c, INT(r), c_row, v), align=bits // 8)
-    builder.ret_void()
-    return function
+        self.builder.call(self.prefetch, [self.builder.bitcast(address, BYTES), for_reading, keep, data])
 
 
 block_of_rows, narrow_block_of_rows = block_kernel(ROWS, 2), block_kernel(ROWS, 1)

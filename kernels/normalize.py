@@ -33,29 +33,39 @@ class Normalizer(NamedTuple):
 
 
 class Mask(NamedTuple):
-    """A dropout mask: keeps (batch, features) bool, and what the kept values are multiplied by."""
+    """A dropout's mask (batch, features), bool, and what the values that it lets through are multiplied by."""
 
-    keeps: np.ndarray
+    mask: np.ndarray
     scale: np.floating
+
+
+class Kept(NamedTuple):
+    """What the backward needs of the forward: its input x and x_hat (batch, features), inv_std (features,)."""
+
+    x: np.ndarray
+    x_hat: np.ndarray
+    inv_std: np.ndarray
 
 
 @kernel(parallel=True)
 def normalize(x, mask, norm):
-    """Return output, x_hat (batch, features) and inv_std (features,); update the running statistics.
+    """Return output (batch, features) and Kept; update the running statistics.
 
     x (batch, features) is what ReLU gets.
     """
     features = x.shape[1]
-    output, x_hat = np.empty_like(x), np.empty_like(x)  # (batch, features)
-    inv_std = np.empty(features, x.dtype)  # (features,)
+    output = np.empty_like(x)  # (batch, features)
+    kept = Kept(x, np.empty_like(x), np.empty(features, x.dtype))
     for block in prange(N_BLOCKS):
         first, last = block * features // N_BLOCKS, (block + 1) * features // N_BLOCKS
-        normalize_columns(x, mask, norm, output, x_hat, inv_std, first, last)
-    return output, x_hat, inv_std
+        normalize_columns(kept, mask, norm, output, first, last)
+    return output, kept
 
 
 @kernel
-def normalize_columns(x, mask, norm, output, x_hat, inv_std, first, last):
+def normalize_columns(kept, mask, norm, output, first, last):
+    """The columns first .. last of output and of kept.x_hat and kept.inv_std."""
+    x = kept.x
     batch, number = len(x), x.dtype.type
     mean, var = np.zeros(last - first, x.dtype), np.zeros(last - first, x.dtype)
     for u in range(batch):
@@ -69,16 +79,17 @@ def normalize_columns(x, mask, norm, output, x_hat, inv_std, first, last):
         for j in range(len(row)):
             centered = max(row[j], number(0)) - mean[j]
             var[j] += centered * centered
-    inv, weight, bias = inv_std[first:last], norm.weight[first:last], norm.bias[first:last]
+    inv, weight, bias = kept.inv_std[first:last], norm.weight[first:last], norm.bias[first:last]
     for j in range(len(var)):
         var[j] /= number(batch)
         inv[j] = number(1) / np.sqrt(var[j] + norm.eps)
     for u in range(batch):
-        row, hat, out, keep = x[u, first:last], x_hat[u, first:last], output[u, first:last], mask.keeps[u, first:last]
+        row, hat, out = x[u, first:last], kept.x_hat[u, first:last], output[u, first:last]
+        passes = mask.mask[u, first:last]
         for j in range(len(row)):
             hat[j] = (max(row[j], number(0)) - mean[j]) * inv[j]
-            kept = mask.scale if keep[j] else number(0)
-            out[j] = (weight[j] * hat[j] + bias[j]) * kept
+            factor = mask.scale if passes[j] else number(0)
+            out[j] = (weight[j] * hat[j] + bias[j]) * factor
     running_mean, running_var = norm.running_mean[first:last], norm.running_var[first:last]
     for j in range(len(mean)):
         running_mean[j] += norm.momentum * (mean[j] - running_mean[j])
@@ -86,18 +97,18 @@ def normalize_columns(x, mask, norm, output, x_hat, inv_std, first, last):
 
 
 @kernel(parallel=True)
-def normalize_backward(grad_parts, x, mask, x_hat, inv_std, weight, bias, rates):
+def normalize_backward(grad_parts, kept, mask, weight, bias, rates):
     """Return grad_x (batch, features), and take a step of Adam on the Traineds weight and bias.
 
     grad_parts (parts, batch, features) are summed in order: they are grad_output.
     """
-    features = x.shape[1]
-    grad_x = np.empty_like(x)  # (batch, features)
-    grad_weight, grad_bias = np.zeros(features, x.dtype), np.zeros(features, x.dtype)  # (features,)
+    features, dtype = kept.x.shape[1], kept.x.dtype
+    grad_x = np.empty_like(kept.x)  # (batch, features)
+    grad_weight, grad_bias = np.zeros(features, dtype), np.zeros(features, dtype)  # (features,)
     for block in prange(N_BLOCKS):
         first, last = block * features // N_BLOCKS, (block + 1) * features // N_BLOCKS
         sum_parts(grad_parts, grad_x, first, last)
-        backward_columns(grad_x, x, mask, x_hat, inv_std, weight.weight, grad_weight, grad_bias, first, last)
+        backward_columns(grad_x, kept, mask, weight.weight, grad_weight, grad_bias, first, last)
         adam_slice(weight, first, last, grad_weight[first:last], rates)
         adam_slice(bias, first, last, grad_bias[first:last], rates)
     return grad_x
@@ -116,19 +127,19 @@ def sum_parts(parts, total, first, last):
 
 
 @kernel
-def backward_columns(grad, x, mask, x_hat, inv_std, weight, grad_weight, grad_bias, first, last):
+def backward_columns(grad, kept, mask, weight, grad_weight, grad_bias, first, last):
     """Turn grad_output into grad_x in place and fill grad_weight and grad_bias, in the columns first .. last."""
-    batch, number = len(x), x.dtype.type
+    batch, number = len(grad), grad.dtype.type
     grad_w, grad_b = grad_weight[first:last], grad_bias[first:last]
     for u in range(batch):
-        row, hat, keep = grad[u, first:last], x_hat[u, first:last], mask.keeps[u, first:last]
+        row, hat, passes = grad[u, first:last], kept.x_hat[u, first:last], mask.mask[u, first:last]
         for j in range(len(row)):
-            row[j] *= mask.scale if keep[j] else number(0)
+            row[j] *= mask.scale if passes[j] else number(0)
             grad_b[j] += row[j]
             grad_w[j] += row[j] * hat[j]
-    w, inv, n = weight[first:last], inv_std[first:last], number(batch)
+    w, inv, n = weight[first:last], kept.inv_std[first:last], number(batch)
     for u in range(batch):
-        row, hat, relu_input = grad[u, first:last], x_hat[u, first:last], x[u, first:last]
+        row, hat, relu_input = grad[u, first:last], kept.x_hat[u, first:last], kept.x[u, first:last]
         for j in range(len(row)):
             through = w[j] * inv[j] * (row[j] - grad_b[j] / n - hat[j] * (grad_w[j] / n))
             row[j] = through if relu_input[j] > 0 else number(0)

@@ -1,7 +1,7 @@
 """The output layer's whole training step, a tile of items at a time.
 
-Definition: autoenc.layers.Linear.forward, SigmoidBCE.forward and backward (or Multinomial's),
-Linear.backward and autoenc.optim.Adam.step, one after the other.
+Definition: autoenc.layers.Linear.forward, SigmoidBCE.forward and backward (or those of
+WeightedBCE or Multinomial), Linear.backward and autoenc.optim.Adam.step, one after the other.
 
 Nine tenths of a step's arithmetic is here: three matmuls of 2.2 GFLOP at the task's sizes. As
 layers they would write and read logits and grad_logits of 11 MB and grad_weight of 17 MB; here a
@@ -22,6 +22,8 @@ while one thread waits for memory in Adam another multiplies.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import prange
 
@@ -34,6 +36,16 @@ from autoenc.kernels.matmul import ROWS, matmul, transposed
 PARTS = 8
 TILE = 336  # items at most; a product of as many numbers from 1 to 2 fits into a float64,
 RUN = 64  # and one of so many into a float32
+
+
+class Targets(NamedTuple):
+    """What the losses compare the logits with."""
+
+    item_indptr: np.ndarray  # (n_items + 1,), of the batch's CSC
+    item_users: np.ndarray  # (n_likes,)
+    likes: np.ndarray  # (batch,), how many items each user likes
+    log_z: np.ndarray  # (batch,), or empty for BCE
+    negative_weight: float
 
 
 @kernel(parallel=True)
@@ -51,24 +63,10 @@ def output_tile(weight, bias, h2, item_indptr, item_users, rates, log_z, negativ
     losses = np.zeros(n_parts)
     grad_h2 = np.empty((n_parts, h2.shape[0], h2.shape[1]), h2.dtype)
     h2_by_hidden = transposed(h2)
-    likes = likes_of_users(item_users, h2)
+    targets = Targets(item_indptr, item_users, likes_of_users(item_users, h2), log_z, negative_weight)
     for part in prange(n_parts):
-        first, last = part * n_items // n_parts, (part + 1) * n_items // n_parts
-        losses[part] = output_part(
-            weight,
-            bias,
-            h2,
-            h2_by_hidden,
-            item_indptr,
-            item_users,
-            rates,
-            log_z,
-            negative_weight,
-            likes,
-            first,
-            last,
-            grad_h2[part],
-        )
+        bounds = part * n_items // n_parts, (part + 1) * n_items // n_parts
+        losses[part] = output_part(weight, bias, h2, h2_by_hidden, targets, rates, bounds, grad_h2[part])
     return sum_in_order(losses), grad_h2
 
 
@@ -82,22 +80,9 @@ def sum_in_order(numbers):
 
 
 @kernel
-def output_part(
-    weight,
-    bias,
-    h2,
-    h2_by_hidden,
-    item_indptr,
-    item_users,
-    rates,
-    log_z,
-    negative_weight,
-    likes,
-    part_first,
-    part_last,
-    grad_h2,
-):
-    """The items part_first .. part_last, in tiles of equal size; fills grad_h2, returns their loss."""
+def output_part(weight, bias, h2, h2_by_hidden, targets, rates, bounds, grad_h2):
+    """The items from bounds[0] to bounds[1], in tiles of equal size; fills grad_h2, returns their loss."""
+    part_first, part_last = bounds
     size = tile_size(part_last - part_first)
     logits = np.empty((size, len(h2)), h2.dtype)  # (tile, batch)
     grad_weight = np.empty((size, h2.shape[1]), h2.dtype)  # (tile, hidden_dim)
@@ -107,11 +92,10 @@ def output_part(
         last = min(part_last, first + size)
         n = last - first
         matmul(weight.weight[first:last], h2_by_hidden, logits[:n], False)
-        bias_tile, indptr = bias.weight[first:last], item_indptr[first : last + 1]
-        if len(log_z) == 0:
-            loss += sigmoid_bce(logits[:n], bias_tile, indptr, item_users, negative_weight, grad_bias[:n])
+        if len(targets.log_z) == 0:
+            loss += sigmoid_bce(logits[:n], bias.weight[first:last], targets, first, grad_bias[:n])
         else:
-            loss += multinomial(logits[:n], bias_tile, indptr, item_users, log_z, likes, grad_bias[:n])
+            loss += multinomial(logits[:n], bias.weight[first:last], targets, first, grad_bias[:n])
         grad_logits = logits[:n]
         matmul(grad_logits.T, weight.weight[first:last], grad_h2, first > part_first)
         matmul(grad_logits, h2, grad_weight[:n], False)
@@ -137,15 +121,17 @@ def likes_of_users(item_users, h2):
 
 
 @kernel
-def sigmoid_bce(logits, bias, item_indptr, item_users, negative_weight, grad_bias):
+def sigmoid_bce(logits, bias, targets, first_item, grad_bias):
     """Turn logits (items, batch), still without their bias, into grad_logits; return the summed loss.
 
+    The items are those from first_item on; bias and grad_bias are (items,).
     softplus(z) = max(z, 0) + log(1 + exp(-|z|)), and a sum of logs is the log of a product: one
     log for a whole column of the tile. What the column counts too little of a liked item, whose
     weight is 1, is added by itself.
     """
     n_items, batch = logits.shape
-    number = logits.dtype.type
+    number, negative_weight = logits.dtype.type, targets.negative_weight
+    indptr, item_users = targets.item_indptr[first_item:], targets.item_users
     weight = number(negative_weight)
     product, positive = np.ones(batch), np.zeros(batch)  # float64 (batch,)
     run_product, run_positive = np.empty(batch, logits.dtype), np.empty(batch, logits.dtype)
@@ -154,7 +140,7 @@ def sigmoid_bce(logits, bias, item_indptr, item_users, negative_weight, grad_bia
         run_product[:] = 1
         run_positive[:] = 0
         for i in range(run, min(n_items, run + RUN)):
-            users = item_users[item_indptr[i] : item_indptr[i + 1]]
+            users = item_users[indptr[i] : indptr[i + 1]]
             for u in users:
                 logit = logits[i, u] + bias[i]
                 liked += logit
@@ -193,15 +179,16 @@ def sigmoid_row(z, bias, weight, product, positive):
 
 
 @kernel
-def multinomial(logits, bias, item_indptr, item_users, log_z, likes, grad_bias):
-    """The same for the multinomial loss: log_z and likes (batch,), how many each user has."""
+def multinomial(logits, bias, targets, first_item, grad_bias):
+    """The same for the multinomial loss."""
     number = logits.dtype.type
+    indptr, item_users = targets.item_indptr[first_item:], targets.item_users
     loss = 0.0
     for i in range(len(logits)):
-        users = item_users[item_indptr[i] : item_indptr[i + 1]]
+        users = item_users[indptr[i] : indptr[i + 1]]
         for u in users:
-            loss += log_z[u] - (logits[i, u] + bias[i])
-        softmax_row(logits[i], bias[i], log_z, likes)
+            loss += targets.log_z[u] - (logits[i, u] + bias[i])
+        softmax_row(logits[i], bias[i], targets.log_z, targets.likes)
         for u in users:
             logits[i, u] -= number(1)
         grad_bias[i] = sum_of(logits[i])

@@ -5,7 +5,7 @@ Definition: autoenc.layers.SparseEmbedding.backward followed by autoenc.optim.Ad
 The gradient of an item's row is the sum of grad_output's rows over the users who liked it: it is
 summed in the first-level cache and used at once, and the (n_items, emb_dim) gradient is never
 stored. A row that nobody in the batch liked has gradient 0, but Adam moves it all the same, by
-its moments, which fade:
+its moments, which decay:
 
     m = beta1 * m,   v = beta2 * v,   w = w - step_size * m / (sqrt(v) * inv_root + eps)
 
@@ -70,8 +70,8 @@ def scatter_add(item_indptr, item_users, grad_output, embedding, last_step, hist
             m, v = embedding.first_moment[item], embedding.second_moment[item]
             missed = history.step - 1 - last_step[item]
             if missed > 0:
-                fade(m, beta1**missed)
-                fade(v, beta2**missed)
+                decay(m, beta1**missed)
+                decay(v, beta2**missed)
             adam_row(embedding.weight[item], m, v, grad_row, rates)
             last_step[item] = history.step
 
@@ -90,27 +90,27 @@ def catch_up(items, embedding, last_step, history, weight):
             advance(w, embedding.first_moment[item], embedding.second_moment[item], last_step[item], history)
 
 
-def settle(embedding, last_step, history):
+def flush(embedding, last_step, history):
     """Bring all rows and their moments to history.step, in place."""
     catch_up(np.flatnonzero(last_step < history.step), embedding, last_step, history, embedding.weight)
-    fade_rows(embedding, last_step, history)
+    decay_rows(embedding, last_step, history)
     last_step[:] = history.step
 
 
 @kernel
-def fade_rows(embedding, last_step, history):
+def decay_rows(embedding, last_step, history):
     """Give all moments the decay of the steps that their rows have missed."""
     for item in range(len(last_step)):
         missed = history.step - last_step[item]
         if missed > 0:
-            fade(embedding.first_moment[item], history.beta1**missed)
-            fade(embedding.second_moment[item], history.beta2**missed)
+            decay(embedding.first_moment[item], history.beta1**missed)
+            decay(embedding.second_moment[item], history.beta2**missed)
 
 
 @kernel
 def advance(w, m, v, t0, history):
     """Move a row from step t0 to history.step by its moments as of t0, which stay as they are."""
-    # Below this v the expansion's error shows; in float64, or where v fades as fast as m, it always would.
+    # Below this v the expansion's error shows; in float64, or where v decays as fast as m, it always would.
     smallest = w.dtype.type(np.inf)
     if w.itemsize == 4 and history.beta1 < history.beta2:
         smallest = w.dtype.type((history.eps * 1e3 / history.inv_root[history.step]) ** 2)
@@ -140,19 +140,19 @@ def drift_by_steps(w, m, v, t0, history, smallest):
     last = min(history.step, t0 + history.horizon)
     for i in range(len(w)):
         if v[i] < smallest and m[i] != 0:
-            faded_m, faded_v, moved = np.float64(m[i]), np.float64(v[i]), 0.0
+            decayed_m, decayed_v, moved = np.float64(m[i]), np.float64(v[i]), 0.0
             for s in range(t0 + 1, last + 1):
-                faded_m *= beta1
-                faded_v *= beta2
-                moved += history.step_size[s] * faded_m / (np.sqrt(faded_v) * history.inv_root[s] + history.eps)
+                decayed_m *= beta1
+                decayed_v *= beta2
+                moved += history.step_size[s] * decayed_m / (np.sqrt(decayed_v) * history.inv_root[s] + history.eps)
             w[i] -= w.dtype.type(moved)
 
 
 @kernel
-def fade(moment, factor):
+def decay(moment, factor):
     """moment *= factor, what is too small for a normal number becoming 0: subnormals are slow."""
     number = moment.dtype.type
     factor, tiny = number(factor), number(1e-37)
     for i in range(len(moment)):
-        faded = moment[i] * factor
-        moment[i] = faded if abs(faded) > tiny else number(0)
+        decayed = moment[i] * factor
+        moment[i] = decayed if abs(decayed) > tiny else number(0)

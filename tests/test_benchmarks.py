@@ -11,36 +11,27 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from autoenc.datasets.synthetic import synthetic
+from autoenc.models import EASE
+from autoenc.training import fused
+from benchmarks.ranking import __main__ as ranking
+from benchmarks.ranking import lines as ranking_lines
+from benchmarks.ranking import page as ranking_page
+from benchmarks.ranking import report as ranking_report
+from benchmarks.ranking import run as ranking_run
+from benchmarks.ranking.plans import MODELS, PLANS, Plan
+from benchmarks.ranking.search import search
+from benchmarks.speed import contestants, kernels_page, parts, profile, report, results, stopwatch, targets, task, turns
+from benchmarks.speed import kernels as pairs_measured
+from benchmarks.speed import likes as likes_files
+from benchmarks.speed.pairs import PAIRS
+
 ROOT = Path(__file__).parent.parent
-BENCHMARKS = ROOT / "benchmarks"
-
-# At the end, so that the standard library's `profile` stays in front of ours.
-sys.path.append(str(BENCHMARKS))
-
-import arrays  # noqa: E402
-import contestants  # noqa: E402
-import figures  # noqa: E402
-import kernel_pairs  # noqa: E402
-import kernels_page  # noqa: E402
-import phases  # noqa: E402
-import ranking  # noqa: E402
-import ranking_page  # noqa: E402
-import ranking_report  # noqa: E402
-import ranking_run  # noqa: E402
-import results  # noqa: E402
-import speed  # noqa: E402
-import turns  # noqa: E402
-from ranking_plans import MODELS, PLANS, Plan  # noqa: E402
-from ranking_search import search  # noqa: E402
-
-from autoenc.datasets.synthetic import synthetic  # noqa: E402
-from autoenc.models import EASE  # noqa: E402
-from autoenc.training import fused  # noqa: E402
 
 SHAPE = (40, 30, 400)
 MATMUL = {"numpy-matmul": [100.0, 200.0, 300.0]}
 
-# What speed.py would store, of round numbers.
+# What benchmarks.speed would store, of round numbers.
 PARTS = {
     "epoch": {
         # 7.05 GFLOP in 273 steps are 1924.7 GFLOP: 96, 192 and 77 GFLOP/s.
@@ -78,37 +69,37 @@ PARTS = {
 @pytest.fixture(scope="module")
 def likes(tmp_path_factory):
     """The file of a small set of likes."""
-    return arrays.prepared(tmp_path_factory.mktemp("sets"), *SHAPE)
+    return likes_files.train_file(tmp_path_factory.mktemp("sets"), *SHAPE)
 
 
 @pytest.fixture
 def rates_that_take_no_time(monkeypatch):
-    for module in (phases, kernel_pairs):
+    for module in (profile, pairs_measured):
         monkeypatch.setattr(module, "matmul_rate", lambda *_: 2e11)
         monkeypatch.setattr(module, "copy_rate", lambda *_: 3e10)
 
 
 def test_what_the_task_costs():
-    assert figures.steps_per_epoch() == 273
-    assert figures.epoch_flops() == pytest.approx(273 * 7.05e9, rel=1e-3)
-    assert figures.scoring_flops() == pytest.approx(0.64e12, rel=5e-3)
-    assert figures.steps_of("autoenc") == 273
-    assert figures.steps_of("implicit-als") == 15
+    assert task.steps_per_epoch() == 273
+    assert task.epoch_flops() == pytest.approx(273 * 7.05e9, rel=1e-3)
+    assert task.scoring_flops() == pytest.approx(0.64e12, rel=5e-3)
+    assert task.steps_of("autoenc") == 273
+    assert task.steps_of("implicit-als") == 15
 
 
 def test_an_epoch_is_its_own_sum_or_reckoned_from_the_median():
-    assert figures.epoch_seconds([1.0, 2.0, 9.0], 3) == 12.0
-    assert figures.epoch_seconds([1.0, 2.0, 9.0], 30) == 60.0
-    assert figures.epoch_seconds([1.0, 2.0, 9.0] * 2, 3) == 12.0
+    assert task.epoch_seconds([1.0, 2.0, 9.0], 3) == 12.0
+    assert task.epoch_seconds([1.0, 2.0, 9.0], 30) == 60.0
+    assert task.epoch_seconds([1.0, 2.0, 9.0] * 2, 3) == 12.0
 
 
 def test_a_ratio_is_the_median_over_pairs():
-    assert figures.paired([1.0, 2.0, 3.0], [2.0, 2.0, 2.0]) == 1.0
-    assert figures.paired([1.0, 8.0, 9.0], [10.0, 10.0, 1.0]) == 0.8  # and not 8 / 10 of the medians
+    assert targets.paired([1.0, 2.0, 3.0], [2.0, 2.0, 2.0]) == 1.0
+    assert targets.paired([1.0, 8.0, 9.0], [10.0, 10.0, 1.0]) == 0.8  # and not 8 / 10 of the medians
 
 
 def test_targets_are_judged_as_the_issue_has_them():
-    judged = {target.name: (round(target.got, 3), target.met) for target in figures.targets(PARTS)}
+    judged = {target.name: (round(target.got, 3), target.met) for target in targets.targets(PARTS)}
     assert judged == {
         "training, share of NumPy's BLAS": (0.963, True),
         "training, of tuned PyTorch's time (its BLAS is the slower one)": (0.5, False),
@@ -131,36 +122,50 @@ def test_targets_are_judged_as_the_issue_has_them():
 
 def test_where_pytorchs_blas_is_as_fast_half_of_its_time_will_do():
     part = PARTS["epoch"] | {"gflops": MATMUL | {"torch-matmul": MATMUL["numpy-matmul"]}}
-    (target,) = (t for t in figures.judge_epoch(part) if "tuned" in t.name)
+    (target,) = (t for t in targets.judge_epoch(part) if "tuned" in t.name)
     assert (target.limit, target.met) == (0.5, True)
-    assert len(figures.judge_epoch({"seconds": {"autoenc": [1.0]}, "gflops": MATMUL})) == 1  # torch not installed
+    assert len(targets.judge_epoch({"seconds": {"autoenc": [1.0]}, "gflops": MATMUL})) == 1  # torch not installed
 
 
 def test_the_tables_hold_medians_ratios_and_verdicts():
-    text = speed.tables(PARTS, True)
+    text = report.tables(PARTS, True)
     lines = {" ".join(line.split()) for line in text.splitlines()}
     assert "PyTorch, tuned 40.00 40.00 to 40.00 0.500" in lines
     assert "autoenc 20.00 10.00 to 25.00" in lines
     assert "items 2.00 4.00 8.00 16.00 40.00" in lines
     assert "compiling every kernel, s 25.00 at most 20.00 NOT MET" in lines
-    assert "MET" not in speed.tables(PARTS, False)
+    assert "MET" not in report.tables(PARTS, False)
 
 
-@pytest.mark.parametrize("script", ["speed", "profile", "kernel_pairs", "kernels_page", "worker", "ranking_page"])
-def test_help_answers_without_torch(script):
-    block = "import sys; sys.modules['torch'] = sys.modules['implicit'] = None; import runpy; sys.argv = sys.argv[1:]; "
-    block += "sys.path.insert(0, sys.argv[0].rpartition('/')[0]); runpy.run_path(sys.argv[0], run_name='__main__')"
-    command = [sys.executable, "-c", block, (BENCHMARKS / f"{script}.py").as_posix(), "--help"]
-    run = subprocess.run(command, env=turns.environment(1), capture_output=True, text=True)
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("speed", "speed.profile", "speed.kernels", "speed.kernels_page", "speed.worker"),
+        *("quality", "ranking", "ranking.page", "scale", "scale.many_likes", "serving", "refeeding"),
+    ],
+)
+def test_help_answers_without_torch(module):
+    code = f"""
+import runpy, sys
+class Missing:
+    def find_spec(self, name, *_):
+        if name in ("torch", "implicit"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Missing())
+sys.argv = ["", "--help"]
+runpy.run_module("benchmarks.{module}", run_name="__main__", alter_sys=True)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=turns.environment(1), capture_output=True, text=True
+    )
     assert run.returncode == 0, run.stderr
-    assert f"python benchmarks/{script}.py" in run.stdout
+    assert f"usage: python -m benchmarks.{module} " in run.stdout
 
 
-def test_scripts_of_the_folder_still_find_the_standard_librarys_profile():
-    block = f"import sys; sys.path.insert(0, {str(BENCHMARKS)!r}); import cProfile, profile; print(profile.__file__)"
-    run = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    assert Path(run.stdout.strip()).parent != BENCHMARKS
+def test_quality_hands_a_protocol_on_to_ranking():
+    command = [sys.executable, "-m", "benchmarks.quality", "--protocol", "weak", "--help"]
+    run = subprocess.run(command, cwd=ROOT, env=turns.environment(1), capture_output=True, text=True)
+    assert run.stdout.startswith("usage: python -m benchmarks.ranking ")
 
 
 def test_contestants_get_one_environment(monkeypatch):
@@ -175,21 +180,21 @@ def test_contestants_get_one_environment(monkeypatch):
 def test_a_contestant_whose_package_is_missing_is_left_out_with_a_word(monkeypatch, capsys):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "implicit" else real(name))
-    assert speed.installed("autoenc", "implicit-als") == ["autoenc"]
+    assert parts.installed("autoenc", "implicit-als") == ["autoenc"]
     said = capsys.readouterr().err
     assert said == "implicit's ALS is left out: implicit is not installed (pip install implicit, or make bench)\n"
 
 
 def test_sets_are_made_once_and_scale_with_users(likes):
-    user_items = arrays.load(likes)
+    user_items = likes_files.load(likes)
     assert user_items.shape == SHAPE[:2]
     assert user_items.dtype == np.float32
-    assert arrays.prepared(likes.parent, *SHAPE) == likes
-    more = arrays.load(arrays.with_users(likes, 4))
+    assert likes_files.train_file(likes.parent, *SHAPE) == likes
+    more = likes_files.load(likes_files.with_users(likes, 4))
     assert (more.shape[0], more.nnz) == (160, 4 * user_items.nnz)
-    fewer = arrays.load(arrays.with_users(likes, 0.25))
+    fewer = likes_files.load(likes_files.with_users(likes, 0.25))
     assert fewer.toarray().tolist() == user_items.toarray()[::4].tolist()
-    assert arrays.with_users(likes, 1) == likes
+    assert likes_files.with_users(likes, 1) == likes
 
 
 def test_a_worker_measures_when_told_and_ends_with_its_block(likes):
@@ -210,15 +215,15 @@ def test_a_worker_that_scores_and_one_that_measures_memory_and_start(likes):
     memory = turns.once("autoenc", "memory", "--arrays", str(likes), "--steps", "1", env=env)
     assert memory["above_imports"] >= 0
     assert memory["imports"] > 0
-    assert memory["data"] == pytest.approx(arrays.megabytes(arrays.load(likes)))
+    assert memory["data"] == pytest.approx(likes_files.megabytes(likes_files.load(likes)))
     assert turns.once("autoenc-numpy", "first-step", "--arrays", str(likes), env=env)["seconds"] > 0
 
 
 def test_a_worker_that_fails_is_an_error():
     env = turns.environment(1)
-    with pytest.raises(RuntimeError, match=r"worker\.py autoenc memory --arrays nowhere ended with code 1"):
+    with pytest.raises(RuntimeError, match=r"the worker autoenc memory --arrays nowhere ended with code 1"):
         turns.once("autoenc", "memory", "--arrays", "nowhere", env=env)
-    with pytest.raises(RuntimeError, match=r"worker\.py autoenc epoch --arrays nowhere ended with code 1 before it"):
+    with pytest.raises(RuntimeError, match=r"the worker autoenc epoch --arrays nowhere ended with code 1 before it"):
         turns.Worker("autoenc", "epoch", "--arrays", "nowhere", env=env)
 
 
@@ -236,29 +241,29 @@ def kernels_of_fused() -> set[str]:
     """The kernels that the fused path calls, by name; what makes their arguments aside."""
     modules = (vars(fused).get(name) for name in vars(fused))
     names = {f.__name__ for f in modules if getattr(f, "__module__", "").startswith("autoenc.kernels.") and callable(f)}
-    return {name for name in names if name[0].islower()} - {"rates_at", "balanced_blocks", "settle"}
+    return {name for name in names if name[0].islower()} - {"rates_at", "balanced_blocks", "flush"}
 
 
 def test_every_kernel_of_the_step_has_a_phase_and_a_bound():
-    phased = {name for phase in (phases.TRAINING, phases.EVALUATION) for names in phase.values() for name in names}
+    phased = {name for phase in (profile.TRAINING, profile.EVALUATION) for names in phase.values() for name in names}
     assert {"output_tile", "gather_sum"} <= kernels_of_fused() <= phased
-    assert kernels_of_fused() <= phases.WORK.keys()
+    assert kernels_of_fused() <= stopwatch.WORK.keys()
 
 
 def test_a_phase_is_held_against_the_longer_of_its_two_bounds():
-    works = {"linear": [phases.Work(flops=4_000_000)], "normalize": [phases.Work(bytes=3_000_000)]}
+    works = {"linear": [stopwatch.Work(flops=4_000_000)], "normalize": [stopwatch.Work(bytes=3_000_000)]}
     samples = [(0.010, {"linear": 0.004, "normalize": 0.002}, works)] * 3
-    middle, rest, whole = phases.phase_rows(samples, {"middle": ["linear", "normalize"]}, blas=1e9, copy=1e9)
+    middle, rest, whole = profile.phase_rows(samples, {"middle": ["linear", "normalize"]}, blas=1e9, copy=1e9)
     assert middle == {"phase": "middle", "ms": pytest.approx(6), "bound_ms": pytest.approx(7), "bound_by": "flops"}
     assert rest["ms"] == pytest.approx(4)
     assert (whole["ms"], whole["bound_ms"]) == (pytest.approx(10), pytest.approx(7))
 
 
 def test_a_profile_finds_every_phase(likes, rates_that_take_no_time):
-    part = phases.measure(arrays.load(likes), threads=1, steps=2, warm_up=1)
+    part = profile.measure(likes_files.load(likes), threads=1, steps=2, warm_up=1)
     for phase in (*part["training"], *part["evaluation"]):
         assert phase["ms"] > 0 or phase["phase"].endswith("Python"), phase
-    assert "output tiles" in phases.table("a step", part["training"])
+    assert "output tiles" in profile.table("a step", part["training"])
 
 
 def tiny_batches(rng):
@@ -266,8 +271,8 @@ def tiny_batches(rng):
 
 
 def test_each_pair_computes_the_same(rates_that_take_no_time):
-    part = kernel_pairs.measure(tiny_batches(np.random.default_rng(0)), 1, rounds=1, emb_dim=16, hidden_dim=12)
-    assert len(part["pairs"]) == len(kernel_pairs.PAIRS)
+    part = pairs_measured.measure(tiny_batches(np.random.default_rng(0)), 1, rounds=1, emb_dim=16, hidden_dim=12)
+    assert len(part["pairs"]) == len(PAIRS)
     for pair in part["pairs"]:
         assert pair["ulp_apart"] < 64, pair
         assert pair["layer_ulp"] < 64, pair
@@ -278,14 +283,14 @@ def test_each_pair_computes_the_same(rates_that_take_no_time):
 def test_ulp_are_of_the_largest_number():
     b = np.array([1.0, 1.5], np.float32)
     a = b + np.array([3 * 2.0**-23, 0], np.float32)
-    assert kernel_pairs.ulp_apart(a, b) == 3.0
-    assert kernel_pairs.ulp_apart(2 * a, 2 * b) == 3.0
+    assert pairs_measured.ulp_apart(a, b) == 3.0
+    assert pairs_measured.ulp_apart(2 * a, 2 * b) == 3.0
 
 
 def stored_run() -> dict:
     """A results file with figures for each pair."""
     figure = {"layer_ms": 4.0, "kernel_ms": 2.0, "bound_ms": 1.5, "ulp_apart": 3.0, "layer_ulp": 2.0, "kernel_ulp": 1.0}
-    rows = [{"file": pair.file, "title": pair.title, **figure} for pair in kernel_pairs.PAIRS]
+    rows = [{"file": pair.file, "title": pair.title, **figure} for pair in PAIRS]
     phase = {"phase": "output tiles", "ms": 30.0, "bound_ms": 24.0, "bound_by": "flops"}
     rates = {"date": "2026-01-01", "sizes": "12 users", "blas_gflops": 200.0, "copy_gbs": 30.0}
     profile = {"users_ranked": 1024, "training": [phase], "evaluation": [phase]}
@@ -309,7 +314,7 @@ def test_a_page_without_figures_says_what_to_run(tmp_path, capsys):
     path = tmp_path / "speed.json"
     results.Results(path, SHAPE, 2).add("epoch", {"seconds": {}})
     assert kernels_page.main(["--results", str(path), "--out", str(tmp_path / "page.md")]) == 2
-    assert capsys.readouterr().err.endswith("has no figures of the kernels: run python benchmarks/kernel_pairs.py\n")
+    assert capsys.readouterr().err.endswith("has no figures of the kernels: run python -m benchmarks.speed.kernels\n")
     assert not (tmp_path / "page.md").exists()
 
 
@@ -318,26 +323,23 @@ def test_the_page_is_what_the_sources_and_the_results_make():
     stored = results.read()
     if "kernels" in stored["parts"]:
         made = kernels_page.page(stored)
-        assert kernels_page.PAGE.read_text(encoding="utf-8") == made, "run python benchmarks/kernels_page.py"
+        assert kernels_page.PAGE.read_text(encoding="utf-8") == made, "run python -m benchmarks.speed.kernels_page"
 
 
 def test_the_picture_is_drawn_of_what_there_is(tmp_path):
     pytest.importorskip("matplotlib")
-    import speed_chart
+    from benchmarks.speed import chart
 
-    for parts in (PARTS, {"score": PARTS["score"]}, {"scaling": PARTS["scaling"]}):
-        path = speed_chart.draw(stored_run() | {"parts": parts}, tmp_path / "speed.png")
+    for measured in (PARTS, {"score": PARTS["score"]}, {"scaling": PARTS["scaling"]}):
+        path = chart.draw(stored_run() | {"parts": measured}, tmp_path / "speed.png")
         assert path.read_bytes().startswith(b"\x89PNG")
         path.unlink()
-    assert not speed_chart.draw(stored_run(), tmp_path / "speed.png").exists()
+    assert not chart.draw(stored_run(), tmp_path / "speed.png").exists()
 
 
 def test_every_contestant_has_a_name():
     assert contestants.label("torch-tuned") == "PyTorch, tuned"
     assert set(PARTS["epoch"]["seconds"]) <= contestants.CONTESTANTS.keys()
-
-
-# quality.py --protocol
 
 
 def test_a_search_goes_from_the_middle_to_what_is_better():
@@ -381,8 +383,8 @@ def tiny_set(monkeypatch):
     likes = synthetic(n_users=120, n_items=60, n_likes=2_000, seed=0)
     small = MODELS | {"best": lambda: MODELS["fast"]().set_params(models=[EASE(), MODELS["Popular"]()])}
     monkeypatch.setattr(ranking_run, "MODELS", small)
-    monkeypatch.setattr(ranking_run.data, "load", lambda name: likes)
-    monkeypatch.setattr(ranking_run, "in_own_process", lambda function, *args: function(*args))
+    monkeypatch.setattr(ranking_run.datasets, "load", lambda name: likes)
+    monkeypatch.setattr(ranking, "in_own_process", lambda function, *args: function(*args))
     for module in (ranking, ranking_run):
         monkeypatch.setattr(module, "PLANS", {"ml-latest-small": TINY})
 
@@ -394,7 +396,7 @@ def test_a_comparison_goes_on_where_it_was_and_reports_pairs(protocol, tiny_set,
     ranking.main([*command, "--models", "Popular", "--seeds", "0"])  # which brings its reference along
     ranking.main([*command, "--models", "EASE", "best", "Popular"])
     told = capsys.readouterr()
-    stored = ranking_report.Lines(tmp_path / f"ranking-{protocol}.jsonl", protocol)
+    stored = ranking_lines.Lines(tmp_path / f"ranking-{protocol}.jsonl", protocol)
     assert {(seed, model) for _, seed, model in stored.lines} == {
         (seed, model) for seed in (0, 1) for model in ("EASE", "best", "Popular")
     }
@@ -418,7 +420,7 @@ def test_a_comparison_goes_on_where_it_was_and_reports_pairs(protocol, tiny_set,
         assert difference == pytest.approx(found["metrics"][metric][0] - best["metrics"][metric][0], abs=2e-6), metric
 
     ranking.main([*command, "--models", "EASE", "--seeds", "0", "--refit"])
-    refitted = ranking_report.Lines(stored.path, protocol).lines["ml-latest-small", 0, "EASE"]
+    refitted = ranking_lines.Lines(stored.path, protocol).lines["ml-latest-small", 0, "EASE"]
     for same in ("params", "trials", "tuning_seconds", "metrics"):
         assert refitted[same] == line[same]
     assert refitted["to_best"]["ndcg@100"][0] == pytest.approx(-best["differences"]["ndcg@100"][0])
@@ -440,7 +442,7 @@ def ranked(seed, model, ndcg, difference=None, users=6000, dataset="pinterest", 
 
 
 def test_errors_over_seeds_are_those_of_the_same_users_or_of_others(tmp_path):
-    weak, strong = (ranking_report.Lines(tmp_path / protocol, protocol) for protocol in ("weak", "strong"))
+    weak, strong = (ranking_lines.Lines(tmp_path / protocol, protocol) for protocol in ("weak", "strong"))
     for lines in (weak, strong):
         for seed in range(4):
             lines.add(ranked(seed, "EASE", 0.4))
@@ -455,19 +457,17 @@ def test_errors_over_seeds_are_those_of_the_same_users_or_of_others(tmp_path):
 
 
 def test_many_users_are_to_be_two_standard_errors_apart(tmp_path):
-    lines = ranking_report.Lines(tmp_path / "weak", "weak")
+    lines = ranking_lines.Lines(tmp_path / "weak", "weak")
     lines.add(ranked(0, "EASE", 0.4))
     for users, met in ((4999, True), (5000, False)):
         lines.add(ranked(0, "best", 0.407, 0.007, users))
         judged = ranking_report.verdict(lines, "pinterest", PLANS["pinterest"])
         assert judged[0] == (met, "best - EASE, nDCG@100: +0.0070 ± 0.0040")
-    assert (
-        ranking_report.verdict(ranking_report.Lines(tmp_path / "none", "weak"), "pinterest", PLANS["pinterest"]) == []
-    )
+    assert ranking_report.verdict(ranking_lines.Lines(tmp_path / "none", "weak"), "pinterest", PLANS["pinterest"]) == []
 
 
 def test_a_peer_is_behind_best_by_a_paired_difference(tmp_path):
-    lines = ranking_report.Lines(tmp_path / "weak", "weak")
+    lines = ranking_lines.Lines(tmp_path / "weak", "weak")
     lines.add(ranked(0, "best", 0.41, dataset="gowalla"))
     for behind, met, said in ((-0.001, True, "+0.0010 ± 0.0040"), (0.001, False, "-0.0010 ± 0.0040"),
                               (None, False, ranking_report.UNPAIRED)):  # fmt: skip
@@ -502,11 +502,11 @@ def test_every_plan_names_models_and_has_its_reference():
 def test_the_page_which_model_first_is_what_the_stored_lines_make():
     made = ranking_page.page(ranking_page.stored(), ranking_page.TEXT.read_text(encoding="utf-8"))
     assert "nan" not in made.split()
-    assert ranking_page.PAGE.read_text(encoding="utf-8") == made, "run python benchmarks/ranking_page.py"
+    assert ranking_page.PAGE.read_text(encoding="utf-8") == made, "run python -m benchmarks.ranking.page"
 
 
 def test_a_page_has_the_figures_of_its_lines(tmp_path):
-    lines = {protocol: ranking_report.Lines(tmp_path / protocol, protocol) for protocol in ranking_page.PROTOCOLS}
+    lines = {protocol: ranking_lines.Lines(tmp_path / protocol, protocol) for protocol in ranking_page.PROTOCOLS}
     lines["weak"].add(ranked(0, "EASE", 0.4))
     lines["weak"].add(ranked(0, "best", 0.41, 0.01))
     asked = "{{mean pinterest weak best ndcg@100}}, {{difference pinterest weak best ndcg@100}}, {{tables}}"

@@ -33,7 +33,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if not {"_build", "gallery"} & set(page.relative_to(DOCS).parts))
 NAMES = [str(page.relative_to(DOCS)) for page in PAGES]
 
-# Their code is run, or written, by others: tests/test_model_in_torch.py, benchmarks/kernels_page.py.
+# Their code is run, or written, by others: tests/test_model_in_torch.py, benchmarks/speed/kernels_page.py.
 NOT_RUN = ("model_file_in_pytorch.md", "kernels.md")
 
 

@@ -6,7 +6,10 @@ kernels have those frozen in.
 
 from __future__ import annotations
 
+import ast
 import os
+import pkgutil
+import re
 import shutil
 import subprocess
 import sys
@@ -34,7 +37,7 @@ from autoenc.kernels.log_normalizer import log_normalizer
 from autoenc.kernels.matmul import ROWS, matmul, transposed
 from autoenc.kernels.normalize import Mask, Normalizer, normalize, normalize_backward, normalize_eval
 from autoenc.kernels.output_tile import output_tile
-from autoenc.kernels.scatter_add import catch_up, scatter_add, settle
+from autoenc.kernels.scatter_add import catch_up, flush, scatter_add
 from autoenc.kernels.top_n import top_n
 from autoenc.kernels.top_n_of_sum import top_n_of_sum
 from autoenc.layers import BatchNorm1d, Dropout, Linear, Multinomial, ReLU, SigmoidBCE, SparseEmbedding, WeightedBCE
@@ -272,21 +275,19 @@ def test_normalize_is_relu_batchnorm_dropout(dtype, shape, p, parts, seed):
     answer = dropout.forward(batchnorm.forward(relu.forward(x), training=True), training=True, key=(seed, 0, 1, 2))
     mask = Mask(dropout.kept, np.dtype(dtype).type(dropout.scale))
     x_hat_of_layer, inv_std_of_layer = batchnorm.kept
-    output, x_hat, inv_std = normalize(x, mask, norm)
+    output, kept = normalize(x, mask, norm)
     assert_near(output, answer, size=10)
-    assert_near(x_hat, x_hat_of_layer, size=10)
-    assert_near(inv_std, inv_std_of_layer)
+    assert_near(kept.x_hat, x_hat_of_layer, size=10)
+    assert_near(kept.inv_std, inv_std_of_layer)
     assert_near(norm.running_mean, batchnorm.buffers["running_mean"])
     assert_near(norm.running_var, batchnorm.buffers["running_var"])
 
     grad_output = grad_parts.sum(axis=0)
     answer = relu.backward(batchnorm.backward(dropout.backward(grad_output)))
     rates = next_rates(ours)
-    grad_x = normalize_backward(
-        grad_parts, x, mask, x_hat, inv_std, trained(ours, "weight"), trained(ours, "bias"), rates
-    )
+    grad_x = normalize_backward(grad_parts, kept, mask, trained(ours, "weight"), trained(ours, "bias"), rates)
     # of two rows the terms cancel, but for the rounding of each
-    size = np.abs(grad_output).max(axis=0) * np.abs(weight) * inv_std * mask.scale
+    size = np.abs(grad_output).max(axis=0) * np.abs(weight) * kept.inv_std * mask.scale
     np.testing.assert_allclose(grad_x - answer, 0, atol=5 * ROUNDING[dtype] * size.max())
     assert ((x <= 0) <= (grad_x == 0)).all()
     definition.step(batchnorm.grads)
@@ -433,7 +434,7 @@ def test_output_tile_does_not_hide_nan(dtype):
     assert np.isnan(loss) and np.isnan(grad_parts).any() and np.isnan(adam.params["weight"]).all()
 
 
-# The task's; moments that fade fast; a second that fades as fast as the first; no momentum.
+# The task's; moments that decay fast; a second that decays as fast as the first; no momentum.
 BETAS = [(0.9, 0.999), (0.5, 0.9), (0.9, 0.9), (0.0, 0.999)]
 
 
@@ -458,8 +459,8 @@ class LazyRows:
             item_users.indptr, item_users.indices, grad_output, self.rows, self.last_step, history, rates, blocks
         )
 
-    def settle(self):
-        settle(self.rows, self.last_step, self.drift.history())
+    def flush(self):
+        flush(self.rows, self.last_step, self.drift.history())
 
 
 def dense_step(adam: Adam, user_items, grad_output):
@@ -492,14 +493,14 @@ def train_both(dtype, steps, betas, seed, n_items=6, last_items=0):
 @pytest.mark.parametrize("betas", BETAS)
 @pytest.mark.parametrize("steps", [1, 2, 60])
 def test_rows_that_missed_steps_are_where_dense_adam_has_them(dtype, steps, betas):
-    """In float64 to rounding, beyond the horizon of the fast-fading betas (49 steps) too.
+    """In float64 to rounding, beyond the horizon of the fast-decaying betas (49 steps) too.
 
     In float32 the weights to 5e-6 of the largest movement and the rounding of 60 steps, the
     moments to 1e-5.
     """
     weight, ours, definition = train_both(dtype, steps, betas, seed=steps)
     np.testing.assert_array_equal(ours.rows.weight[0], weight[0])
-    ours.settle()
+    ours.flush()
     assert (ours.last_step == steps).all()
     np.testing.assert_array_equal(ours.rows.weight[0], weight[0])
     np.testing.assert_array_equal(ours.rows.first_moment[0], 0)
@@ -524,7 +525,7 @@ def test_catch_up_into_a_copy_leaves_the_rows_alone(dtype):
     for array, was in zip((*ours.rows, ours.last_step), before):
         np.testing.assert_array_equal(array, was)
     assert np.isnan(copy[0]).all()
-    ours.settle()
+    ours.flush()
     np.testing.assert_array_equal(copy[1:], ours.rows.weight[1:])
 
 
@@ -570,14 +571,14 @@ def test_the_drift_of_a_row_is_the_sum_of_its_steps(dtype, t0, betas, missed):
     np.testing.assert_allclose(-weight[0], exact_movement(m, v, t0, history), rtol=relative)
 
 
-def test_moments_do_not_fade_into_subnormals():
+def test_moments_do_not_decay_into_subnormals():
     ours = LazyRows(np.ones((1, 4), np.float32), betas=(0.5, 0.9))
     ours.rows.first_moment[0] = [1e-30, 1e-37, 1.0, 0.0]
     ours.rows.second_moment[0] = [1e-37, 1e-36, 1e-10, 0.0]
     for _ in range(40):
         ours.adam.step_count += 1
         ours.drift.advance()
-    ours.settle()
+    ours.flush()
     m, v = ours.rows.first_moment[0], ours.rows.second_moment[0]
     np.testing.assert_allclose(m, [0, 0, 0.5**40, 0], rtol=1e-6)
     np.testing.assert_allclose(v, [0, 0, 1e-10 * 0.9**40, 0], rtol=1e-5)
@@ -698,6 +699,13 @@ def test_another_error_of_numbas_is_not_hidden(monkeypatch):
     monkeypatch.setattr(autoenc.kernels.jit, "njit", broken)
     with pytest.raises(RuntimeError, match="LLVM is not well"):
         kernel(lambda x: x)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "kernels").glob("[!_]*.py")), ids=lambda path: path.stem)
+def test_the_definitions_that_a_kernel_names_are_there(path):
+    doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    for name in re.findall(r"\bautoenc(?:\.\w+)+", doc):
+        pkgutil.resolve_name(name)
 
 
 @needs_jit

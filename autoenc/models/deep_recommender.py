@@ -19,7 +19,7 @@ Does refeeding pay
     the RMSE of a random tenth of the ratings by +0.004 ± 0.004, where training twice as long as
     without it changes it by -0.007 ± 0.002, that of the latest tenth by -0.009 ± 0.002 (-0.013 twice
     as long, and the items' means are ahead of all three), and on likes of 2,000 items p@1 by +0.016 ±
-    0.010 and nDCG@100 by +0.004 ± 0.003 (`python benchmarks/refeeding.py`, untuned settings).
+    0.010 and nDCG@100 by +0.004 ± 0.003 (`python -m benchmarks.refeeding`, untuned settings).
 
 Explaining
     By leaving out, exactly: the first layer's sum loses a row.

@@ -28,7 +28,8 @@ DEMONSTRATION = {
     "emb_dim": 200, "hidden_dim": 100, "dropout": 0.3, "batch_size": 128, "epochs": 8, "lr": 0.005, "schedule": "cosine"
 }  # fmt: skip
 """For the few likes that somebody picks: shown four likes of users who were not trained on, .44 of its ten best are
-among their others, and .21 after training with the defaults on whole lists (benchmarks/serving.py --demonstration)."""
+among their others, and .21 after training with the defaults on whole lists (python -m benchmarks.serving
+--demonstration)."""
 PIECE = 12
 BUNDLED = Path(datasets.__file__).parent / "bundled" / "ml-latest-small.zip"
 

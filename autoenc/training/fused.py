@@ -24,7 +24,7 @@ from autoenc.kernels.linear import linear, linear_backward_input, linear_backwar
 from autoenc.kernels.log_normalizer import log_normalizer
 from autoenc.kernels.normalize import Mask, Normalizer, normalize, normalize_backward, normalize_eval
 from autoenc.kernels.output_tile import output_tile
-from autoenc.kernels.scatter_add import History, catch_up, scatter_add, settle
+from autoenc.kernels.scatter_add import History, catch_up, flush, scatter_add
 from autoenc.kernels.top_n import MANY, top_n
 from autoenc.layers import GaussianSample, Multinomial, WeightedBCE
 from autoenc.layers.batchnorm import check_batch
@@ -137,7 +137,7 @@ class FusedEngine:
         To go on training after it is sound, but not bit for bit what it would have been without.
         """
         if self._lags:
-            settle(self._embedding, self.last_step, self._drift.history())
+            flush(self._embedding, self.last_step, self._drift.history())
             self._lags, self._embedding_now = False, self._embedding.weight
 
     def training_arrays(self) -> dict[str, np.ndarray]:
@@ -211,19 +211,19 @@ class KernelMiddle:
         bottleneck = self.network.bottleneck.params
         mask1 = self.mask(item_sum.shape, (*key, 1))
         mask2 = self.mask((len(item_sum), len(bottleneck["bias"])), (*key, 2))
-        h1, x_hat1, inv_std1 = normalize(item_sum, mask1, self.norm1)
+        h1, kept1 = normalize(item_sum, mask1, self.norm1)
         z2 = linear(h1, bottleneck["weight"], bottleneck["bias"])  # (batch, hidden_dim)
-        h2, x_hat2, inv_std2 = normalize(z2, mask2, self.norm2)
-        self.kept = item_sum, mask1, x_hat1, inv_std1, h1, z2, mask2, x_hat2, inv_std2
+        h2, kept2 = normalize(z2, mask2, self.norm2)
+        self.kept = kept1, mask1, h1, kept2, mask2
         return h2
 
     def backward(self, grad_h2, rates):
         """From grad_h2 in parts to the gradient of item_sum."""
-        (item_sum, mask1, x_hat1, inv_std1, h1, z2, mask2, x_hat2, inv_std2), self.kept = self.kept, None
-        grad_z2 = normalize_backward(grad_h2, z2, mask2, x_hat2, inv_std2, *self.scale2, rates)
+        (kept1, mask1, h1, kept2, mask2), self.kept = self.kept, None
+        grad_z2 = normalize_backward(grad_h2, kept2, mask2, *self.scale2, rates)
         grad_h1 = linear_backward_input(grad_z2, self.bottleneck[0].weight)
         linear_backward_weight(grad_z2, h1, *self.bottleneck, rates)
-        return normalize_backward(grad_h1, item_sum, mask1, x_hat1, inv_std1, *self.scale1, rates)
+        return normalize_backward(grad_h1, kept1, mask1, *self.scale1, rates)
 
     def encode(self, item_sum, n_likes):
         """The bottleneck h2 in evaluation; overwrites item_sum."""
@@ -297,13 +297,13 @@ class DriftTable:
     def __init__(self, adam: Adam):
         beta1, beta2 = adam.betas
         self.adam = adam
-        # Where v fades as fast as m does, missed steps don't die out and are done one by one.
+        # Where v decays as fast as m does, missed steps don't die out and are done one by one.
         self.dies_out = beta1 < beta2
         self.horizon = 2**62
         if self.dies_out:
-            self.fade1, self.fade2 = beta1 / beta2**0.5, beta1 / beta2
+            self.decay1, self.decay2 = beta1 / beta2**0.5, beta1 / beta2
             # After so many steps 1e-12 of a row's movement is still to come.
-            self.horizon = math.ceil(math.log(1e-12) / math.log(self.fade2)) if beta1 > 0 else 1
+            self.horizon = math.ceil(math.log(1e-12) / math.log(self.decay2)) if beta1 > 0 else 1
         self.tables = np.zeros((4, 1024))  # of History: step_size, inv_root, drift1, drift2
         for step in range(1, adam.step_count + 1):
             self._advance_to(step)
@@ -323,8 +323,8 @@ class DriftTable:
             return
         start = max(0, step - self.horizon)
         missed = np.arange(step - start, 0, -1)
-        drift1[start:step] += step_size[step] / inv_root[step] * self.fade1**missed
-        drift2[start:step] += step_size[step] / inv_root[step] ** 2 * self.fade2**missed
+        drift1[start:step] += step_size[step] / inv_root[step] * self.decay1**missed
+        drift2[start:step] += step_size[step] / inv_root[step] ** 2 * self.decay2**missed
 
     def history(self) -> History:
         step_size, inv_root, drift1, drift2 = self.tables

@@ -1,7 +1,7 @@
 """What a user on a CPU would otherwise pick: alternating least squares of `implicit`, with its defaults.
 
 Another model than the network (100 factors, no layers), so its time stands beside ours for scale;
-what each is worth is `quality.py`'s. Its figures are of the version that is installed (0.7 here).
+what each is worth is `benchmarks.ranking`'s. Its figures are of the version that is installed (0.7 here).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def top_n(model: AlternatingLeastSquares, users: np.ndarray, user_items: sparse.
 class Als:
     """The same as a model: `fit`, then scores of users whom it need not have seen, by their likes alone.
 
-    A user's factors are solved for anew from the items', which is the half of an iteration that
+    A user's factors are solved for again from the items', which is the half of an iteration that
     training would do next; so those trained on and newcomers are scored alike.
     """
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from scipy import sparse
 from torch import nn
 
-from . import torch_plain
+from benchmarks.peers import torch_plain
 
 HIDDEN, CODE = 600, 200
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from scipy import sparse
 from torch import nn
 
-from . import torch_plain
+from benchmarks.peers import torch_plain
 
 
 class Autoencoder(nn.Module):

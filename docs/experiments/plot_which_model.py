@@ -2,19 +2,11 @@
 Quality against the time to fit
 ===============================
 
-Each model's nDCG@100 by the processor seconds of its fit, from what `benchmarks/quality.py --protocol` has stored.
+Each model's nDCG@100 by the processor seconds of its fit, from what `python -m benchmarks.ranking` has stored.
 """
 
-import sys
-from pathlib import Path
-
-import autoenc
-
-BENCHMARKS = Path(autoenc.__file__).parents[1] / "benchmarks"
-sys.path.append(str(BENCHMARKS))
-
-from ranking_chart import draw  # noqa: E402
-from ranking_page import stored  # noqa: E402
-from ranking_plans import PLANS  # noqa: E402
+from benchmarks.ranking.chart import draw
+from benchmarks.ranking.page import stored
+from benchmarks.ranking.plans import PLANS
 
 draw(list(stored().values()), PLANS)

@@ -1,0 +1,1 @@
+"""How good: all models and their peers on the same splits, each tuned on validation."""

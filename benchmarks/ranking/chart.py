@@ -1,0 +1,67 @@
+"""The picture of a comparison: quality against training seconds, a point a model, a panel a data set."""
+
+from __future__ import annotations
+
+from benchmarks.ranking.lines import Lines
+from benchmarks.speed.chart import plain_numbers
+
+# By model: its marker and color. Popular is not drawn: it would be the whole height below the others.
+POINTS = {
+    "best": ("*", "#3182bd"),
+    "fast": ("s", "#3182bd"),
+    "EASE": ("o", "#e6550d"),
+    "EDLAE": ("D", "#e6550d"),
+    "ELSA": ("^", "#31a354"),
+    "ItemKNN": ("o", "#31a354"),
+    "AutoEncoder": ("v", "#9e7bd0"),
+    "DenoisingAutoEncoder": ("P", "#9e7bd0"),
+    "MultVAE": ("X", "#9e7bd0"),
+    "DeepRecommender": ("D", "#9e7bd0"),
+    "implicit's ALS": ("s", "#888888"),
+    "PyTorch's Mult-VAE": ("X", "#888888"),
+}
+
+
+def draw(all_lines: list[Lines], plans: dict):
+    """The figure: a row a protocol, a column a data set, of what there are lines."""
+    from matplotlib import pyplot as plt
+
+    panels = [[(lines, name) for name, plan in plans.items() if lines.models(name, plan)] for lines in all_lines]
+    panels = [row for row in panels if row]
+    columns = max(map(len, panels))
+    figure, axes = plt.subplots(
+        len(panels), columns, figsize=(3.4 * columns, 3 * len(panels) + 0.7), layout="constrained", squeeze=False
+    )
+    handles: dict[str, object] = {}
+    for row, of_protocol in zip(axes, panels):
+        for ax in row[len(of_protocol) :]:
+            ax.set_axis_off()
+        for ax, (lines, name) in zip(row, of_protocol):
+            handles |= points(ax, lines, name, plans[name])
+    for ax in axes[-1]:
+        ax.set_xlabel("processor seconds to fit")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("nDCG@100")
+    names = [model for model in POINTS if model in handles]
+    figure.legend([handles[model] for model in names], names, loc="outside lower center", ncols=4, frameon=False)
+    return figure
+
+
+def points(ax, lines: Lines, dataset: str, plan) -> dict[str, object]:
+    """nDCG@100 by seconds; the bars are paired standard errors of the difference to the reference, a dotted line."""
+    handles = {}
+    for model in (model for model in lines.models(dataset, plan) if model in POINTS):
+        marker, color = POINTS[model]
+        seconds = max(0.01, lines.median(dataset, model, "fit_seconds"))
+        at = (seconds, lines.mean(dataset, model, "ndcg@100").value)
+        error = None if model == plan.reference else lines.difference(dataset, model, "ndcg@100").error
+        size = 9 if marker == "*" else 5
+        handles[model] = ax.errorbar(*at, yerr=error, fmt=marker, color=color, markersize=size, capsize=2, elinewidth=1)
+    if plan.reference in handles:
+        ax.axhline(lines.mean(dataset, plan.reference, "ndcg@100").value, ls=":", lw=1, color="#888888")
+    ax.set_xscale("log")
+    ax.set_title(f"{dataset}, {lines.protocol}", fontsize=10)
+    plain_numbers(ax.xaxis, (1,))
+    ax.margins(0.12)
+    ax.grid(alpha=0.3)
+    return handles

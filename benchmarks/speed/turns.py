@@ -1,0 +1,93 @@
+"""Contestants taking turns: each in its own process, waiting asleep while another measures."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+WORKER = (sys.executable, "-m", "benchmarks.speed.worker")
+CLEARED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def environment(threads: int, **more: str) -> dict[str, str]:
+    """The same for all contestants: `threads` threads for whatever makes any, and for each BLAS its own kernel."""
+    own = {name: value for name, value in os.environ.items() if name not in CLEARED}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return own | dict.fromkeys(THREADS, str(threads)) | {"PYTHONPATH": path} | more
+
+
+def run_again_if_pinned(module: str, argv: list[str] | None, threads: int) -> int | None:
+    """Run a module in the contestants' environment where this isn't it: its exit code, or None."""
+    wanted = environment(threads)
+    if all(os.environ.get(name) == wanted.get(name) for name in (*CLEARED, *THREADS)):
+        return None
+    pinned = [f"{name}={os.environ[name]}" for name in CLEARED if name in os.environ]
+    if pinned:
+        print(f"{' and '.join(pinned)} cleared, so that each library picks its own kernels", file=sys.stderr)
+    words = sys.argv[1:] if argv is None else argv
+    return subprocess.run([sys.executable, "-m", module, *words], env=wanted).returncode
+
+
+class Worker:
+    """A process of the worker that is ready to measure. A context manager: it ends with the block."""
+
+    def __init__(self, *arguments: str, env: dict[str, str]):
+        self.name = " ".join(arguments)
+        self.process = subprocess.Popen(
+            [*WORKER, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+        )
+        self._answer()
+
+    def turn(self) -> dict:
+        """One measurement."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> dict:
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the worker {self.name} ended with code {self.process.wait()} before it answered")
+        return json.loads(line)
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *error) -> None:
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+
+
+def take_turns(commands: dict[str, tuple[list[str], dict[str, str]]], turns: int, say) -> dict[str, list[dict]]:
+    """Start a worker for each (arguments, environment), then let all measure once, and again, `turns` times."""
+    answers: dict[str, list[dict]] = {name: [] for name in commands}
+    with contextlib.ExitStack() as stack:
+        workers = {}
+        for name, (arguments, env) in commands.items():
+            say(f"{name} warms up")
+            workers[name] = stack.enter_context(Worker(*arguments, env=env))
+        for turn in range(turns):
+            say(f"turn {turn + 1} of {turns}")
+            for name, worker in workers.items():
+                answers[name].append(worker.turn())
+    return answers
+
+
+def once(*arguments: str, env: dict[str, str]) -> dict:
+    """The one answer of a task that measures a whole process."""
+    run = subprocess.run([*WORKER, *arguments], env=env, stdout=subprocess.PIPE, text=True)
+    if run.returncode:
+        raise RuntimeError(f"the worker {' '.join(arguments)} ended with code {run.returncode}")
+    return json.loads(run.stdout.splitlines()[-1])

@@ -1,0 +1,191 @@
+"""A contestant in a process of its own: it loads, warms up, says so, then measures whenever it is told to.
+
+    python -m benchmarks.speed.worker autoenc epoch --arrays FILE --steps 60
+
+Each answer is a line of JSON on stdout. `epoch`, `score` and `matmul` first answer {"ready": true},
+then once for each line on stdin; the other tasks answer once. Nothing heavy is imported above the
+tasks, since some measure the imports.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+
+
+def main(argv=None) -> None:
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.speed.worker", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("contestant", help="a name of contestants.py")
+    parser.add_argument("task", choices=TASKS)
+    parser.add_argument("--arrays", metavar="FILE", help="the likes to train on, as likes.py has them")
+    parser.add_argument("--steps", type=int, default=60, metavar="N", help="of training, a turn (default: %(default)s)")
+    parser.add_argument("--warm-up", type=int, default=3, metavar="N", help="steps before (default: %(default)s)")
+    parser.add_argument("--users", type=int, default=8192, metavar="N", help="to score, a turn (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=4096, metavar="N", help="of the matrices (default: %(default)s)")
+    args = parser.parse_args(argv)
+    TASKS[args.task](args, take_stdout())
+
+
+def take_stdout():
+    """A function that answers on stdout, where from now on nobody else can print."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def answer(**values):
+        print(json.dumps(values), file=answers, flush=True)
+
+    return answer
+
+
+def told_to_go_on() -> bool:
+    return bool(sys.stdin.readline())
+
+
+def contestant_of(args):
+    from benchmarks.speed.contestants import CONTESTANTS
+
+    return CONTESTANTS[args.contestant][2]()
+
+
+class Turns:
+    """The clock of `epoch`: so many steps a turn, and between turns the training waits."""
+
+    def __init__(self, answer, warm_up: int, steps: int):
+        self.answer, self.steps = answer, steps
+        self.warm_up = warm_up
+        self.took: list[float] = []
+        self.over = False
+
+    def start(self) -> None:
+        self.last = time.perf_counter()
+
+    def tick(self) -> bool:
+        self.took.append(time.perf_counter() - self.last)
+        if self.warm_up is not None and len(self.took) == self.warm_up:
+            self.answer(ready=True)
+            self.warm_up = None
+            self._wait()
+        elif self.warm_up is None and len(self.took) == self.steps:
+            self.answer(step_seconds=self.took)
+            self._wait()
+        self.last = time.perf_counter()
+        return self.over
+
+    def _wait(self):
+        self.took = []
+        self.over = not told_to_go_on()
+
+
+class Few:
+    """A clock that ends the training after so many steps."""
+
+    def __init__(self, steps: int):
+        self.left = steps
+
+    def start(self) -> None: ...
+
+    def tick(self) -> bool:
+        self.left -= 1
+        return self.left <= 0
+
+
+def epoch(args, answer):
+    """Seconds of each of --steps steps, a turn; a training that has ended begins again."""
+    from benchmarks.speed import likes
+
+    contestant = contestant_of(args)
+    user_items = likes.load(args.arrays)
+    clock = Turns(answer, args.warm_up, args.steps)
+    while not clock.over:
+        contestant.train(user_items, clock)
+
+
+def score(args, answer):
+    """Seconds of the top 10 of --users users, a turn, in batches of 256 to 4,096: what was faster in the warm-up."""
+    from benchmarks.speed import likes
+
+    user_items = likes.load(args.arrays)
+    recommend = contestant_of(args).train(user_items, Few(args.warm_up))
+    n_users = min(args.users, user_items.shape[0])
+
+    def seconds(n_users, batch_size):
+        start = time.perf_counter()
+        for first in range(0, n_users, batch_size):
+            recommend(slice(first, min(n_users, first + batch_size)))
+        return time.perf_counter() - start
+
+    sizes = (256, 1024, 4096)
+    warm_ups = [(seconds(min(n_users, 8192), size), size) for size in sizes * 2]
+    batch_size = min(warm_ups[len(sizes) :])[1]
+    answer(ready=True)
+    while told_to_go_on():
+        answer(seconds=seconds(n_users, batch_size), users=n_users, batch_size=batch_size)
+
+
+def matmul(args, answer):
+    """The rate of one square matmul, a turn."""
+    from benchmarks.speed.contestants import CONTESTANTS
+
+    contestant = CONTESTANTS[args.contestant][2](args.size)
+    contestant.multiply()
+    answer(ready=True)
+    while told_to_go_on():
+        start = time.perf_counter()
+        contestant.multiply()
+        answer(gflops=contestant.flops / (time.perf_counter() - start) / 1e9)
+
+
+def memory(args, answer):
+    """The peak of a training of --steps steps that starts from prepared likes, above the imports.
+
+    What the libraries hold once they are at work, compiled kernels above all, is measured too, by a
+    training of next to nothing.
+    """
+    from benchmarks.memory import resident_megabytes
+    from benchmarks.speed import likes  # NumPy and SciPy, for those that don't import them
+
+    contestant = contestant_of(args)
+    imports = resident_megabytes("VmRSS")
+    contestant.train(likes.tiny(), Few(2))
+    at_work = resident_megabytes("VmRSS") - imports
+    user_items = likes.load(args.arrays)
+    contestant.train(user_items, Few(args.steps))
+    peak = resident_megabytes("VmHWM") - imports
+    answer(above_imports=peak, imports=imports, at_work=at_work, data=likes.megabytes(user_items))
+
+
+def first_step(args, answer):
+    """Seconds from the first import to the end of the first training step."""
+    start = time.perf_counter()
+    contestant = contestant_of(args)
+    from benchmarks.speed import likes
+
+    contestant.train(likes.load(args.arrays), Few(1))
+    answer(seconds=time.perf_counter() - start)
+
+
+def compile_all(args, answer):
+    """Seconds of making all kernels ready; with an empty NUMBA_CACHE_DIR, of compiling them."""
+    start = time.perf_counter()
+    from autoenc.training.warm_up import warm_up
+
+    warm_up(lambda line: print(line, file=sys.stderr))
+    answer(seconds=time.perf_counter() - start)
+
+
+TASKS = {
+    "epoch": epoch,
+    "score": score,
+    "matmul": matmul,
+    "memory": memory,
+    "first-step": first_step,
+    "compile": compile_all,
+}
+
+if __name__ == "__main__":
+    main()
