@@ -22,7 +22,7 @@ from scipy import sparse
 
 from autoenc import __version__
 from autoenc.evaluation.ranking import top_n_of_scores
-from autoenc.machine import compute_threads
+from autoenc.machine import blas_pools, compute_threads, processors
 from autoenc.networks.autoencoder import Network, initial_state
 from autoenc.optim import Adam
 from autoenc.training.fused import FusedNetwork
@@ -76,57 +76,10 @@ def versions() -> dict[str, str]:
     }
 
 
-def processors() -> dict:
-    """The processor's name, how many are there, how many this process may use, and a container's quota of them."""
-    there = os.cpu_count() or 1
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else there
-    return {"model": cpu_model(), "there": there, "usable": usable, "quota": cpu_quota()}
-
-
-def cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
-
-
-def cpu_quota(root: Path = Path("/sys/fs/cgroup")) -> float | None:
-    """How many processors' time a container may use; None where there is no such limit."""
-    try:
-        if (root / "cpu.max").exists():
-            quota, period = (root / "cpu.max").read_text().split()
-        else:
-            quota, period = ((root / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
-        return float(quota) / float(period) if quota != "max" and float(quota) > 0 else None
-    except (OSError, ValueError):
-        return None
-
-
-def blas_pools() -> list[dict]:
-    """NumPy's BLAS and SciPy's, which the kernels call: often two copies of one library, each with its own threads."""
-    import scipy.linalg.blas  # noqa: F401  a library must be loaded to be found
-    from threadpoolctl import threadpool_info
-
-    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-    keys = {"name": "internal_api", "version": "version", "kernel": "architecture", "threads": "num_threads"}
-    return [
-        {"used_by": users_of(pool["filepath"])} | {key: pool.get(theirs) for key, theirs in keys.items()}
-        for pool in pools
-    ]
-
-
-def users_of(library: str) -> list[str]:
-    """Whose copy a shared library is: a wheel's lies in a folder of the wheel's name; others serve both."""
-    folders = {part.removesuffix(".libs") for part in Path(library).parts}
-    return [name for name in ("numpy", "scipy") if name in folders] or ["numpy", "scipy"]
-
-
 def unpinned_kernels() -> list[str | None]:
     """The kernels that BLAS picks where no variable pins them, found by a process without those."""
     script = (
-        "import json; from autoenc.doctor import blas_pools; print(json.dumps([p['kernel'] for p in blas_pools()]))"
+        "import json; from autoenc.machine import blas_pools; print(json.dumps([p['kernel'] for p in blas_pools()]))"
     )
     environment = {name: value for name, value in os.environ.items() if name not in PINNING}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import sys
 import time
 import warnings
 import zlib
@@ -22,13 +21,12 @@ import numpy as np
 from scipy import sparse
 
 from autoenc import __version__
-from autoenc.doctor import processors
 from autoenc.evaluation import plots
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.evaluation.ranking import rank
 from autoenc.evaluation.splits import holdout_per_user
 from autoenc.interactions import Interactions
-from autoenc.machine import compute_threads
+from autoenc.machine import compute_threads, peak_memory_mb, processors
 from autoenc.models.autoencoder import AutoEncoder
 from autoenc.models.base import Recommender
 from autoenc.models.network_model import NetworkRecommender
@@ -311,21 +309,6 @@ def check_writable(path) -> None:
         raise NotADirectoryError(f"{there} is a file, so there can be no {path}; name a file in a folder")
     if not os.access(there, os.W_OK):
         raise PermissionError(f"{path.parent} can't be written to; name a file in a folder of yours")
-
-
-def peak_memory_mb() -> int | None:
-    """The most memory that this process has held so far, in 10**6 bytes; None where the system doesn't say."""
-    status = Path("/proc/self/status")
-    if status.exists():  # Linux' getrusage counts what the process that started this one held, too
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return round(int(line.split()[1]) * 1024 / 1e6)
-    try:
-        import resource
-    except ImportError:
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,8 @@ from pathlib import Path
 import arrays
 import figures
 
-from autoenc.doctor import blas_pools, processors, versions
+from autoenc.doctor import versions
+from autoenc.machine import blas_pools, processors
 from autoenc.storage.atomic import replacing
 
 FORMAT = 2  # of the parts; counts up when what a part holds changes

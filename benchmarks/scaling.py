@@ -65,13 +65,12 @@ def batches(n_items, n):
 
 def rank_job(n_items, n_steps):
     """One rank: train some steps and print what they took, on the talker."""
-    from autoenc.machine import compute_threads
+    from autoenc.machine import compute_threads, peak_memory_mb
     from autoenc.networks.autoencoder import Network, initial_state
     from autoenc.optim import Adam
     from autoenc.scale.ranks import world
     from autoenc.scale.sharded import ShardedNetwork
     from autoenc.scale.shards import Shard
-    from autoenc.train_job import peak_memory_mb
     from autoenc.training.fused import FusedNetwork
     from autoenc.training.warm_up import warm_up
 
@@ -218,7 +217,7 @@ def main() -> int:
             )
     for cores in (1, 16):
         table(model, cores)
-    from autoenc.doctor import processors
+    from autoenc.machine import processors
 
     facts = {"processor": processors()["model"], "measured": measured, "model": model, "bytes": SUMS}
     path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

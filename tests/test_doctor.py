@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from autoenc import cli, doctor
+from autoenc import cli, doctor, machine
 from autoenc.cli import doctor as command
 from autoenc.training import fused
 
@@ -173,7 +173,7 @@ def test_a_containers_quota(tmp_path, files, quota):
     (tmp_path / "cpu").mkdir()
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    assert doctor.cpu_quota(tmp_path) == quota
+    assert machine.cpu_quota(tmp_path) == quota
 
 
 @pytest.mark.parametrize(
@@ -186,4 +186,4 @@ def test_a_containers_quota(tmp_path, files, quota):
     ],
 )
 def test_whose_library_it_is(library, users):
-    assert doctor.users_of(library) == users
+    assert machine.users_of(library) == users
