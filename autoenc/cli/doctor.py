@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from autoenc.cli.common import say
+
 HELP = "say how fast this machine trains, and what holds it back"
 EPILOG = """\
 Exit code 0, also where something holds the machine back; 1 where the kernels give wrong answers.
@@ -17,12 +19,11 @@ def add_arguments(parser) -> None:
 
 def run(args) -> int:
     import json
-    import sys
 
     from autoenc.doctor import as_text, examine
     from autoenc.training.warm_up import warm_up
 
-    warm_up(lambda line: print(line, file=sys.stderr, flush=True))
+    warm_up(say)
     facts = examine()
     print(json.dumps(facts) if args.json else as_text(facts))
     return 0 if facts["ok"] else 1

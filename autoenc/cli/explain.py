@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from autoenc.cli.common import MODEL_HELP
+
 HELP = "tell which likes drive the score of an item, and by how much"
 EPILOG = """\
 A like's contribution is what the item's score loses when that like alone is left out: exact, but
@@ -15,7 +17,7 @@ example:
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="what `autoenc train --out` wrote")
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("--liked", metavar="TITLE", action="append", required=True,
                         help="a title or an id; again for each like")  # fmt: skip
     parser.add_argument("--item", metavar="TITLE", required=True, help="the item whose score is to be explained")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from autoenc.checks import whole_number
+
 HELP = "check every gradient against finite differences"
 EPILOG = """\
 A line a tensor: the largest difference between the gradient and the central differences, relative
@@ -33,8 +35,7 @@ def add_arguments(parser) -> None:
 
 
 def run(args) -> int:
-    if args.seed < 0:
-        raise ValueError(f"--seed must be 0 or more, got {args.seed}")
+    whole_number("--seed", args.seed, 0)
 
     def say(line):
         if not args.json:

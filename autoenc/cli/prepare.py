@@ -6,6 +6,8 @@ import json
 import math
 import re
 
+from autoenc.checks import whole_number
+
 HELP = "turn likes of any format into one .npz that loads fast, or tables of any size into a folder"
 EPILOG = """\
 IN is what `train --data` takes: a file, or a zip or folder with one. The .npz is what
@@ -53,8 +55,8 @@ def to_folder(args) -> int:
 
     if Path(args.out).suffix == ".npz":
         raise ValueError(f"--out is {args.out}; tables of any size become a folder: name one")
-    if args.threads is not None and args.threads < 1:
-        raise ValueError(f"--threads must be 1 or more, got {args.threads}")
+    if args.threads is not None:
+        whole_number("--threads", args.threads, 1)
     memory = bytes_of(args.memory or "2GB")
     counts = prepare(args.likes, args.out, memory=memory, times=args.times, threads=args.threads)
     if args.json:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
-import sys
+
+from autoenc.checks import whole_number
+from autoenc.cli.common import MODEL_HELP, add_engine, add_progress, check_engine, say, wants_progress
 
 HELP = "recommend items to one person, or to everybody in a file"
 EPILOG = """\
@@ -26,9 +28,7 @@ example:
 
 
 def add_arguments(parser) -> None:
-    from autoenc.cli.train import add_progress
-
-    parser.add_argument("model", metavar="MODEL", help="what `autoenc train --out` wrote")
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("--liked", metavar="TITLE", action="append", help="a title or an id; again for each like")
     parser.add_argument("--users", metavar="FILE", help="everybody's likes")
     parser.add_argument("--out", metavar="FILE", help="where their recommendations go: .csv, .parquet or .npz")
@@ -38,27 +38,11 @@ def add_arguments(parser) -> None:
     add_progress(parser)
 
 
-def add_engine(parser) -> None:
-    engine = parser.add_argument_group("many machines")
-    engine.add_argument("--engine", choices=("here", "dask"), default="here", help="what computes (default: here)")
-    engine.add_argument("--scheduler", metavar="ADDRESS", help="Dask's, such as tcp://host:8786 (default: start "
-                        "processes on this machine)")  # fmt: skip
-    engine.add_argument("--workers", type=int, metavar="N", help="how many of those (default: as many as processors)")
-
-
-def check_engine(args) -> None:
-    if args.engine != "dask" and (args.scheduler, args.workers) != (None, None):
-        raise ValueError("--scheduler and --workers are of --engine dask; pass that as well, or leave them out")
-    if args.workers is not None and args.workers < 1:
-        raise ValueError(f"--workers must be 1 or more, got {args.workers}")
-
-
 def run(args) -> int:
     check_engine(args)
     if (args.liked is None) == (args.users is None) or (args.users is None) != (args.out is None):
         raise ValueError("pass either --liked, once for each like, or --users with --out")
-    if args.n < 1:
-        raise ValueError(f"-n must be 1 or more, got {args.n}")
+    whole_number("-n", args.n, 1)
     if args.engine == "dask":
         if args.users is None:
             raise ValueError("--engine dask is for everybody in a folder; pass --users with --out")
@@ -98,7 +82,6 @@ def named(model, columns) -> list[str]:
 
 def for_all(args) -> int:
     from autoenc import datasets
-    from autoenc.cli.train import wants_progress
     from autoenc.models import load_model
     from autoenc.models.export import check_ending, on_items_of, write_recommendations
     from autoenc.train_job import check_writable, progress_bar
@@ -109,7 +92,7 @@ def for_all(args) -> int:
     likes = datasets.load(path=args.users)
     user_items, n_unknown, n_dropped = on_items_of(model, likes)
     if n_unknown:
-        print(f"left out {n_dropped:,} likes of {n_unknown:,} items that the model doesn't know", file=sys.stderr)
+        say(f"left out {n_dropped:,} likes of {n_unknown:,} items that the model doesn't know")
     with progress_bar(wants_progress(args), "recommending") as progress:
         write_recommendations(args.out, model, user_items, likes.user_ids, args.n, progress)
     counts = {"users": likes.n_users, "unknown_items": n_unknown, "likes_left_out": n_dropped}
@@ -119,14 +102,10 @@ def for_all(args) -> int:
 def by_dask(args) -> int:
     from pathlib import Path
 
-    from autoenc.cli.train import wants_progress
     from autoenc.models import load_model
     from autoenc.models.export import check_ending
     from autoenc.scale.dask import check_new, cluster, prepared, recommend_parts
     from autoenc.train_job import progress_bar
-
-    def say(line):
-        print(line, file=sys.stderr, flush=True)
 
     check_ending("part.parquet")
     check_new(Path(args.out))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -48,13 +48,13 @@ def draw_history(history: list[dict[str, Any]], axes: Axes | None = None) -> Fig
     axes.plot([row["epoch"] for row in history], [row["loss"] for row in history], color="tab:blue", marker=".")
     axes.set_xlabel("epoch")
     axes.set_ylabel("training loss, per user", color="tab:blue")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params("x", integer=True)
     for metric in {name: None for row in history for name in row if "@" in name}:
         rows = [row for row in history if metric in row]
         other = axes.twinx()
         other.plot([row["epoch"] for row in rows], [row[metric] for row in rows], color="tab:orange", marker=".")
         other.set_ylabel(f"validation {metric}", color="tab:orange")
-    return axes.figure
+    return cast("Figure", axes.figure)
 
 
 def hits_by_popularity(scorer: Any, train: Any, held_out: Any, k: int = 10, n_groups: int = 10) -> np.ndarray:
