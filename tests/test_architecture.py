@@ -15,6 +15,7 @@ ORDER = (
     "machine",
     "batch_invariant",
     "storage",
+    "titles",
     "interactions",
     "datasets",
     "layers",
