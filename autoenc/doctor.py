@@ -13,6 +13,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -181,61 +182,66 @@ def matmul_rate(size: int = 2048, seconds: float = 0.25) -> float:
 
 def advice(facts: dict) -> list[str]:
     """A sentence for each thing that holds the machine back, saying what to change."""
-    cpu, numba, variables, measured = facts["processors"], facts["numba"], facts["variables"], facts["probe"]
-    sentences = []
+    return [*_advice_on_kernels(facts), *_advice_on_libraries(facts), *_advice_on_processors(facts)]
+
+
+def _advice_on_kernels(facts: dict) -> Iterator[str]:
     wrong = [check["name"] for check in facts["self_check"] if not check["ok"]]
     if wrong:
-        sentences.append(
-            f"The kernels and the layers they stand for differ in {', '.join(wrong)}: install numba and SciPy anew, "
+        yield (
+            f"The kernels and the layers they stand for differ in {', '.join(wrong)}: reinstall numba and SciPy, "
             "and until then train with --backend numpy."
         )
-    if numba["jit_disabled"]:
-        sentences.append("NUMBA_DISABLE_JIT is set, so the kernels run as plain Python: unset it.")
-    elif numba["cache"] is None:
-        sentences.append(
-            "numba finds no folder that it can write to, so every start compiles the kernels anew: "
+    if facts["numba"]["jit_disabled"]:
+        yield "NUMBA_DISABLE_JIT is set, so the kernels run as plain Python: unset it."
+    elif facts["numba"]["cache"] is None:
+        yield (
+            "numba finds no folder that it can write to, so every start compiles the kernels again: "
             "set NUMBA_CACHE_DIR to a folder of yours."
         )
-    kernels = {pool["kernel"] for pool in facts["blas"]}
+
+
+def _advice_on_libraries(facts: dict) -> Iterator[str]:
+    variables, kernels = facts["variables"], {pool["kernel"] for pool in facts["blas"]}
     if "OPENBLAS_CORETYPE" in variables and set(facts["unpinned"]) != kernels:
-        sentences.append(
+        yield (
             f"OPENBLAS_CORETYPE={variables['OPENBLAS_CORETYPE']} makes BLAS use its kernels for {_and(kernels)} "
             f"where it would itself pick those for {_and(facts['unpinned'])}: unset it."
         )
     if "OPENBLAS_L2_SIZE" in variables:
-        sentences.append(
+        yield (
             f"OPENBLAS_L2_SIZE={variables['OPENBLAS_L2_SIZE']} overrides the cache's size that BLAS would read from "
             "the processor: unset it."
         )
     slowing = [name for name in SLOWING if name in variables]
     if slowing:
-        sentences.append(f"{_and(slowing)} changes how numba compiles the kernels: unset it.")
+        yield f"{_and(slowing)} changes how numba compiles the kernels: unset it."
     if not any("scipy" in pool["used_by"] for pool in facts["blas"]):
-        sentences.append(
+        yield (
             "SciPy's BLAS is none that threadpoolctl knows, so it can't be kept to one thread inside the kernels: "
             "install SciPy from its wheel (pip install --force-reinstall scipy)."
         )
-    if numba["threads"] < cpu["usable"]:
-        sentences.append(
-            f"The kernels use {numba['threads']} of the {cpu['usable']} processors that they may use: unset "
-            "NUMBA_NUM_THREADS."
-        )
-    if cpu["quota"] is not None and cpu["quota"] < numba["threads"]:
-        sentences.append(
-            f"This container may use the time of {cpu['quota']:g} processors, and {numba['threads']} threads share it "
+
+
+def _advice_on_processors(facts: dict) -> Iterator[str]:
+    cpu, threads, measured = facts["processors"], facts["numba"]["threads"], facts["probe"]
+    if threads < cpu["usable"]:
+        yield f"The kernels use {threads} of the {cpu['usable']} processors that they may use: unset NUMBA_NUM_THREADS."
+    if cpu["quota"] is not None and cpu["quota"] < threads:
+        yield (
+            f"This container may use the time of {cpu['quota']:g} processors, and {threads} threads share it "
             f"in turns: set NUMBA_NUM_THREADS={max(1, math.floor(cpu['quota']))}, or raise the container's limit."
         )
     if facts["load"] is not None and facts["load"] > 0.5 * cpu["usable"]:
-        sentences.append(
+        yield (
             f"Other work keeps {facts['load']:.1f} of {cpu['usable']} processors busy (the load over the last minute): "
             "without it training is faster than measured here."
         )
     elif measured and measured["share_of_blas"] < 0.4:
-        sentences.append(
+        yield (
             f"A training step reaches {measured['share_of_blas']:.0%} of the rate of BLAS alone, where 60% to 80% is "
             "usual: look for what else uses the processor or the memory, other virtual machines of the host among it."
         )
-    return sentences
 
 
 def as_text(facts: dict) -> str:

@@ -57,7 +57,7 @@ class Titles:
 
         They have all its words, or begin as it does before the year, or have most of its letters.
         """
-        if text.isdecimal() or not folded(text):  # a number is an id that there isn't
+        if not any(c.isalpha() for c in text):  # a number is an id that there isn't
             return []
         found = self.search(text, n)
         if found:

@@ -70,7 +70,7 @@ def test_nothing_to_change():
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
-        (("self_check", 1, "ok"), False, "The kernels and the layers they stand for differ in top_n: install numba"),
+        (("self_check", 1, "ok"), False, "The kernels and the layers they stand for differ in top_n: reinstall numba"),
         (("numba", "jit_disabled"), True, "NUMBA_DISABLE_JIT is set, so the kernels run as plain Python: unset it."),
         (("numba", "cache"), None, "set NUMBA_CACHE_DIR to a folder of yours."),
         (("variables", "OPENBLAS_CORETYPE"), "Haswell", "makes BLAS use its kernels for Zen where it would itself pick "
