@@ -13,7 +13,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ def step_flops(batch: int = BATCH, n_items: int = N_ITEMS, emb_dim: int = EMB_DI
     return 6 * batch * hidden_dim * (emb_dim + n_items)
 
 
-def examine() -> dict:
+def examine() -> dict[str, Any]:
     """All facts: versions, processors, BLAS, numba, variables, self-check, probe, and the advice they give."""
     facts: dict[str, Any] = {
         "versions": versions(),
@@ -85,10 +85,11 @@ def unpinned_kernels() -> list[str | None]:
     environment = {name: value for name, value in os.environ.items() if name not in PINNING}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    return json.loads(run.stdout)
+    kernels: list[str | None] = json.loads(run.stdout)
+    return kernels
 
 
-def numba_facts() -> dict:
+def numba_facts() -> dict[str, Any]:
     import numba
 
     from autoenc.kernels.gather_sum import gather_sum
@@ -108,7 +109,7 @@ def numba_facts() -> dict:
     }
 
 
-def self_check() -> list[dict]:
+def self_check() -> list[dict[str, Any]]:
     """Three training steps and a ranking by the kernels and by the layers, on a tiny batch.
 
     A check is a tensor's largest difference relative to its largest value. The moments start far
@@ -140,7 +141,13 @@ def self_check() -> list[dict]:
     return [{"name": name, "error": error, "ok": error < TOLERANCE} for name, error in errors.items()]
 
 
-def probe(seconds: float = 0.5, batch=BATCH, n_items=N_ITEMS, emb_dim=EMB_DIM, hidden_dim=HIDDEN_DIM) -> dict:
+def probe(
+    seconds: float = 0.5,
+    batch: int = BATCH,
+    n_items: int = N_ITEMS,
+    emb_dim: int = EMB_DIM,
+    hidden_dim: int = HIDDEN_DIM,
+) -> dict[str, Any]:
     """Train at the task's sizes for `seconds`, three steps at least, after a moment of BLAS alone."""
     blas = matmul_rate()
     rng = np.random.default_rng(0)
@@ -180,12 +187,12 @@ def matmul_rate(size: int = 2048, seconds: float = 0.25) -> float:
     return 2 * size**3 / float(np.median(took))
 
 
-def advice(facts: dict) -> list[str]:
+def advice(facts: dict[str, Any]) -> list[str]:
     """A sentence for each thing that holds the machine back, saying what to change."""
     return [*_advice_on_kernels(facts), *_advice_on_libraries(facts), *_advice_on_processors(facts)]
 
 
-def _advice_on_kernels(facts: dict) -> Iterator[str]:
+def _advice_on_kernels(facts: dict[str, Any]) -> Iterator[str]:
     wrong = [check["name"] for check in facts["self_check"] if not check["ok"]]
     if wrong:
         yield (
@@ -201,7 +208,7 @@ def _advice_on_kernels(facts: dict) -> Iterator[str]:
         )
 
 
-def _advice_on_libraries(facts: dict) -> Iterator[str]:
+def _advice_on_libraries(facts: dict[str, Any]) -> Iterator[str]:
     variables, kernels = facts["variables"], {pool["kernel"] for pool in facts["blas"]}
     if "OPENBLAS_CORETYPE" in variables and set(facts["unpinned"]) != kernels:
         yield (
@@ -223,7 +230,7 @@ def _advice_on_libraries(facts: dict) -> Iterator[str]:
         )
 
 
-def _advice_on_processors(facts: dict) -> Iterator[str]:
+def _advice_on_processors(facts: dict[str, Any]) -> Iterator[str]:
     cpu, threads, measured = facts["processors"], facts["numba"]["threads"], facts["probe"]
     if threads < cpu["usable"]:
         yield f"The kernels use {threads} of the {cpu['usable']} processors that they may use: unset NUMBA_NUM_THREADS."
@@ -244,7 +251,7 @@ def _advice_on_processors(facts: dict) -> Iterator[str]:
         )
 
 
-def as_text(facts: dict) -> str:
+def as_text(facts: dict[str, Any]) -> str:
     """The facts as a page for people, the advice last."""
     v, cpu, numba, measured = facts["versions"], facts["processors"], facts["numba"], facts["probe"]
     quota = "no quota" if cpu["quota"] is None else f"a quota of {cpu['quota']:g}"
@@ -279,5 +286,5 @@ def as_text(facts: dict) -> str:
     return page + "\n\n" + ("\n".join(facts["advice"]) or "Nothing holds this machine back.")
 
 
-def _and(names) -> str:
+def _and(names: Iterable[Any]) -> str:
     return " and ".join(sorted(set(map(str, names))))

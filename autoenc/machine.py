@@ -77,7 +77,7 @@ def _bytes_in(path: str, name: str) -> int | None:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)
 
 
-def blas_pools() -> list[dict]:
+def blas_pools() -> list[dict[str, Any]]:
     """NumPy's BLAS and SciPy's, which the kernels call: often two copies of one library, each with its own threads."""
     import scipy.linalg.blas  # noqa: F401  a library must be loaded to be found
     from threadpoolctl import threadpool_info
@@ -128,18 +128,18 @@ def compute_threads(threads: int | None = None) -> Iterator[None]:
 class _BlasOnOneThread:
     """Holds BLAS, whose limit is the process's, while anybody is inside."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.lock = threading.Lock()
         self.inside = 0
         self.limit: Any = None
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         with self.lock:
             if self.inside == 0:
                 self.limit = _blas().limit(limits=1, user_api="blas")
             self.inside += 1
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         with self.lock:
             self.inside -= 1
             if self.inside == 0:
@@ -192,5 +192,5 @@ def numba_threads() -> int:
     if "numba" in sys.modules:
         import numba
 
-        return numba.config.NUMBA_NUM_THREADS
+        return int(numba.config.NUMBA_NUM_THREADS)
     return int(os.environ.get("NUMBA_NUM_THREADS") or processors()["usable"])

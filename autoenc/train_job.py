@@ -39,6 +39,7 @@ from autoenc.storage.model_file import ModelFile
 from autoenc.training.callbacks import Callback, ProgressBar
 from autoenc.training.checkpoint import Checkpoints
 from autoenc.training.minibatches import default_epochs
+from autoenc.training.trainer import Trainer
 
 PASS_AT = 0.475
 ML_10M = {"users": 69_878, "items": 10_677, "likes": 10_000_054}
@@ -288,7 +289,7 @@ class _Watch(Callback):
         self.backend, self.say = settings.backend, say
         self.bar = ProgressBar() if settings.progress else Callback()
 
-    def on_train_begin(self, trainer):
+    def on_train_begin(self, trainer: Trainer) -> None:
         if self.backend == "numba":
             from autoenc.training.warm_up import warm_up  # imports numba
 
@@ -297,10 +298,10 @@ class _Watch(Callback):
         self.bar.on_train_begin(trainer)
         self.started = time.perf_counter()
 
-    def on_step_end(self, trainer):
+    def on_step_end(self, trainer: Trainer) -> None:
         self.bar.on_step_end(trainer)
 
-    def on_train_end(self, trainer):
+    def on_train_end(self, trainer: Trainer) -> None:
         self.bar.on_train_end(trainer)
 
 

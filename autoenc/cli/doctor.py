@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 from autoenc.cli.common import say
 
 HELP = "say how fast this machine trains, and what holds it back"
@@ -13,11 +15,11 @@ example:
 """
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="all that was found, as one line of JSON")
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     import json
 
     from autoenc.doctor import as_text, examine

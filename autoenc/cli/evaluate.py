@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -42,7 +43,7 @@ example:
 BASELINES = {"popular": "Popular", "ease": "EASE", "edlae": "EDLAE", "knn": "ItemKNN"}
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", metavar="MODEL", nargs="+", help=MODEL_HELP)
     add_likes(parser, "those that the model was trained on, if bundled; a cache is for weak alone")
     parser.add_argument("--protocol", choices=("weak", "strong", "time"), default="weak", help="(default: %(default)s)")
@@ -57,7 +58,7 @@ def add_arguments(parser) -> None:
     add_progress(parser)
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     check(args)
     scorers = load_all(args.models)
     about = next(iter(scorers.values())).about_
@@ -83,7 +84,7 @@ class Asked(NamedTuple):
     held_out: sparse.csr_array  # ... and what it should find
 
 
-def check(args) -> None:
+def check(args: argparse.Namespace) -> None:
     """Raise ValueError or OSError for what can be told before anything is read."""
     from autoenc.evaluation import plots
     from autoenc.train_job import check_writable
@@ -95,7 +96,7 @@ def check(args) -> None:
         check_writable(args.plot)
 
 
-def source_of(args, about: dict[str, Any]) -> dict[str, Any]:
+def source_of(args: argparse.Namespace, about: dict[str, Any]) -> dict[str, Any]:
     """What names the likes: the flags, or else what the first model was trained on."""
     from autoenc.datasets import NAMES
     from autoenc.train_job import DEFAULT_CACHE
@@ -116,14 +117,14 @@ def source_of(args, about: dict[str, Any]) -> dict[str, Any]:
     return source
 
 
-def load_split(args, scorers: Scorers, seed: int) -> Split:
+def load_split(args: argparse.Namespace, scorers: Scorers, seed: int) -> Split:
     from autoenc.train_job import Settings, load_likes
 
     source = source_of(args, next(iter(scorers.values())).about_)
     return load_likes(Settings(**source, seed=seed, progress=wants_progress(args)), say)
 
 
-def weakly(args, scorers: Scorers, seed: int) -> tuple[Scorers, Asked]:
+def weakly(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Scorers, Asked]:
     """The models as they are, asked for what the split that they were trained on holds out."""
     from autoenc.models.export import on_items_of
     from autoenc.train_job import fingerprint
@@ -140,7 +141,7 @@ def weakly(args, scorers: Scorers, seed: int) -> tuple[Scorers, Asked]:
     return scorers, Asked(split.train.name, shown, shown, held_out)
 
 
-def strongly(args, scorers: Scorers, seed: int) -> tuple[Scorers, Asked]:
+def strongly(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Scorers, Asked]:
     """The models fitted again without a tenth of the users, who are then asked about."""
     from autoenc.evaluation.splits import holdout_users
     from autoenc.models.export import on_items_of
@@ -154,7 +155,7 @@ def strongly(args, scorers: Scorers, seed: int) -> tuple[Scorers, Asked]:
     return scorers, Asked(loaded.train.name, split.train, split.fold_in, split.held_out)
 
 
-def by_time(args, scorers: Scorers) -> tuple[Scorers, Asked]:
+def by_time(args: argparse.Namespace, scorers: Scorers) -> tuple[Scorers, Asked]:
     """The models fitted again on what came first, and asked for what came after."""
     import numpy as np
 
@@ -182,7 +183,7 @@ def baselines(names: list[str], scorers: Scorers, train: sparse.csr_array) -> Sc
     return {f"{name} as it comes" if name in scorers else name: getattr(models, name)().fit(train) for name in classes}
 
 
-def compared(args, scorers: Scorers, asked: Asked) -> Comparison:
+def compared(args: argparse.Namespace, scorers: Scorers, asked: Asked) -> Comparison:
     """The models' figures beside each other, drawn where that is asked for."""
     from autoenc.evaluation import plots
     from autoenc.evaluation.compare import compare
@@ -198,7 +199,7 @@ def compared(args, scorers: Scorers, asked: Asked) -> Comparison:
     return comparison
 
 
-def by_dask(args, seed: int) -> int:
+def by_dask(args: argparse.Namespace, seed: int) -> int:
     from autoenc.scale.dask import cluster, evaluate_parts, prepared
     from autoenc.train_job import progress_bar
 
@@ -220,7 +221,7 @@ def by_dask(args, seed: int) -> int:
     return told(args, comparison, Path(args.data).resolve().name, seed)
 
 
-def told(args, comparison: Comparison, dataset: str, seed: int) -> int:
+def told(args: argparse.Namespace, comparison: Comparison, dataset: str, seed: int) -> int:
     if args.json:
         figures = {name: report.as_row() for name, report in comparison.reports.items()}
         print(json.dumps({"dataset": dataset, "protocol": args.protocol, "seed": seed, "models": figures}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 
 from autoenc.cli.common import MODEL_HELP
@@ -16,7 +17,7 @@ example:
 """
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("--liked", metavar="TITLE", action="append", required=True,
                         help="a title or an id; again for each like")  # fmt: skip
@@ -24,7 +25,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of the table")
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     from autoenc.models import load_model
 
     model = load_model(args.model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import re
@@ -24,7 +25,7 @@ example:
 """
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("likes", metavar="IN", help="the likes")
     parser.add_argument("--out", metavar="PATH", required=True, help="the .npz, or a folder")
     parser.add_argument("--memory", metavar="SIZE", help="how much to take at most, such as 500MB (default, for a "
@@ -37,7 +38,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of a sentence")
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     from autoenc.datasets.tables import is_partitioned
 
     if args.memory is not None or is_partitioned(args.likes):
@@ -48,7 +49,7 @@ def run(args) -> int:
     return to_npz(args)
 
 
-def to_folder(args) -> int:
+def to_folder(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from autoenc.datasets.tables import prepare
@@ -77,7 +78,7 @@ def bytes_of(size: str) -> float:
     return float(found[1]) * {"M": 1e6, "G": 1e9}[found[2].upper()]
 
 
-def to_npz(args) -> int:
+def to_npz(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from autoenc import datasets

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from autoenc.checks import whole_number
 from autoenc.cli.common import MODEL_HELP, add_engine, add_progress, check_engine, say, wants_progress
+
+if TYPE_CHECKING:
+    from autoenc.models.base import Recommender
 
 HELP = "recommend items to one person, or to everybody in a file"
 EPILOG = """\
@@ -27,7 +33,7 @@ example:
 """
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("--liked", metavar="TITLE", action="append", help="a title or an id; again for each like")
     parser.add_argument("--users", metavar="FILE", help="everybody's likes")
@@ -38,7 +44,7 @@ def add_arguments(parser) -> None:
     add_progress(parser)
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     check_engine(args)
     if (args.liked is None) == (args.users is None) or (args.users is None) != (args.out is None):
         raise ValueError("pass either --liked, once for each like, or --users with --out")
@@ -50,14 +56,14 @@ def run(args) -> int:
     return for_one(args) if args.users is None else for_all(args)
 
 
-def for_one(args) -> int:
+def for_one(args: argparse.Namespace) -> int:
     from autoenc.models import load_model
 
     model = load_model(args.model)
     names = functools.partial(named, model)
     row = model.row_of(args.liked)
     items, scores = model.recommend(row, N=args.n)
-    rows: list[dict] = []
+    rows: list[dict[str, Any]] = []
     for item, score in zip(items[0], scores[0]):
         if item < 0:
             break  # fewer are left
@@ -75,12 +81,12 @@ def for_one(args) -> int:
     return 0
 
 
-def named(model, columns) -> list[str]:
+def named(model: Recommender, columns: Iterable[int]) -> list[str]:
     """Titles, or else ids, of a model's items."""
     return [str(c) for c in columns] if model.catalogue_ is None else model.catalogue_.item_names(columns)
 
 
-def for_all(args) -> int:
+def for_all(args: argparse.Namespace) -> int:
     from autoenc import datasets
     from autoenc.models import load_model
     from autoenc.models.export import check_ending, on_items_of, write_recommendations
@@ -99,7 +105,7 @@ def for_all(args) -> int:
     return told(args, counts)
 
 
-def by_dask(args) -> int:
+def by_dask(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from autoenc.models import load_model
@@ -121,7 +127,7 @@ def by_dask(args) -> int:
     return told(args, {"users": n_users, "likes_left_out": n_dropped})
 
 
-def told(args, counts: dict) -> int:
+def told(args: argparse.Namespace, counts: dict[str, Any]) -> int:
     if args.json:
         print(json.dumps({"out": args.out, **counts}))
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 from autoenc.cli.common import MODEL_HELP, add_progress, say, wants_progress
 
 HELP = "serve a model as a web page and a JSON API, on this computer"
@@ -20,7 +22,7 @@ example:
 """
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", nargs="?", help=f"{MODEL_HELP} "
                         "(default: one of the bundled ratings)")  # fmt: skip
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s, which "
@@ -29,7 +31,7 @@ def add_arguments(parser) -> None:
     add_progress(parser)
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     from autoenc.models import load_model
     from autoenc.serve.server import bundled_model, check_installed, listen, serve
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 
 from autoenc.checks import whole_number
@@ -16,14 +17,14 @@ example:
 """
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("title", metavar="TITLE", help="an item's title or id")
     parser.add_argument("-n", type=int, default=10, help="how many (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of the table")
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     from autoenc.models import load_model
 
     whole_number("-n", args.n, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import fields
 
@@ -17,7 +18,7 @@ example:
 """
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     from autoenc.models.presets import PRESETS
     from autoenc.train_job import Settings
 
@@ -66,7 +67,7 @@ def add_arguments(parser) -> None:
     add_progress(run)
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     from autoenc.models.presets import PRESETS
     from autoenc.scale.ranks import world
     from autoenc.train_job import Settings, main_job

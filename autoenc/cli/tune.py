@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from autoenc.checks import metric_at_k, whole_number
@@ -40,7 +42,7 @@ MODELS = {
 }
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", choices=MODELS, default="autoencoder", help="(default: %(default)s)")
     add_likes(parser, "as `autoenc train` has it")
     search = parser.add_argument_group("the search")
@@ -58,7 +60,7 @@ def add_arguments(parser) -> None:
     add_progress(parser)
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     from autoenc.evaluation.compare import compare
     from autoenc.evaluation.metrics import PER_USER
     from autoenc.models import Popular
@@ -83,7 +85,7 @@ def run(args) -> int:
     return 0
 
 
-def unfitted(args) -> Recommender:
+def unfitted(args: argparse.Namespace) -> Recommender:
     """The model whose hyperparameters are searched, with the seed of the run."""
     from autoenc import models
     from autoenc.models.presets import preset
@@ -96,7 +98,7 @@ def unfitted(args) -> Recommender:
     return model.set_params(**dict.fromkeys(seeds, args.seed))
 
 
-def search(args, model: Recommender, train: Interactions) -> Tuned:
+def search(args: argparse.Namespace, model: Recommender, train: Interactions) -> Tuned:
     from autoenc.models.tuning import tune
 
     minutes = 5.0 if args.minutes is None and args.trials is None else args.minutes
@@ -116,7 +118,7 @@ def search(args, model: Recommender, train: Interactions) -> Tuned:
     return tuned
 
 
-def write(args, model: Recommender, split: Split) -> None:
+def write(args: argparse.Namespace, model: Recommender, split: Split) -> None:
     from autoenc.train_job import about
 
     model.about_ |= about(args.seed, split)
@@ -124,7 +126,7 @@ def write(args, model: Recommender, split: Split) -> None:
     say(f"wrote the model to {args.out}")
 
 
-def as_json(args, tuned: Tuned, test: Comparison, dataset: str) -> dict[str, Any]:
+def as_json(args: argparse.Namespace, tuned: Tuned, test: Comparison, dataset: str) -> dict[str, Any]:
     return {
         "dataset": dataset,
         "model": type(tuned.model).__name__,
@@ -140,7 +142,7 @@ def as_json(args, tuned: Tuned, test: Comparison, dataset: str) -> dict[str, Any
     }
 
 
-def print_tables(args, tuned: Tuned, test: Comparison) -> None:
+def print_tables(args: argparse.Namespace, tuned: Tuned, test: Comparison) -> None:
     best_first = sorted(
         tuned.trials, key=lambda trial: -1.0 if trial["value"] is None else trial["value"], reverse=True
     )
@@ -151,14 +153,14 @@ def print_tables(args, tuned: Tuned, test: Comparison) -> None:
     print(f"\non the likes held out before:\n{test.table(list(dict.fromkeys(['precision@1', args.metric])))}")
 
 
-def _in_words(params: dict) -> str:
+def _in_words(params: dict[str, Any]) -> str:
     return ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in params.items()
     )
 
 
 @contextlib.contextmanager
-def _bar(wanted: bool, trials: int | None, metric: str):
+def _bar(wanted: bool, trials: int | None, metric: str) -> Iterator[Callable[[dict[str, Any]], None] | None]:
     """Yield a function of a trial that moves a bar on stderr; None where none is wanted."""
     if not wanted:
         yield None
@@ -168,7 +170,7 @@ def _bar(wanted: bool, trials: int | None, metric: str):
     values = []
     with tqdm(desc="tuning", total=trials, unit=" trials", dynamic_ncols=True) as bar:
 
-        def progress(trial):
+        def progress(trial: dict[str, Any]) -> None:
             if trial["value"] is not None:
                 values.append(trial["value"])
                 bar.set_postfix({metric: f"{max(values):.4f}"}, refresh=False)

@@ -86,7 +86,9 @@ def hits_by_popularity(scorer: Any, train: Any, held_out: Any, k: int = 10, n_gr
     held_before = np.cumsum(n_held[most_liked_first]) - n_held[most_liked_first]
     group = np.minimum(held_before * n_groups // max(1, n_held.sum()), n_groups - 1)
     hits, held = (np.bincount(group, n[most_liked_first], n_groups) for n in (n_hits, n_held))
-    return np.divide(hits, held, out=np.full(n_groups, np.nan), where=held > 0)
+    shares = np.full(n_groups, np.nan)
+    np.divide(hits, held, out=shares, where=held > 0)
+    return shares
 
 
 def draw_evaluation(reports: Mapping[str, Report], hits: Mapping[str, np.ndarray], k: int) -> Figure:

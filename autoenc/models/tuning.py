@@ -47,7 +47,7 @@ class Range(NamedTuple):
     log: bool = False
 
 
-SEARCH_SPACES: dict[str, dict[str, Range | Sequence]] = {
+SEARCH_SPACES: dict[str, dict[str, Range | Sequence[Any]]] = {
     "EASE": {"l2": Range(1.0, 1e4, log=True)},
     "EDLAE": {"l2": Range(1.0, 1e4, log=True), "dropout": Range(0.05, 0.8)},
     "ItemKNN": {"k": Range(5, 500, log=True), "shrink": Range(0.1, 1e3, log=True)},
@@ -84,7 +84,7 @@ epochs depends on how many users there are, and `search_space_of` adds them. A B
 models, and Popular has nothing to tune."""
 
 
-def search_space_of(model: Recommender, n_users: int) -> dict[str, Range | Sequence]:
+def search_space_of(model: Recommender, n_users: int) -> dict[str, Range | Sequence[Any]]:
     """The default search space of a model, or that of the nearest class that it is made from.
 
     Epochs are from half to four times as many as make the steps that the model takes by default. A
@@ -109,7 +109,7 @@ def search_space_of(model: Recommender, n_users: int) -> dict[str, Range | Seque
     return space
 
 
-def _space_of_blend(blend: Blend, n_users: int) -> dict[str, Range | Sequence]:
+def _space_of_blend(blend: Blend, n_users: int) -> dict[str, Range | Sequence[Any]]:
     chosen = set(blend.candidates or ())
     space = {}
     for i, (name, part) in enumerate(blend.named_models()):
@@ -144,10 +144,10 @@ class Tuned:
     """
 
     model: Recommender
-    params: dict
+    params: dict[str, Any]
     metric: str
     value: float
-    trials: list[dict] = field(repr=False)
+    trials: list[dict[str, Any]] = field(repr=False)
     ended_by: str
     seconds: float
 
@@ -155,14 +155,14 @@ class Tuned:
 def tune(
     model: Recommender,
     user_items: Any,
-    search_space: Mapping[str, Range | Sequence] | None = None,
+    search_space: Mapping[str, Range | Sequence[Any]] | None = None,
     *,
     metric: str = "ndcg@100",
     minutes: float | None = None,
     trials: int | None = None,
     seed: int = 0,
     validation: str = "weak",
-    progress: Callable[[dict], object] | None = None,
+    progress: Callable[[dict[str, Any]], object] | None = None,
 ) -> Tuned:
     """Search a model's hyperparameters.
 
@@ -242,7 +242,7 @@ class _Limits:
         self.minutes, self.started = minutes, started
         self.trials = None if trials is None else whole_number("trials", trials, 1)
 
-    def reached(self, done: list[dict], before_a_fit: float) -> str | None:
+    def reached(self, done: list[dict[str, Any]], before_a_fit: float) -> str | None:
         """Which limit forbids another trial: "trials", "minutes" or none; `before_a_fit` are seconds."""
         if self.trials is not None and len(done) >= self.trials:
             return "trials"
@@ -272,7 +272,7 @@ class _Judge:
         else:
             raise ValueError(f"validation is {validation!r}; pass 'weak' or 'strong'.")
 
-    def trial(self, model: Recommender, params: dict, train: Any) -> dict:
+    def trial(self, model: Recommender, params: dict[str, Any], train: Any) -> dict[str, Any]:
         """What `Tuned.trials` tells of a model with these hyperparameters; train is `self.train`, or made of it."""
         begun = time.perf_counter()
         value: float | None = None
@@ -288,17 +288,17 @@ class _Judge:
 
 def _search(
     model: Recommender,
-    search_space: Mapping[str, Range | Sequence],
+    search_space: Mapping[str, Range | Sequence[Any]],
     judge: _Judge,
     limits: _Limits,
     seed: int,
-    progress: Callable[[dict], object] | None,
-) -> tuple[list[dict], str]:
+    progress: Callable[[dict[str, Any]], object] | None,
+) -> tuple[list[dict[str, Any]], str]:
     """All trials, and which limit ended them."""
     begun = time.perf_counter()
     train = model.prepare(judge.train)  # gone before the last fit, which makes its own and may take the memory
     before_a_fit = time.perf_counter() - begun
-    done: list[dict] = []
+    done: list[dict[str, Any]] = []
     with _study(model, search_space, seed) as (study, distributions, failed):
         while (ended_by := limits.reached(done, before_a_fit)) is None:
             asked = study.ask(distributions)
@@ -310,14 +310,14 @@ def _search(
     return done, ended_by
 
 
-def _with(model: Recommender, params: dict) -> Recommender:
+def _with(model: Recommender, params: dict[str, Any]) -> Recommender:
     """An unfitted model of these hyperparameters, with the models in it copied."""
     return copy.deepcopy(type(model)(**model.get_params(deep=False))).set_params(**params)
 
 
 @contextlib.contextmanager
 def _study(
-    model: Recommender, search_space: Mapping[str, Range | Sequence], seed: int
+    model: Recommender, search_space: Mapping[str, Range | Sequence[Any]], seed: int
 ) -> Iterator[tuple[Any, dict[str, Any], Any]]:
     """Optuna's study, what it is to draw from, and how it calls a failure; its log is quiet meanwhile."""
     try:
@@ -347,7 +347,7 @@ def _study(
         optuna.logging.set_verbosity(verbosity)
 
 
-def _distribution(optuna: Any, name: str, values: Range | Sequence) -> Any:
+def _distribution(optuna: Any, name: str, values: Range | Sequence[Any]) -> Any:
     if not isinstance(values, Range):
         if not isinstance(values, (list, tuple)) or not values:
             raise ValueError(f"search_space[{name!r}] is {values!r}; pass a Range, or a list of values to choose from.")
@@ -362,7 +362,7 @@ def _distribution(optuna: Any, name: str, values: Range | Sequence) -> Any:
     return of_kind(low, high, log=log)
 
 
-def _holds(values: Range | Sequence, value: object) -> bool:
+def _holds(values: Range | Sequence[Any], value: object) -> bool:
     if isinstance(values, Range):
         return isinstance(value, (int, float)) and values.low <= value <= values.high
     return value in values
