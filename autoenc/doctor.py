@@ -13,6 +13,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from scipy import sparse
 
 from autoenc import __version__
 from autoenc.evaluation.ranking import top_n_of_scores
-from autoenc.machine import compute_threads
+from autoenc.machine import blas_pools, compute_threads, processors
 from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
 from autoenc.optim import Adam
 from autoenc.training.fused import FusedEngine
@@ -50,7 +51,7 @@ def step_flops(batch: int = BATCH, n_items: int = N_ITEMS, emb_dim: int = EMB_DI
     return 6 * batch * hidden_dim * (emb_dim + n_items)
 
 
-def examine() -> dict:
+def examine() -> dict[str, Any]:
     """All facts: versions, processors, BLAS, numba, variables, self-check, probe, and the advice they give."""
     facts: dict[str, Any] = {
         "versions": versions(),
@@ -76,65 +77,19 @@ def versions() -> dict[str, str]:
     }
 
 
-def processors() -> dict:
-    """The processor's name, how many are there, how many this process may use, and a container's quota of them."""
-    there = os.cpu_count() or 1
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else there
-    return {"model": cpu_model(), "there": there, "usable": usable, "quota": cpu_quota()}
-
-
-def cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
-
-
-def cpu_quota(root: Path = Path("/sys/fs/cgroup")) -> float | None:
-    """How many processors' time a container may use; None where there is no such limit."""
-    try:
-        if (root / "cpu.max").exists():
-            quota, period = (root / "cpu.max").read_text().split()
-        else:
-            quota, period = ((root / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
-        return float(quota) / float(period) if quota != "max" and float(quota) > 0 else None
-    except (OSError, ValueError):
-        return None
-
-
-def blas_pools() -> list[dict]:
-    """NumPy's BLAS and SciPy's, which the kernels call: often two copies of one library, each with its own threads."""
-    import scipy.linalg.blas  # noqa: F401  a library must be loaded to be found
-    from threadpoolctl import threadpool_info
-
-    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-    keys = {"name": "internal_api", "version": "version", "kernel": "architecture", "threads": "num_threads"}
-    return [
-        {"used_by": users_of(pool["filepath"])} | {key: pool.get(theirs) for key, theirs in keys.items()}
-        for pool in pools
-    ]
-
-
-def users_of(library: str) -> list[str]:
-    """Whose copy a shared library is: a wheel's lies in a folder of the wheel's name; others serve both."""
-    folders = {part.removesuffix(".libs") for part in Path(library).parts}
-    return [name for name in ("numpy", "scipy") if name in folders] or ["numpy", "scipy"]
-
-
 def unpinned_kernels() -> list[str | None]:
     """The kernels that BLAS picks where no variable pins them, found by a process without those."""
     script = (
-        "import json; from autoenc.doctor import blas_pools; print(json.dumps([p['kernel'] for p in blas_pools()]))"
+        "import json; from autoenc.machine import blas_pools; print(json.dumps([p['kernel'] for p in blas_pools()]))"
     )
     environment = {name: value for name, value in os.environ.items() if name not in PINNING}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    return json.loads(run.stdout)
+    kernels: list[str | None] = json.loads(run.stdout)
+    return kernels
 
 
-def numba_facts() -> dict:
+def numba_facts() -> dict[str, Any]:
     import numba
 
     from autoenc.kernels.gather_sum import gather_sum
@@ -154,7 +109,7 @@ def numba_facts() -> dict:
     }
 
 
-def self_check() -> list[dict]:
+def self_check() -> list[dict[str, Any]]:
     """Three training steps and a ranking by the kernels and by the layers, on a tiny batch.
 
     A check is a tensor's largest difference relative to its largest value. The moments start far
@@ -186,7 +141,13 @@ def self_check() -> list[dict]:
     return [{"name": name, "error": error, "ok": error < TOLERANCE} for name, error in errors.items()]
 
 
-def probe(seconds: float = 0.5, batch=BATCH, n_items=N_ITEMS, emb_dim=EMB_DIM, hidden_dim=HIDDEN_DIM) -> dict:
+def probe(
+    seconds: float = 0.5,
+    batch: int = BATCH,
+    n_items: int = N_ITEMS,
+    emb_dim: int = EMB_DIM,
+    hidden_dim: int = HIDDEN_DIM,
+) -> dict[str, Any]:
     """Train at the task's sizes for `seconds`, three steps at least, after a moment of BLAS alone."""
     blas = matmul_rate()
     rng = np.random.default_rng(0)
@@ -226,66 +187,71 @@ def matmul_rate(size: int = 2048, seconds: float = 0.25) -> float:
     return 2 * size**3 / float(np.median(took))
 
 
-def advice(facts: dict) -> list[str]:
+def advice(facts: dict[str, Any]) -> list[str]:
     """A sentence for each thing that holds the machine back, saying what to change."""
-    cpu, numba, variables, measured = facts["processors"], facts["numba"], facts["variables"], facts["probe"]
-    sentences = []
+    return [*_advice_on_kernels(facts), *_advice_on_libraries(facts), *_advice_on_processors(facts)]
+
+
+def _advice_on_kernels(facts: dict[str, Any]) -> Iterator[str]:
     wrong = [check["name"] for check in facts["self_check"] if not check["ok"]]
     if wrong:
-        sentences.append(
-            f"The kernels and the layers they stand for differ in {', '.join(wrong)}: install numba and SciPy anew, "
+        yield (
+            f"The kernels and the layers they stand for differ in {', '.join(wrong)}: reinstall numba and SciPy, "
             "and until then train with --backend numpy."
         )
-    if numba["jit_disabled"]:
-        sentences.append("NUMBA_DISABLE_JIT is set, so the kernels run as plain Python: unset it.")
-    elif numba["cache"] is None:
-        sentences.append(
-            "numba finds no folder that it can write to, so every start compiles the kernels anew: "
+    if facts["numba"]["jit_disabled"]:
+        yield "NUMBA_DISABLE_JIT is set, so the kernels run as plain Python: unset it."
+    elif facts["numba"]["cache"] is None:
+        yield (
+            "numba finds no folder that it can write to, so every start compiles the kernels again: "
             "set NUMBA_CACHE_DIR to a folder of yours."
         )
-    kernels = {pool["kernel"] for pool in facts["blas"]}
+
+
+def _advice_on_libraries(facts: dict[str, Any]) -> Iterator[str]:
+    variables, kernels = facts["variables"], {pool["kernel"] for pool in facts["blas"]}
     if "OPENBLAS_CORETYPE" in variables and set(facts["unpinned"]) != kernels:
-        sentences.append(
+        yield (
             f"OPENBLAS_CORETYPE={variables['OPENBLAS_CORETYPE']} makes BLAS use its kernels for {_and(kernels)} "
             f"where it would itself pick those for {_and(facts['unpinned'])}: unset it."
         )
     if "OPENBLAS_L2_SIZE" in variables:
-        sentences.append(
+        yield (
             f"OPENBLAS_L2_SIZE={variables['OPENBLAS_L2_SIZE']} overrides the cache's size that BLAS would read from "
             "the processor: unset it."
         )
     slowing = [name for name in SLOWING if name in variables]
     if slowing:
-        sentences.append(f"{_and(slowing)} changes how numba compiles the kernels: unset it.")
+        yield f"{_and(slowing)} changes how numba compiles the kernels: unset it."
     if not any("scipy" in pool["used_by"] for pool in facts["blas"]):
-        sentences.append(
+        yield (
             "SciPy's BLAS is none that threadpoolctl knows, so it can't be kept to one thread inside the kernels: "
             "install SciPy from its wheel (pip install --force-reinstall scipy)."
         )
-    if numba["threads"] < cpu["usable"]:
-        sentences.append(
-            f"The kernels use {numba['threads']} of the {cpu['usable']} processors that they may use: unset "
-            "NUMBA_NUM_THREADS."
-        )
-    if cpu["quota"] is not None and cpu["quota"] < numba["threads"]:
-        sentences.append(
-            f"This container may use the time of {cpu['quota']:g} processors, and {numba['threads']} threads share it "
+
+
+def _advice_on_processors(facts: dict[str, Any]) -> Iterator[str]:
+    cpu, threads, measured = facts["processors"], facts["numba"]["threads"], facts["probe"]
+    if threads < cpu["usable"]:
+        yield f"The kernels use {threads} of the {cpu['usable']} processors that they may use: unset NUMBA_NUM_THREADS."
+    if cpu["quota"] is not None and cpu["quota"] < threads:
+        yield (
+            f"This container may use the time of {cpu['quota']:g} processors, and {threads} threads share it "
             f"in turns: set NUMBA_NUM_THREADS={max(1, math.floor(cpu['quota']))}, or raise the container's limit."
         )
     if facts["load"] is not None and facts["load"] > 0.5 * cpu["usable"]:
-        sentences.append(
+        yield (
             f"Other work keeps {facts['load']:.1f} of {cpu['usable']} processors busy (the load over the last minute): "
             "without it training is faster than measured here."
         )
     elif measured and measured["share_of_blas"] < 0.4:
-        sentences.append(
+        yield (
             f"A training step reaches {measured['share_of_blas']:.0%} of the rate of BLAS alone, where 60% to 80% is "
             "usual: look for what else uses the processor or the memory, other virtual machines of the host among it."
         )
-    return sentences
 
 
-def as_text(facts: dict) -> str:
+def as_text(facts: dict[str, Any]) -> str:
     """The facts as a page for people, the advice last."""
     v, cpu, numba, measured = facts["versions"], facts["processors"], facts["numba"], facts["probe"]
     quota = "no quota" if cpu["quota"] is None else f"a quota of {cpu['quota']:g}"
@@ -320,5 +286,5 @@ def as_text(facts: dict) -> str:
     return page + "\n\n" + ("\n".join(facts["advice"]) or "Nothing holds this machine back.")
 
 
-def _and(names) -> str:
+def _and(names: Iterable[Any]) -> str:
     return " and ".join(sorted(set(map(str, names))))

@@ -17,13 +17,14 @@ rules, once and for all:
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from scipy import sparse
+
+from autoenc.titles import Titles
 
 MAX_INFERRED_ITEMS = 10_000_000
 """The widest matrix that is made without being asked for by `n_items` or `item_ids`: a single wild
@@ -275,15 +276,14 @@ class Interactions:
         return [str(name) for name in names[columns]]
 
     @cached_property
-    def _columns_of_title(self) -> dict[str, list[int]]:
-        columns_of_title: dict[str, list[int]] = {}
-        for column, title in enumerate(self.titles if self.titles is not None else []):
-            columns_of_title.setdefault(str(title), []).append(column)
-        return columns_of_title
+    def _index_of_titles(self) -> Titles:
+        """The titles, or else ids that are text: what people type."""
+        names = self.titles if self.titles is not None or self.item_ids.dtype.kind == "i" else self.item_ids
+        return Titles([] if names is None else names.tolist())
 
-    def _column_of_name(self, name) -> int:
+    def _column_of_name(self, name: object) -> int:
         name = str(name)
-        columns = self._columns_of_title.get(name, [])
+        columns = self._index_of_titles.columns_of(name)
         if not columns and name.isdecimal() and self.item_ids.dtype.kind == "i" and len(name) < 19:
             columns = [c for c in _positions(np.array([int(name)]), self.item_ids) if c >= 0]
         if len(columns) == 1:
@@ -291,17 +291,8 @@ class Interactions:
         if columns:
             ids = ", ".join(str(i) for i in self.item_ids[columns])
             raise ValueError(f"{name!r} is the title of {len(columns)} items; pass one of their ids: {ids}.")
-        near = [] if name.isdecimal() else self._near(name)
-        mend = f"did you mean {' or '.join(map(repr, near))}?" if near else "see item_ids and titles for those known."
-        raise ValueError(f"There is no item {name!r} among the {self.n_items:,}; {mend}")
-
-    def _near(self, name: str) -> list[str]:
-        known = list(self._columns_of_title) or ([] if self.item_ids.dtype.kind == "i" else self.item_ids.tolist())
-        folded = {k.casefold(): k for k in known}
-        beginning = name.casefold().partition(" (")[0]  # the title without its year, which may stand elsewhere
-        within = sorted((k for k in folded if name.casefold() in k or k.startswith(beginning)), key=len)[:3]
-        near = within + difflib.get_close_matches(name.casefold(), folded, n=3)
-        return [folded[k] for k in dict.fromkeys(near)][:3]
+        suggestion = self._index_of_titles.suggestion(name, "see item_ids and titles for those known.")
+        raise ValueError(f"There is no item {name!r} among the {self.n_items:,}; {suggestion}")
 
 
 def as_user_items(x, n_items: int | None = None) -> sparse.csr_array:

@@ -1,9 +1,12 @@
-"""How many threads compute: numba's pool gets what was asked for, BLAS's pool gets one.
+"""What this machine has and how much of it is used: processors, memory, and the threads that compute.
 
-Most kernels have a matmul of their own, but top_n and what runs between the kernels (a middle made
-of layers) call BLAS. With a pool of its own awake BLAS would fight numba's threads for the cores (four times the
-time on two cores) and sum in an order that depends on its threads. Both limits hold inside the
-`with` and are put back after.
+Nothing else reads /proc or cgroups, or asks threadpoolctl.
+
+Threads: numba's pool gets what was asked for, BLAS's pool gets one. Most kernels have a matmul of
+their own, but top_n and what runs between the kernels (a middle made of layers) call BLAS. With a
+pool of its own awake BLAS would fight numba's threads for the cores (four times the time on two
+cores) and sum in an order that depends on its threads. Both limits hold inside the `with` and are
+put back after.
 """
 
 from __future__ import annotations
@@ -11,14 +14,90 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import platform
 import sys
 import threading
+from collections.abc import Iterator
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 
+def processors() -> dict[str, Any]:
+    """The processor's name, how many are there, how many this process may use, and a container's quota of them."""
+    there = os.cpu_count() or 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else there
+    return {"model": cpu_model(), "there": there, "usable": usable, "quota": cpu_quota()}
+
+
+def cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def cpu_quota(root: Path = Path("/sys/fs/cgroup")) -> float | None:
+    """How many processors' time a container may use; None where there is no such limit."""
+    try:
+        if (root / "cpu.max").exists():
+            quota, period = (root / "cpu.max").read_text().split()
+        else:
+            quota, period = ((root / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        return float(quota) / float(period) if quota != "max" and float(quota) > 0 else None
+    except (OSError, ValueError):
+        return None
+
+
+def free_memory() -> int | None:
+    """How many bytes this machine could give without swapping; None where the system doesn't say."""
+    return _bytes_in("/proc/meminfo", "MemAvailable")
+
+
+def peak_memory_mb() -> int | None:
+    """The most memory that this process has held so far, in 10**6 bytes; None where the system doesn't say."""
+    peak = _bytes_in("/proc/self/status", "VmHWM")  # Linux' getrusage counts what the process that started it held, too
+    if peak is None:
+        try:
+            import resource
+        except ImportError:
+            return None
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return round(peak / 1e6)
+
+
+def _bytes_in(path: str, name: str) -> int | None:
+    """The number that a file of Linux' /proc gives in kB on the line of that name, as bytes."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)
+
+
+def blas_pools() -> list[dict[str, Any]]:
+    """NumPy's BLAS and SciPy's, which the kernels call: often two copies of one library, each with its own threads."""
+    import scipy.linalg.blas  # noqa: F401  a library must be loaded to be found
+    from threadpoolctl import threadpool_info
+
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    keys = {"name": "internal_api", "version": "version", "kernel": "architecture", "threads": "num_threads"}
+    return [
+        {"used_by": users_of(pool["filepath"])} | {key: pool.get(theirs) for key, theirs in keys.items()}
+        for pool in pools
+    ]
+
+
+def users_of(library: str) -> list[str]:
+    """Whose copy a shared library is: a wheel's lies in a folder of the wheel's name; others serve both."""
+    folders = {part.removesuffix(".libs") for part in Path(library).parts}
+    return [name for name in ("numpy", "scipy") if name in folders] or ["numpy", "scipy"]
+
+
 @functools.cache
-def _blas():
+def _blas() -> Any:
     import scipy.linalg.blas  # noqa: F401  must be loaded to be found
     from threadpoolctl import ThreadpoolController
 
@@ -26,8 +105,11 @@ def _blas():
 
 
 @contextlib.contextmanager
-def compute_threads(threads: int | None = None):
+def compute_threads(threads: int | None = None) -> Iterator[None]:
     """Run the block with BLAS on one thread and numba on `threads` (None: as many as it has now).
+
+    Where numba isn't loaded yet, this doesn't load it: the number holds from the first block inside
+    that is entered with numba loaded, as the kernels' callers do.
 
     May be nested; an inner block without `threads` changes nothing. May be entered by several Python
     threads at once: BLAS keeps to one thread until the last has left. But threadpoolctl obeys only
@@ -37,28 +119,27 @@ def compute_threads(threads: int | None = None):
     Raises TypeError if `threads` is no whole number, ValueError if it is below 1 or more than
     numba's pool has.
     """
-    with contextlib.ExitStack() as stack:
-        if threads is not None:
-            stack.enter_context(_numba_threads(threads))
-        stack.enter_context(_blas_on_one_thread)
+    if threads is not None:
+        _check_threads(threads)
+    with _numba_threads(threads), _blas_on_one_thread:
         yield
 
 
 class _BlasOnOneThread:
     """Holds BLAS, whose limit is the process's, while anybody is inside."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.lock = threading.Lock()
         self.inside = 0
         self.limit: Any = None
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         with self.lock:
             if self.inside == 0:
                 self.limit = _blas().limit(limits=1, user_api="blas")
             self.inside += 1
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         with self.lock:
             self.inside -= 1
             if self.inside == 0:
@@ -67,25 +148,49 @@ class _BlasOnOneThread:
 
 _blas_on_one_thread = _BlasOnOneThread()
 
+_asked_for = threading.local()  # threads: what an outer block wants of numba as soon as it is loaded
+
 
 @contextlib.contextmanager
-def _numba_threads(threads: int):
-    if "numba" not in sys.modules and threads == 1:
+def _numba_threads(threads: int | None) -> Iterator[None]:
+    before = getattr(_asked_for, "threads", None)
+    threads = before if threads is None else threads
+    if threads is None:
         yield
-        return
-    import numba
+    elif "numba" not in sys.modules:
+        _asked_for.threads = threads
+        try:
+            yield
+        finally:
+            _asked_for.threads = before
+    else:
+        import numba
 
-    most = numba.config.NUMBA_NUM_THREADS
+        there = numba.get_num_threads()
+        numba.set_num_threads(threads)
+        _asked_for.threads = None
+        try:
+            yield
+        finally:
+            _asked_for.threads = before
+            numba.set_num_threads(there)
+
+
+def _check_threads(threads: int) -> None:
     if not isinstance(threads, Integral):
         raise TypeError(f"threads must be a whole number, got {threads!r}")
+    most = numba_threads()
     if not 1 <= threads <= most:
         raise ValueError(
             f"threads must be from 1 to {most}, got {threads}; more needs NUMBA_NUM_THREADS={threads} set before the "
             f"start (this machine has {os.cpu_count()} processors)"
         )
-    before = numba.get_num_threads()
-    numba.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
+
+
+def numba_threads() -> int:
+    """How many threads numba's pool has; where it isn't loaded, how many it would have."""
+    if "numba" in sys.modules:
+        import numba
+
+        return int(numba.config.NUMBA_NUM_THREADS)
+    return int(os.environ.get("NUMBA_NUM_THREADS") or processors()["usable"])

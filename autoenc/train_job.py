@@ -10,68 +10,72 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import sys
 import time
 import warnings
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from autoenc import __version__
-from autoenc.doctor import processors
 from autoenc.evaluation import plots
-from autoenc.evaluation.evaluate import evaluate
+from autoenc.evaluation.evaluate import Report, evaluate
 from autoenc.evaluation.ranking import rank
 from autoenc.evaluation.splits import holdout_per_user
 from autoenc.interactions import Interactions
-from autoenc.machine import compute_threads
+from autoenc.machine import compute_threads, peak_memory_mb, processors
 from autoenc.models.autoencoder import AutoEncoder
 from autoenc.models.base import Recommender
 from autoenc.models.network_model import NetworkRecommender
 from autoenc.models.popular import Popular
 from autoenc.models.presets import PRESETS, preset
 from autoenc.scale.checkpoint import ShardedCheckpoints
-from autoenc.scale.ranks import world
+from autoenc.scale.ranks import Communicator, world
 from autoenc.scale.sharded_autoencoder import ShardedAutoEncoder
 from autoenc.storage.model_file import ModelFile
 from autoenc.training.callbacks import Callback, ProgressBar
 from autoenc.training.checkpoint import Checkpoints
 from autoenc.training.minibatches import default_epochs
+from autoenc.training.trainer import Trainer
 
 PASS_AT = 0.475
 ML_10M = {"users": 69_878, "items": 10_677, "likes": 10_000_054}
 DEFAULT_CACHE = "data/cache"
 
 
+TASK = AutoEncoder()  # whose hyperparameters by default are the task's
+OF_NETWORK = ("batch_size", "emb_dim", "hidden_dim", "lr", "bias_offset", "dropout")
+
+
 @dataclass
 class Settings:
-    """What the main job is told; the first six are the task's and have its defaults.
+    """What the main job is told.
 
     dataset, data and cache_path name the likes, at most one of them: by name, by a path, or the
     task's own split in cache_path + "_train.npy" and "_valid.npy". Where none is given, that is
     `data/cache` if it is there, and else the bundled edition of MovieLens.
     """
 
-    batch_size: int = 256
-    emb_dim: int = 800
-    hidden_dim: int = 400
-    lr: float = 0.01
-    bias_offset: float = -10.0
-    dropout: float = 0.5
+    batch_size: int = TASK.batch_size
+    emb_dim: int = TASK.emb_dim
+    hidden_dim: int = TASK.hidden_dim
+    lr: float = TASK.lr
+    bias_offset: float = TASK.bias_offset
+    dropout: float = TASK.dropout
     cache_path: str | None = None
     dataset: str | None = None
     data: str | None = None
     epochs: int | None = None  # by default as many as `default_epochs` gives the training users
     seed: int = 0
     threads: int | None = None
-    backend: str = "numba"
+    backend: str = TASK.backend
     out: str | None = None  # the model file
     topk: str | None = None  # the task's results/topk; by default written for the task's cache alone
-    schedule: str = "constant"
+    schedule: str = TASK.schedule
     early_stopping: str | None = None  # a metric; a tenth of the users are then validated and not trained on
     checkpoint: str | None = None  # a folder; a training that was cut off goes on from what is there
     checkpoint_minutes: float = 5.0
@@ -80,12 +84,24 @@ class Settings:
     preset: str = "task"  # or another of `presets.PRESETS`, which takes none of the network's settings
     validation: str | None = None  # "weak" or "strong", of the preset `best`; by default as it has it, weak
 
+    def changed(self, names: Iterable[str]) -> list[str]:
+        """Those of the settings `names` that aren't at their defaults."""
+        return [f.name for f in fields(self) if f.name in names and getattr(self, f.name) != f.default]
+
     def are_the_tasks(self) -> bool:
-        as_ever = self.preset == "task" and self.schedule == "constant" and self.early_stopping is None
-        return as_ever and self.epochs == 1 and all(getattr(self, f.name) == f.default for f in fields(Settings)[:6])
+        """Whether the run is the task's, one epoch, whatever its seed, threads and files."""
+        return self.epochs == 1 and not self.changed((*OF_NETWORK, "preset", "schedule", "early_stopping"))
 
 
-def main_job(settings: Settings, say: Callable[[str], object] = lambda line: None) -> dict:
+class Split(NamedTuple):
+    """The likes of a run."""
+
+    train: Interactions
+    held_out: sparse.csr_array  # (n_users, n_items), of the same users and items
+    is_the_cache: bool  # whether they are the task's own split
+
+
+def main_job(settings: Settings, say: Callable[[str], object] = lambda line: None) -> dict[str, Any]:
     """Do the main job and return its report, a flat dict that JSON holds.
 
     Under mpiexec all ranks do it together: each holds some of the items, one writes the files, and all
@@ -93,95 +109,129 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
     input before anything is written, FloatingPointError where training diverges.
     """
     started = time.perf_counter()
+    ranks = world()
+    check_settings(settings, ranks)
+    with ranks.root_first():  # it may download what the others then find
+        split = load_likes(settings, say)
+    settings = completed(settings, split, ranks)
+    check_outputs(settings, split, ranks)
+    model = model_of(settings, ranks)
+
+    with compute_threads(settings.threads):
+        if isinstance(model, AutoEncoder):
+            train_seconds = fit_task(model, split, settings, say)
+        else:
+            train_seconds = fit_preset(model, split, settings, say)
+        with progress_bar(settings.progress, "ranking") as progress:
+            found = evaluate(model, split.train.user_items, split.held_out, progress=progress)
+        popular = evaluate(Popular().fit(split.train.user_items), split.train.user_items, split.held_out)
+        if settings.topk is not None:
+            write_rankings(settings.topk, model, split.train)
+    write_outputs(model, split, settings, say)
+
+    seconds = {"train_seconds": round(train_seconds, 2), "seconds": round(time.perf_counter() - started, 2)}
+    report = report_of(model, split, settings, found, popular)
+    return report | ({"ranks": ranks.size} if ranks.size > 1 else {}) | seconds | {"peak_memory_mb": peak_memory_mb()}
+
+
+def check_settings(settings: Settings, ranks: Communicator) -> None:
+    """Raise ValueError for what can be told before the likes are loaded; the model checks its hyperparameters."""
     if not 0 <= settings.seed < 2**63:
         raise ValueError(f"seed must be from 0 to {2**63 - 1}, got {settings.seed}")
     if not math.isfinite(settings.bias_offset):
         raise ValueError(f"bias_offset must be a finite number, got {settings.bias_offset}")
     check_preset(settings)
-    is_task = settings.preset == "task"
-    ranks = world()
-    if ranks.size > 1 and not is_task:
+    if ranks.size > 1 and settings.preset != "task":
         raise ValueError(f"--preset {settings.preset} trains in one process; leave mpiexec out, or take --preset task")
-    settings = Settings(**vars(settings))
-    settings.progress = settings.progress and ranks.is_root
+
+
+def completed(settings: Settings, split: Split, ranks: Communicator) -> Settings:
+    """A copy of the settings, with what the likes and the machine say where they say nothing."""
+    settings = replace(settings, progress=settings.progress and ranks.is_root)
     if settings.threads is None and ranks.size > 1:
         settings.threads = max(1, processors()["usable"] // ranks.on_host)
-    with ranks.root_first():  # it may download what the others then find
-        train, held_out, is_the_cache = load_likes(settings, say)
-    if settings.epochs is None and is_task:
-        settings.epochs = default_epochs(int((np.diff(train.user_items.indptr) > 0).sum()), settings.batch_size)
-    if settings.topk is None and is_the_cache:
+    if settings.epochs is None and settings.preset == "task":
+        n_users = int((np.diff(split.train.user_items.indptr) > 0).sum())
+        settings.epochs = default_epochs(n_users, settings.batch_size)
+    if settings.topk is None and split.is_the_cache:
         settings.topk = "results/topk"
-    if settings.topk is not None and train.item_ids.dtype.kind != "i":
-        raise ValueError(f"topk lists items by number, and {train.name} has ids like {train.item_ids[0]}; leave it out")
+    return settings
+
+
+def check_outputs(settings: Settings, split: Split, ranks: Communicator) -> None:
+    """Raise ValueError or OSError where what is asked for could not be written: before the training, not after it."""
+    item_ids = split.train.item_ids
+    if settings.topk is not None and item_ids.dtype.kind != "i":
+        raise ValueError(f"topk lists items by number, and {split.train.name} has ids like {item_ids[0]}; leave it out")
     if settings.plot is not None:
         plots.check_plot(settings.plot)
-    shared = {name: value for name, value in vars(settings).items() if name in AutoEncoder().get_params()}
+    for path in filter(None, (settings.out, settings.topk, settings.plot)) if ranks.is_root else ():
+        check_writable(path)
+
+
+def model_of(settings: Settings, ranks: Communicator) -> Recommender:
+    """What is to be trained, unfitted."""
+    if settings.preset != "task":
+        return of_preset(settings)
+    params = {name: value for name, value in vars(settings).items() if name in TASK.get_params()}
     of_task = AutoEncoder if ranks.size == 1 else ShardedAutoEncoder
-    model = of_task(**shared, random_state=settings.seed)
-    chosen: Recommender = model if is_task else of_preset(settings)
+    return of_task(**params, random_state=settings.seed)
+
+
+def fit_task(model: AutoEncoder, split: Split, settings: Settings, say: Callable[[str], object]) -> float:
+    """Train the task's network and return the seconds, without those in which the kernels were readied."""
     watch = _Watch(settings, say)
     callbacks: list[Callback] = [watch]
     if settings.checkpoint is not None:
-        ordinary = ModelFile("AutoEncoder", model._file_params(), {}, train.item_ids, train.titles)
-        ordinary.about = {"dataset": train.name, "epochs": 0, **about(settings, train, is_the_cache)}
+        ordinary = ModelFile("AutoEncoder", model._file_params(), {}, split.train.item_ids, split.train.titles)
+        ordinary.about = {"dataset": split.train.name, "epochs": 0, **about(settings.seed, split)}
         minutes = settings.checkpoint_minutes
-        checkpoints = Checkpoints if ranks.size == 1 else ShardedCheckpoints
+        checkpoints = Checkpoints if world().size == 1 else ShardedCheckpoints
         callbacks.append(checkpoints(settings.checkpoint, every_minutes=minutes, model_file=ordinary))
+    model.fit(split.train, callbacks=callbacks)
+    return time.perf_counter() - watch.started
 
-    with compute_threads(settings.threads):
-        for path in filter(None, (settings.out, settings.topk, settings.plot)) if ranks.is_root else ():
-            check_writable(path)
-        if is_task:
-            model.fit(train, callbacks=callbacks)
-            train_seconds = time.perf_counter() - watch.started
-        else:
-            train_seconds = fit_preset(chosen, train, settings, say)
 
-        with progress_bar(settings.progress, "ranking") as progress:
-            report = evaluate(chosen, train.user_items, held_out, progress=progress)
-        popular = evaluate(Popular().fit(train.user_items), train.user_items, held_out)
-        if settings.topk is not None:
-            write_rankings(settings.topk, chosen, train)
+def write_outputs(model: Recommender, split: Split, settings: Settings, say: Callable[[str], object]) -> None:
+    """Write the model and draw the training, where that is asked for."""
     if settings.out is not None:
-        chosen.about_ |= {"epochs": len(model.history_) if is_task else epochs_of(chosen)}
-        chosen.about_ |= about(settings, train, is_the_cache)
-        chosen.save(settings.out)
+        model.about_ |= {"epochs": epochs_of(model), **about(settings.seed, split)}
+        model.save(settings.out)
         say(f"wrote the model to {settings.out}")
-    if settings.plot is not None and ranks.is_root:
+    if settings.plot is not None and world().is_root:
+        assert isinstance(model, AutoEncoder)
         plots.save(plots.draw_history(model.history_), settings.plot)
         say(f"drew the training to {settings.plot}")
 
-    likes = train.n_likes + held_out.nnz
-    shape = {"users": train.n_users, "items": train.n_items, "likes": likes}
+
+def report_of(model: Recommender, split: Split, settings: Settings, found: Report, popular: Report) -> dict[str, Any]:
+    """What the run found, and on what."""
+    train, is_task = split.train, settings.preset == "task"
+    shape = {"users": train.n_users, "items": train.n_items, "likes": train.n_likes + split.held_out.nnz}
     status = "DONE"
     if shape == ML_10M and train.name != "synthetic" and settings.are_the_tasks():
-        status = "PASS" if report["precision@1"] >= PASS_AT else "FAIL"
+        status = "PASS" if found["precision@1"] >= PASS_AT else "FAIL"
     return {
         "status": status,
-        **{f"p_at_{k:02d}": round(report[f"precision@{k}"], 6) for k in (1, 5, 10)},
+        **{f"p_at_{k:02d}": round(found[f"precision@{k}"], 6) for k in (1, 5, 10)},
         **{f"popular_p_at_{k:02d}": round(popular[f"precision@{k}"], 6) for k in (1, 5, 10)},
         "dataset": train.name,
         **shape,
-        "users_evaluated": report.n_users,
-        "users_skipped": report.n_skipped,
+        "users_evaluated": found.n_users,
+        "users_skipped": found.n_skipped,
         **({} if is_task else {"preset": settings.preset}),
-        "epochs": settings.epochs if is_task else epochs_of(chosen),
+        "epochs": settings.epochs if is_task else epochs_of(model),
         "seed": settings.seed,
         "backend": settings.backend,
-        **({"ranks": ranks.size} if ranks.size > 1 else {}),
-        "train_seconds": round(train_seconds, 2),
-        "seconds": round(time.perf_counter() - started, 2),
-        "peak_memory_mb": peak_memory_mb(),
     }
 
 
-def about(settings: Settings, train: Interactions, is_the_cache: bool) -> dict:
+def about(seed: int, split: Split) -> dict[str, Any]:
     """What a model file tells of the run."""
     return {
-        "split": "cache" if is_the_cache else "per user, 0.2",
-        "seed": settings.seed,
-        "likes": fingerprint(train.user_items),
+        "split": "cache" if split.is_the_cache else "per user, 0.2",
+        "seed": seed,
+        "likes": fingerprint(split.train.user_items),
         "autoenc": __version__,
     }
 
@@ -196,12 +246,8 @@ def check_preset(settings: Settings) -> None:
         )
     if settings.preset == "task":
         return
-    of_network = [f.name for f in fields(Settings)[:6]]
-    of_network += ["epochs", "schedule", "early_stopping", "checkpoint", "plot"]
-    for field in fields(Settings):
-        if field.name in of_network and getattr(settings, field.name) != field.default:
-            flag = "--" + field.name.replace("_", "-")
-            raise ValueError(f"{flag} is the task's network's; leave it out, or take --preset task")
+    for name in settings.changed((*OF_NETWORK, "epochs", "schedule", "early_stopping", "checkpoint", "plot")):
+        raise ValueError(f"{_flag(name)} is the task's network's; leave it out, or take --preset task")
 
 
 def of_preset(settings: Settings) -> Recommender:
@@ -214,13 +260,13 @@ def of_preset(settings: Settings) -> Recommender:
     return model.set_params(**{name: of_run[name.rpartition("__")[2]] for name in names})
 
 
-def fit_preset(model: Recommender, train: Interactions, settings: Settings, say) -> float:
-    """Fit it, say what it warns of and what it chose, and return the seconds."""
-    say(f"--preset {settings.preset}: {PRESETS[settings.preset].means}")
+def fit_preset(model: Recommender, split: Split, settings: Settings, say: Callable[[str], object]) -> float:
+    """Fit a preset's model, say what it warns of and what it chose, and return the seconds."""
+    say(f"--preset {settings.preset}: {PRESETS[settings.preset].description}")
     started = time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        model.fit(train)
+        model.fit(split.train)
     seconds = time.perf_counter() - started
     for warning in caught:
         say(str(warning.message))
@@ -230,8 +276,8 @@ def fit_preset(model: Recommender, train: Interactions, settings: Settings, say)
 
 
 def epochs_of(model: Recommender) -> int:
-    """Of the network in a blend; 0 where there is none."""
-    networks = (part for part in getattr(model, "models_", ()) if isinstance(part, NetworkRecommender))
+    """For how many epochs the network was trained, or that in a blend; 0 where there is none."""
+    networks = (part for part in getattr(model, "models_", [model]) if isinstance(part, NetworkRecommender))
     return max((len(network.history_) for network in networks), default=0)
 
 
@@ -241,11 +287,11 @@ class _Watch(Callback):
     One callback whether or not there is a bar, as a checkpoint goes on only with the same callbacks.
     """
 
-    def __init__(self, settings, say):
+    def __init__(self, settings: Settings, say: Callable[[str], object]):
         self.backend, self.say = settings.backend, say
         self.bar = ProgressBar() if settings.progress else Callback()
 
-    def on_train_begin(self, trainer):
+    def on_train_begin(self, trainer: Trainer) -> None:
         if self.backend == "numba":
             from autoenc.training.warm_up import warm_up  # imports numba
 
@@ -254,26 +300,26 @@ class _Watch(Callback):
         self.bar.on_train_begin(trainer)
         self.started = time.perf_counter()
 
-    def on_step_end(self, trainer):
+    def on_step_end(self, trainer: Trainer) -> None:
         self.bar.on_step_end(trainer)
 
-    def on_train_end(self, trainer):
+    def on_train_end(self, trainer: Trainer) -> None:
         self.bar.on_train_end(trainer)
 
 
-def fingerprint(user_items) -> int:
+def fingerprint(user_items: sparse.csr_array) -> int:
     """A number that tells one set of likes from another, as the trainer has it."""
     return zlib.crc32(user_items.indices, zlib.crc32(user_items.indptr))
 
 
-def load_likes(settings: Settings, say=lambda line: None) -> tuple[Interactions, sparse.csr_array, bool]:
-    """The training likes, the held-out CSR beside them, and whether they are the task's own cache."""
+def load_likes(settings: Settings, say: Callable[[str], object] = lambda line: None) -> Split:
+    """Load the likes that the settings name, and split them where they aren't split already."""
     from autoenc.datasets import load
     from autoenc.datasets.task_cache import read_task_cache
 
     named = [name for name in ("cache_path", "dataset", "data") if getattr(settings, name) is not None]
     if len(named) > 1:
-        flags = " and ".join("--" + name.replace("_", "-") for name in named)
+        flags = " and ".join(map(_flag, named))
         raise ValueError(f"{flags} each name the likes to train on; give one of them")
     cache = settings.cache_path
     if not named and Path(f"{DEFAULT_CACHE}_train.npy").is_file():
@@ -289,10 +335,10 @@ def load_likes(settings: Settings, say=lambda line: None) -> tuple[Interactions,
         f"{train.name}: {train.n_users:,} users x {train.n_items:,} items; "
         f"training on {train.n_likes:,} likes, judged by {held_out.nnz:,}"
     )
-    return train, held_out, cache is not None
+    return Split(train, held_out, cache is not None)
 
 
-def write_rankings(path, scorer, train: Interactions, n: int = 10) -> None:
+def write_rankings(path: str | Path, scorer: Any, train: Interactions, n: int = 10) -> None:
     """Write each user's first n items by external id, in the order of the users: the task's results/topk."""
     from autoenc.datasets.task_cache import write_topk
 
@@ -303,7 +349,7 @@ def write_rankings(path, scorer, train: Interactions, n: int = 10) -> None:
         write_topk(path, np.where(top_items >= 0, train.item_ids[top_items], 0))
 
 
-def check_writable(path) -> None:
+def check_writable(path: str | Path) -> None:
     """Raise OSError if `path` could not be written: before the training, not after it."""
     path = Path(path)
     if path.is_dir():
@@ -315,23 +361,8 @@ def check_writable(path) -> None:
         raise PermissionError(f"{path.parent} can't be written to; name a file in a folder of yours")
 
 
-def peak_memory_mb() -> int | None:
-    """The most memory that this process has held so far, in 10**6 bytes; None where the system doesn't say."""
-    status = Path("/proc/self/status")
-    if status.exists():  # Linux' getrusage counts what the process that started this one held, too
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return round(int(line.split()[1]) * 1024 / 1e6)
-    try:
-        import resource
-    except ImportError:
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
-
-
 @contextlib.contextmanager
-def progress_bar(wanted: bool, what: str):
+def progress_bar(wanted: bool, what: str) -> Iterator[Callable[[int, int], None] | None]:
     """Yield a function of (done, total) users that moves a bar on stderr; None where none is wanted."""
     if not wanted:
         yield None
@@ -340,8 +371,13 @@ def progress_bar(wanted: bool, what: str):
 
     with tqdm(desc=what, unit=" users", unit_scale=True, dynamic_ncols=True) as bar:
 
-        def progress(done, total):
+        def progress(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
         yield progress
+
+
+def _flag(name: str) -> str:
+    """What a setting is called on the command line."""
+    return "--" + name.replace("_", "-")

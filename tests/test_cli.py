@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pkgutil
 import shlex
 import subprocess
 import sys
@@ -162,7 +161,7 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path):
     process.stderr.close()
 
 
-COMMANDS = sorted(module.name for module in pkgutil.iter_modules(cli.__path__))
+COMMANDS = cli.command_names()
 
 
 def example_of(name) -> list[str]:

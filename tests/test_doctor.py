@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from autoenc import cli, doctor
+from autoenc import cli, doctor, machine
 from autoenc.cli import doctor as command
 from autoenc.training import fused
 
@@ -70,7 +70,7 @@ def test_nothing_to_change():
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
-        (("self_check", 1, "ok"), False, "The kernels and the layers they stand for differ in top_n: install numba"),
+        (("self_check", 1, "ok"), False, "The kernels and the layers they stand for differ in top_n: reinstall numba"),
         (("numba", "jit_disabled"), True, "NUMBA_DISABLE_JIT is set, so the kernels run as plain Python: unset it."),
         (("numba", "cache"), None, "set NUMBA_CACHE_DIR to a folder of yours."),
         (("variables", "OPENBLAS_CORETYPE"), "Haswell", "makes BLAS use its kernels for Zen where it would itself pick "
@@ -173,7 +173,7 @@ def test_a_containers_quota(tmp_path, files, quota):
     (tmp_path / "cpu").mkdir()
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    assert doctor.cpu_quota(tmp_path) == quota
+    assert machine.cpu_quota(tmp_path) == quota
 
 
 @pytest.mark.parametrize(
@@ -186,4 +186,4 @@ def test_a_containers_quota(tmp_path, files, quota):
     ],
 )
 def test_whose_library_it_is(library, users):
-    assert doctor.users_of(library) == users
+    assert machine.users_of(library) == users

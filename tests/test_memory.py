@@ -51,8 +51,7 @@ from scipy import sparse
 from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.evaluation.ranking import rank
-from autoenc.train_job import peak_memory_mb
-from autoenc.machine import compute_threads
+from autoenc.machine import compute_threads, peak_memory_mb
 from autoenc.training.trainer import Trainer
 from autoenc.training.warm_up import warm_up
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from autoenc import machine
 from autoenc.evaluation import ranking
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.evaluation.splits import holdout_per_user
@@ -483,7 +484,7 @@ class TestEASE:
 
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says")
     def test_free_memory_is_what_linux_says(self):
-        assert 2**20 < ease.free_memory() < 2**50
+        assert 2**20 < machine.free_memory() < 2**50
 
     @pytest.mark.parametrize("l2", [0, -1.0, np.nan, np.inf, None, "500"])
     def test_it_refuses_an_l2_that_is_none(self, l2):

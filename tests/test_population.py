@@ -216,7 +216,7 @@ import sys
 from autoenc.cli import main
 
 assert main(sys.argv[1:]) == 0
-from autoenc.train_job import peak_memory_mb
+from autoenc.machine import peak_memory_mb
 print(json.dumps(peak_memory_mb()))
 """
 

@@ -38,7 +38,7 @@ def best(likes, split):
 def test_the_tasks_preset_is_the_tasks_network():
     assert list(PRESETS) == ["task", "best", "fast"]
     assert repr(preset("task")) == repr(AutoEncoder())
-    assert all(means and "\n" not in means for means, _ in PRESETS.values())
+    assert all(description and "\n" not in description for description, _ in PRESETS.values())
 
 
 def test_a_preset_is_a_copy_that_can_be_changed():
@@ -104,7 +104,7 @@ def train(likes, tmp_path, monkeypatch, capsys):
 def test_on_the_command_line(name, train):
     code, report, err = train("--preset", name, "--seed", "3", "--out", "model.safetensors")
     assert (code, report["status"], report["preset"]) == (0, "DONE", name)
-    assert f"--preset {name}: {PRESETS[name].means}" in err and "EASE(" in err
+    assert f"--preset {name}: {PRESETS[name].description}" in err and "EASE(" in err
     assert report["p_at_01"] > report["popular_p_at_01"]
     model = load_model("model.safetensors")
     assert report["epochs"] == (model.models_[0].epochs if name == "best" else 0)
@@ -112,10 +112,10 @@ def test_on_the_command_line(name, train):
     assert model.recommend(liked=[model.catalogue_.item_ids[0]], N=2)[0].shape == (2,)
 
 
-def test_the_command_line_says_what_each_means_in_a_line(capsys):
+def test_the_command_line_describes_each_in_a_line(capsys):
     assert main(["train", "--preset"]) == 0
-    lines_that_explain = capsys.readouterr().out.splitlines()
-    assert lines_that_explain == [f"{name:<6}{means}" for name, (means, _) in PRESETS.items()]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [f"{name:<6}{description}" for name, (description, _) in PRESETS.items()]
 
 
 def test_the_command_line_says_what_is_taken_in_its_place(train, monkeypatch):

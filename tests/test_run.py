@@ -342,7 +342,7 @@ def test_the_main_job_can_be_called():
 def test_peak_memory_is_that_of_this_process():
     code = """
 import numpy
-from autoenc.train_job import peak_memory_mb
+from autoenc.machine import peak_memory_mb
 print(peak_memory_mb())
 numpy.ones(37_500_000)
 print(peak_memory_mb())

@@ -357,8 +357,8 @@ def test_the_description_names_every_operation_and_its_bounds(get):
 def fuzz(model, max_examples):
     """Ask the application what its own description allows and forbids; raises at the first answer that breaks it."""
     schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed: pip install '.[test]'")
-    titles = Answers(model).titles
-    schemathesis.openapi.format("item", st.sampled_from([*titles.ids, *titles.titles[::50]]))
+    catalogue = Answers(model).catalogue
+    schemathesis.openapi.format("item", st.sampled_from([*catalogue.ids, *catalogue.titles[::50]]))
     schema = schemathesis.openapi.from_asgi("/api/openapi.json", make_app(model, hosts=None))
     counts: dict[int, int] = {}
     for result in schema.get_all_operations():
@@ -617,6 +617,6 @@ def test_a_cache_that_cannot_be_written_does_not_stop_it(tmp_path, monkeypatch):
 
 
 def test_examples_in_the_description_are_ids_that_there_are(model):
-    titles = Answers(model).titles
-    described = json.dumps(openapi(titles.ids[:3]))
-    assert f'"example": {json.dumps(titles.ids[:3])}' in described
+    catalogue = Answers(model).catalogue
+    described = json.dumps(openapi(catalogue.ids[:3]))
+    assert f'"example": {json.dumps(catalogue.ids[:3])}' in described

@@ -142,13 +142,31 @@ def test_threads_are_a_whole_number(threads):
         pass
 
 
-def test_one_thread_does_not_import_numba():
+def test_a_number_of_threads_does_not_import_numba_and_holds_once_it_is():
     code = """
 import sys
 from autoenc.machine import compute_threads
-with compute_threads(1):
-    print("numba" in sys.modules)
+try:
+    with compute_threads(3):
+        pass
+except ValueError as error:
+    print(error)
+with compute_threads(2):
+    with compute_threads(1):
+        assert "numba" not in sys.modules
+        import numba
+        with compute_threads():
+            print(numba.get_num_threads())
+    with compute_threads():
+        with compute_threads(1):
+            with compute_threads():
+                print(numba.get_num_threads())
+        print(numba.get_num_threads())
+with compute_threads():
+    print(numba.get_num_threads())
 """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_NUM_THREADS": "2"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert done.stdout == "False\n", done.stderr
+    sentence, *numbers = done.stdout.splitlines()
+    assert sentence.startswith("threads must be from 1 to 2, got 3; more needs NUMBA_NUM_THREADS=3 set before")
+    assert numbers == ["1", "1", "2", "2"], done.stderr

@@ -226,8 +226,7 @@ def test_the_log_is_quiet_and_as_loud_as_before_afterwards(likes):
         ({"metric": "novelty@5"}, "metric is 'novelty@5'"),
         ({"metric": "ndcg@0"}, "metric is 'ndcg@0'"),
         ({"trials": None}, "neither minutes nor trials limits the search; pass one of them"),
-        ({"trials": 0}, "trials is 0; pass a whole number, 1 or more"),
-        ({"trials": 1.5}, "trials is 1.5; pass a whole number, 1 or more"),
+        ({"trials": 0}, "trials must be 1 or more, got 0"),
         ({"minutes": 0}, "minutes is 0; pass a number above 0"),
         ({"validation": "time"}, "validation is 'time'; pass 'weak' or 'strong'"),
         ({"search_space": {}}, "search_space is empty; pass what to try"),
@@ -243,7 +242,9 @@ def test_what_cannot_be_searched_is_refused(likes, arguments, sentence):
         tune(EASE(), likes, **{"trials": 1, **arguments})
 
 
-def test_a_class_is_no_model(likes):
+def test_what_is_of_another_type_is_refused(likes):
+    with pytest.raises(TypeError, match=r"trials must be a whole number, got 1\.5"):
+        tune(EASE(), likes, trials=1.5)
     with pytest.raises(TypeError, match=r"model is <class .*EASE'>; pass a model, such as EASE\(\)"):
         tune(EASE, likes, trials=1)
 

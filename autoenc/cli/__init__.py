@@ -1,9 +1,10 @@
-"""The command line: `autoenc COMMAND ...`, one file of this folder a command.
+"""The command line: `autoenc COMMAND ...`, one file of this folder a command, and common.py.
 
 A command's file has HELP (its line in `autoenc --help`), EPILOG (what `autoenc COMMAND --help`
 ends with: an example), `add_arguments(parser)`, and `run(args)`, which returns the exit code (None
-counts as 0) and imports what it needs when it is called: `autoenc --help` imports neither NumPy,
-SciPy nor numba.
+counts as 0). The two functions import what they need when they are called, which they are for the
+command that is asked for alone: `autoenc --help` imports neither NumPy, SciPy nor numba, and no
+`autoenc COMMAND --help` imports numba.
 
 Exit codes: 0 done, 1 ran and failed (a FAIL, a check not passed), 2 bad input, 130 interrupted.
 """
@@ -44,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     code 2, a FloatingPointError (a training that diverged) one sentence and code 1. Raises
     SystemExit, as argparse does, for --help, --version and arguments that it refuses.
     """
-    args = build_parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else list(argv)
+    command = next((argument for argument in argv if not argument.startswith("-")), "")
+    args = build_parser(command).parse_args(argv)
     try:
         code = args.run(args)
         sys.stdout.flush()
@@ -64,24 +67,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code or 0
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line, a subparser for each file of this folder."""
+def command_names() -> list[str]:
+    """The commands, sorted."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "common")
+
+
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """The parser of the whole command line; with `command`, of no other command's arguments."""
     parser = OneSentenceParser(
         prog="autoenc", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=f"autoenc {autoenc.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name in sorted(module.name for module in pkgutil.iter_modules(__path__)):
-        command = importlib.import_module(f"{__name__}.{name}")
+    for name in command_names():
+        module = importlib.import_module(f"{__name__}.{name}")
         subparser = commands.add_parser(
             name,
-            help=command.HELP,
-            description=command.HELP,
-            epilog=command.EPILOG,
+            help=module.HELP,
+            description=module.HELP,
+            epilog=module.EPILOG,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.add_arguments(subparser)
-        subparser.set_defaults(run=command.run, prog=subparser.prog)
+        if command in (None, name):
+            module.add_arguments(subparser)
+        subparser.set_defaults(run=module.run, prog=subparser.prog)
     return parser
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+
+from autoenc.cli.common import say
+
 HELP = "say how fast this machine trains, and what holds it back"
 EPILOG = """\
 Exit code 0, also where something holds the machine back; 1 where the kernels give wrong answers.
@@ -11,18 +15,17 @@ example:
 """
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="all that was found, as one line of JSON")
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     import json
-    import sys
 
     from autoenc.doctor import as_text, examine
     from autoenc.training.warm_up import warm_up
 
-    warm_up(lambda line: print(line, file=sys.stderr, flush=True))
+    warm_up(say)
     facts = examine()
     print(json.dumps(facts) if args.json else as_text(facts))
     return 0 if facts["ok"] else 1

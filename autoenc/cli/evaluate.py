@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from autoenc.checks import whole_number
+from autoenc.cli.common import MODEL_HELP, add_engine, add_likes, add_progress, check_engine, say, wants_progress
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+    from autoenc.evaluation.compare import Comparison
+    from autoenc.models.base import Recommender
+    from autoenc.train_job import Split
+
+    Scorers = dict[str, Recommender]
 
 HELP = "measure models on held-out likes, beside popularity or other baselines"
 EPILOG = """\
@@ -29,15 +43,9 @@ example:
 BASELINES = {"popular": "Popular", "ease": "EASE", "edlae": "EDLAE", "knn": "ItemKNN"}
 
 
-def add_arguments(parser) -> None:
-    from autoenc.cli.recommend import add_engine
-    from autoenc.cli.train import add_progress
-
-    parser.add_argument("models", metavar="MODEL", nargs="+", help="what `autoenc train --out` wrote")
-    likes = parser.add_argument_group("the likes, one of (default: those that the model was trained on, if bundled)")
-    likes.add_argument("--dataset", metavar="NAME", help="as `autoenc train` has it")
-    likes.add_argument("--data", metavar="PATH", help="likewise")
-    likes.add_argument("--cache-path", metavar="PREFIX", help="likewise; weak alone")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("models", metavar="MODEL", nargs="+", help=MODEL_HELP)
+    add_likes(parser, "those that the model was trained on, if bundled; a cache is for weak alone")
     parser.add_argument("--protocol", choices=("weak", "strong", "time"), default="weak", help="(default: %(default)s)")
     parser.add_argument("--k", type=int, nargs="+", default=[1, 5, 10], help="how many places count (default: 1 5 10)")
     parser.add_argument("--beside", metavar="NAME", nargs="*", choices=BASELINES, default=["popular"],
@@ -50,39 +58,50 @@ def add_arguments(parser) -> None:
     add_progress(parser)
 
 
-def run(args) -> int:
-    from pathlib import Path
+def run(args: argparse.Namespace) -> int:
+    check(args)
+    scorers = load_all(args.models)
+    about = next(iter(scorers.values())).about_
+    seed = whole_number("--seed", about.get("seed", 0) if args.seed is None else args.seed, 0)
+    if args.engine == "dask":
+        return by_dask(args, seed)
+    if args.protocol == "weak":
+        scorers, asked = weakly(args, scorers, seed)
+    elif args.protocol == "strong":
+        scorers, asked = strongly(args, scorers, seed)
+    else:
+        scorers, asked = by_time(args, scorers)
+    comparison = compared(args, scorers | baselines(args.beside, scorers, asked.train), asked)
+    return told(args, comparison, asked.dataset, seed)
 
-    import numpy as np
 
-    from autoenc import models
-    from autoenc.cli.recommend import check_engine
-    from autoenc.cli.train import wants_progress
-    from autoenc.datasets import NAMES, load
+class Asked(NamedTuple):
+    """What the models are asked: CSRs over their items."""
+
+    dataset: str
+    train: sparse.csr_array  # what baselines are fitted on
+    shown: sparse.csr_array  # of each user, what a model is shown ...
+    held_out: sparse.csr_array  # ... and what it should find
+
+
+def check(args: argparse.Namespace) -> None:
+    """Raise ValueError or OSError for what can be told before anything is read."""
     from autoenc.evaluation import plots
-    from autoenc.evaluation.compare import compare
-    from autoenc.evaluation.splits import holdout_by_time, holdout_users
-    from autoenc.models.export import on_items_of
-    from autoenc.train_job import DEFAULT_CACHE, Settings, check_writable, fingerprint, load_likes, progress_bar
-
-    def say(line):
-        print(line, file=sys.stderr, flush=True)
+    from autoenc.train_job import check_writable
 
     check_engine(args)
-    if min(args.k) < 1:
-        raise ValueError(f"--k must be 1 or more, got {min(args.k)}")
+    whole_number("--k", min(args.k), 1)
     if args.plot is not None:
         plots.check_plot(args.plot)
         check_writable(args.plot)
-    scorers = load_all(args.models)
-    model, *_ = scorers.values()
-    about = model.about_
-    seed = about.get("seed", 0) if args.seed is None else args.seed
-    if not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"--seed must be 0 or more, got {seed}")
-    if args.engine == "dask":
-        return by_dask(args, seed, say)
-    source = {"dataset": args.dataset, "data": args.data, "cache_path": args.cache_path}
+
+
+def source_of(args: argparse.Namespace, about: dict[str, Any]) -> dict[str, Any]:
+    """What names the likes: the flags, or else what the first model was trained on."""
+    from autoenc.datasets import NAMES
+    from autoenc.train_job import DEFAULT_CACHE
+
+    source: dict[str, Any] = {"dataset": args.dataset, "data": args.data, "cache_path": args.cache_path}
     if not any(source.values()):
         if about.get("split") == "cache" and Path(f"{DEFAULT_CACHE}_train.npy").is_file():
             source["cache_path"] = DEFAULT_CACHE
@@ -95,57 +114,92 @@ def run(args) -> int:
             )
     if args.protocol != "weak" and source["cache_path"] is not None:
         raise ValueError("the task's cache is a weak split; pass --protocol weak, or the ratings by --data")
-    if args.protocol == "time":
-        if source["dataset"] is not None and source["data"] is not None:
-            raise ValueError("--dataset and --data each name the likes; give one of them")
-        train = load(source["dataset"] or NAMES[0], path=source["data"], progress=wants_progress(args), times=True)
-    else:
-        train, held_out, _ = load_likes(Settings(**source, seed=seed, progress=wants_progress(args)), say)
-        held_out = train.with_user_items(held_out)
-    if args.protocol == "time":
-        by_time = holdout_by_time(train)
-        say(
-            f"training on {by_time.train.nnz:,} likes before {np.datetime64(by_time.cut, 's')}, judged by "
-            f"{by_time.held_out.nnz:,}; left out {by_time.n_left_out:,} of {by_time.n_newcomers:,} users new since"
-        )
-        for name, trained in scorers.items():
-            scorers[name] = fit_anew(trained, by_time.train, wants_progress(args))
-        seen = shown = by_time.train
-        asked = by_time.held_out
-    elif args.protocol == "strong":
-        everything = train.with_user_items(train.user_items + held_out.user_items)
-        user_items, _, _ = on_items_of(model, everything)
-        split = holdout_users(user_items, seed=seed)
-        say(f"training on {split.train.shape[0]:,} users, judged by the other {len(split.test_users):,}")
-        for name, trained in scorers.items():
-            scorers[name] = fit_anew(trained, split.train, wants_progress(args))
-        seen, shown, asked = split.train, split.fold_in, split.held_out
-    else:
-        shown, n_unknown, _ = on_items_of(model, train)
-        asked, _, _ = on_items_of(model, held_out)
-        if n_unknown:
-            say(f"left out {n_unknown:,} items that the model doesn't know")
-        for name, trained in scorers.items():
-            if trained.about_.get("likes") not in (None, fingerprint(shown)):
-                say(f"this is not the split that {name} was trained on: it may have seen what is held out here")
-        seen = shown
-    for name in (BASELINES[name] for name in args.beside):
-        scorers[f"{name} as it comes" if name in scorers else name] = getattr(models, name)().fit(seen)
+    return source
+
+
+def load_split(args: argparse.Namespace, scorers: Scorers, seed: int) -> Split:
+    from autoenc.train_job import Settings, load_likes
+
+    source = source_of(args, next(iter(scorers.values())).about_)
+    return load_likes(Settings(**source, seed=seed, progress=wants_progress(args)), say)
+
+
+def weakly(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Scorers, Asked]:
+    """The models as they are, asked for what the split that they were trained on holds out."""
+    from autoenc.models.export import on_items_of
+    from autoenc.train_job import fingerprint
+
+    split = load_split(args, scorers, seed)
+    first = next(iter(scorers.values()))
+    shown, n_unknown, _ = on_items_of(first, split.train)
+    held_out, _, _ = on_items_of(first, split.train.with_user_items(split.held_out))
+    if n_unknown:
+        say(f"left out {n_unknown:,} items that the model doesn't know")
+    for name, trained in scorers.items():
+        if trained.about_.get("likes") not in (None, fingerprint(shown)):
+            say(f"this is not the split that {name} was trained on: it may have seen what is held out here")
+    return scorers, Asked(split.train.name, shown, shown, held_out)
+
+
+def strongly(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Scorers, Asked]:
+    """The models fitted again without a tenth of the users, who are then asked about."""
+    from autoenc.evaluation.splits import holdout_users
+    from autoenc.models.export import on_items_of
+
+    loaded = load_split(args, scorers, seed)
+    everything = loaded.train.with_user_items(loaded.train.user_items + loaded.held_out)
+    user_items, _, _ = on_items_of(next(iter(scorers.values())), everything)
+    split = holdout_users(user_items, seed=seed)
+    say(f"training on {split.train.shape[0]:,} users, judged by the other {len(split.test_users):,}")
+    scorers = {name: fit_again(trained, split.train, wants_progress(args)) for name, trained in scorers.items()}
+    return scorers, Asked(loaded.train.name, split.train, split.fold_in, split.held_out)
+
+
+def by_time(args: argparse.Namespace, scorers: Scorers) -> tuple[Scorers, Asked]:
+    """The models fitted again on what came first, and asked for what came after."""
+    import numpy as np
+
+    from autoenc.datasets import NAMES, load
+    from autoenc.evaluation.splits import holdout_by_time
+
+    source = source_of(args, next(iter(scorers.values())).about_)
+    if source["dataset"] is not None and source["data"] is not None:
+        raise ValueError("--dataset and --data each name the likes; give one of them")
+    likes = load(source["dataset"] or NAMES[0], path=source["data"], progress=wants_progress(args), times=True)
+    split = holdout_by_time(likes)
+    say(
+        f"training on {split.train.nnz:,} likes before {np.datetime64(split.cut, 's')}, judged by "
+        f"{split.held_out.nnz:,}; left out {split.n_left_out:,} of {split.n_newcomers:,} users new since"
+    )
+    scorers = {name: fit_again(trained, split.train, wants_progress(args)) for name, trained in scorers.items()}
+    return scorers, Asked(likes.name, split.train, split.train, split.held_out)
+
+
+def baselines(names: list[str], scorers: Scorers, train: sparse.csr_array) -> Scorers:
+    """Models of BASELINES, fitted on the same likes."""
+    from autoenc import models
+
+    classes = [BASELINES[name] for name in names]
+    return {f"{name} as it comes" if name in scorers else name: getattr(models, name)().fit(train) for name in classes}
+
+
+def compared(args: argparse.Namespace, scorers: Scorers, asked: Asked) -> Comparison:
+    """The models' figures beside each other, drawn where that is asked for."""
+    from autoenc.evaluation import plots
+    from autoenc.evaluation.compare import compare
+    from autoenc.train_job import progress_bar
 
     with progress_bar(wants_progress(args), "ranking") as progress:
-        comparison = compare(scorers, shown, asked, args.k, progress=progress)
+        comparison = compare(scorers, asked.shown, asked.held_out, args.k, progress=progress)
     if args.plot is not None:
         k = max(args.k)
-        hits = {name: plots.hits_by_popularity(scorer, shown, asked, k) for name, scorer in scorers.items()}
+        hits = {name: plots.hits_by_popularity(s, asked.shown, asked.held_out, k) for name, s in scorers.items()}
         plots.save(plots.draw_evaluation(comparison.reports, hits, k), args.plot)
         say(f"drew it to {args.plot}")
-    return told(args, comparison, train.name, seed)
+    return comparison
 
 
-def by_dask(args, seed: int, say) -> int:
-    from pathlib import Path
-
-    from autoenc.cli.train import wants_progress
+def by_dask(args: argparse.Namespace, seed: int) -> int:
     from autoenc.scale.dask import cluster, evaluate_parts, prepared
     from autoenc.train_job import progress_bar
 
@@ -167,7 +221,7 @@ def by_dask(args, seed: int, say) -> int:
     return told(args, comparison, Path(args.data).resolve().name, seed)
 
 
-def told(args, comparison, dataset: str, seed: int) -> int:
+def told(args: argparse.Namespace, comparison: Comparison, dataset: str, seed: int) -> int:
     if args.json:
         figures = {name: report.as_row() for name, report in comparison.reports.items()}
         print(json.dumps({"dataset": dataset, "protocol": args.protocol, "seed": seed, "models": figures}))
@@ -178,7 +232,7 @@ def told(args, comparison, dataset: str, seed: int) -> int:
     return 0
 
 
-def load_all(paths) -> dict:
+def load_all(paths: list[str]) -> Scorers:
     """The models by name: one by its class, several by their files."""
     from autoenc.models import load_model
     from autoenc.models.export import ids_of
@@ -191,7 +245,7 @@ def load_all(paths) -> dict:
     return models if others else {type(first).__name__: first}
 
 
-def fit_anew(trained, user_items, progress: bool):
+def fit_again(trained: Recommender, user_items: sparse.csr_array, progress: bool) -> Recommender:
     """A new model of the same settings, which in a blend are those that its fit chose."""
     from autoenc.models import AutoEncoder
     from autoenc.training.callbacks import ProgressBar

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+
+from autoenc.cli.common import MODEL_HELP
 
 HELP = "tell which likes drive the score of an item, and by how much"
 EPILOG = """\
@@ -14,15 +17,15 @@ example:
 """
 
 
-def add_arguments(parser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="what `autoenc train --out` wrote")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("--liked", metavar="TITLE", action="append", required=True,
                         help="a title or an id; again for each like")  # fmt: skip
     parser.add_argument("--item", metavar="TITLE", required=True, help="the item whose score is to be explained")
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of the table")
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     from autoenc.models import load_model
 
     model = load_model(args.model)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+from collections.abc import Callable
+from typing import Any
+
+from autoenc.checks import whole_number
 
 HELP = "check every gradient against finite differences"
 EPILOG = """\
@@ -25,18 +30,17 @@ MUTANT_LINE = "{:<20} {:<42} {:>8}  {:<7} {:<7} {}"
 CAUGHT = {True: "yes", False: "MISSED", None: "-"}
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layer", metavar="NAME", help="this one alone (a wrong name lists them)")
     parser.add_argument("--mutate", action="store_true", help="break each backward and see that the check notices")
     parser.add_argument("--seed", type=int, default=0, help="of all that is random (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of the table")
 
 
-def run(args) -> int:
-    if args.seed < 0:
-        raise ValueError(f"--seed must be 0 or more, got {args.seed}")
+def run(args: argparse.Namespace) -> int:
+    whole_number("--seed", args.seed, 0)
 
-    def say(line):
+    def say(line: str) -> None:
         if not args.json:
             print(line.rstrip(), flush=True)
 
@@ -46,7 +50,7 @@ def run(args) -> int:
     return 1 if status == "FAIL" else 0
 
 
-def run_checks(args, say):
+def run_checks(args: argparse.Namespace, say: Callable[[str], None]) -> tuple[str, list[dict[str, Any]]]:
     from dataclasses import asdict
 
     from autoenc.gradcheck import TOLERANCE, check_layer, names_of
@@ -65,7 +69,7 @@ def run_checks(args, say):
     return ("FAIL" if wrong else "PASS"), rows
 
 
-def run_mutants(args, say):
+def run_mutants(args: argparse.Namespace, say: Callable[[str], None]) -> tuple[str, list[dict[str, Any]]]:
     from dataclasses import asdict
 
     from autoenc.gradcheck.mutants import mutants_of, try_mutant

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 
 HELP = "make a checkpoint, of one process or of many, into a model file"
@@ -13,13 +14,13 @@ example:
 """
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", help="what `autoenc train --checkpoint` wrote")
     parser.add_argument("model", metavar="MODEL", help="the model file to write")
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of the sentence")
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     from autoenc.scale.merge import merge
     from autoenc.train_job import check_writable
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import re
+
+from autoenc.checks import whole_number
 
 HELP = "turn likes of any format into one .npz that loads fast, or tables of any size into a folder"
 EPILOG = """\
@@ -22,7 +25,7 @@ example:
 """
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("likes", metavar="IN", help="the likes")
     parser.add_argument("--out", metavar="PATH", required=True, help="the .npz, or a folder")
     parser.add_argument("--memory", metavar="SIZE", help="how much to take at most, such as 500MB (default, for a "
@@ -35,7 +38,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of a sentence")
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     from autoenc.datasets.tables import is_partitioned
 
     if args.memory is not None or is_partitioned(args.likes):
@@ -46,15 +49,15 @@ def run(args) -> int:
     return to_npz(args)
 
 
-def to_folder(args) -> int:
+def to_folder(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from autoenc.datasets.tables import prepare
 
     if Path(args.out).suffix == ".npz":
         raise ValueError(f"--out is {args.out}; tables of any size become a folder: name one")
-    if args.threads is not None and args.threads < 1:
-        raise ValueError(f"--threads must be 1 or more, got {args.threads}")
+    if args.threads is not None:
+        whole_number("--threads", args.threads, 1)
     memory = bytes_of(args.memory or "2GB")
     counts = prepare(args.likes, args.out, memory=memory, times=args.times, threads=args.threads)
     if args.json:
@@ -75,7 +78,7 @@ def bytes_of(size: str) -> float:
     return float(found[1]) * {"M": 1e6, "G": 1e9}[found[2].upper()]
 
 
-def to_npz(args) -> int:
+def to_npz(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from autoenc import datasets

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import json
-import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from autoenc.checks import whole_number
+from autoenc.cli.common import MODEL_HELP, add_engine, add_progress, check_engine, say, wants_progress
+
+if TYPE_CHECKING:
+    from autoenc.models.base import Recommender
 
 HELP = "recommend items to one person, or to everybody in a file"
 EPILOG = """\
@@ -25,10 +33,8 @@ example:
 """
 
 
-def add_arguments(parser) -> None:
-    from autoenc.cli.train import add_progress
-
-    parser.add_argument("model", metavar="MODEL", help="what `autoenc train --out` wrote")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("--liked", metavar="TITLE", action="append", help="a title or an id; again for each like")
     parser.add_argument("--users", metavar="FILE", help="everybody's likes")
     parser.add_argument("--out", metavar="FILE", help="where their recommendations go: .csv, .parquet or .npz")
@@ -38,27 +44,11 @@ def add_arguments(parser) -> None:
     add_progress(parser)
 
 
-def add_engine(parser) -> None:
-    engine = parser.add_argument_group("many machines")
-    engine.add_argument("--engine", choices=("here", "dask"), default="here", help="what computes (default: here)")
-    engine.add_argument("--scheduler", metavar="ADDRESS", help="Dask's, such as tcp://host:8786 (default: start "
-                        "processes on this machine)")  # fmt: skip
-    engine.add_argument("--workers", type=int, metavar="N", help="how many of those (default: as many as processors)")
-
-
-def check_engine(args) -> None:
-    if args.engine != "dask" and (args.scheduler, args.workers) != (None, None):
-        raise ValueError("--scheduler and --workers are of --engine dask; pass that as well, or leave them out")
-    if args.workers is not None and args.workers < 1:
-        raise ValueError(f"--workers must be 1 or more, got {args.workers}")
-
-
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     check_engine(args)
     if (args.liked is None) == (args.users is None) or (args.users is None) != (args.out is None):
         raise ValueError("pass either --liked, once for each like, or --users with --out")
-    if args.n < 1:
-        raise ValueError(f"-n must be 1 or more, got {args.n}")
+    whole_number("-n", args.n, 1)
     if args.engine == "dask":
         if args.users is None:
             raise ValueError("--engine dask is for everybody in a folder; pass --users with --out")
@@ -66,14 +56,14 @@ def run(args) -> int:
     return for_one(args) if args.users is None else for_all(args)
 
 
-def for_one(args) -> int:
+def for_one(args: argparse.Namespace) -> int:
     from autoenc.models import load_model
 
     model = load_model(args.model)
     names = functools.partial(named, model)
     row = model.row_of(args.liked)
     items, scores = model.recommend(row, N=args.n)
-    rows: list[dict] = []
+    rows: list[dict[str, Any]] = []
     for item, score in zip(items[0], scores[0]):
         if item < 0:
             break  # fewer are left
@@ -91,14 +81,13 @@ def for_one(args) -> int:
     return 0
 
 
-def named(model, columns) -> list[str]:
+def named(model: Recommender, columns: Iterable[int]) -> list[str]:
     """Titles, or else ids, of a model's items."""
     return [str(c) for c in columns] if model.catalogue_ is None else model.catalogue_.item_names(columns)
 
 
-def for_all(args) -> int:
+def for_all(args: argparse.Namespace) -> int:
     from autoenc import datasets
-    from autoenc.cli.train import wants_progress
     from autoenc.models import load_model
     from autoenc.models.export import check_ending, on_items_of, write_recommendations
     from autoenc.train_job import check_writable, progress_bar
@@ -109,24 +98,20 @@ def for_all(args) -> int:
     likes = datasets.load(path=args.users)
     user_items, n_unknown, n_dropped = on_items_of(model, likes)
     if n_unknown:
-        print(f"left out {n_dropped:,} likes of {n_unknown:,} items that the model doesn't know", file=sys.stderr)
+        say(f"left out {n_dropped:,} likes of {n_unknown:,} items that the model doesn't know")
     with progress_bar(wants_progress(args), "recommending") as progress:
         write_recommendations(args.out, model, user_items, likes.user_ids, args.n, progress)
     counts = {"users": likes.n_users, "unknown_items": n_unknown, "likes_left_out": n_dropped}
     return told(args, counts)
 
 
-def by_dask(args) -> int:
+def by_dask(args: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from autoenc.cli.train import wants_progress
     from autoenc.models import load_model
     from autoenc.models.export import check_ending
     from autoenc.scale.dask import check_new, cluster, prepared, recommend_parts
     from autoenc.train_job import progress_bar
-
-    def say(line):
-        print(line, file=sys.stderr, flush=True)
 
     check_ending("part.parquet")
     check_new(Path(args.out))
@@ -142,7 +127,7 @@ def by_dask(args) -> int:
     return told(args, {"users": n_users, "likes_left_out": n_dropped})
 
 
-def told(args, counts: dict) -> int:
+def told(args: argparse.Namespace, counts: dict[str, Any]) -> int:
     if args.json:
         print(json.dumps({"out": args.out, **counts}))
     else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
+
+from autoenc.cli.common import MODEL_HELP, add_progress, say, wants_progress
 
 HELP = "serve a model as a web page and a JSON API, on this computer"
 EPILOG = """\
@@ -20,10 +22,8 @@ example:
 """
 
 
-def add_arguments(parser) -> None:
-    from autoenc.cli.train import add_progress
-
-    parser.add_argument("model", metavar="MODEL", nargs="?", help="what `autoenc train --out` wrote "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", nargs="?", help=f"{MODEL_HELP} "
                         "(default: one of the bundled ratings)")  # fmt: skip
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s, which "
                         "only this computer can reach)")  # fmt: skip
@@ -31,13 +31,9 @@ def add_arguments(parser) -> None:
     add_progress(parser)
 
 
-def run(args) -> int:
-    from autoenc.cli.train import wants_progress
+def run(args: argparse.Namespace) -> int:
     from autoenc.models import load_model
     from autoenc.serve.server import bundled_model, check_installed, listen, serve
-
-    def say(line):
-        print(line, file=sys.stderr, flush=True)
 
     check_installed()
     with listen(args.host, args.port) as listening:  # before the training, so that a port in use is known at once

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+
+from autoenc.checks import whole_number
+from autoenc.cli.common import MODEL_HELP
 
 HELP = "list the items most like one item"
 EPILOG = """\
@@ -13,18 +17,17 @@ example:
 """
 
 
-def add_arguments(parser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="what `autoenc train --out` wrote")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("title", metavar="TITLE", help="an item's title or id")
     parser.add_argument("-n", type=int, default=10, help="how many (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of the table")
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     from autoenc.models import load_model
 
-    if args.n < 1:
-        raise ValueError(f"-n must be 1 or more, got {args.n}")
+    whole_number("-n", args.n, 1)
     titles, scores = load_model(args.model).similar_items(args.title, args.n)
     rows = [{"item": str(title), "score": float(score)} for title, score in zip(titles, scores)]
     if args.json:

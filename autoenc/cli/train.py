@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
+from dataclasses import fields
+
+from autoenc.cli.common import add_progress, say, wants_progress
 
 HELP = "train the autoencoder on likes and report precision@1, 5 and 10"
 EPILOG = """\
@@ -16,15 +18,10 @@ example:
 """
 
 
-MEANS = {
-    "task": "the task's network, with the task's settings",
-    "best": "the best ranking, in minutes: a denoising network, EASE and ELSA, blended as validates best",
-    "fast": "a good ranking in seconds: EASE, a closed form",
-}
-"""As `presets.PRESETS` says, which imports what `autoenc --help` does without."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from autoenc.models.presets import PRESETS
+    from autoenc.train_job import Settings
 
-
-def add_arguments(parser) -> None:
     likes = parser.add_argument_group("the likes, one of")
     likes.add_argument("--dataset", metavar="NAME", help="ml-latest-small (bundled), ml-100k, ml-1m, ml-10m, ml-20m, "
                        "ml-25m, ml-32m (downloaded once), or synthetic")  # fmt: skip
@@ -32,65 +29,52 @@ def add_arguments(parser) -> None:
     likes.add_argument("--cache-path", metavar="PREFIX", help="the task's own split, PREFIX_train.npy and "
                        "PREFIX_valid.npy (default: data/cache if it is there, else ml-latest-small)")  # fmt: skip
 
-    lines = ". ".join(f"{name}: {means}" for name, means in MEANS.items())
-    preset = parser.add_argument_group("the model")
-    preset.add_argument("--preset", choices=tuple(MEANS), default="task", nargs="?",
-                        help=f"{lines} (default: task). Without a name it prints these lines")  # fmt: skip
-    preset.add_argument("--validation", choices=("weak", "strong"), help="with --preset best: choose what is best for "
-                        "the users trained on, or for new ones (default: weak)")  # fmt: skip
+    lines = ". ".join(f"{name}: {preset.description}" for name, preset in PRESETS.items())
+    model = parser.add_argument_group("the model")
+    model.add_argument("--preset", choices=tuple(PRESETS), nargs="?", help=f"{lines} (default: %(default)s). Without a "
+                       "name it prints these lines")  # fmt: skip
+    model.add_argument("--validation", choices=("weak", "strong"), help="with --preset best: choose what is best for "
+                       "the users trained on, or for new ones (default: weak)")  # fmt: skip
     network = parser.add_argument_group("the network and its training, with --preset task alone")
-    network.add_argument("--emb-dim", type=int, default=800, help="width of the embedding (default: %(default)s)")
-    network.add_argument("--hidden-dim", type=int, default=400, help="width of the bottleneck (default: %(default)s)")
-    network.add_argument("--bias-offset", type=float, default=-10.0,
-                         help="where the output's bias starts (default: %(default)s)")  # fmt: skip
-    network.add_argument("--dropout", type=float, default=0.5, help="share of values dropped (default: %(default)s)")
-    network.add_argument("--batch-size", type=int, default=256, help="users a step (default: %(default)s)")
-    network.add_argument("--lr", type=float, default=0.01, help="Adam's learning rate (default: %(default)s)")
+    network.add_argument("--emb-dim", type=int, help="width of the embedding (default: %(default)s)")
+    network.add_argument("--hidden-dim", type=int, help="width of the bottleneck (default: %(default)s)")
+    network.add_argument("--bias-offset", type=float, help="where the output's bias starts (default: %(default)s)")
+    network.add_argument("--dropout", type=float, help="share of values dropped (default: %(default)s)")
+    network.add_argument("--batch-size", type=int, help="users a step (default: %(default)s)")
+    network.add_argument("--lr", type=float, help="Adam's learning rate (default: %(default)s)")
     network.add_argument("--epochs", type=int, help="passes over the users (default: as many as make 60 steps; "
                          "1 for ml-10m, 20 for ml-latest-small)")  # fmt: skip
-    network.add_argument("--schedule", choices=("constant", "cosine"), default="constant",
+    network.add_argument("--schedule", choices=("constant", "cosine"),
                          help="whether lr stays or falls to 0 by the last epoch (default: %(default)s)")  # fmt: skip
     network.add_argument("--early-stopping", metavar="METRIC", help="such as ndcg@100: validate a tenth of the users "
                          "after each epoch instead of training on them, end after 5 epochs without a new best, and "
                          "keep the best weights")  # fmt: skip
     network.add_argument("--checkpoint", metavar="FOLDER", help="keep the state of the training there; the same "
                          "command goes on from it after a crash")  # fmt: skip
-    network.add_argument("--checkpoint-minutes", type=float, default=5.0, metavar="N",
-                         help="how often (default: %(default)s)")  # fmt: skip
+    network.add_argument("--checkpoint-minutes", type=float, metavar="N", help="how often (default: %(default)s)")
     network.add_argument("--plot", metavar="FILE", help="draw loss and validation by epoch there, such as training.png")
 
     run = parser.add_argument_group("the run")
-    run.add_argument("--backend", choices=("numba", "numpy"), default="numba", help="kernels, or the plain layers")
+    run.add_argument("--backend", choices=("numba", "numpy"), help="kernels, or the plain layers (default: "
+                     "%(default)s)")  # fmt: skip
     run.add_argument("--threads", type=int, metavar="N", help="how many compute (default: all processors)")
     run.add_argument("--out", metavar="FILE", help="write the trained model there, as safetensors")
     run.add_argument("--topk", metavar="FILE", help="write each user's ten best there, as the task does "
                      "(default: results/topk for the task's cache)")  # fmt: skip
-    run.add_argument("--seed", type=int, default=0, help="of the split, the weights and all else that is random")
+    run.add_argument("--seed", type=int, help="of the split, the weights and all else that is random (default: "
+                     "%(default)s)")  # fmt: skip
+    parser.set_defaults(**{field.name: field.default for field in fields(Settings)})
     add_progress(run)
 
 
-def add_progress(group) -> None:
-    group.add_argument("--progress", action=argparse.BooleanOptionalAction, default=None,
-                       help="progress bars (default: where stderr is a terminal)")  # fmt: skip
-
-
-def wants_progress(args) -> bool:
-    return sys.stderr.isatty() if args.progress is None else args.progress
-
-
-def run(args) -> int:
-    from dataclasses import fields
-
-    if args.preset is None:
-        print("\n".join(f"{name:<6}{means}" for name, means in MEANS.items()))
-        return 0
-
+def run(args: argparse.Namespace) -> int:
+    from autoenc.models.presets import PRESETS
     from autoenc.scale.ranks import world
     from autoenc.train_job import Settings, main_job
 
-    def say(line):
-        print(line, file=sys.stderr, flush=True)
-
+    if args.preset is None:
+        print("\n".join(f"{name:<6}{preset.description}" for name, preset in PRESETS.items()))
+        return 0
     try:
         settings = {f.name: getattr(args, f.name) for f in fields(Settings)} | {"progress": wants_progress(args)}
         with world().together("autoenc train"):

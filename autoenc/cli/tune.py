@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
-import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from autoenc.checks import metric_at_k, whole_number
+from autoenc.cli.common import add_likes, add_progress, say, wants_progress
+
+if TYPE_CHECKING:
+    from autoenc.evaluation.compare import Comparison
+    from autoenc.interactions import Interactions
+    from autoenc.models.base import Recommender
+    from autoenc.models.tuning import Tuned
+    from autoenc.train_job import Split
 
 HELP = "search a model's hyperparameters on validation, and fit the best"
 EPILOG = """\
@@ -30,14 +42,9 @@ MODELS = {
 }
 
 
-def add_arguments(parser) -> None:
-    from autoenc.cli.train import add_progress
-
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", choices=MODELS, default="autoencoder", help="(default: %(default)s)")
-    likes = parser.add_argument_group("the likes, one of (default: as `autoenc train` has it)")
-    likes.add_argument("--dataset", metavar="NAME", help="as `autoenc train` has it")
-    likes.add_argument("--data", metavar="PATH", help="likewise")
-    likes.add_argument("--cache-path", metavar="PREFIX", help="likewise")
+    add_likes(parser, "as `autoenc train` has it")
     search = parser.add_argument_group("the search")
     search.add_argument("--minutes", type=float, help="begin no trial that would end later, the last fit included "
                         "(default: 5, where there is no --trials)")  # fmt: skip
@@ -53,32 +60,48 @@ def add_arguments(parser) -> None:
     add_progress(parser)
 
 
-def run(args) -> int:
-    from autoenc import __version__, models
-    from autoenc.cli.train import wants_progress
+def run(args: argparse.Namespace) -> int:
     from autoenc.evaluation.compare import compare
+    from autoenc.evaluation.metrics import PER_USER
     from autoenc.models import Popular
-    from autoenc.models.presets import preset
-    from autoenc.models.tuning import tune
-    from autoenc.train_job import Settings, check_writable, fingerprint, load_likes
+    from autoenc.train_job import Settings, check_writable, load_likes
 
-    def say(line):
-        print(line, file=sys.stderr, flush=True)
-
-    if args.seed < 0:
-        raise ValueError(f"--seed must be 0 or more, got {args.seed}")
+    whole_number("--seed", args.seed, 0)
     if args.out is not None:
         check_writable(args.out)
+    model = unfitted(args)
+    source = {"dataset": args.dataset, "data": args.data, "cache_path": args.cache_path}
+    split = load_likes(Settings(**source, seed=args.seed, progress=wants_progress(args)), say)
+    tuned = search(args, model, split.train)
+    if args.out is not None:
+        write(args, tuned.model, split)
+    scorers = {type(tuned.model).__name__: tuned.model, "Popular": Popular().fit(split.train)}
+    _, k = metric_at_k("--metric", args.metric, PER_USER)
+    test = compare(scorers, split.train.user_items, split.held_out, sorted({1, 5, 10, k}))
+    if args.json:
+        print(json.dumps(as_json(args, tuned, test, split.train.name)))
+    else:
+        print_tables(args, tuned, test)
+    return 0
+
+
+def unfitted(args: argparse.Namespace) -> Recommender:
+    """The model whose hyperparameters are searched, with the seed of the run."""
+    from autoenc import models
+    from autoenc.models.presets import preset
+
     if args.model == "best":
         model = preset("best").set_params(candidates=None, validation=args.validation)
     else:
         model = getattr(models, MODELS[args.model])()
     seeds = [name for name in model.get_params() if name.rpartition("__")[2] == "random_state"]
-    model.set_params(**dict.fromkeys(seeds, args.seed))
-    minutes = 5.0 if args.minutes is None and args.trials is None else args.minutes
-    source = {"dataset": args.dataset, "data": args.data, "cache_path": args.cache_path}
-    train, held_out, is_the_cache = load_likes(Settings(**source, seed=args.seed, progress=wants_progress(args)), say)
+    return model.set_params(**dict.fromkeys(seeds, args.seed))
 
+
+def search(args: argparse.Namespace, model: Recommender, train: Interactions) -> Tuned:
+    from autoenc.models.tuning import tune
+
+    minutes = 5.0 if args.minutes is None and args.trials is None else args.minutes
     with _bar(wants_progress(args), args.trials, args.metric) as progress:
         tuned = tune(
             model,
@@ -92,35 +115,34 @@ def run(args) -> int:
         )
     if tuned.ended_by == "minutes":
         say(f"{minutes:g} minutes allow {len(tuned.trials)} trials")
-    if args.out is not None:
-        tuned.model.about_ |= {
-            "split": "cache" if is_the_cache else "per user, 0.2",
-            "seed": args.seed,
-            "likes": fingerprint(train.user_items),
-            "autoenc": __version__,
-        }
-        tuned.model.save(args.out)
-        say(f"wrote the model to {args.out}")
-    ks = sorted({1, 5, 10, int(args.metric.partition("@")[2])})
-    scorers = {type(tuned.model).__name__: tuned.model, "Popular": Popular().fit(train)}
-    test = compare(scorers, train.user_items, held_out, ks)
+    return tuned
 
-    if args.json:
-        report = {
-            "dataset": train.name,
-            "model": type(tuned.model).__name__,
-            "params": tuned.params,
-            "metric": tuned.metric,
-            "validation": args.validation,
-            "value": tuned.value,
-            "ended_by": tuned.ended_by,
-            "seed": args.seed,
-            "seconds": tuned.seconds,
-            "trials": tuned.trials,
-            "test": {name: report.as_row() for name, report in test.reports.items()},
-        }
-        print(json.dumps(report))
-        return 0
+
+def write(args: argparse.Namespace, model: Recommender, split: Split) -> None:
+    from autoenc.train_job import about
+
+    model.about_ |= about(args.seed, split)
+    model.save(args.out)
+    say(f"wrote the model to {args.out}")
+
+
+def as_json(args: argparse.Namespace, tuned: Tuned, test: Comparison, dataset: str) -> dict[str, Any]:
+    return {
+        "dataset": dataset,
+        "model": type(tuned.model).__name__,
+        "params": tuned.params,
+        "metric": tuned.metric,
+        "validation": args.validation,
+        "value": tuned.value,
+        "ended_by": tuned.ended_by,
+        "seed": args.seed,
+        "seconds": tuned.seconds,
+        "trials": tuned.trials,
+        "test": {name: report.as_row() for name, report in test.reports.items()},
+    }
+
+
+def print_tables(args: argparse.Namespace, tuned: Tuned, test: Comparison) -> None:
     best_first = sorted(
         tuned.trials, key=lambda trial: -1.0 if trial["value"] is None else trial["value"], reverse=True
     )
@@ -129,17 +151,16 @@ def run(args) -> int:
         figure = "diverged" if trial["value"] is None else f"{trial['value']:.4f} ± {trial['standard_error']:.4f}"
         print(f"  {figure:<15}  {trial['seconds']:6.1f} s  {_in_words(trial['params'])}")
     print(f"\non the likes held out before:\n{test.table(list(dict.fromkeys(['precision@1', args.metric])))}")
-    return 0
 
 
-def _in_words(params: dict) -> str:
+def _in_words(params: dict[str, Any]) -> str:
     return ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in params.items()
     )
 
 
 @contextlib.contextmanager
-def _bar(wanted: bool, trials: int | None, metric: str):
+def _bar(wanted: bool, trials: int | None, metric: str) -> Iterator[Callable[[dict[str, Any]], None] | None]:
     """Yield a function of a trial that moves a bar on stderr; None where none is wanted."""
     if not wanted:
         yield None
@@ -149,7 +170,7 @@ def _bar(wanted: bool, trials: int | None, metric: str):
     values = []
     with tqdm(desc="tuning", total=trials, unit=" trials", dynamic_ncols=True) as bar:
 
-        def progress(trial):
+        def progress(trial: dict[str, Any]) -> None:
             if trial["value"] is not None:
                 values.append(trial["value"])
                 bar.set_postfix({metric: f"{max(values):.4f}"}, refresh=False)

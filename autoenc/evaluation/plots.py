@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -11,31 +12,52 @@ from autoenc.evaluation.evaluate import Report
 from autoenc.evaluation.ranking import rank
 from autoenc.interactions import as_user_items
 from autoenc.storage.atomic import replacing
-from autoenc.training.callbacks import History, check_matplotlib
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
-def _new_figure(size):
+def check_matplotlib() -> None:
+    """Raise ValueError, with what to install, where there is no matplotlib."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError:
+        raise ValueError("a plot takes matplotlib: pip install 'autoenc[plot]', or leave the plot out") from None
+
+
+def _new_figure(size: tuple[float, float]) -> Figure:
     check_matplotlib()
     from matplotlib.figure import Figure  # and not pyplot, which wants a screen
 
     return Figure(figsize=size, layout="constrained")
 
 
-def draw_history(history: list[dict]):
+def draw_history(history: list[dict[str, Any]], axes: Axes | None = None) -> Figure:
     """The loss by epoch, and the validation's metric on an axis of its own, as a matplotlib Figure.
 
     Parameters
     ----------
     history : list of dict
         `AutoEncoder.history_`: epoch, loss, lr, and where there was a validation its metric.
+    axes : matplotlib Axes, optional
+        Where to draw, on a figure that is there already.
     """
-    figure, past = _new_figure((7, 4)), History()
-    past.epochs = history
-    past.plot(figure.add_subplot())
-    return figure
+    if axes is None:
+        axes = _new_figure((7, 4)).add_subplot()
+    axes.plot([row["epoch"] for row in history], [row["loss"] for row in history], color="tab:blue", marker=".")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("training loss, per user", color="tab:blue")
+    axes.locator_params("x", integer=True)
+    for metric in {name: None for row in history for name in row if "@" in name}:
+        rows = [row for row in history if metric in row]
+        other = axes.twinx()
+        other.plot([row["epoch"] for row in rows], [row[metric] for row in rows], color="tab:orange", marker=".")
+        other.set_ylabel(f"validation {metric}", color="tab:orange")
+    return cast("Figure", axes.figure)
 
 
-def hits_by_popularity(scorer, train, held_out, k: int = 10, n_groups: int = 10) -> np.ndarray:
+def hits_by_popularity(scorer: Any, train: Any, held_out: Any, k: int = 10, n_groups: int = 10) -> np.ndarray:
     """The share of held-out likes that the first k find, by how popular the item is.
 
     The items, most liked first, are cut into groups that each hold about as many held-out likes.
@@ -64,10 +86,12 @@ def hits_by_popularity(scorer, train, held_out, k: int = 10, n_groups: int = 10)
     held_before = np.cumsum(n_held[most_liked_first]) - n_held[most_liked_first]
     group = np.minimum(held_before * n_groups // max(1, n_held.sum()), n_groups - 1)
     hits, held = (np.bincount(group, n[most_liked_first], n_groups) for n in (n_hits, n_held))
-    return np.divide(hits, held, out=np.full(n_groups, np.nan), where=held > 0)
+    shares = np.full(n_groups, np.nan)
+    np.divide(hits, held, out=shares, where=held > 0)
+    return shares
 
 
-def draw_evaluation(reports: Mapping[str, Report], hits: Mapping[str, np.ndarray], k: int):
+def draw_evaluation(reports: Mapping[str, Report], hits: Mapping[str, np.ndarray], k: int) -> Figure:
     """Precision and recall by k, models beside each other, and hits by popularity, as a matplotlib Figure.
 
     Parameters
@@ -97,7 +121,7 @@ def draw_evaluation(reports: Mapping[str, Report], hits: Mapping[str, np.ndarray
     return figure
 
 
-def check_plot(path) -> None:
+def check_plot(path: str | Path) -> None:
     """Raise ValueError if a picture could not be saved at `path`: matplotlib is missing, or doesn't know its ending."""
     check_matplotlib()
     from matplotlib.backend_bases import FigureCanvasBase
@@ -107,12 +131,12 @@ def check_plot(path) -> None:
         raise ValueError(f"{path} ends in none of {', '.join(sorted(known))}; call it plot.png")
 
 
-def save(figure, path) -> None:
+def save(figure: Figure, path: str | Path) -> None:
     """Write a Figure to `path`, atomically, in the format that its ending names (png without one)."""
     check_plot(path)
     with replacing(path) as temporary:
         figure.savefig(temporary, format=_kind(path), dpi=150)
 
 
-def _kind(path):
+def _kind(path: str | Path) -> str:
     return Path(path).suffix.removeprefix(".").lower() or "png"

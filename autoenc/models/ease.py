@@ -40,12 +40,11 @@ from __future__ import annotations
 
 import math
 from numbers import Real
-from pathlib import Path
 
 import numpy as np
 
 from autoenc.interactions import as_user_items, likes_per_item
-from autoenc.machine import compute_threads
+from autoenc.machine import compute_threads, free_memory
 from autoenc.models.base import Recommender
 from autoenc.models.gram import BLOCK, Inverse, ItemGram, UserGram, bytes_needed, gram_of
 
@@ -144,16 +143,6 @@ class EASE(Recommender):
             raise ValueError("item_weights must be there, a square matrix of float32.")
         self.item_weights_ = weights
         return len(weights)
-
-
-def free_memory() -> int | None:
-    """How many bytes this machine could give without swapping; None where the system doesn't say."""
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return None
 
 
 def _weights(inverse: Inverse) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Models by what they are for: the task's, the best ranking, and one that takes seconds.
 
-A preset is a model and a line that says what it means, and one serves any likes: what has to differ
+A preset is a model and a line that describes it, and one serves any likes: what has to differ
 from one set of likes to another is chosen in `fit`, on validation users of its own.
 """
 
@@ -19,9 +19,9 @@ from autoenc.models.item_knn import ItemKNN
 
 
 class Preset(NamedTuple):
-    """A model, not fitted, and what it means."""
+    """A model, not fitted, and what it is for, in a line."""
 
-    means: str
+    description: str
     model: Recommender
 
     @property

@@ -21,12 +21,13 @@ import contextlib
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
+from scipy import sparse
 
+from autoenc.checks import metric_at_k, whole_number
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.evaluation.metrics import PER_USER
 from autoenc.evaluation.splits import holdout_per_user, holdout_users
@@ -46,7 +47,7 @@ class Range(NamedTuple):
     log: bool = False
 
 
-SEARCH_SPACES: dict[str, dict[str, Range | Sequence]] = {
+SEARCH_SPACES: dict[str, dict[str, Range | Sequence[Any]]] = {
     "EASE": {"l2": Range(1.0, 1e4, log=True)},
     "EDLAE": {"l2": Range(1.0, 1e4, log=True), "dropout": Range(0.05, 0.8)},
     "ItemKNN": {"k": Range(5, 500, log=True), "shrink": Range(0.1, 1e3, log=True)},
@@ -83,7 +84,7 @@ epochs depends on how many users there are, and `search_space_of` adds them. A B
 models, and Popular has nothing to tune."""
 
 
-def search_space_of(model: Recommender, n_users: int) -> dict[str, Range | Sequence]:
+def search_space_of(model: Recommender, n_users: int) -> dict[str, Range | Sequence[Any]]:
     """The default search space of a model, or that of the nearest class that it is made from.
 
     Epochs are from half to four times as many as make the steps that the model takes by default. A
@@ -108,7 +109,7 @@ def search_space_of(model: Recommender, n_users: int) -> dict[str, Range | Seque
     return space
 
 
-def _space_of_blend(blend: Blend, n_users: int) -> dict[str, Range | Sequence]:
+def _space_of_blend(blend: Blend, n_users: int) -> dict[str, Range | Sequence[Any]]:
     chosen = set(blend.candidates or ())
     space = {}
     for i, (name, part) in enumerate(blend.named_models()):
@@ -143,25 +144,25 @@ class Tuned:
     """
 
     model: Recommender
-    params: dict
+    params: dict[str, Any]
     metric: str
     value: float
-    trials: list[dict] = field(repr=False)
+    trials: list[dict[str, Any]] = field(repr=False)
     ended_by: str
     seconds: float
 
 
 def tune(
     model: Recommender,
-    user_items,
-    search_space: Mapping[str, Range | Sequence] | None = None,
+    user_items: Any,
+    search_space: Mapping[str, Range | Sequence[Any]] | None = None,
     *,
     metric: str = "ndcg@100",
     minutes: float | None = None,
     trials: int | None = None,
     seed: int = 0,
     validation: str = "weak",
-    progress: Callable[[dict], object] | None = None,
+    progress: Callable[[dict[str, Any]], object] | None = None,
 ) -> Tuned:
     """Search a model's hyperparameters.
 
@@ -196,7 +197,7 @@ def tune(
     Raises
     ------
     TypeError
-        If `model` is no model.
+        If `model` is not a model, or `trials` not a whole number.
     ValueError
         If Optuna is not installed, an argument is no good, or a model refuses the likes.
     FloatingPointError
@@ -213,52 +214,13 @@ def tune(
     started = time.perf_counter()
     if not isinstance(model, Recommender):
         raise TypeError(f"model is {model!r}; pass a model, such as EASE().")
-    name, _, k = metric.partition("@")
-    if name not in PER_USER or not k.isdecimal() or int(k) < 1:
-        raise ValueError(f"metric is {metric!r}; pass one of {', '.join(PER_USER)} with its k, such as 'ndcg@100'.")
-    if minutes is None and trials is None:
-        raise ValueError("neither minutes nor trials limits the search; pass one of them, such as trials=30.")
-    if minutes is not None and not minutes > 0:
-        raise ValueError(f"minutes is {minutes}; pass a number above 0.")
-    if trials is not None and (not isinstance(trials, (int, np.integer)) or trials < 1):
-        raise ValueError(f"trials is {trials!r}; pass a whole number, 1 or more.")
+    metric_at_k("metric", metric, PER_USER)
+    limits = _Limits(minutes, trials, started)
     likes = as_user_items(user_items)
     if search_space is None:
         search_space = search_space_of(model, likes.shape[0])
-    if validation == "weak":
-        train, held_out = holdout_per_user(likes, seed=seed)
-        shown = train
-    elif validation == "strong":
-        train, shown, held_out, _ = holdout_users(likes, seed=seed)
-    else:
-        raise ValueError(f"validation is {validation!r}; pass 'weak' or 'strong'.")
-
-    begun = time.perf_counter()
-    prepared = model.prepare(train)
-    seconds_to_prepare = time.perf_counter() - begun
-
-    def run(params: dict) -> dict:
-        begun = time.perf_counter()
-        value: float | None = None
-        standard_error: float | None = None
-        try:
-            report = evaluate(_with(model, params).fit(prepared), shown, held_out, ks=[int(k)])
-            value, standard_error = report[metric], report.standard_errors[metric]
-        except FloatingPointError:
-            pass  # it diverged, which the search is to learn from
-        seconds = round(time.perf_counter() - begun, 3)
-        return {"params": params, "value": value, "standard_error": standard_error, "seconds": seconds}
-
-    done: list[dict] = []
-    with _search(model, search_space, seed) as (study, distributions, failed):
-        while (ended_by := _limit_reached(done, trials, minutes, started, seconds_to_prepare)) is None:
-            asked = study.ask(distributions)
-            done.append({"number": len(done), **run(asked.params)})
-            value = done[-1]["value"]
-            study.tell(asked, value, state=failed if value is None else None)
-            if progress is not None:
-                progress(done[-1])
-    prepared = None  # the last fit makes its own, and may take the memory
+    judge = _Judge(likes, validation, metric, seed)
+    done, ended_by = _search(model, search_space, judge, limits, seed, progress)
 
     good = [trial for trial in done if trial["value"] is not None]
     if not good:
@@ -269,25 +231,94 @@ def tune(
     return Tuned(fitted, best["params"], metric, best["value"], done, ended_by, seconds)
 
 
-def _with(model: Recommender, params: dict) -> Recommender:
+class _Limits:
+    """When a search that began at `started` ends, which leaves time for the last fit."""
+
+    def __init__(self, minutes: float | None, trials: int | None, started: float):
+        if minutes is None and trials is None:
+            raise ValueError("neither minutes nor trials limits the search; pass one of them, such as trials=30.")
+        if minutes is not None and not minutes > 0:
+            raise ValueError(f"minutes is {minutes}; pass a number above 0.")
+        self.minutes, self.started = minutes, started
+        self.trials = None if trials is None else whole_number("trials", trials, 1)
+
+    def reached(self, done: list[dict[str, Any]], before_a_fit: float) -> str | None:
+        """Which limit forbids another trial: "trials", "minutes" or none; `before_a_fit` are seconds."""
+        if self.trials is not None and len(done) >= self.trials:
+            return "trials"
+        if self.minutes is not None and done:
+            longest = max(trial["seconds"] for trial in done)
+            if time.perf_counter() - self.started + 2 * longest + before_a_fit > 60 * self.minutes:
+                return "minutes"
+        return None
+
+
+class _Judge:
+    """Measures unfitted models on some of the likes, which the others have to predict.
+
+    Attributes
+    ----------
+    train, fold_in, held_out : csr_array
+        What a model is fitted on, what it is then shown of each user, and what it should find.
+    """
+
+    def __init__(self, likes: sparse.csr_array, validation: str, metric: str, seed: int):
+        self.metric, self.k = metric, metric_at_k("metric", metric, PER_USER)[1]
+        if validation == "weak":
+            self.train, self.held_out = holdout_per_user(likes, seed=seed)
+            self.fold_in = self.train
+        elif validation == "strong":
+            self.train, self.fold_in, self.held_out, _ = holdout_users(likes, seed=seed)
+        else:
+            raise ValueError(f"validation is {validation!r}; pass 'weak' or 'strong'.")
+
+    def trial(self, model: Recommender, params: dict[str, Any], train: Any) -> dict[str, Any]:
+        """What `Tuned.trials` tells of a model with these hyperparameters; train is `self.train`, or made of it."""
+        begun = time.perf_counter()
+        value: float | None = None
+        standard_error: float | None = None
+        try:
+            report = evaluate(_with(model, params).fit(train), self.fold_in, self.held_out, ks=[self.k])
+            value, standard_error = report[self.metric], report.standard_errors[self.metric]
+        except FloatingPointError:
+            pass  # it diverged, which the search is to learn from
+        seconds = round(time.perf_counter() - begun, 3)
+        return {"params": params, "value": value, "standard_error": standard_error, "seconds": seconds}
+
+
+def _search(
+    model: Recommender,
+    search_space: Mapping[str, Range | Sequence[Any]],
+    judge: _Judge,
+    limits: _Limits,
+    seed: int,
+    progress: Callable[[dict[str, Any]], object] | None,
+) -> tuple[list[dict[str, Any]], str]:
+    """All trials, and which limit ended them."""
+    begun = time.perf_counter()
+    train = model.prepare(judge.train)  # gone before the last fit, which makes its own and may take the memory
+    before_a_fit = time.perf_counter() - begun
+    done: list[dict[str, Any]] = []
+    with _study(model, search_space, seed) as (study, distributions, failed):
+        while (ended_by := limits.reached(done, before_a_fit)) is None:
+            asked = study.ask(distributions)
+            trial = {"number": len(done), **judge.trial(model, asked.params, train)}
+            done.append(trial)
+            study.tell(asked, trial["value"], state=failed if trial["value"] is None else None)
+            if progress is not None:
+                progress(trial)
+    return done, ended_by
+
+
+def _with(model: Recommender, params: dict[str, Any]) -> Recommender:
     """An unfitted model of these hyperparameters, with the models in it copied."""
     return copy.deepcopy(type(model)(**model.get_params(deep=False))).set_params(**params)
 
 
-def _limit_reached(
-    done: list[dict], trials: int | None, minutes: float | None, started: float, seconds_to_prepare: float
-) -> str | None:
-    if trials is not None and len(done) >= trials:
-        return "trials"
-    if minutes is not None and done:
-        longest = max(trial["seconds"] for trial in done)
-        if time.perf_counter() - started + 2 * longest + seconds_to_prepare > 60 * minutes:
-            return "minutes"
-    return None
-
-
 @contextlib.contextmanager
-def _search(model: Recommender, search_space: Mapping[str, Range | Sequence], seed: int):
+def _study(
+    model: Recommender, search_space: Mapping[str, Range | Sequence[Any]], seed: int
+) -> Iterator[tuple[Any, dict[str, Any], Any]]:
     """Optuna's study, what it is to draw from, and how it calls a failure; its log is quiet meanwhile."""
     try:
         import optuna
@@ -316,7 +347,7 @@ def _search(model: Recommender, search_space: Mapping[str, Range | Sequence], se
         optuna.logging.set_verbosity(verbosity)
 
 
-def _distribution(optuna, name: str, values: Range | Sequence):
+def _distribution(optuna: Any, name: str, values: Range | Sequence[Any]) -> Any:
     if not isinstance(values, Range):
         if not isinstance(values, (list, tuple)) or not values:
             raise ValueError(f"search_space[{name!r}] is {values!r}; pass a Range, or a list of values to choose from.")
@@ -331,7 +362,7 @@ def _distribution(optuna, name: str, values: Range | Sequence):
     return of_kind(low, high, log=log)
 
 
-def _holds(values: Range | Sequence, value) -> bool:
+def _holds(values: Range | Sequence[Any], value: object) -> bool:
     if isinstance(values, Range):
         return isinstance(value, (int, float)) and values.low <= value <= values.high
     return value in values

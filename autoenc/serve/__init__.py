@@ -1,13 +1,13 @@
 """A fitted model as a web page and its JSON API, for one computer: `autoenc serve`.
 
-    titles.py    finding items by what somebody types
-    strips.py    what every layer of a network answers to one list of likes
-    answers.py   what the API answers, as plain dicts, without HTTP
-    api.py       the API's operations and parameters: one table, from which requests are read and
-                 the OpenAPI description is written
-    app.py       both over HTTP, with bounds and headers
-    server.py    a process that listens, and what it serves when nothing is named
-    static/      the page: HTML, CSS and JavaScript modules as they are, without a build
+    catalogue.py  the items by id and by title
+    strips.py     what every layer of a network answers to one list of likes
+    answers.py    what the API answers, as plain dicts, without HTTP
+    api.py        the API's operations and parameters: one table, from which requests are read and
+                  the OpenAPI description is written
+    app.py        both over HTTP, with bounds and headers
+    server.py     a process that listens, and what it serves when nothing is named
+    static/       the page: HTML, CSS and JavaScript modules as they are, without a build
 
 Only app.py and server.py need the extra `serve` (Starlette and uvicorn).
 """

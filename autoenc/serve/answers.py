@@ -17,7 +17,7 @@ from autoenc.models import Recommender
 from autoenc.models.export import on_items_of
 from autoenc.networks.base import Network
 from autoenc.serve import strips
-from autoenc.serve.titles import Titles
+from autoenc.serve.catalogue import Catalogue
 
 BATCH = 256
 """Users in the batch that training mode shows: the task's, the one who is looked at among them."""
@@ -36,7 +36,7 @@ class Answers:
         self.model = model
         put_on_plain_layers(model)
         self.network: Network | None = getattr(model, "network_", None)
-        self.titles = Titles(model)
+        self.catalogue = Catalogue(model)
 
     def health(self) -> dict:
         model = type(self.model).__name__
@@ -46,7 +46,7 @@ class Answers:
         return {"status": "ok", **about, "autoenc": __version__}
 
     def items(self, search: str, n: int) -> dict:
-        return {"items": self._items(self.titles.search(search, n))}
+        return {"items": self._items(self.catalogue.search(search, n))}
 
     def recommend(self, like: list[str], n: int, explain: bool) -> dict:
         row = self._row(like)
@@ -59,7 +59,7 @@ class Answers:
         return {"likes": self._items(likes), "recommended": recommended}
 
     def explain(self, like: list[str], item: str) -> dict:
-        row, likes, column = self._row(like), self._columns(like), self.titles.column_of(item)
+        row, likes, column = self._row(like), self._columns(like), self.catalogue.column_of(item)
         score = number(self.model.score(row)[0, column])
         contributions = self._contributions(row, column, likes)
         return {
@@ -68,7 +68,7 @@ class Answers:
         }
 
     def similar(self, item: str, n: int) -> dict:
-        column = self.titles.column_of(item)
+        column = self.catalogue.column_of(item)
         columns, scores = self.model.similar_items(column, n)
         return {"item": self._item(column), "similar": self._scored(columns, scores)}
 
@@ -77,7 +77,7 @@ class Answers:
         if self.network is None:
             raise LookupError(f"{type(self.model).__name__} has no layers to show; the models that are networks have.")
         likes = self._columns(like)
-        left_out = None if without is None else self.titles.column_of(without)
+        left_out = None if without is None else self.catalogue.column_of(without)
         if left_out is not None and left_out not in likes:
             raise LookupError(f"without is {without!r}, which is none of the likes; leave out one that is there.")
         others = self._others(seed) if training else self._row([])[:0]
@@ -121,7 +121,7 @@ class Answers:
         return as_user_items(lists, self.model.n_items)
 
     def _columns(self, like: list[str]) -> list[int]:
-        return list(dict.fromkeys(map(self.titles.column_of, like)))
+        return list(dict.fromkeys(map(self.catalogue.column_of, like)))
 
     def _row(self, like: list[str]) -> sparse.csr_array:
         return as_user_items([self._columns(like)], self.model.n_items)
@@ -135,7 +135,7 @@ class Answers:
         return [number(of_column[like]) for like in likes]
 
     def _item(self, column: int) -> dict:
-        return {"id": self.titles.ids[column], "title": self.titles.titles[column]}
+        return {"id": self.catalogue.ids[column], "title": self.catalogue.titles[column]}
 
     def _items(self, columns) -> list[dict]:
         return [self._item(column) for column in columns]

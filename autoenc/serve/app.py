@@ -49,7 +49,7 @@ def make_app(model: Recommender, hosts: tuple[str, ...] | None = LOOPBACK):
     """
     answers = Answers(model)
     one_at_a_time = anyio.CapacityLimiter(1)
-    description = to_json(openapi(answers.titles.ids[:3]))
+    description = to_json(openapi(answers.catalogue.ids[:3]))
 
     def route(operation: Operation) -> Route:
         def compute(query: bytes) -> bytes:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from autoenc.evaluation import plots
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.interactions import as_user_items
 
@@ -64,12 +65,6 @@ class ProgressBar(Callback):
         self.bar.close()
 
 
-def check_matplotlib() -> None:
-    """Raise ValueError, with what to install, where there is no matplotlib."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        raise ValueError("a plot takes matplotlib: pip install 'autoenc[plot]', or leave the plot out") from None
 
 
 class History(Callback):
@@ -111,20 +106,11 @@ class History(Callback):
         without a screen.
         """
         if ax is None:
-            check_matplotlib()
+            plots.check_matplotlib()
             from matplotlib import pyplot
 
             ax = pyplot.figure(figsize=(7, 4), layout="constrained").add_subplot()
-        epochs = [row["epoch"] for row in self.epochs]
-        ax.plot(epochs, [row["loss"] for row in self.epochs], color="tab:blue", marker=".")
-        ax.set_xlabel("epoch")
-        ax.set_ylabel("training loss, per user", color="tab:blue")
-        ax.xaxis.get_major_locator().set_params(integer=True)
-        for metric in {name: None for row in self.epochs for name in row if "@" in name}:
-            rows = [row for row in self.epochs if metric in row]
-            other = ax.twinx()
-            other.plot([row["epoch"] for row in rows], [row[metric] for row in rows], color="tab:orange", marker=".")
-            other.set_ylabel(f"validation {metric}", color="tab:orange")
+        plots.draw_history(self.epochs, ax)
         return ax
 
 

@@ -7,7 +7,8 @@ import datetime
 import json
 from pathlib import Path
 
-from autoenc.doctor import blas_pools, processors, versions
+from autoenc.doctor import versions
+from autoenc.machine import blas_pools, processors
 from autoenc.storage.atomic import replacing
 from benchmarks.cache import default_folder
 from benchmarks.speed.task import ITEMS, LIKES, USERS

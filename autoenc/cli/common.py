@@ -1,0 +1,47 @@
+"""What several commands share: flags, and what is said on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+MODEL_HELP = "what `autoenc train --out` wrote"
+
+
+def say(line: str) -> None:
+    """Tell the person who waits how far it is; stdout is for the answer."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def add_likes(parser: argparse.ArgumentParser, default: str) -> None:
+    """Flags that name likes as `autoenc train` does; `default` says what they are without."""
+    likes = parser.add_argument_group(f"the likes, one of (default: {default})")
+    likes.add_argument("--dataset", metavar="NAME", help="as `autoenc train` has it")
+    likes.add_argument("--data", metavar="PATH", help="likewise")
+    likes.add_argument("--cache-path", metavar="PREFIX", help="likewise")
+
+
+def add_progress(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--progress", action=argparse.BooleanOptionalAction, default=None,
+                        help="progress bars (default: where stderr is a terminal)")  # fmt: skip
+
+
+def wants_progress(args: argparse.Namespace) -> bool:
+    return sys.stderr.isatty() if args.progress is None else args.progress
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Flags of what can be computed on many machines."""
+    engine = parser.add_argument_group("many machines")
+    engine.add_argument("--engine", choices=("here", "dask"), default="here", help="what computes (default: here)")
+    engine.add_argument("--scheduler", metavar="ADDRESS", help="Dask's, such as tcp://host:8786 (default: start "
+                        "processes on this machine)")  # fmt: skip
+    engine.add_argument("--workers", type=int, metavar="N", help="how many of those (default: as many as processors)")
+
+
+def check_engine(args: argparse.Namespace) -> None:
+    """Raise ValueError where what `add_engine` added doesn't go together."""
+    if args.engine != "dask" and (args.scheduler, args.workers) != (None, None):
+        raise ValueError("--scheduler and --workers are of --engine dask; pass that as well, or leave them out")
+    if args.workers is not None and args.workers < 1:
+        raise ValueError(f"--workers must be 1 or more, got {args.workers}")

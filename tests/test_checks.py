@@ -1,0 +1,39 @@
+"""Numbers and names are checked in one sentence, which tells what was given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from autoenc.checks import metric_at_k, whole_number
+
+
+def test_a_whole_number_is_an_int():
+    number = whole_number("n", np.int64(3), 1, 3)
+    assert (number, type(number)) == (3, int)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "sentence"),
+    [
+        (0, ValueError, "n must be 1 or more, got 0"),
+        (10, ValueError, "n must be 9 or less, got 10"),
+        (2.0, TypeError, "n must be a whole number, got 2.0"),
+        ("2", TypeError, "n must be a whole number, got '2'"),
+    ],
+)
+def test_another_number_is_refused(value, error, sentence):
+    with pytest.raises(error) as caught:
+        whole_number("n", value, 1, 9)
+    assert str(caught.value) == sentence
+
+
+def test_a_metric_with_its_k():
+    assert metric_at_k("metric", "ndcg@100", ["precision", "ndcg"]) == ("ndcg", 100)
+
+
+@pytest.mark.parametrize("value", ["ndcg", "ndcg@", "ndcg@0", "ndcg@-1", "ndcg@1.5", "@5", "mrr@5", 5, None])
+def test_another_name_is_refused(value):
+    with pytest.raises(ValueError) as caught:
+        metric_at_k("--metric", value, ["precision", "ndcg"])
+    assert str(caught.value) == f"--metric is {value!r}; pass one of precision, ndcg with its k, such as 'ndcg@100'."

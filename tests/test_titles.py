@@ -1,0 +1,66 @@
+"""Titles are found whole, half typed and misspelt."""
+
+from __future__ import annotations
+
+import pytest
+
+from autoenc.titles import Titles
+
+FILMS = [
+    "Aliens (1986)",
+    "Alien (1979)",
+    "Léon: The Professional (1994)",
+    "Hamlet (1996)",
+    "Hamlet (1996)",
+    "Hotel for Aliens (2004)",
+    "Animatrix, The (2003)",
+]
+
+
+@pytest.fixture
+def titles():
+    return Titles(FILMS)
+
+
+def test_a_whole_title_is_of_one_item_or_of_several(titles):
+    assert titles.columns_of("Alien (1979)") == [1]
+    assert titles.columns_of("Hamlet (1996)") == [3, 4]
+    assert titles.columns_of("alien (1979)") == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "columns"),
+    [
+        ("alien", [1, 0, 5]),  # as it begins, short ones first; then at the beginning of a word
+        ("ali 19", [1, 0]),
+        ("LEON prof", [2]),
+        ("matrix", [6]),  # inside of a word
+        ("matrix alien", []),
+        ("...", [1, 0, 3, 4, 6]),
+    ],
+)
+def test_search_ranks_by_where_the_words_stand(titles, typed, columns):
+    assert titles.search(typed, 5) == columns
+
+
+def test_equals_come_in_the_order_that_is_given():
+    assert Titles(FILMS, [5, 0, 1, 2, 3, 4, 6]).search("alien", 2) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("typed", "first"),
+    [("Alien (1980)", 1), ("hamlet", 3), ("Leon: The Profesional (1994)", 2), ("The Animatrix (2003)", 6)],
+)
+def test_a_misspelt_title_is_near(titles, typed, first):
+    assert titles.near(typed)[0] == first
+
+
+@pytest.mark.parametrize("typed", ["", "12345", "-1", " (1994)", "qqqq zzzz"])
+def test_nothing_is_near_to_what_has_no_letters_in_common(titles, typed):
+    assert titles.near(typed) == []
+    assert titles.suggestion(typed, "see the list.") == "see the list."
+
+
+def test_a_suggestion_names_each_title_once(titles):
+    assert titles.suggestion("hamlet", "") == "did you mean 'Hamlet (1996)'?"
+    assert titles.suggestion("aliens", "") == "did you mean 'Aliens (1986)' or 'Hotel for Aliens (2004)'?"
