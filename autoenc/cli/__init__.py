@@ -44,12 +44,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     code 2, a FloatingPointError (a training that diverged) one sentence and code 1. Raises
     SystemExit, as argparse does, for --help, --version and arguments that it refuses.
     """
-    args = build_parser().parse_args(argv)
+    prog = "autoenc"
     try:
+        args = build_parser().parse_args(argv)
+        prog = args.prog
         code = args.run(args)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        print(f"{args.prog}: interrupted", file=sys.stderr)
+        print(f"{prog}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader, such as `head`, has what it wanted. What is left in the buffer must not be
@@ -59,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, FloatingPointError) as error:
         if os.environ.get("AUTOENC_DEBUG", "0") not in ("", "0"):
             traceback.print_exc()
-        print(f"{args.prog}: {one_line(error)}", file=sys.stderr)
+        print(f"{prog}: {one_line(error)}", file=sys.stderr)
         return 1 if isinstance(error, FloatingPointError) else 2
     return code or 0
 
