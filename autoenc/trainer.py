@@ -346,6 +346,8 @@ def _interrupt_between_steps():
         yield interrupted
     finally:
         signal.signal(signal.SIGINT, before)
+    if interrupted.is_set():  # after the last step
+        raise KeyboardInterrupt
 
 
 def batch_bounds(n_users: int, batch_size: int) -> np.ndarray:
