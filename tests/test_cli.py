@@ -98,6 +98,15 @@ def test_interrupt_is_130(probe, capsys):
     assert capsys.readouterr().err == "autoenc probe: interrupted\n"
 
 
+def test_interrupt_before_the_command_is_130_too(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "build_parser", interrupted)
+    assert cli.main([]) == 130
+    assert capsys.readouterr().err == "autoenc: interrupted\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import signal
@@ -393,30 +394,40 @@ def test_answers_are_as_described_at_length(model):
 
 
 @pytest.fixture
-def serving(model_file, tmp_path):
-    """serving(*arguments): a process that serves the model on a free port, and its address."""
+def python(tmp_path):
+    """python(*arguments): a Python process, killed at the test's end, that finds no model kept."""
     processes = []
 
     def start(*arguments):
-        command = [sys.executable, "-m", "autoenc", "serve", *map(str, arguments or [model_file]), "--port", "0"]
         process = subprocess.Popen(
-            command,
+            [sys.executable, *map(str, arguments)],
             cwd=ROOT,
             env={**os.environ, "AUTOENC_CACHE_DIR": str(tmp_path)},
+            stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        with process:  # which closes its pipes
+            process.kill()
+
+
+@pytest.fixture
+def serving(python, model_file):
+    """serving(*program): a process, by default `autoenc`, that serves the model on a free port, and its address."""
+
+    def start(*program):
+        process = python(*(program or ("-m", "autoenc")), "serve", model_file, "--port", 0)
         for line in process.stderr:
             if line.startswith("serving"):
                 return process, line.split(" at ")[1].split()[0]
         pytest.fail(f"the server ended with code {process.wait()}")
 
-    yield start
-    for process in processes:
-        process.kill()
-        process.wait()
-        process.stderr.close()
+    return start
 
 
 def fetch(address):
@@ -496,21 +507,147 @@ def test_fifty_clients_for_a_minute_get_the_same_answers_in_the_same_memory(serv
     assert growth < 8e6
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGTERM to catch")
-@pytest.mark.parametrize(("sent", "code", "said"), [(signal.SIGTERM, 0, ""), (signal.SIGINT, 130, "interrupted")])
-def test_a_signal_lets_it_finish_what_it_is_at(serving, sent, code, said):
-    process, address = serving()
-    question = f"{address}api/network?" + "&".join(f"like={i}" for i in (ALIEN, MATRIX)) + "&training=true"
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        asked = [pool.submit(fetch, question) for _ in range(8)]
-        done, _ = concurrent.futures.wait(asked, return_when=concurrent.futures.FIRST_COMPLETED)
-        process.send_signal(sent)
-        statuses = [future.result()[0] for future in asked]
-    assert done and statuses == [200] * 8
-    assert process.wait(timeout=20) == code
+on_posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGTERM to catch")
+signals = pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+
+SIGNALLED = """
+import signal, sys
+from autoenc.cli import main
+
+sent, moments, *arguments = sys.argv[1:]
+moments = moments.split()
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for a script's background job
+
+def profile(frame, event, argument):
+    if event == "call" and f"{frame.f_globals.get('__name__')}.{frame.f_code.co_name}" == moments[0]:
+        del moments[0]
+        if not moments:
+            sys.setprofile(None)
+        signal.raise_signal(int(sent))
+
+sys.setprofile(profile)
+sys.exit(main(arguments))
+"""
+"""Sends itself the signal when these functions begin, one after the other; an imported file's is called <module>."""
+
+HELD = """
+import sys
+from autoenc.cli import main
+from autoenc.serve import answers, app, server
+
+server.SECONDS_TO_FINISH = int(sys.argv[1])
+refusal, similar = app.Guard.refusal, answers.Answers.similar
+
+def asked(*arguments):
+    print("asked", file=sys.stderr, flush=True)
+    return refusal(*arguments)
+
+def held(*arguments, **named):
+    sys.stdin.read()
+    return similar(*arguments, **named)
+
+app.Guard.refusal, answers.Answers.similar = asked, held
+sys.exit(main(sys.argv[2:]))
+"""
+"""Says when a request has come, and answers what is similar when its own input is closed."""
+
+
+def assert_ended(process, code):
+    assert process.wait() == code
     err = process.stderr.read()
-    assert said in err
-    assert "Traceback" not in err
+    assert err.endswith("autoenc serve: interrupted\n") == (code == 130)
+    assert "Traceback" not in err and "Exception" not in err
+
+
+@contextlib.contextmanager
+def signalled_while_asked(process, address, sent):
+    """Ask three questions of a HELD server, and send it the signal while it is at them; yields what they will get."""
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        answers = [pool.submit(fetch, f"{address}api/similar?item={HEAT}") for _ in range(3)]
+        for _ in answers:
+            assert process.stderr.readline() == "asked\n"
+        process.send_signal(sent)
+        with contextlib.suppress(ConnectionError):
+            while True:  # until it takes no new questions, so that the signal has come through
+                socket.create_connection(("127.0.0.1", int(address.rstrip("/").rpartition(":")[2]))).close()
+                time.sleep(0.01)
+        yield answers
+
+
+@on_posix
+@signals
+def test_a_signal_lets_it_finish_what_it_is_at(serving, sent, code):
+    process, address = serving("-c", HELD, 600)
+    with signalled_while_asked(process, address, sent) as answers:
+        assert process.poll() is None and not any(answer.done() for answer in answers)
+        process.stdin.close()
+    assert [answer.result()[0] for answer in answers] == [200] * 3
+    assert_ended(process, code)
+
+
+@on_posix
+@signals
+def test_what_takes_longer_than_the_limit_is_left(serving, sent, code):
+    process, address = serving("-c", HELD, 1)
+    with signalled_while_asked(process, address, sent) as answers:
+        assert_ended(process, code)
+    assert all(isinstance(answer.exception(), OSError) for answer in answers)
+
+
+@on_posix
+@signals
+def test_a_second_ctrl_c_waits_for_nothing(serving, sent, code):
+    process, address = serving("-c", HELD, 600)
+    with signalled_while_asked(process, address, sent):
+        process.send_signal(signal.SIGINT)
+        assert_ended(process, 130)
+
+
+@on_posix
+@signals
+@pytest.mark.parametrize(
+    "moments",
+    [
+        "autoenc.models.<module>",
+        "numpy.<module>",
+        "scipy.sparse.<module>",
+        "autoenc.serve.server.listen",
+        "autoenc.model_file.read_model_file",
+        "autoenc.serve.app.<module>",
+        "uvicorn.server.startup",
+        "uvicorn.server.startup uvicorn.server.shutdown",
+    ],
+)
+def test_a_signal_ends_it_at_any_moment(python, model_file, moments, sent, code):
+    assert_ended(python("-c", SIGNALLED, int(sent), moments, "serve", model_file, "--port", 0), code)
+
+
+@on_posix
+@signals
+@pytest.mark.parametrize("moments", ["autoenc.trainer._run_step", "autoenc.trainer._run_step autoenc.trainer._tell"])
+def test_a_signal_ends_its_training(python, tmp_path, moments, sent, code):
+    assert_ended(python("-c", SIGNALLED, int(sent), moments, "serve", "--port", 0), code)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_signal_waits_until_the_model_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("AUTOENC_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(server, "DEMONSTRATION", {"emb_dim": 8, "hidden_dim": 4, "epochs": 1})
+    save = AutoEncoder.save
+
+    def signalled(self, path):
+        signal.raise_signal(signal.SIGINT)
+        save(self, path)
+
+    monkeypatch.setattr(AutoEncoder, "save", signalled)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            server.bundled_model(False, lambda line: None)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    (file,) = tmp_path.iterdir()
+    assert load_model(file).emb_dim == 8
 
 
 def test_a_port_in_use_is_one_sentence(model_file, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 
 import numpy as np
 import pytest
@@ -208,6 +209,17 @@ def test_no_row_lags_behind_after_a_stop():
     each_likes_one = [[user % N_ITEMS] for user in range(N_USERS)]  # so that a batch leaves out half of the items
     trainer = Trainer(network(), epochs=3, batch_size=20, callbacks=[Stopper(after_step=(0, 1))]).fit(each_likes_one)
     assert (trainer.engine.last_step == 2).all()
+
+
+def test_ctrl_c_after_the_last_step_is_not_lost():
+    class Late(Callback):
+        def on_epoch_end(self, trainer):
+            signal.raise_signal(signal.SIGINT)
+
+    trainer = Trainer(network(), epochs=1, batch_size=20, callbacks=[Late()])
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(likes())
+    assert trainer.next_epoch == 1 and trainer.adam.step_count == 3
 
 
 def test_no_epochs_train_nothing():

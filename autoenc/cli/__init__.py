@@ -47,12 +47,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     command = next((argument for argument in argv if not argument.startswith("-")), "")
-    args = build_parser(command).parse_args(argv)
+    prog = "autoenc"
     try:
+        args = build_parser(command).parse_args(argv)
+        prog = args.prog
         code = args.run(args)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        print(f"{args.prog}: interrupted", file=sys.stderr)
+        print(f"{prog}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader, such as `head`, has what it wanted. What is left in the buffer must not be
@@ -62,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, FloatingPointError) as error:
         if os.environ.get("AUTOENC_DEBUG", "0") not in ("", "0"):
             traceback.print_exc()
-        print(f"{args.prog}: {one_line(error)}", file=sys.stderr)
+        print(f"{prog}: {one_line(error)}", file=sys.stderr)
         return 1 if isinstance(error, FloatingPointError) else 2
     return code or 0
 

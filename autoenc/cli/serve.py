@@ -14,8 +14,9 @@ recommendation, and shows the network's layers at work on them. The API is descr
 about a dozen likes, as visitors give. That model is kept in the folder that AUTOENC_CACHE_DIR names,
 or else in the system's for caches (~/.cache/autoenc on Linux); the first line says where.
 
-It runs until Ctrl-C (exit code 130) or SIGTERM (exit code 0), finishes what it is at, and asks
-nobody who they are: with a --host that others can reach, whoever reaches it can ask the model.
+It runs until Ctrl-C (exit code 130) or SIGTERM (exit code 0), whether it serves yet or not. Requests
+that it is at are answered first, for five seconds at most, or until a second Ctrl-C. It asks nobody
+who they are: with a --host that others can reach, whoever reaches it can ask the model.
 
 example:
   autoenc serve model.safetensors --port 8000
@@ -32,11 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from autoenc.models import load_model
-    from autoenc.serve.server import bundled_model, check_installed, listen, serve
+    from autoenc.serve.ending import ending_on_signals
 
-    check_installed()
-    with listen(args.host, args.port) as listening:  # before the training, so that a port in use is known at once
-        model = bundled_model(wants_progress(args), say) if args.model is None else load_model(args.model)
-        serve(model, listening, args.host, say)
+    with ending_on_signals(args.prog):  # before what takes long to import
+        from autoenc.models import load_model
+        from autoenc.serve.server import bundled_model, check_installed, listen, serve
+
+        check_installed()
+        with listen(args.host, args.port) as listening:  # before the training, so that a port in use is known at once
+            model = bundled_model(wants_progress(args), say) if args.model is None else load_model(args.model)
+            serve(model, listening, args.host, say)
     return 0

@@ -7,6 +7,7 @@
                   the OpenAPI description is written
     app.py        both over HTTP, with bounds and headers
     server.py     a process that listens, and what it serves when nothing is named
+    ending.py     what Ctrl-C and SIGTERM do to it
     static/       the page: HTML, CSS and JavaScript modules as they are, without a build
 
 Only app.py and server.py need the extra `serve` (Starlette and uvicorn).

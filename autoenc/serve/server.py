@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.util
 import json
 import os
-import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +17,7 @@ from autoenc.interactions import Interactions, as_user_items
 from autoenc.machine import compute_threads
 from autoenc.models import AutoEncoder, Recommender, load_model
 from autoenc.serve.api import LONGEST_QUERY
+from autoenc.serve.ending import interrupted_after
 from autoenc.training.callbacks import ProgressBar
 
 MOST_CONNECTIONS = 500
@@ -42,17 +41,17 @@ def check_installed() -> None:
 
 
 def serve(model: Recommender, listening: socket.socket, host: str, say: Callable[[str], object]) -> None:
-    """Serve a fitted model on a socket that `listen` made on `host`, until SIGTERM.
+    """Serve a fitted model on a socket that `listen` made on `host`, until Ctrl-C or SIGTERM.
 
-    Then it finishes what it is at and returns. `say` is told the address. Raises KeyboardInterrupt
-    on Ctrl-C, when it has finished.
+    The first of them lets it finish what it is at, for SECONDS_TO_FINISH at most or until Ctrl-C.
+    Then uvicorn raises them again, for the handlers that were there before. `say` is told the address.
     """
     import uvicorn
 
     from autoenc.serve.app import LOOPBACK, make_app
 
     own_names = LOOPBACK if host in LOOPBACK else None
-    with compute_threads(), returning_on_sigterm():
+    with compute_threads():
         config = uvicorn.Config(
             make_app(model, own_names),
             http="h11",
@@ -90,16 +89,6 @@ def listen(host: str, port: int) -> socket.socket:
     return socket.socket(made.family, made.type, socket.IPPROTO_TCP, made.detach())
 
 
-@contextlib.contextmanager
-def returning_on_sigterm():
-    """uvicorn, when it has shut down, raises again the signal that made it; here that one says no more."""
-    before = signal.signal(signal.SIGTERM, lambda number, frame: None)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def bundled_model(progress: bool, say: Callable[[str], object]) -> Recommender:
     """An autoencoder fitted on all of the bundled ratings: trained once, then read from `demonstration_file`.
 
@@ -116,7 +105,8 @@ def bundled_model(progress: bool, say: Callable[[str], object]) -> Recommender:
     say(f"training on the bundled ratings first, which takes about 15 seconds, once; it is kept in {path}")
     model = AutoEncoder(**DEMONSTRATION).fit(in_pieces(datasets.load()), callbacks=[ProgressBar()] if progress else [])
     try:
-        model.save(path)
+        with interrupted_after():  # else a part of the file could be left beside it
+            model.save(path)
     except OSError as error:
         say(f"it can't be kept for the next time: {error}")
     return model

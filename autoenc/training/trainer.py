@@ -247,3 +247,5 @@ def _interrupt_between_steps():
         yield interrupted
     finally:
         signal.signal(signal.SIGINT, before)
+    if interrupted.is_set():  # after the last step
+        raise KeyboardInterrupt

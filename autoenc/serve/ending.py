@@ -1,0 +1,56 @@
+"""How `autoenc serve` ends on Ctrl-C and SIGTERM: by the same exit code and without a traceback, whenever they come."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def ending_on_signals(prog: str) -> Iterator[None]:
+    """Inside, Ctrl-C ends the process with code 130 and SIGTERM with code 0, even where its parent had it ignore them.
+
+    They end it from the handler. KeyboardInterrupt would come out anywhere: some callbacks of imports
+    and of numba print its traceback and go on, and Python exits with -2 once it has passed through an
+    exec. Nor is there Python's own farewell, which waits for threads, and in which another signal has a
+    traceback.
+    """
+    code = 130
+
+    def end() -> None:
+        if code == 130:
+            with contextlib.suppress(OSError):  # print may be what the signal interrupts, and can't be called in itself
+                os.write(2, f"{prog}: interrupted\n".encode())
+        os._exit(code)
+
+    def on_sigterm(number, frame) -> None:
+        nonlocal code
+        code = 0
+        signal.raise_signal(signal.SIGINT)  # a training, which takes Ctrl-C over, then stops for SIGTERM as well
+
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, lambda number, frame: end()),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, on_sigterm),
+    }
+    try:
+        yield
+    except KeyboardInterrupt:  # a training that has stopped
+        end()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def interrupted_after() -> Iterator[None]:
+    """Ctrl-C, and SIGTERM where `ending_on_signals` hands it on, waits for the end of this block."""
+    came = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
