@@ -49,6 +49,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -60,7 +61,7 @@ from autoenc.evaluation.ranking import top_n_of_scores
 from autoenc.evaluation.splits import holdout_users, number_of_users
 from autoenc.models.base import BATCH_SIZE, Recommender
 from autoenc.models.network_model import NetworkRecommender
-from autoenc.models.random_state import seed_of
+from autoenc.models.random_state import RandomState, seed_of
 from autoenc.training.callbacks import Callback
 
 COARSE = 2.0 ** np.arange(-6, 7)
@@ -70,6 +71,7 @@ MOST_BY_KERNEL = 256  # items of a user's ranking: the kernel's time grows with 
 MOST_USERS = 2_000  # to validate on by default: more say little more
 
 
+@dataclass(eq=False, repr=False)
 class Blend(Recommender):
     """A weighted sum of models.
 
@@ -113,31 +115,18 @@ class Blend(Recommender):
         where training is stopped the epoch; and the metric's value.
     """
 
-    def __init__(
-        self,
-        models: Sequence[Recommender] = (),
-        weights=None,
-        metric="ndcg@100",
-        validation="strong",
-        validation_users=None,
-        candidates=None,
-        stop_every=None,
-        patience=2,
-        lean_on=None,
-        fallback=None,
-        random_state=0,
-    ):
-        self.models = models
-        self.weights = weights
-        self.metric = metric
-        self.validation = validation
-        self.validation_users = validation_users
-        self.candidates = candidates
-        self.stop_every = stop_every
-        self.patience = patience
-        self.lean_on = lean_on
-        self.fallback = fallback
-        self.random_state = random_state
+    models: Sequence[Recommender] = ()
+    _: KW_ONLY
+    weights: Sequence[float] | None = None
+    metric: str = "ndcg@100"
+    validation: str = "strong"
+    validation_users: float | None = None
+    candidates: dict[str, Sequence] | None = None
+    stop_every: int | None = None
+    patience: int = 2
+    lean_on: str | None = None
+    fallback: dict[str, Recommender] | None = None
+    random_state: RandomState = 0
 
     def _fit(self, user_items):
         self._check()

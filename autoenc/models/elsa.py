@@ -46,6 +46,7 @@ Example
 from __future__ import annotations
 
 import math
+from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 
 import numpy as np
@@ -54,7 +55,7 @@ from scipy import sparse
 from autoenc.batch_invariant import by_fixed_rows
 from autoenc.machine import compute_threads
 from autoenc.models.base import Recommender
-from autoenc.models.random_state import seed_of
+from autoenc.models.random_state import RandomState, seed_of
 from autoenc.optim import Adam
 from autoenc.training.minibatches import batch_bounds, minibatches
 from autoenc.training.trainer import SCHEDULES
@@ -63,6 +64,7 @@ BLOCK = 512  # items at a time, whose gradient and moments then stay in the cach
 LEAST_STEPS = 120  # by default; the paper's data peak within 4 epochs, which are more steps
 
 
+@dataclass(eq=False, repr=False)
 class ELSA(Recommender):
     """The scalable linear shallow autoencoder.
 
@@ -90,13 +92,13 @@ class ELSA(Recommender):
         What `random_state` came to.
     """
 
-    def __init__(self, emb_dim=256, epochs=None, batch_size=256, lr=0.03, schedule="constant", random_state=0):
-        self.emb_dim = emb_dim
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.schedule = schedule
-        self.random_state = random_state
+    emb_dim: int = 256
+    _: KW_ONLY
+    epochs: int | None = None
+    batch_size: int = 256
+    lr: float = 0.03
+    schedule: str = "constant"
+    random_state: RandomState = 0
 
     def _fit(self, user_items):
         users = np.flatnonzero(np.diff(user_items.indptr))

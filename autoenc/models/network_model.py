@@ -1,13 +1,14 @@
 """What the models that are networks have in common: they are trained by minibatches.
 
-A model is a subclass of three short methods: which arrays its network begins with, which network
-stands on them, and which shapes they have. Its constructor takes, besides what is its own, all that
-NetworkRecommender declares.
+A model is a dataclass of its own hyperparameters, beside those that NetworkRecommender declares for
+all, with three short methods: which arrays its network begins with, which network stands on them,
+and which shapes they have.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,15 +16,16 @@ from autoenc.checks import whole_number
 from autoenc.evaluation.splits import holdout_users, number_of_users
 from autoenc.machine import compute_threads
 from autoenc.models.base import BATCH_SIZE, Recommender
-from autoenc.models.random_state import seed_of
+from autoenc.models.random_state import RandomState, seed_of
 from autoenc.networks.base import ItemNetwork
-from autoenc.scale.shards import Shard
+from autoenc.scale.shards import Shard  # noqa: F401  in a type comment
 from autoenc.training.callbacks import History, Validation, WeightAverage
 from autoenc.training.engine import on_backend
 from autoenc.training.minibatches import default_epochs, steps_an_epoch
 from autoenc.training.trainer import Trainer
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class NetworkRecommender(Recommender):
     """A recommender whose scores are a network's.
 
@@ -38,24 +40,24 @@ class NetworkRecommender(Recommender):
     """
 
     # Hyperparameters, as AutoEncoder describes them.
-    epochs: int | None
-    batch_size: int
-    lr: float
-    schedule: str
-    horizon: float
-    early_stopping: str | None
-    validation_fraction: float
-    patience: int
-    average_last: int
-    random_state: int | np.random.RandomState | np.random.Generator | None
-    backend: str
-    threads: int | None
+    epochs: int | None = None
+    batch_size: int = 256
+    lr: float = 0.01
+    schedule: str = "constant"
+    horizon: float = 1.0
+    early_stopping: str | None = None
+    validation_fraction: float = 0.1
+    patience: int = 5
+    average_last: int = 0
+    random_state: RandomState = 0
+    backend: str = "numba"
+    threads: int | None = None
 
     # Where no number of epochs is asked for: as many as make so many steps, and no fewer than so many.
     default_steps = 60
     default_epochs = 1
     # Which of the items' rows the network has, where ranks share them out.
-    _shard: Shard | None = None
+    _shard = None  # type: Shard | None  # an annotation would make it a hyperparameter
 
     @abstractmethod
     def _initial_state(self, n_items: int) -> dict[str, np.ndarray]:

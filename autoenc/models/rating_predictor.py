@@ -16,6 +16,8 @@ Source
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 from scipy import sparse
@@ -26,7 +28,7 @@ from autoenc.evaluation.splits import keep
 from autoenc.machine import compute_threads
 from autoenc.models.base import NotFittedError
 from autoenc.models.deep_recommender import widths_of
-from autoenc.models.random_state import seed_of
+from autoenc.models.random_state import RandomState, seed_of
 from autoenc.networks.deep import DeepNetwork, initial_state, refeeding_step
 from autoenc.optim import Adam
 from autoenc.training.minibatches import minibatches, steps_an_epoch
@@ -34,6 +36,7 @@ from autoenc.training.plain import train_step
 from autoenc.training.trainer import SCHEDULES
 
 
+@dataclass(eq=False)
 class RatingPredictor:
     """The deep autoencoder of ratings, as its paper has it: it predicts what a user would rate an item.
 
@@ -62,23 +65,14 @@ class RatingPredictor:
     array([[5., 5., 1., 1.]], dtype=float32)
     """
 
-    def __init__(
-        self,
-        hidden_dims=(64, 64),
-        dropout=0.8,
-        refeed=False,
-        epochs=40,
-        batch_size=64,
-        lr=0.001,
-        random_state=0,
-    ):
-        self.hidden_dims = hidden_dims
-        self.dropout = dropout
-        self.refeed = refeed
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.random_state = random_state
+    hidden_dims: Sequence[int] | str = (64, 64)
+    _: KW_ONLY
+    dropout: float = 0.8
+    refeed: bool = False
+    epochs: int = 40
+    batch_size: int = 64
+    lr: float = 0.001
+    random_state: RandomState = 0
 
     def fit(self, ratings) -> RatingPredictor:
         """Train on a scipy.sparse matrix (n_users, n_items) whose entries are ratings.
