@@ -9,7 +9,7 @@ from scipy import sparse
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.evaluation.splits import holdout_per_user
 from autoenc.networks.autoencoder import Network, initial_state
-from autoenc.training.callbacks import Callback, History, Validation, WeightAverage
+from autoenc.training.callbacks import Callback, History, Validation
 from autoenc.training.trainer import Trainer
 
 N_USERS, N_ITEMS = 60, 40
@@ -95,20 +95,7 @@ def test_patience_ends_the_training(halves):
     assert trainer.stop
 
 
-@both_backends
-def test_weight_average_is_the_mean_of_the_last_epochs_ends(halves, backend):
-    ends = Ends()
-    trainer = fit(halves, [ends, WeightAverage(3)], backend=backend)
-    for name, array in trainer.model.network.state.items():
-        mean = np.mean([state[name] for state in ends.states[-3:]], axis=0)
-        np.testing.assert_allclose(array, mean, rtol=1e-5, atol=1e-6, err_msg=name)
-    plain = fit(halves, [], backend=backend)
-    assert not np.array_equal(trainer.model.network.state["output.weight"], plain.model.network.state["output.weight"])
-
-
-@pytest.mark.parametrize(
-    "make", [lambda halves: Validation(*halves, "ndcg@5"), lambda _: WeightAverage(3), lambda _: History()]
-)
+@pytest.mark.parametrize("make", [lambda halves: Validation(*halves, "ndcg@5"), lambda _: History()])
 def test_what_a_checkpoint_holds_is_all_that_is_remembered(halves, make):
     watched, again = make(halves), make(halves)
     fit(halves, [watched])
@@ -118,11 +105,10 @@ def test_what_a_checkpoint_holds_is_all_that_is_remembered(halves, make):
     assert_same_bits(again.memory()[1], arrays)
 
 
-@pytest.mark.parametrize("make", [lambda halves: Validation(*halves, "ndcg@5"), lambda _: WeightAverage(3)])
 @pytest.mark.parametrize("change", ["gone", "another shape", "another dtype", "one more"])
 @pytest.mark.parametrize("told", ["before", "after"])
-def test_weights_of_another_network_are_refused_before_the_training(halves, make, change, told):
-    watched, again = make(halves), make(halves)
+def test_weights_of_another_network_are_refused_before_the_training(halves, change, told):
+    watched, again = (Validation(*halves, "ndcg@5") for _ in range(2))
     trainer = fit(halves, [watched])
     facts, arrays = watched.memory()
     kept = arrays["output.bias"]
@@ -133,12 +119,12 @@ def test_weights_of_another_network_are_refused_before_the_training(halves, make
     if told == "before":
         again.on_train_begin(trainer)
     name = "third.weight" if change == "one more" else "output.bias"
-    sentence = f"what {type(again).__name__} remembers are weights of another network, which differ in {name}; train"
+    sentence = f"what Validation remembers are weights of another network, which differ in {name}; train"
     with pytest.raises(ValueError, match=sentence):
         again.remember(facts, arrays)
         fit(halves, [again])
     if told == "before":
-        assert again.memory() == make(halves).memory()
+        assert again.memory() == Validation(*halves, "ndcg@5").memory()
 
 
 @pytest.mark.parametrize(
@@ -149,9 +135,6 @@ def test_weights_of_another_network_are_refused_before_the_training(halves, make
         (lambda halves: Validation(*halves, "ndcg@5"), {"best": None}, "what Validation remembers are its values"),
         (lambda halves: Validation(*halves, "ndcg@5"), {"best_epoch": 1.0}, "what Validation remembers are its values"),
         (lambda halves: Validation(*halves, "ndcg@5"), {"best_epoch": 0}, "what Validation remembers are its values"),
-        (lambda _: WeightAverage(3), {"n": "3"}, "a number of epochs and their mean weights, got n = '3' with"),
-        (lambda _: WeightAverage(3), {"n": 0}, "got n = 0 with 13 arrays; train from the beginning"),
-        (lambda _: WeightAverage(3), {"n": -1}, "got n = -1 with 13 arrays"),
         (lambda _: History(), {"epochs": [1, 2]}, "the epochs that History remembers are rows by name"),
     ],
 )
@@ -181,11 +164,6 @@ def test_validation_refuses(halves, arguments, message):
 def test_a_metric_that_is_none_is_refused_by_naming_those_that_are(halves):
     with pytest.raises(ValueError, match=r"metric must be one of .*ndcg@5.*, got 'beauty@5'"):
         fit(halves, [Validation(*halves, "beauty@5")], epochs=1)
-
-
-def test_weight_average_refuses_no_epochs():
-    with pytest.raises(ValueError, match="last must be 1 or more, got 0"):
-        WeightAverage(0)
 
 
 def test_history_is_drawn(halves):

@@ -36,7 +36,6 @@ from autoenc.training.callbacks import (  # noqa: E402
     Callback,
     History,
     Validation,
-    WeightAverage,
 )
 from autoenc.training.checkpoint import MANIFEST, Checkpoints  # noqa: E402
 from autoenc.training.trainer import Trainer  # noqa: E402
@@ -55,7 +54,7 @@ def train(split, *callbacks, backend="numba", seed=0, epochs=3):
     train_items, held_out = split
     network = Network(initial_state(train_items.shape[1], emb_dim=12, hidden_dim=8, seed=seed))
     validation = Validation(train_items, held_out, "precision@10")
-    history, average = History(validation), WeightAverage(2)
+    history = History(validation)
     trainer = Trainer(
         network,
         epochs=epochs,
@@ -63,7 +62,7 @@ def train(split, *callbacks, backend="numba", seed=0, epochs=3):
         schedule="cosine",
         seed=seed,
         backend=backend,
-        callbacks=[validation, average, history, *callbacks],
+        callbacks=[validation, history, *callbacks],
     )
     trainer.fit(train_items)
     states = network.state, trainer.adam.first_moment, trainer.adam.second_moment, validation.best_state

@@ -61,9 +61,6 @@ class AutoEncoder(NetworkRecommender):
         without a new best, and the best weights are kept.
     validation_fraction : float
     patience : int
-    average_last : int
-        The mean of the weights over so many last epochs is kept; 0 for the last weights. Not
-        together with `early_stopping`.
     random_state : int, numpy.random.RandomState, numpy.random.Generator or None
         Names all that is random; the same int gives the same bits. None: another each time.
     backend : "numba" or "numpy"

@@ -58,7 +58,7 @@ class DenoisingAutoEncoder(NetworkRecommender):
         By default as many as make 240 steps, and at least 12.
     batch_size, lr, schedule, horizon
         As AutoEncoder has them.
-    early_stopping, validation_fraction, patience, average_last, random_state, backend, threads
+    early_stopping, validation_fraction, patience, random_state, backend, threads
         As AutoEncoder has them.
 
     Attributes

@@ -57,7 +57,7 @@ class MultVAE(NetworkRecommender):
         By default as many as make 240 steps, and at least 12.
     batch_size, lr, schedule, horizon, early_stopping, validation_fraction, patience
         As AutoEncoder has them.
-    average_last, random_state, backend, threads
+    random_state, backend, threads
         As AutoEncoder has them.
 
     Attributes

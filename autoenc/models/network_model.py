@@ -19,7 +19,7 @@ from autoenc.models.base import BATCH_SIZE, Recommender
 from autoenc.models.random_state import RandomState, seed_of
 from autoenc.networks.base import ItemNetwork
 from autoenc.scale.shards import Shard  # noqa: F401  in a type comment
-from autoenc.training.callbacks import History, Validation, WeightAverage
+from autoenc.training.callbacks import History, Validation
 from autoenc.training.engine import on_backend
 from autoenc.training.minibatches import default_epochs, steps_an_epoch
 from autoenc.training.trainer import Trainer
@@ -48,7 +48,6 @@ class NetworkRecommender(Recommender):
     early_stopping: str | None = None
     validation_fraction: float = 0.1
     patience: int = 5
-    average_last: int = 0
     random_state: RandomState = 0
     backend: str = "numba"
     threads: int | None = None
@@ -105,10 +104,6 @@ class NetworkRecommender(Recommender):
 
     def _fit(self, user_items):
         self.seed_ = seed_of(self.random_state)
-        if self.early_stopping is not None and self.average_last:
-            raise ValueError(
-                "early_stopping keeps the best weights and average_last a mean of the last; give one of them"
-            )
         n_items = user_items.shape[1]
         callbacks, validation = [], None
         if self.early_stopping is not None:
@@ -117,8 +112,6 @@ class NetworkRecommender(Recommender):
             user_items = split.train
             validation = Validation(split.fold_in, split.held_out, self.early_stopping, self.patience)
             callbacks.append(validation)
-        if self.average_last:
-            callbacks.append(WeightAverage(self.average_last))
         history = History(validation)
         callbacks += [history, *self._callbacks]  # a checkpoint is to hold what the others have just taken down
 
