@@ -79,7 +79,7 @@ def load_model(path) -> Recommender:
             "use the autoenc that wrote it"
         )
     try:
-        model = MODELS[content.model]._of_file_params(content.params)
+        model = MODELS[content.model]._of_file_params(content.params, MODELS)
         n_items = model._set_arrays(content.arrays)
         if n_items < 1:
             raise ValueError("it has no items")

@@ -16,6 +16,7 @@ import importlib
 import inspect
 import reprlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import numpy as np
 from scipy import sparse
@@ -146,8 +147,8 @@ class Recommender(ABC):
         return params
 
     @classmethod
-    def _of_file_params(cls, params: dict) -> Recommender:
-        """The unfitted model that `_file_params` told of."""
+    def _of_file_params(cls, params: dict, classes: Mapping[str, type[Recommender]]) -> Recommender:
+        """The unfitted model that `_file_params` told of; `classes` has those of models in it by name."""
         return cls(**params)
 
     @property
