@@ -26,10 +26,10 @@ from autoenc.layers import (
     Tanh,
     WeightedBCE,
 )
-from autoenc.models.elsa import CosineOfProduct
 from autoenc.networks.autoencoder import Network
 from autoenc.networks.deep import DeepNetwork, refeeding_step
 from autoenc.networks.denoising import DenoisingNetwork
+from autoenc.networks.elsa import CosineOfProduct
 from autoenc.networks.variational import VariationalNetwork
 from autoenc.optim import Adam
 from autoenc.training.plain import train_step
