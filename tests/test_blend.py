@@ -23,6 +23,7 @@ from autoenc.models import (
     ease,
     load_model,
 )
+from autoenc.models.estimator import unfitted
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,7 @@ def test_the_chosen_weights_are_the_best_of_those_tried(likes):
     np.testing.assert_allclose(by_two[13:] / by_two[14], [0.5**0.5, 1, 2**0.5])
 
     train, fold_in, held_out, _ = holdout_users(likes.user_items, 100, seed=0)
-    network, ease = (clone.fit(train) for clone in map(blend_search.unfitted, model.models))
+    network, ease = (clone.fit(train) for clone in map(unfitted, model.models))
     spread = network.score(fold_in).std() / ease.score(fold_in).std()
     assert by_two[6] == pytest.approx(spread, rel=1e-4)
     again = of_network_and_ease(weights=best["weights"]).fit(train)

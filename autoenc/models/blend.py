@@ -60,9 +60,9 @@ from autoenc.models.blend_search import (
     Stopping,
     leaning,
     number_who_validate,
-    unfitted,
     weighted_sum,
 )
+from autoenc.models.estimator import unfitted
 from autoenc.models.network_model import NetworkRecommender
 from autoenc.models.random_state import RandomState, seed_of
 

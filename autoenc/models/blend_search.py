@@ -7,7 +7,7 @@ in which order.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,7 +18,9 @@ from scipy import sparse
 from autoenc.evaluation.metrics import PER_USER
 from autoenc.evaluation.ranking import top_n_of_scores
 from autoenc.evaluation.splits import number_of_users
-from autoenc.models.base import BATCH_SIZE, Recommender
+from autoenc.models.base import Recommender
+from autoenc.models.estimator import unfitted
+from autoenc.models.scorer import BATCH_SIZE
 from autoenc.training.callbacks import Callback
 
 COARSE = 2.0 ** np.arange(-6, 7)
@@ -26,6 +28,9 @@ FINE = 2.0 ** np.array([-0.5, 0, 0.5])
 THREADS = min(4, os.cpu_count() or 1)  # that measure weights; in NumPy each holds some arrays of a batch's scores
 MOST_BY_KERNEL = 256  # items of a user's ranking: the kernel's time grows with the square
 MOST_USERS = 2_000  # to validate on by default: more say little more
+
+Score = Callable[[sparse.csr_array], np.ndarray]
+"""Every item's score for each user, from their likes: both are (batch, n_items)."""
 
 
 def number_who_validate(user_items: sparse.csr_array, wanted: float | None, validation: str) -> int:
@@ -66,7 +71,7 @@ class Judge:
         self.per_user, self.k = PER_USER[name], int(k)
         self.top_n = _top_n_by_kernel if backend == "numba" and self.k <= MOST_BY_KERNEL else _top_n
 
-    def values(self, scorers, candidates: np.ndarray) -> np.ndarray:
+    def values(self, scorers: Sequence[Score], candidates: np.ndarray) -> np.ndarray:
         """The metric of each of `candidates` (n, n_models), weights: (n, n_users). Each user is scored once."""
         batches = []
         with ThreadPoolExecutor(THREADS) as pool:  # nearly all is ranking, which lets others compute
@@ -76,12 +81,12 @@ class Judge:
                 batches.append(list(pool.map(partial(self._values_of, scores, users), candidates)))
         return np.concatenate(batches, axis=1)
 
-    def _values_of(self, scores, users, weights):
+    def _values_of(self, scores: np.ndarray, users: slice, weights: np.ndarray) -> np.ndarray:
         liked, held_out = self.fold_in[users], self.held_out[users]
         top_items = self.top_n(scores, weights, liked, self.k)
         return self.per_user(top_items, held_out, self.k)
 
-    def search(self, scorers, start: np.ndarray | None = None) -> list[Trial]:
+    def search(self, scorers: Sequence[Score], start: np.ndarray | None = None) -> list[Trial]:
         """All that was tried for the weights, from `start` on where that is known to be near."""
         if len(scorers) == 1:
             return [Trial(np.ones(1), self.values(scorers, np.ones((1, 1)))[0])]
@@ -97,7 +102,7 @@ class Judge:
                 weights = candidates[np.argmax(values.mean(axis=1))]
         return trials
 
-    def _of_equal_spread(self, scorers):
+    def _of_equal_spread(self, scorers: Sequence[Score]) -> np.ndarray:
         """Weights (n_models,) with which all models' scores are spread as the first's are."""
         first_users = self.fold_in[:BATCH_SIZE]
         spreads = np.array([score(first_users).std(dtype=np.float64) for score in scorers])
@@ -106,12 +111,12 @@ class Judge:
         return weights
 
 
-def _top_n(scores, weights, liked, n):
+def _top_n(scores: np.ndarray, weights: np.ndarray, liked: sparse.csr_array, n: int) -> np.ndarray:
     """The n best items (batch, n) by the weighted sum of scores (n_models, batch, n_items), liked ones struck."""
     return top_n_of_scores(weighted_sum(scores, weights), liked, n)[0]
 
 
-def _top_n_by_kernel(scores, weights, liked, n):
+def _top_n_by_kernel(scores: np.ndarray, weights: np.ndarray, liked: sparse.csr_array, n: int) -> np.ndarray:
     from autoenc.kernels.top_n_of_sum import top_n_of_sum  # imports numba
 
     items, _, any_nan = top_n_of_sum(scores, weights.astype(scores.dtype), liked.indptr, liked.indices, n)
@@ -133,10 +138,10 @@ class CandidateSearch:
         self.name, self.judge = name, judge
         self.likes = model.prepare(train)
         self.best = unfitted(model).fit(self.likes)
-        self.tried: list[dict] = []
+        self.tried: list[dict[str, Any]] = []
         self.best_value = -np.inf
 
-    def choose(self, parameter: str, values: Sequence) -> None:
+    def choose(self, parameter: str, values: Sequence[Any]) -> None:
         """Try values of `parameter`, such as "ease__l2", from the middle on to either side as long as that does better.
 
         A parameter of another model is passed over.
@@ -185,7 +190,7 @@ class Stopping(Callback):
         self.trials: list[Trial] = []
         self.all_trials: list[tuple[int, Trial]] = []
 
-    def on_epoch_end(self, trainer):
+    def on_epoch_end(self, trainer: Any) -> None:
         epoch = trainer.epoch + 1
         if epoch % max(1, round(self.every / trainer.n_steps)) and epoch < trainer.epochs:
             return
@@ -211,16 +216,11 @@ def leaning(trials: list[Trial], lean_on: int | None) -> Trial:
     if lean_on is None:
         return best
 
-    def could_be_best(trial):
+    def could_be_best(trial: Trial) -> bool:
         behind = best.values - trial.values
         return behind.mean() <= behind.std() / len(behind) ** 0.5
 
     return max(filter(could_be_best, trials), key=lambda trial: trial.weights[lean_on])
-
-
-def unfitted(model: Recommender) -> Recommender:
-    """An unfitted model of the same hyperparameters."""
-    return type(model)(**model.get_params(deep=False))
 
 
 def weighted_sum(arrays: Iterable[np.ndarray], weights: np.ndarray) -> np.ndarray:

@@ -15,8 +15,9 @@ import numpy as np
 from autoenc.checks import whole_number
 from autoenc.evaluation.splits import holdout_users, number_of_users
 from autoenc.machine import compute_threads
-from autoenc.models.base import BATCH_SIZE, Recommender
+from autoenc.models.base import Recommender
 from autoenc.models.random_state import RandomState, seed_of
+from autoenc.models.scorer import BATCH_SIZE
 from autoenc.networks.base import ItemNetwork
 from autoenc.scale.shards import Shard  # noqa: F401  in a type comment
 from autoenc.training.callbacks import History, Validation

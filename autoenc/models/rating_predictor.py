@@ -26,8 +26,8 @@ from autoenc.batch_invariant import by_fixed_rows
 from autoenc.checks import whole_number
 from autoenc.evaluation.splits import keep
 from autoenc.machine import compute_threads
-from autoenc.models.base import NotFittedError
 from autoenc.models.deep_recommender import widths_of
+from autoenc.models.estimator import NotFittedError
 from autoenc.models.random_state import RandomState, seed_of
 from autoenc.networks.deep import DeepNetwork, initial_state, refeeding_step
 from autoenc.optim import Adam
