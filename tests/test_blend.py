@@ -301,7 +301,7 @@ def test_models_of_one_class_are_numbered():
 def test_repr_makes_it_again():
     model = of_network_and_ease(weights=[1, 2])
     assert repr(eval(repr(model))) == repr(model)
-    assert repr(model).startswith("Blend(models=[AutoEncoder(emb_dim=16,") and repr(Blend()) == "Blend()"
+    assert repr(model).startswith("Blend(models=[AutoEncoder(epochs=5,") and repr(Blend()) == "Blend()"
 
 
 def test_scikit_learns_clone():
