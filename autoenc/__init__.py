@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from autoenc.evaluation.splits import holdout_users as holdout_users
     from autoenc.interactions import Interactions as Interactions
     from autoenc.interactions import as_user_items as as_user_items
-    from autoenc.models import load_model as load_model
     from autoenc.models.autoencoder import AutoEncoder as AutoEncoder
     from autoenc.models.blend import Blend as Blend
     from autoenc.models.deep_recommender import DeepRecommender as DeepRecommender
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from autoenc.models.ease import EASE as EASE
     from autoenc.models.edlae import EDLAE as EDLAE
     from autoenc.models.elsa import ELSA as ELSA
+    from autoenc.models.files import load_model as load_model
     from autoenc.models.item_knn import ItemKNN as ItemKNN
     from autoenc.models.mult_vae import MultVAE as MultVAE
     from autoenc.models.popular import Popular as Popular
@@ -45,7 +45,7 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     "Interactions": "interactions",
     "as_user_items": "interactions",
-    "load_model": "models",
+    "load_model": "models.files",
     "AutoEncoder": "models.autoencoder",
     "Blend": "models.blend",
     "DeepRecommender": "models.deep_recommender",

@@ -1,7 +1,7 @@
 """Who liked what: a sparse matrix of users x items, with the ids and titles it came with.
 
-Everything that enters the package passes through here, so this is where input is checked. The
-rules, once and for all:
+Everything that enters the package passes through `as_user_items`, so this is where input is checked,
+once: what comes out is a `UserItems`, which passes without a second check. The rules:
 
 - A like is a pair (user, item). A pair that occurs twice is one like.
 - Stored zeros are no likes and are dropped. Any value but 0 and 1 is an error: what counts as a
@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -38,6 +39,38 @@ _OF_A_DENSE_ARRAY = (
 )
 
 
+class UserItems(sparse.csr_array):
+    """Likes that were checked: what `as_user_items` returns, and takes back as it is.
+
+    float32 ones; int32 indices, ascending within a row, none twice. Rows of checked likes,
+    `likes[rows]`, are checked likes. Whatever else scipy makes of them (a copy, a product, some of
+    the columns) is not, and is checked when it is passed to the package again.
+
+    `data` is read-only, so that no other value gets in by mistake. Don't write to `indices` or
+    `indptr`, insert entries, or change the matrix that they were made of, whose arrays they may
+    share: nothing would notice.
+
+    Attributes
+    ----------
+    checked : bool
+        Whether it was, or is rows of what was.
+    """
+
+    checked = False
+
+    def __getitem__(self, key: Any) -> Any:
+        part = super().__getitem__(key)
+        selects_rows = isinstance(key, (slice, list, np.ndarray)) and part.ndim == 2
+        return _as_checked(part) if self.checked and selects_rows else part
+
+
+def _as_checked(likes: UserItems) -> UserItems:
+    likes.checked = True
+    likes.has_canonical_format = True  # so that scipy doesn't look again
+    likes.data.flags.writeable = False
+    return likes
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Interactions:
     """Who liked what.
@@ -46,7 +79,7 @@ class Interactions:
 
     Parameters
     ----------
-    user_items : csr_array (n_users, n_items)
+    user_items : UserItems (n_users, n_items)
         float32 ones where a user liked an item; int32 indices, ascending within a row.
     user_ids : array (n_users,), int64 or str
         The users' external ids, ascending.
@@ -89,7 +122,7 @@ class Interactions:
         n_items = np.size(self.item_ids)
         user_items = as_user_items(self.user_items, n_items)
         if self.times is not None:
-            if user_items is not self.user_items:
+            if not _is_canonical(self.user_items):
                 raise ValueError("times follow a canonical user_items; pass it through as_user_items first.")
             set_field(self, "times", _times(self.times, user_items.nnz, "likes"))
         set_field(self, "user_items", user_items)
@@ -295,7 +328,7 @@ class Interactions:
         raise ValueError(f"There is no item {name!r} among the {self.n_items:,}; {suggestion}")
 
 
-def as_user_items(x, n_items: int | None = None) -> sparse.csr_array:
+def as_user_items(x: Any, n_items: int | None = None) -> UserItems:
     """Check likes in any accepted form and bring them into the one form that the package works on.
 
     Parameters
@@ -307,9 +340,9 @@ def as_user_items(x, n_items: int | None = None) -> sparse.csr_array:
 
     Returns
     -------
-    csr_array (n_users, n_items)
-        float32 ones, int32 indices, ascending within a row, none twice. `x` itself where it is so
-        already, otherwise a copy.
+    UserItems (n_users, n_items)
+        `x` itself where it is a UserItems that was checked. Where it is a csr_array of the same form
+        its arrays are shared, otherwise copied.
 
     Raises
     ------
@@ -327,8 +360,8 @@ def as_user_items(x, n_items: int | None = None) -> sparse.csr_array:
     if isinstance(x, Interactions):
         x, n_items = x.user_items, x.n_items if n_items is None else n_items
     if sparse.issparse(x):
-        _check_sparse(x, n_items)
-        return x if _is_canonical(x) else _canonical(x)
+        _check_shape(x, n_items)
+        return x if _is_checked(x) else _checked(x)
     if hasattr(x, "__array__"):
         x = np.asarray(x)
         if x.ndim != 1 or x.dtype != object:  # such an array holds lists
@@ -357,6 +390,18 @@ def as_user_items(x, n_items: int | None = None) -> sparse.csr_array:
     return _canonical(sparse.csr_array((ones, items, indptr), shape=(len(lengths), n_items)))
 
 
+def _is_checked(x: Any) -> bool:
+    return isinstance(x, UserItems) and x.checked
+
+
+def _checked(x: Any) -> UserItems:
+    """A sparse matrix of the right shape as checked likes."""
+    _check_entries(x)
+    if not _is_canonical(x):
+        return _canonical(x)
+    return _as_checked(UserItems((x.data.view(), x.indices, x.indptr), shape=x.shape))
+
+
 def likes_per_item(user_items: sparse.csr_array) -> np.ndarray:
     """How many users like each item: (n_items,), int64."""
     counts = np.zeros(user_items.shape[1], np.int64)
@@ -365,7 +410,7 @@ def likes_per_item(user_items: sparse.csr_array) -> np.ndarray:
     return counts
 
 
-def _check_sparse(x, n_items: int | None) -> None:
+def _check_shape(x, n_items: int | None) -> None:
     if x.ndim != 2:
         raise ValueError(f"user_items has {x.ndim} dimension; pass a matrix of users x items, of one row for one user.")
     if n_items is None:
@@ -377,6 +422,9 @@ def _check_sparse(x, n_items: int | None) -> None:
         )
     if max(x.shape[1], x.nnz) > _INT32_MAX:
         raise ValueError(f"user_items has {x.shape[1]:,} columns and {x.nnz:,} entries; at most {_INT32_MAX:,} fit.")
+
+
+def _check_entries(x) -> None:
     if x.format in ("csr", "csc", "bsr"):
         # scipy itself looks at these only when told to, and its own C code trusts them
         try:
@@ -389,7 +437,7 @@ def _check_sparse(x, n_items: int | None) -> None:
     _check_values(data, "Binarize first: `matrix.data[:] = 1`.")
 
 
-def _from_dense(x: np.ndarray, n_items: int | None) -> sparse.csr_array:
+def _from_dense(x: np.ndarray, n_items: int | None) -> UserItems:
     if x.ndim != 2:
         raise ValueError(
             f"user_items is an array of shape {x.shape}, and not users x items. Reshape your data: "
@@ -403,7 +451,7 @@ def _from_dense(x: np.ndarray, n_items: int | None) -> sparse.csr_array:
         raise TypeError(f"user_items is an array of other things than numbers ({error}). {_OF_A_DENSE_ARRAY}") from None
     matrix = sparse.csr_array(x)
     _check_values(matrix.data, _OF_A_DENSE_ARRAY)
-    _check_sparse(matrix, n_items)
+    _check_shape(matrix, n_items)
     return _canonical(matrix)
 
 
@@ -417,7 +465,7 @@ def _check_values(data: np.ndarray, mend: str) -> None:
 
 
 def _is_canonical(x) -> bool:
-    return (
+    return _is_checked(x) or (
         isinstance(x, sparse.csr_array)
         and x.dtype == np.float32
         and x.indices.dtype == np.int32
@@ -426,17 +474,17 @@ def _is_canonical(x) -> bool:
     )
 
 
-def _canonical(x) -> sparse.csr_array:
-    """A checked matrix as CSR of float32 ones, each like once, in order."""
+def _canonical(x) -> UserItems:
+    """Entries that were checked as float32 ones, each like once, in order."""
     # float32 before duplicates are summed: 256 of them would be 0 in a byte
     csr = sparse.csr_array(x.astype(np.float32, copy=x.format == "csr"))
-    csr = sparse.csr_array(
+    likes = UserItems(
         (csr.data, csr.indices.astype(np.int32, copy=False), csr.indptr.astype(np.int32, copy=False)), shape=csr.shape
     )
-    csr.eliminate_zeros()
-    csr.sum_duplicates()
-    csr.data[:] = 1
-    return csr
+    likes.eliminate_zeros()
+    likes.sum_duplicates()
+    likes.data[:] = 1
+    return _as_checked(likes)
 
 
 def _check_width(n_items: int) -> None:

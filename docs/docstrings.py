@@ -1,9 +1,10 @@
-"""Whether what docstrings call Parameters are the signatures', in their order: make lint runs it.
+"""Whether what docstrings call Parameters are the signatures': make lint runs it.
 
 python docs/docstrings.py
 
 All of them have to be there where the name is public (in autoenc.__all__); elsewhere a docstring may leave
-out what explains itself. ruff's rules for this don't know "users, items : array" nor what is public.
+out what explains itself. Those that may be given by position stand first, in their order. ruff's rules for
+this don't know "users, items : array" nor what is public.
 """
 
 from __future__ import annotations
@@ -35,8 +36,11 @@ def difference(thing, is_public: bool) -> str | None:
     names = documented_parameters(inspect.cleandoc(thing.__doc__ or ""))
     if names is None:
         return None
-    takes = [parameter for parameter in inspect.signature(thing).parameters if parameter != "self"]
-    if names == [parameter for parameter in takes if is_public or parameter in names]:
+    parameters = [p for name, p in inspect.signature(thing).parameters.items() if name != "self"]
+    takes = [p.name for p in parameters]
+    by_place = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY and (is_public or p.name in names)]
+    complete = len(names) == len(set(names)) and (set(names) == set(takes) if is_public else set(names) <= set(takes))
+    if complete and names[: len(by_place)] == by_place:
         return None
     return f"documents {', '.join(names)}, and takes {', '.join(takes) or 'nothing'}"
 

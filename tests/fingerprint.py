@@ -54,7 +54,6 @@ MODELS = {
     "early stopping": lambda autoenc: autoenc.AutoEncoder(
         emb_dim=100, hidden_dim=50, epochs=12, schedule="cosine", early_stopping="ndcg@100", patience=2
     ),
-    "average": lambda autoenc: autoenc.AutoEncoder(emb_dim=100, hidden_dim=50, epochs=4, average_last=2),
     "denoising": lambda autoenc: autoenc.DenoisingAutoEncoder(epochs=8),
     "mult-vae": lambda autoenc: autoenc.MultVAE(epochs=8),
     "deep": lambda autoenc: autoenc.DeepRecommender(refeed=True, epochs=8),

@@ -144,25 +144,9 @@ def test_early_stopping_keeps_the_best_epoch(train):
     assert evaluate(model, users.fold_in, users.held_out, ks=(20,))["ndcg@20"] == pytest.approx(max(values), abs=1e-6)
 
 
-def test_average_last_is_the_mean_of_the_epochs_ends(train):
-    class Ends(Callback):
-        def __init__(self):
-            self.states = []
-
-        def on_epoch_end(self, trainer):
-            self.states.append({name: array.copy() for name, array in trainer.engine.state_dict().items()})
-
-    ends = Ends()
-    model = AutoEncoder(**SMALL, epochs=4, average_last=3).fit(train, callbacks=[ends])
-    for name, array in model.network_.state.items():
-        mean = np.mean([state[name] for state in ends.states[-3:]], axis=0)
-        np.testing.assert_allclose(array, mean, rtol=1e-5, atol=1e-6, err_msg=name)
-
-
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"early_stopping": "ndcg@10", "average_last": 2}, "early_stopping keeps the best weights and average_last"),
         ({"emb_dim": 0}, "emb_dim must be 1 or more, got 0"),
         ({"hidden_dim": -2}, "hidden_dim must be 1 or more, got -2"),
         ({"backend": "cuda"}, "backend must be one of numba, numpy, got 'cuda'"),

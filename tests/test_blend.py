@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 import numpy as np
 import pytest
 from scipy import sparse
@@ -13,6 +11,7 @@ from autoenc.evaluation.splits import holdout_users
 from autoenc.interactions import Interactions
 from autoenc.models import (
     EASE,
+    MODELS,
     AutoEncoder,
     Blend,
     DenoisingAutoEncoder,
@@ -20,9 +19,11 @@ from autoenc.models import (
     Popular,
     Recommender,
     blend,
+    blend_search,
     ease,
     load_model,
 )
+from autoenc.models.estimator import unfitted
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,7 @@ def test_the_chosen_weights_are_the_best_of_those_tried(likes):
     np.testing.assert_allclose(by_two[13:] / by_two[14], [0.5**0.5, 1, 2**0.5])
 
     train, fold_in, held_out, _ = holdout_users(likes.user_items, 100, seed=0)
-    network, ease = (clone.fit(train) for clone in map(blend._copy, model.models))
+    network, ease = (clone.fit(train) for clone in map(unfitted, model.models))
     spread = network.score(fold_in).std() / ease.score(fold_in).std()
     assert by_two[6] == pytest.approx(spread, rel=1e-4)
     again = of_network_and_ease(weights=best["weights"]).fit(train)
@@ -135,11 +136,11 @@ def test_the_choice_is_the_same_by_numpy_alone_and_by_the_kernel(likes, monkeypa
         return of_network_and_ease(stop_every=1).set_params(autoencoder__backend=backend)
 
     by_kernel = chosen("numba").fit(likes)
-    monkeypatch.setattr(blend, "MOST_BY_KERNEL", 0)
+    monkeypatch.setattr(blend_search, "MOST_BY_KERNEL", 0)
     by_numpy = chosen("numba").fit(likes)
     assert by_kernel.search_ == by_numpy.search_ and len(by_kernel.search_) > 10
     monkeypatch.undo()
-    monkeypatch.setattr(blend, "_top_n_by_kernel", None)  # not to be called
+    monkeypatch.setattr(blend_search, "_top_n_by_kernel", None)  # not to be called
     chosen("numpy").fit(likes)
 
 
@@ -224,13 +225,13 @@ def test_the_model_that_is_leant_on_has_the_benefit_of_the_doubt():
     rng = np.random.default_rng(0)
     best = rng.random(400)
     trials = [
-        blend._Trial(np.array([1.0, 1.0]), best),
-        blend._Trial(np.array([1.0, 2.0]), best - rng.normal(0.001, 0.1, 400)),  # as good, but for chance
-        blend._Trial(np.array([1.0, 4.0]), best - 0.1),
+        blend_search.Trial(np.array([1.0, 1.0]), best),
+        blend_search.Trial(np.array([1.0, 2.0]), best - rng.normal(0.001, 0.1, 400)),  # as good, but for chance
+        blend_search.Trial(np.array([1.0, 4.0]), best - 0.1),
     ]
     trials[1] = trials[1]._replace(values=trials[1].values - trials[1].values.mean() + best.mean() - 0.001)
-    assert blend._leaning(trials, None) is trials[0]
-    assert blend._leaning(trials, 1) is trials[1]
+    assert blend_search.leaning(trials, None) is trials[0]
+    assert blend_search.leaning(trials, 1) is trials[1]
 
 
 def test_a_model_without_the_memory_is_replaced_and_that_is_said(likes, tmp_path):
@@ -300,7 +301,7 @@ def test_models_of_one_class_are_numbered():
 def test_repr_makes_it_again():
     model = of_network_and_ease(weights=[1, 2])
     assert repr(eval(repr(model))) == repr(model)
-    assert repr(model).startswith("Blend(models=[AutoEncoder(emb_dim=16,") and repr(Blend()) == "Blend()"
+    assert repr(model).startswith("Blend(models=[AutoEncoder(epochs=5,") and repr(Blend()) == "Blend()"
 
 
 def test_scikit_learns_clone():
@@ -345,7 +346,7 @@ def test_it_is_one_file_that_scores_to_the_same_bits(likes, tmp_path, weights):
 )
 def test_parameters_that_no_file_has_are_refused(params, message):
     with pytest.raises(ValueError, match=message):
-        Blend._of_file_params(params)
+        Blend._of_file_params(params, MODELS)
 
 
 def test_arrays_that_do_not_fit_each_other_are_refused():
@@ -415,4 +416,4 @@ def test_it_refuses_what_is_no_model():
 
 
 def test_a_file_may_name_it():
-    assert importlib.import_module("autoenc.models").MODELS["Blend"] is Blend
+    assert MODELS["Blend"] is Blend

@@ -185,7 +185,7 @@ def test_the_network_refuses():
 @pytest.mark.parametrize("refeed", [False, True])
 def test_it_ranks_better_than_popularity(sets, refeed):
     train, held_out = sets
-    model = DeepRecommender((100, 50), 0.2, refeed, batch_size=64, epochs=20).fit(train)
+    model = DeepRecommender((100, 50), dropout=0.2, refeed=refeed, batch_size=64, epochs=20).fit(train)
     report = evaluate(model, train, held_out)
     popular = evaluate(Popular().fit(train), train, held_out)
     for metric in ("precision@1", "precision@5", "precision@10"):

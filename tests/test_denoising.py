@@ -143,15 +143,11 @@ def test_default_epochs(sets):
     assert rates[0] > 0.0049 and rates[-1] == pytest.approx(0.005 * 0.25, rel=0.05)
 
 
-def test_early_stopping_and_averaging_are_autoencoders(sets):
+def test_early_stopping_is_autoencoders(sets):
     params = {**SMALL, "epochs": 12, "early_stopping": "ndcg@20", "patience": 2}
     stopped = DenoisingAutoEncoder(**params, lr=0.05).fit(sets[0])
     values = [row["ndcg@20"] for row in stopped.history_]
     assert 2 < len(values) <= 12 and all(0 < value < 1 for value in values)
-    averaged = DenoisingAutoEncoder(**SMALL, average_last=2).fit(sets[0])
-    assert not np.array_equal(
-        averaged.score(sets[0][:3]), DenoisingAutoEncoder(**SMALL).fit(sets[0]).score(sets[0][:3])
-    )
 
 
 def test_partial_fit_goes_on(sets, model):
@@ -165,7 +161,6 @@ def test_partial_fit_goes_on(sets, model):
     ("params", "message"),
     [
         ({"hidden_dim": 0}, "hidden_dim must be 1 or more, got 0"),
-        ({"early_stopping": "ndcg@10", "average_last": 2}, "early_stopping keeps the best weights and average_last"),
         ({"epochs": -1}, "epochs must be 0 or more, got -1"),
         ({"negative_weight": -1}, "negative_weight must be a finite number above 0, got -1"),
     ],

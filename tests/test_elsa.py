@@ -9,7 +9,7 @@ from scipy import sparse
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.gradcheck import gradient_check
 from autoenc.models import ELSA, Popular, elsa, load_model
-from autoenc.models.elsa import CosineOfProduct
+from autoenc.networks.elsa import CosineOfProduct, initial_weight
 
 
 def likes_and_weight(rng, dtype=np.float64):
@@ -76,7 +76,7 @@ def test_training_is_adam_on_the_loss(split, monkeypatch):
         train
     )
 
-    weight = elsa.initial_weight(50, 3, 4)
+    weight = initial_weight(50, 3, 4)
     layer, adam = CosineOfProduct(weight), elsa.Adam({"weight": weight})
     losses = []
     for step, users in enumerate(elsa.minibatches(np.arange(train.shape[0]), len_of_half(train), 4, 0)):

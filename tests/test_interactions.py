@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 import subprocess
 import sys
@@ -355,10 +356,66 @@ def test_dense_arrays_are_matrices(dtype):
 
 
 def test_a_canonical_matrix_is_not_copied():
-    user_items = as_user_items(sparse.csr_array(DENSE, dtype=np.float32))
+    matrix = sparse.csr_array(DENSE, dtype=np.float32)
+    user_items = as_user_items(matrix)
+    assert all(np.shares_memory(getattr(user_items, a), getattr(matrix, a)) for a in ("data", "indices", "indptr"))
     assert as_user_items(user_items) is user_items
     assert as_user_items(user_items, n_items=4) is user_items
     assert as_user_items(Interactions.from_csr(user_items)) is user_items
+
+
+@pytest.fixture
+def refusing(monkeypatch):
+    """Likes that were checked, after which whatever is to be checked is refused."""
+    user_items = as_user_items(sparse.csr_array(DENSE, dtype=np.float32))
+
+    def refuse(x):
+        raise AssertionError("checked again")
+
+    monkeypatch.setattr(interactions, "_check_entries", refuse)
+    return user_items
+
+
+@pytest.mark.parametrize(
+    "rows", [slice(1, 3), slice(None, None, -1), [2, 0, 0], np.array([2]), np.array([True, False, True])]
+)
+def test_rows_of_checked_likes_are_not_checked_again(refusing, rows):
+    part = refusing[rows]
+    assert as_user_items(part) is part
+    assert_canonical(part, DENSE[rows])
+    assert as_user_items(pickle.loads(pickle.dumps(part))).shape == part.shape
+    with pytest.raises(ValueError, match="4 columns where 5 items are expected"):
+        as_user_items(part, n_items=5)
+
+
+@pytest.mark.parametrize(
+    "derived",
+    [
+        lambda likes: likes * 2,
+        lambda likes: likes + likes,
+        lambda likes: likes.copy(),
+        lambda likes: likes.T,
+        lambda likes: likes[:, [1, 0]],
+        lambda likes: likes[1:, :],
+        lambda likes: (likes * 2)[1:],
+        lambda likes: sparse.vstack([likes, likes], format="csr"),
+        lambda likes: likes.astype(np.float64),
+    ],
+)
+def test_whatever_else_comes_of_checked_likes_is_checked(refusing, derived):
+    with pytest.raises(AssertionError, match="checked again"):
+        as_user_items(derived(refusing))
+
+
+def test_no_other_value_gets_into_checked_likes():
+    matrix = sparse.csr_array(DENSE, dtype=np.float32)
+    user_items = as_user_items(matrix)
+    for likes in (user_items, user_items[:1], user_items[[1, 0]], as_user_items([[0, 2]])):
+        with pytest.raises(ValueError, match="read-only"):
+            likes.data[:] = 2
+    matrix.data[0] = 2  # the caller's own
+    with pytest.raises(ValueError, match="holds the value 2"):
+        as_user_items(matrix)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int8])

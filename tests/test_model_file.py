@@ -92,7 +92,9 @@ def test_every_model_comes_back_as_it_was(path, name, by_name):
 
 
 def test_a_generator_is_saved_as_the_seed_that_it_gave(path):
-    model = AutoEncoder(2, 2, epochs=1, backend="numpy", random_state=np.random.default_rng(3)).fit([[0, 1], [1]])
+    model = AutoEncoder(emb_dim=2, hidden_dim=2, epochs=1, backend="numpy", random_state=np.random.default_rng(3)).fit(
+        [[0, 1], [1]]
+    )
     model.save(path)
     assert load_model(path).random_state == model.seed_
 
@@ -159,7 +161,7 @@ import numpy as np
 from autoenc import AutoEncoder
 from autoenc.interactions import Interactions
 likes = Interactions.from_lists([[0, 1], [0, 2], [1, 2]], titles={i: f"title {i}" for i in range(3)}, name="three")
-AutoEncoder(4, 3, epochs=2, backend="numpy", random_state=5).fit(likes).save(sys.argv[1])
+AutoEncoder(emb_dim=4, hidden_dim=3, epochs=2, backend="numpy", random_state=5).fit(likes).save(sys.argv[1])
 """
 
 

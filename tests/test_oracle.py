@@ -27,10 +27,10 @@ from autoenc.layers import (
     WeightedBCE,
 )
 from autoenc.models.deep_recommender import refeeding_step
-from autoenc.models.elsa import CosineOfProduct
 from autoenc.networks.autoencoder import AutoEncoderNetwork
 from autoenc.networks.deep import DeepNetwork
 from autoenc.networks.denoising import DenoisingNetwork
+from autoenc.networks.elsa import CosineOfProduct
 from autoenc.networks.variational import VariationalNetwork
 from autoenc.optim import Adam
 from autoenc.training.plain import train_step

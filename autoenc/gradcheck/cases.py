@@ -28,6 +28,7 @@ from autoenc.networks import deep, denoising, variational
 from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
 from autoenc.networks.deep import DeepNetwork
 from autoenc.networks.denoising import DenoisingNetwork
+from autoenc.networks.elsa import CosineOfProduct
 from autoenc.networks.variational import VariationalNetwork
 
 
@@ -168,6 +169,13 @@ def _deep_network(rng):
             return network, user_items, (0, 0, 0)
 
 
+def _elsa(rng):
+    """Each user likes something, as those that ELSA trains on do; one likes a single item."""
+    likes = _likes(rng).toarray()
+    likes[likes.sum(axis=1) == 0, 3] = 1
+    return CosineOfProduct(rng.standard_normal((9, 4))), sparse.csr_array(likes)
+
+
 def _moved(state, rng):
     return {name: array + rng.uniform(-1, 1, array.shape) for name, array in state.items()}
 
@@ -191,6 +199,7 @@ CASES: dict[str, Callable[[np.random.Generator], tuple]] = {
     "denoising_network": _denoising_network,
     "variational_network": _variational_network,
     "deep_network": _deep_network,
+    "elsa": _elsa,
 }
 
 

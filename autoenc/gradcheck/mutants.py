@@ -133,6 +133,13 @@ MUTANTS = [
         "reversed([x for x in self.stack if x is not self.dropout])",
     ),
     Mutant("deep_network", "the first SELU left out", "reversed(self.stack)", "reversed([self.bias, *self.stack[2:]])"),
+    Mutant("elsa", "averaged over the items", "batch = len(sums)", "batch = len(rows)"),
+    Mutant("elsa", "X's term in Y dropped", " - 2 * sums", ""),
+    Mutant("elsa", "pull of |Y| forgotten", "2 * pull * (through_gram - 2 * sums) - 4", "-4"),
+    Mutant("elsa", "the 2 of M's square forgotten", "2 * (rows @ grad_gram)", "rows @ grad_gram"),
+    Mutant("elsa", "M's gradient dropped", " + 2 * (rows @ grad_gram)", ""),
+    Mutant("elsa", "what makes a row longer left in", "grad_rows -= ", "_ = "),
+    Mutant("elsa", "the rows' lengths forgotten", "grad_rows /= lengths[items]", "pass"),
 ]
 
 
@@ -146,18 +153,20 @@ def mutants_of(layer: str | None = None) -> list[Mutant]:
 
 
 def break_backward(layer, mutant: Mutant) -> None:
-    """Give `layer`, this one object, the backward that the mutant's edit makes: of a network, its middle's.
+    """Give `layer`, this one object, the backward that the mutant's edit makes, or the part of it.
 
-    Raises ValueError if what it replaces doesn't stand in the source exactly once: the layer was
-    rewritten, and the mutant must follow.
+    Raises ValueError if what it replaces doesn't stand exactly once in the source of the layer's
+    backward methods: the layer was rewritten, and the mutant must follow.
     """
-    backward = getattr(type(layer), "backward_to_sums", None) or type(layer).backward
-    source = textwrap.dedent(inspect.getsource(backward))
-    if source.count(mutant.old) != 1:
+    backwards = [method for name, method in inspect.getmembers(type(layer), inspect.isfunction) if "backward" in name]
+    sources = {method: textwrap.dedent(inspect.getsource(method)) for method in backwards}
+    found = sum(source.count(mutant.old) for source in sources.values())
+    if found != 1:
         raise ValueError(
-            f"the mutant {mutant.name!r} edits {mutant.old!r}, which stands {source.count(mutant.old)} times in "
-            f"{backward.__qualname__}, want once; adapt MUTANTS to the layer"
+            f"the mutant {mutant.name!r} edits {mutant.old!r}, which stands {found} times in "
+            f"{', '.join(method.__qualname__ for method in backwards)}, want once; adapt MUTANTS to the layer"
         )
+    [(backward, source)] = [(method, source) for method, source in sources.items() if mutant.old in source]
     names = dict(backward.__globals__)
     exec(source.replace(mutant.old, mutant.new), names)
     setattr(layer, backward.__name__, names[backward.__name__].__get__(layer))

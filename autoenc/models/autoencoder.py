@@ -25,10 +25,13 @@ Example
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from autoenc.models.network_model import NetworkRecommender, check_widths, loss_named
 from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state, shapes_of_state
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class AutoEncoder(NetworkRecommender):
     """The task's autoencoder; its defaults are the task's hyperparameters.
 
@@ -58,9 +61,6 @@ class AutoEncoder(NetworkRecommender):
         without a new best, and the best weights are kept.
     validation_fraction : float
     patience : int
-    average_last : int
-        The mean of the weights over so many last epochs is kept; 0 for the last weights. Not
-        together with `early_stopping`.
     random_state : int, numpy.random.RandomState, numpy.random.Generator or None
         Names all that is random; the same int gives the same bits. None: another each time.
     backend : "numba" or "numpy"
@@ -77,43 +77,11 @@ class AutoEncoder(NetworkRecommender):
         What `random_state` came to.
     """
 
-    def __init__(
-        self,
-        emb_dim=800,
-        hidden_dim=400,
-        dropout=0.5,
-        bias_offset=-10.0,
-        loss="bce",
-        epochs=None,
-        batch_size=256,
-        lr=0.01,
-        schedule="constant",
-        horizon=1.0,
-        early_stopping=None,
-        validation_fraction=0.1,
-        patience=5,
-        average_last=0,
-        random_state=0,
-        backend="numba",
-        threads=None,
-    ):
-        self.emb_dim = emb_dim
-        self.hidden_dim = hidden_dim
-        self.dropout = dropout
-        self.bias_offset = bias_offset
-        self.loss = loss
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.schedule = schedule
-        self.horizon = horizon
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.patience = patience
-        self.average_last = average_last
-        self.random_state = random_state
-        self.backend = backend
-        self.threads = threads
+    emb_dim: int = 800
+    hidden_dim: int = 400
+    dropout: float = 0.5
+    bias_offset: float = -10.0
+    loss: str = "bce"
 
     def _initial_state(self, n_items):
         check_widths(self, "emb_dim", "hidden_dim")

@@ -44,32 +44,30 @@ Example
 
 from __future__ import annotations
 
-import importlib
-import os
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any, NamedTuple
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 from scipy import sparse
 
 from autoenc.evaluation.metrics import PER_USER
-from autoenc.evaluation.ranking import top_n_of_scores
-from autoenc.evaluation.splits import holdout_users, number_of_users
-from autoenc.models.base import BATCH_SIZE, Recommender
+from autoenc.evaluation.splits import holdout_users
+from autoenc.models.base import Recommender
+from autoenc.models.blend_search import (
+    CandidateSearch,
+    Judge,
+    Stopping,
+    leaning,
+    number_who_validate,
+    weighted_sum,
+)
+from autoenc.models.estimator import unfitted
 from autoenc.models.network_model import NetworkRecommender
-from autoenc.models.random_state import seed_of
-from autoenc.training.callbacks import Callback
-
-COARSE = 2.0 ** np.arange(-6, 7)
-FINE = 2.0 ** np.array([-0.5, 0, 0.5])
-THREADS = min(4, os.cpu_count() or 1)  # that measure weights; in NumPy each holds some arrays of a batch's scores
-MOST_BY_KERNEL = 256  # items of a user's ranking: the kernel's time grows with the square
-MOST_USERS = 2_000  # to validate on by default: more say little more
+from autoenc.models.random_state import RandomState, seed_of
 
 
+@dataclass(eq=False, repr=False)
 class Blend(Recommender):
     """A weighted sum of models.
 
@@ -113,31 +111,18 @@ class Blend(Recommender):
         where training is stopped the epoch; and the metric's value.
     """
 
-    def __init__(
-        self,
-        models: Sequence[Recommender] = (),
-        weights=None,
-        metric="ndcg@100",
-        validation="strong",
-        validation_users=None,
-        candidates=None,
-        stop_every=None,
-        patience=2,
-        lean_on=None,
-        fallback=None,
-        random_state=0,
-    ):
-        self.models = models
-        self.weights = weights
-        self.metric = metric
-        self.validation = validation
-        self.validation_users = validation_users
-        self.candidates = candidates
-        self.stop_every = stop_every
-        self.patience = patience
-        self.lean_on = lean_on
-        self.fallback = fallback
-        self.random_state = random_state
+    models: Sequence[Recommender] = ()
+    _: KW_ONLY
+    weights: Sequence[float] | None = None
+    metric: str = "ndcg@100"
+    validation: str = "strong"
+    validation_users: float | None = None
+    candidates: dict[str, Sequence] | None = None
+    stop_every: int | None = None
+    patience: int = 2
+    lean_on: str | None = None
+    fallback: dict[str, Recommender] | None = None
+    random_state: RandomState = 0
 
     def _fit(self, user_items):
         self._check()
@@ -145,7 +130,7 @@ class Blend(Recommender):
         self.search_: list[dict] = []
         models = []
         for name, model in self.named_models():
-            models.append(_copy(self._that_fits(name, model, user_items.shape)))
+            models.append(unfitted(self._that_fits(name, model, user_items.shape)))
         if self.weights is not None:
             self.weights_ = np.array(self.weights, np.float64)
         elif len(models) == 1 and not self.candidates:
@@ -155,10 +140,30 @@ class Blend(Recommender):
         self.models_ = [model.fit(user_items) for model in models]
 
     def _check(self):
+        self._check_models()
+        name, _, k = str(self.metric).partition("@")
+        if name not in PER_USER or not k.isdecimal() or int(k) < 1:
+            raise ValueError(f'metric is {self.metric!r}; pass one of {", ".join(PER_USER)} at a k, as "ndcg@100".')
+        if self.validation not in ("strong", "weak"):
+            raise ValueError(f'validation is {self.validation!r}; pass "strong" or "weak".')
+        names = _names(self.models)
+        for name in self.fallback or {}:
+            if name not in names:
+                raise ValueError(f"fallback is for {name!r}; the models are {', '.join(names)}.")
+        if self.lean_on is not None and self.lean_on not in names[1:]:
+            raise ValueError(f"lean_on is {self.lean_on!r}; pass a model after the first, of {', '.join(names)}.")
+        self._check_candidates(names[0])
+        for name in ("stop_every", "patience"):
+            value = getattr(self, name)
+            if not (name == "stop_every" and value is None) and (not isinstance(value, (int, np.integer)) or value < 1):
+                raise ValueError(f"{name} is {value!r}; pass a whole number, 1 or more.")
+        if self.stop_every is not None and not isinstance(self.models[0], NetworkRecommender):
+            raise ValueError(f"stop_every stops a network, and the first model is {self.models[0]!r}; leave it out.")
+
+    def _check_models(self):
         if not self.models:
             raise ValueError("models is empty; pass the models to blend, such as [AutoEncoder(), EASE()].")
-        fallback = self.fallback or {}
-        for model in [*self.models, *fallback.values()]:
+        for model in [*self.models, *(self.fallback or {}).values()]:
             if not isinstance(model, Recommender):
                 raise TypeError(f"models holds {model!r}; pass models, such as EASE().")
             if isinstance(model, Blend):
@@ -167,33 +172,18 @@ class Blend(Recommender):
             weights = np.array(self.weights, np.float64)
             if weights.shape != (len(self.models),) or not np.isfinite(weights).all():
                 raise ValueError(f"weights is {self.weights!r}; pass a number for each of {len(self.models)} models.")
-        name, _, k = str(self.metric).partition("@")
-        if name not in PER_USER or not k.isdecimal() or int(k) < 1:
-            raise ValueError(f'metric is {self.metric!r}; pass one of {", ".join(PER_USER)} at a k, as "ndcg@100".')
-        if self.validation not in ("strong", "weak"):
-            raise ValueError(f'validation is {self.validation!r}; pass "strong" or "weak".')
-        names = _names(self.models)
-        for name in fallback:
-            if name not in names:
-                raise ValueError(f"fallback is for {name!r}; the models are {', '.join(names)}.")
-        if self.lean_on is not None and self.lean_on not in names[1:]:
-            raise ValueError(f"lean_on is {self.lean_on!r}; pass a model after the first, of {', '.join(names)}.")
+
+    def _check_candidates(self, first: str):
         for name, values in (self.candidates or {}).items():
             if "__" not in name or name not in self.get_params():
                 raise ValueError(f"candidates has {name!r}; name a model's hyperparameter, such as 'ease__l2'.")
             if not isinstance(values, (list, tuple)) or not values:
                 raise ValueError(f"candidates[{name!r}] is {values!r}; pass a list of values to choose from.")
-            if self.stop_every is not None and name.startswith(f"{names[0]}__"):
+            if self.stop_every is not None and name.startswith(f"{first}__"):
                 raise ValueError(
                     f"candidates has {name!r}, of the network that stop_every stops: it is trained once; "
                     "leave one of the two out."
                 )
-        for name in ("stop_every", "patience"):
-            value = getattr(self, name)
-            if not (name == "stop_every" and value is None) and (not isinstance(value, (int, np.integer)) or value < 1):
-                raise ValueError(f"{name} is {value!r}; pass a whole number, 1 or more.")
-        if self.stop_every is not None and not isinstance(self.models[0], NetworkRecommender):
-            raise ValueError(f"stop_every stops a network, and the first model is {self.models[0]!r}; leave it out.")
 
     def _that_fits(self, name, model, shape):
         """The model, or its fallback where it would refuse for want of memory."""
@@ -210,7 +200,24 @@ class Blend(Recommender):
 
     def _choose(self, models, user_items):
         """The models, unfitted and with what was chosen as their hyperparameters, and the weights (n_models,)."""
-        n_users = self._number_who_validate(user_items)
+        train, judge = self._validation_split(models, user_items)
+        for i in range(self.stop_every is not None, len(models)):
+            models[i] = self._best_candidate(i, models[i], train, judge)
+        if self.stop_every is None:
+            trials = judge.search([model.score for model in models])
+            self.search_ += [trial.told(self.metric) for trial in trials]
+        else:
+            network, others = models[0], models[1:]
+            stopping = Stopping(judge, others, self.stop_every, self.patience)
+            network.fit(train, callbacks=[stopping])
+            self.search_ += [{"epoch": epoch, **trial.told(self.metric)} for epoch, trial in stopping.all_trials]
+            trials, models = stopping.trials, [network.stopped_at(stopping.epoch), *others]
+        lean_on = None if self.lean_on is None else _names(self.models).index(self.lean_on)
+        return [unfitted(model) for model in models], leaning(trials, lean_on).weights
+
+    def _validation_split(self, models, user_items):
+        """What to train on, and the judge of what comes of it."""
+        n_users = number_who_validate(user_items, self.validation_users, self.validation)
         train, fold_in, held_out, _ = holdout_users(user_items, n_users, seed=self.seed_)
         if not held_out.nnz:
             raise ValueError(
@@ -220,66 +227,15 @@ class Blend(Recommender):
         if self.validation == "weak":
             train = sparse.vstack([train, fold_in], format="csr")
         backends = {getattr(model, "backend", "numpy") for model in models}
-        judge = _Judge(fold_in, held_out, self.metric, "numba" if "numba" in backends else "numpy")
+        return train, Judge(fold_in, held_out, self.metric, "numba" if "numba" in backends else "numpy")
 
-        names = _names(self.models)
-        for i in range(self.stop_every is not None, len(models)):
-            models[i] = self._best_candidate(names[i], models[i], train, judge)
-        if self.stop_every is None:
-            trials = judge.search([model.score for model in models])
-            self.search_ += [trial.told(self.metric) for trial in trials]
-        else:
-            network, others = models[0], models[1:]
-            stopping = _Stopping(judge, others, self.stop_every, self.patience)
-            network.fit(train, callbacks=[stopping])
-            self.search_ += [{"epoch": epoch, **trial.told(self.metric)} for epoch, trial in stopping.all_trials]
-            trials, models = stopping.trials, [network.stopped_at(stopping.epoch), *others]
-        lean_on = None if self.lean_on is None else names.index(self.lean_on)
-        return [_copy(model) for model in models], _leaning(trials, lean_on).weights
-
-    def _number_who_validate(self, user_items) -> int:
-        n_users, wanted = user_items.shape[0], self.validation_users
-        if wanted is not None:
-            return number_of_users(user_items, wanted, "validation_users")
-        most = min(int((np.diff(user_items.indptr) >= 2).sum()), n_users - 1)
-        if most < 1:
-            raise ValueError(
-                "the weights are chosen on users with two likes or more, beside others to train on, and of "
-                f"{n_users:,} users there are none; pass weights, or more likes."
-            )
-        return max(1, min(MOST_USERS, most, round(n_users / 5) if self.validation == "strong" else most))
-
-    def _best_candidate(self, name, model, train, judge):
-        """The model fitted on `train`, with the best of the candidates for each of its hyperparameters in turn."""
-        likes = model.prepare(train)
-        model = _copy(model).fit(likes)
+    def _best_candidate(self, i, model, train, judge):
+        """The i-th model fitted on `train`, with the best of the candidates for each of its hyperparameters in turn."""
+        search = CandidateSearch(_names(self.models)[i], model, train, judge)
         for parameter, values in (self.candidates or {}).items():
-            of_model, _, inner = parameter.partition("__")
-            if of_model != name or inner not in model.get_params():
-                continue
-
-            best = -np.inf
-
-            def does_better(value, inner=inner, parameter=parameter):
-                nonlocal best, model
-                as_it_is = model.get_params()[inner] == value
-                other = model if as_it_is else _copy(model).set_params(**{inner: value}).fit(likes)
-                found = float(judge.values([other.score], np.ones((1, 1))).mean())
-                self.search_.append({parameter: value, self.metric: found})
-                if found <= best:
-                    return False
-                best, model = found, other
-                return True
-
-            middle = len(values) // 2
-            does_better(values[middle])
-            for step in (1, -1):
-                at = middle + step
-                while 0 <= at < len(values) and does_better(values[at]):
-                    at += step
-                if at != middle + step:
-                    break
-        return model
+            search.choose(parameter, values)
+        self.search_ += search.tried
+        return search.best
 
     def _score(self, user_items):
         return weighted_sum((model._score(user_items) for model in self.models_), self.weights_)
@@ -335,13 +291,12 @@ class Blend(Recommender):
         return params
 
     @classmethod
-    def _of_file_params(cls, params):
-        known = importlib.import_module("autoenc.models").MODELS  # which has this class too
+    def _of_file_params(cls, params, classes):
         own = {name: value for name, value in params.items() if name in cls._defaults()}
         names = str(own.get("models")).split(", ")
-        if not set(names) <= set(known) - {cls.__name__}:
+        if not set(names) <= set(classes) - {cls.__name__}:
             raise ValueError(f"its models are {own.get('models')!r}, and not all are known here")
-        blend = cls(**{**own, "models": [known[name]() for name in names]})
+        blend = cls(**{**own, "models": [classes[name]() for name in names]})
         if own.get("weights") is not None:
             blend.weights = [float(weight) for weight in str(own["weights"]).split(", ")]
         return blend.set_params(**{name: value for name, value in params.items() if name not in own})
@@ -358,7 +313,7 @@ class Blend(Recommender):
             raise ValueError("weights must be there, a float64 for each model.")
         self.weights_, self.models_ = weights, []
         for name, model in self.named_models():
-            model = _copy(model)
+            model = unfitted(model)
             of_model = {key.removeprefix(f"{name}."): a for key, a in arrays.items() if key.startswith(f"{name}.")}
             model.n_items_, model.catalogue_, model.about_ = model._set_arrays(of_model), None, {}
             self.models_.append(model)
@@ -369,146 +324,6 @@ class Blend(Recommender):
         return widths[0]
 
 
-class _Trial(NamedTuple):
-    """Weights, and what they come to for each validation user."""
-
-    weights: np.ndarray  # (n_models,)
-    values: np.ndarray  # (n_users,)
-
-    def told(self, metric: str) -> dict[str, Any]:
-        return {"weights": self.weights.tolist(), metric: float(self.values.mean())}
-
-
-class _Judge:
-    """Measures weighted sums on the users who validate."""
-
-    def __init__(self, fold_in: sparse.csr_array, held_out: sparse.csr_array, metric: str, backend: str):
-        name, _, k = metric.partition("@")
-        has_any = np.diff(held_out.indptr) > 0
-        self.fold_in, self.held_out = fold_in[has_any], held_out[has_any]
-        self.per_user, self.k = PER_USER[name], int(k)
-        self.top_n = _top_n_by_kernel if backend == "numba" and self.k <= MOST_BY_KERNEL else _top_n
-
-    def values(self, scorers, candidates: np.ndarray) -> np.ndarray:
-        """The metric of each of `candidates` (n, n_models), weights: (n, n_users). Each user is scored once."""
-        batches = []
-        with ThreadPoolExecutor(THREADS) as pool:  # nearly all is ranking, which lets others compute
-            for start in range(0, self.fold_in.shape[0], BATCH_SIZE):
-                users = slice(start, start + BATCH_SIZE)
-                scores = np.stack([score(self.fold_in[users]) for score in scorers])  # (n_models, batch, n_items)
-                batches.append(list(pool.map(partial(self._values_of, scores, users), candidates)))
-        return np.concatenate(batches, axis=1)
-
-    def _values_of(self, scores, users, weights):
-        liked, held_out = self.fold_in[users], self.held_out[users]
-        top_items = self.top_n(scores, weights, liked, self.k)
-        return self.per_user(top_items, held_out, self.k)
-
-    def search(self, scorers, start: np.ndarray | None = None) -> list[_Trial]:
-        """All that was tried for the weights, from `start` on where that is known to be near."""
-        if len(scorers) == 1:
-            return [_Trial(np.ones(1), self.values(scorers, np.ones((1, 1)))[0])]
-        n_rounds = len(scorers) - 1 if start is None else 1
-        weights = self._of_equal_spread(scorers) if start is None else start
-        trials = []
-        for factors in [COARSE] * n_rounds + [FINE]:
-            for i in range(1, len(scorers)):
-                candidates = np.tile(weights, (len(factors), 1))
-                candidates[:, i] *= factors
-                values = self.values(scorers, candidates)
-                trials += [_Trial(*trial) for trial in zip(candidates, values)]
-                weights = candidates[np.argmax(values.mean(axis=1))]
-        return trials
-
-    def _of_equal_spread(self, scorers):
-        """Weights (n_models,) with which all models' scores are spread as the first's are."""
-        first_users = self.fold_in[:BATCH_SIZE]
-        spreads = np.array([score(first_users).std(dtype=np.float64) for score in scorers])
-        weights = spreads[0] / np.where(spreads > 0, spreads, 1)
-        weights[0] = 1
-        return weights
-
-
-def _top_n(scores, weights, liked, n):
-    """The n best items (batch, n) by the weighted sum of scores (n_models, batch, n_items), liked ones struck."""
-    return top_n_of_scores(weighted_sum(scores, weights), liked, n)[0]
-
-
-def _top_n_by_kernel(scores, weights, liked, n):
-    from autoenc.kernels.top_n_of_sum import top_n_of_sum  # imports numba
-
-    items, _, any_nan = top_n_of_sum(scores, weights.astype(scores.dtype), liked.indptr, liked.indices, n)
-    return _top_n(scores, weights, liked, n) if any_nan else items  # which raises the sentence
-
-
-class _Stopping(Callback):
-    """Chooses the weights for a network in mid-training and for the others, and remembers where they did best.
-
-    Attributes
-    ----------
-    epoch : int
-        From 1, the best.
-    trials : list of _Trial
-        After that epoch.
-    all_trials : list of (epoch, _Trial)
-    """
-
-    def __init__(self, judge: _Judge, others: list[Recommender], every: int, patience: int):
-        self.judge, self.others, self.every, self.patience = judge, others, every, patience
-        self.best, self.since_best = -np.inf, 0
-        self.epoch = 0
-        self.trials: list[_Trial] = []
-        self.all_trials: list[tuple[int, _Trial]] = []
-
-    def on_epoch_end(self, trainer):
-        epoch = trainer.epoch + 1
-        if epoch % max(1, round(self.every / trainer.n_steps)) and epoch < trainer.epochs:
-            return
-        # What was best at the last best epoch is near what is best now: a round less to try.
-        start = _best(self.trials).weights if self.trials else None
-        trials = self.judge.search([trainer.engine.score, *(model.score for model in self.others)], start)
-        self.all_trials += [(epoch, trial) for trial in trials]
-        value = _best(trials).values.mean()
-        self.since_best += 1
-        if value > self.best:
-            self.best, self.since_best, self.epoch, self.trials = value, 0, epoch, trials
-        if self.since_best >= self.patience:
-            trainer.stop = True
-
-
-def _best(trials: list[_Trial]) -> _Trial:
-    return max(trials, key=lambda trial: trial.values.mean())
-
-
-def _leaning(trials: list[_Trial], lean_on: int | None) -> _Trial:
-    """The best trial; with `lean_on`, a model's number, of those that could as well be it the one that leans most."""
-    best = _best(trials)
-    if lean_on is None:
-        return best
-
-    def could_be_best(trial):
-        behind = best.values - trial.values
-        return behind.mean() <= behind.std() / len(behind) ** 0.5
-
-    return max(filter(could_be_best, trials), key=lambda trial: trial.weights[lean_on])
-
-
 def _names(models: Sequence[Recommender]) -> list[str]:
     names = [type(model).__name__.lower() for model in models]
     return [name if names.count(name) == 1 else f"{name}-{names[: i + 1].count(name)}" for i, name in enumerate(names)]
-
-
-def _copy(model: Recommender) -> Recommender:
-    """An unfitted model of the same hyperparameters."""
-    return type(model)(**model.get_params(deep=False))
-
-
-def weighted_sum(arrays, weights):
-    """arrays[0] * weights[0] + arrays[1] * weights[1] + ..., from the left: a new array of their shape and dtype.
-
-    arrays is n_models of one shape, such as (batch, n_items), and weights (n_models,).
-    """
-    total = 0.0
-    for array, weight in zip(arrays, weights.tolist()):
-        total = total + array * weight
-    return total

@@ -41,6 +41,9 @@ Example
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+
 import numpy as np
 from scipy import sparse
 
@@ -53,6 +56,7 @@ from autoenc.training.engine import engine_for
 from autoenc.training.plain import PlainEngine
 
 
+@dataclass(eq=False, repr=False)
 class DeepRecommender(NetworkRecommender):
     """The deep autoencoder of likes.
 
@@ -71,7 +75,7 @@ class DeepRecommender(NetworkRecommender):
         By default as many as make 240 steps, and at least 12.
     batch_size, lr, schedule, horizon, early_stopping, validation_fraction, patience
         As AutoEncoder has them.
-    average_last, random_state, backend, threads
+    random_state, backend, threads
         As AutoEncoder has them.
 
     Attributes
@@ -84,41 +88,14 @@ class DeepRecommender(NetworkRecommender):
     default_steps = 240
     default_epochs = 12
 
-    def __init__(
-        self,
-        hidden_dims=(256, 128),
-        dropout=0.5,
-        refeed=False,
-        bias_offset=-2.0,
-        epochs=None,
-        batch_size=256,
-        lr=0.005,
-        schedule="cosine",
-        horizon=1.5,
-        early_stopping=None,
-        validation_fraction=0.1,
-        patience=5,
-        average_last=0,
-        random_state=0,
-        backend="numba",
-        threads=None,
-    ):
-        self.hidden_dims = hidden_dims
-        self.dropout = dropout
-        self.refeed = refeed
-        self.bias_offset = bias_offset
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.schedule = schedule
-        self.horizon = horizon
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.patience = patience
-        self.average_last = average_last
-        self.random_state = random_state
-        self.backend = backend
-        self.threads = threads
+    hidden_dims: Sequence[int] | str = (256, 128)
+    _: KW_ONLY
+    dropout: float = 0.5
+    refeed: bool = False
+    bias_offset: float = -2.0
+    lr: float = 0.005
+    schedule: str = "cosine"
+    horizon: float = 1.5
 
     def _initial_state(self, n_items):
         return initial_state(n_items, widths_of(self.hidden_dims), self.bias_offset, self.seed_)

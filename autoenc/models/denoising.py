@@ -32,10 +32,13 @@ Example
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from autoenc.models.network_model import NetworkRecommender, check_widths, loss_named
 from autoenc.networks.denoising import DenoisingNetwork, initial_state, shapes_of_state
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class DenoisingAutoEncoder(NetworkRecommender):
     """A wide tanh layer with dropout of the input and of the hidden layer.
 
@@ -55,7 +58,7 @@ class DenoisingAutoEncoder(NetworkRecommender):
         By default as many as make 240 steps, and at least 12.
     batch_size, lr, schedule, horizon
         As AutoEncoder has them.
-    early_stopping, validation_fraction, patience, average_last, random_state, backend, threads
+    early_stopping, validation_fraction, patience, random_state, backend, threads
         As AutoEncoder has them.
 
     Attributes
@@ -68,45 +71,15 @@ class DenoisingAutoEncoder(NetworkRecommender):
     default_steps = 240
     default_epochs = 12
 
-    def __init__(
-        self,
-        hidden_dim=600,
-        input_dropout=0.5,
-        dropout=0.5,
-        bias_offset=-2.0,
-        loss="bce",
-        negative_weight=0.3,
-        epochs=None,
-        batch_size=256,
-        lr=0.005,
-        schedule="cosine",
-        horizon=1.5,
-        early_stopping=None,
-        validation_fraction=0.1,
-        patience=5,
-        average_last=0,
-        random_state=0,
-        backend="numba",
-        threads=None,
-    ):
-        self.hidden_dim = hidden_dim
-        self.input_dropout = input_dropout
-        self.dropout = dropout
-        self.bias_offset = bias_offset
-        self.loss = loss
-        self.negative_weight = negative_weight
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.schedule = schedule
-        self.horizon = horizon
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.patience = patience
-        self.average_last = average_last
-        self.random_state = random_state
-        self.backend = backend
-        self.threads = threads
+    hidden_dim: int = 600
+    input_dropout: float = 0.5
+    dropout: float = 0.5
+    bias_offset: float = -2.0
+    loss: str = "bce"
+    negative_weight: float = 0.3
+    lr: float = 0.005
+    schedule: str = "cosine"
+    horizon: float = 1.5
 
     def _initial_state(self, n_items):
         check_widths(self, "hidden_dim")

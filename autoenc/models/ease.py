@@ -39,6 +39,7 @@ Example
 from __future__ import annotations
 
 import math
+from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 
 import numpy as np
@@ -49,6 +50,7 @@ from autoenc.models.base import Recommender
 from autoenc.models.gram import BLOCK, Inverse, ItemGram, UserGram, bytes_needed, gram_of
 
 
+@dataclass(eq=False, repr=False)
 class EASE(Recommender):
     """The linear autoencoder without self-similarity.
 
@@ -67,9 +69,9 @@ class EASE(Recommender):
         B above: row i is what a like of item i adds to each score.
     """
 
-    def __init__(self, l2: float = 500.0, max_memory: float = 4e9):
-        self.l2 = l2
-        self.max_memory = max_memory
+    l2: float = 500.0
+    _: KW_ONLY
+    max_memory: float = 4e9
 
     def prepare(self, user_items):
         """The likes' Gram matrix (`gram_of`), which `fit` takes in their place, whatever the hyperparameters."""

@@ -31,11 +31,13 @@ Example
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 
 from autoenc.models.ease import EASE
 
 
+@dataclass(eq=False, repr=False)
 class EDLAE(EASE):
     """The emphasized denoising linear autoencoder of full rank.
 
@@ -54,9 +56,9 @@ class EDLAE(EASE):
         B above: row i is what a like of item i adds to each score.
     """
 
-    def __init__(self, l2: float = 300.0, dropout: float = 0.33, max_memory: float = 4e9):
-        super().__init__(l2, max_memory)
-        self.dropout = dropout
+    l2: float = 300.0
+    _: KW_ONLY
+    dropout: float = 0.33
 
     def _penalty(self, counts):
         if not (isinstance(self.dropout, Real) and 0 <= self.dropout < 1):

@@ -5,31 +5,12 @@ Score
     score = user_items @ (A @ A.T - I)
     The diagonal of A @ A.T is ones and that of the difference zeros: no item is scored by itself.
 
-Loss, for a batch X of user_items
-    Y     = X @ A @ A.T - X
-    loss  = mean over users of |Y / |Y| - X / |X||**2,  which is 2 - 2 * cosine(Y, X)
-
-The same without Y, which would be dense
-    With Z = X @ A, M = A.T @ A, and a number a user n = |X|**2, its likes, and a = |Z|**2:
-    dot(Y, X) = a - n
-    |Y|**2    = dot(Z, Z @ M) - 2 * a + n
-    cosine    = (a - n) / (|Y| * sqrt(n))
-
-Gradient
-    pull        = (a - n) / (|Y|**3 * sqrt(n)) / batch                               (batch,)
-    grad_Z      = 2 * pull * (Z @ M - 2 * Z) - 4 / (|Y| * sqrt(n)) / batch * Z       (batch, emb_dim)
-    grad_M      = Z.T @ (pull * Z)                                                   (emb_dim, emb_dim)
-    grad_A      = X.T @ grad_Z + 2 * A @ grad_M                                      (n_items, emb_dim)
-    grad_weight = (grad_A - dot(grad_A, A) * A) / |weight|
-    The last takes from each row what would only make it longer.
+Training
+    minimizes the cosine distance of score to user_items, by Adam; see networks/elsa.py.
 
 Cost
     3 * n_items * emb_dim**2 flops a step whatever the batch, where with Y they would be
     6 * batch * n_items * emb_dim; and 16 bytes a weight, of Adam's moments and A too.
-
-What goes wrong
-    |Y|**2 is a difference. Where it is all rounding (a user of one like, of an item like no
-    other) it is held above ten roundings of what is subtracted from.
 
 Source
     Vančura, Alves, Kasalický and Kordík 2022, Scalable Linear Shallow Autoencoder for Collaborative
@@ -46,15 +27,16 @@ Example
 from __future__ import annotations
 
 import math
+from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 
 import numpy as np
-from scipy import sparse
 
 from autoenc.batch_invariant import by_fixed_rows
 from autoenc.machine import compute_threads
 from autoenc.models.base import Recommender
-from autoenc.models.random_state import seed_of
+from autoenc.models.random_state import RandomState, seed_of
+from autoenc.networks.elsa import CosineOfProduct, initial_weight
 from autoenc.optim import Adam
 from autoenc.training.minibatches import batch_bounds, minibatches
 from autoenc.training.trainer import SCHEDULES
@@ -63,6 +45,7 @@ BLOCK = 512  # items at a time, whose gradient and moments then stay in the cach
 LEAST_STEPS = 120  # by default; the paper's data peak within 4 epochs, which are more steps
 
 
+@dataclass(eq=False, repr=False)
 class ELSA(Recommender):
     """The scalable linear shallow autoencoder.
 
@@ -90,13 +73,13 @@ class ELSA(Recommender):
         What `random_state` came to.
     """
 
-    def __init__(self, emb_dim=256, epochs=None, batch_size=256, lr=0.03, schedule="constant", random_state=0):
-        self.emb_dim = emb_dim
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.schedule = schedule
-        self.random_state = random_state
+    emb_dim: int = 256
+    _: KW_ONLY
+    epochs: int | None = None
+    batch_size: int = 256
+    lr: float = 0.03
+    schedule: str = "constant"
+    random_state: RandomState = 0
 
     def _fit(self, user_items):
         users = np.flatnonzero(np.diff(user_items.indptr))
@@ -156,64 +139,3 @@ class ELSA(Recommender):
         self.item_embeddings_ = item_embeddings
         self.history_, self.seed_ = [], seed_of(self.random_state)
         return len(item_embeddings)
-
-
-class CosineOfProduct:
-    """The loss above as a function of `weight`, and its gradient, a block of items at a time.
-
-    Parameters
-    ----------
-    weight : array (n_items, emb_dim), floating
-        A row an item. Held, not copied: the optimizer updates it in place.
-    """
-
-    def __init__(self, weight: np.ndarray):
-        self.params = {"weight": weight}
-        self.kept: tuple = ()
-
-    def item_embeddings(self) -> tuple[np.ndarray, np.ndarray]:
-        """A, and the lengths of weight's rows (n_items, 1) that it is divided by."""
-        weight = self.params["weight"]
-        lengths = np.sqrt(np.einsum("ij,ij->i", weight, weight))[:, None]
-        return weight / lengths, lengths
-
-    def forward(self, user_items: sparse.csr_array) -> float:
-        """The loss of users with one like or more."""
-        rows, lengths = self.item_embeddings()  # A
-        gram = rows.T @ rows  # M
-        sums = user_items @ rows  # Z
-        through_gram = sums @ gram
-        n_likes = np.diff(user_items.indptr).astype(sums.dtype)
-        squares = np.einsum("ij,ij->i", sums, sums)  # a
-        product_squares = np.einsum("ij,ij->i", sums, through_gram)  # |X @ A @ A.T|**2
-        rounding = np.finfo(sums.dtype).eps * product_squares
-        output_squares = np.maximum(product_squares - 2 * squares + n_likes, 10 * rounding)  # |Y|**2
-        scale = 1 / np.sqrt(output_squares * n_likes)
-        cosine = (squares - n_likes) * scale
-        self.kept = user_items, rows, lengths, sums, through_gram, scale, cosine / output_squares
-        return float(2 - 2 * cosine.mean(dtype=np.float64))
-
-    def backward_sums(self) -> None:
-        """What all items' gradients share: grad_Z and grad_M."""
-        user_items, rows, lengths, sums, through_gram, scale, pull = self.kept
-        batch = len(sums)
-        pull, scale = pull[:, None] / batch, scale[:, None] / batch
-        grad_sums = 2 * pull * (through_gram - 2 * sums) - 4 * scale * sums  # (batch, emb_dim)
-        grad_gram = sums.T @ (pull * sums)  # (emb_dim, emb_dim)
-        self.kept = user_items.T.tocsr(), rows, lengths, grad_sums, grad_gram
-
-    def backward_rows(self, items: slice) -> np.ndarray:
-        """The gradient of these rows of weight."""
-        item_users, rows, lengths, grad_sums, grad_gram = self.kept
-        rows = rows[items]
-        grad_rows = item_users[items] @ grad_sums + 2 * (rows @ grad_gram)
-        grad_rows -= np.einsum("ij,ij->i", grad_rows, rows)[:, None] * rows
-        grad_rows /= lengths[items]
-        return grad_rows
-
-
-def initial_weight(n_items: int, emb_dim: int, seed: int) -> np.ndarray:
-    """Xavier's uniform draw: (n_items, emb_dim) float32."""
-    rng = np.random.Generator(np.random.Philox(seed))
-    bound = math.sqrt(6 / (n_items + emb_dim))
-    return rng.uniform(-bound, bound, (n_items, emb_dim)).astype(np.float32)

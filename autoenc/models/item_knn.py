@@ -32,6 +32,7 @@ Example
 from __future__ import annotations
 
 import math
+from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 
 import numpy as np
@@ -42,6 +43,7 @@ from autoenc.models.base import Recommender
 BLOCK_PAIRS = 2**22  # pairs of items looked at together; those that nobody likes both of take no memory
 
 
+@dataclass(eq=False, repr=False)
 class ItemKNN(Recommender):
     """Nearest neighbours of items by the cosine.
 
@@ -58,9 +60,9 @@ class ItemKNN(Recommender):
         Column j holds the similarities of the k items most like j.
     """
 
-    def __init__(self, k: int = 100, shrink: float = 20.0):
-        self.k = k
-        self.shrink = shrink
+    k: int = 100
+    _: KW_ONLY
+    shrink: float = 20.0
 
     def _fit(self, user_items):
         if not isinstance(self.k, (int, np.integer)) or self.k < 1:

@@ -33,11 +33,14 @@ Example
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from autoenc.models.network_model import NetworkRecommender, check_widths
 from autoenc.networks.variational import VariationalNetwork, initial_state, shapes_of_state
 from autoenc.training.callbacks import Callback
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class MultVAE(NetworkRecommender):
     """The variational autoencoder with multinomial likelihood.
 
@@ -55,7 +58,7 @@ class MultVAE(NetworkRecommender):
         By default as many as make 240 steps, and at least 12.
     batch_size, lr, schedule, horizon, early_stopping, validation_fraction, patience
         As AutoEncoder has them.
-    average_last, random_state, backend, threads
+    random_state, backend, threads
         As AutoEncoder has them.
 
     Attributes
@@ -68,43 +71,13 @@ class MultVAE(NetworkRecommender):
     default_steps = 240
     default_epochs = 12
 
-    def __init__(
-        self,
-        hidden_dim=600,
-        latent_dim=200,
-        input_dropout=0.5,
-        beta=0.2,
-        anneal=0.5,
-        epochs=None,
-        batch_size=500,
-        lr=0.001,
-        schedule="constant",
-        horizon=1.0,
-        early_stopping=None,
-        validation_fraction=0.1,
-        patience=5,
-        average_last=0,
-        random_state=0,
-        backend="numba",
-        threads=None,
-    ):
-        self.hidden_dim = hidden_dim
-        self.latent_dim = latent_dim
-        self.input_dropout = input_dropout
-        self.beta = beta
-        self.anneal = anneal
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.schedule = schedule
-        self.horizon = horizon
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.patience = patience
-        self.average_last = average_last
-        self.random_state = random_state
-        self.backend = backend
-        self.threads = threads
+    hidden_dim: int = 600
+    latent_dim: int = 200
+    input_dropout: float = 0.5
+    beta: float = 0.2
+    anneal: float = 0.5
+    batch_size: int = 500
+    lr: float = 0.001
 
     def _initial_state(self, n_items):
         check_widths(self, "hidden_dim", "latent_dim")

@@ -1,13 +1,14 @@
 """What the models that are networks have in common: they are trained by minibatches.
 
-A model is a subclass of three short methods: which arrays its network begins with, which network
-stands on them, and which shapes they have. Its constructor takes, besides what is its own, all that
-NetworkRecommender declares.
+A model is a dataclass of its own hyperparameters, beside those that NetworkRecommender declares for
+all, with three short methods: which arrays its network begins with, which network stands on them,
+and which shapes they have.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from autoenc.evaluation.splits import holdout_users, number_of_users
 from autoenc.layers import Multinomial, SigmoidBCE, WeightedBCE
 from autoenc.machine import compute_threads
 from autoenc.models.base import Recommender
-from autoenc.models.random_state import seed_of
+from autoenc.models.random_state import RandomState, seed_of
 from autoenc.networks.base import Network
 from autoenc.training.callbacks import Callback, History, Validation
 from autoenc.training.engine import MakeEngine, engine_for
@@ -26,6 +27,7 @@ from autoenc.training.trainer import Trainer
 LOSSES = ("bce", "multinomial")
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class NetworkRecommender(Recommender):
     """A recommender whose scores are a network's.
 
@@ -40,17 +42,17 @@ class NetworkRecommender(Recommender):
     """
 
     # Hyperparameters, as AutoEncoder describes them.
-    epochs: int | None
-    batch_size: int
-    lr: float
-    schedule: str
-    horizon: float
-    early_stopping: str | None
-    validation_fraction: float
-    patience: int
-    random_state: int | np.random.RandomState | np.random.Generator | None
-    backend: str
-    threads: int | None
+    epochs: int | None = None
+    batch_size: int = 256
+    lr: float = 0.01
+    schedule: str = "constant"
+    horizon: float = 1.0
+    early_stopping: str | None = None
+    validation_fraction: float = 0.1
+    patience: int = 5
+    random_state: RandomState = 0
+    backend: str = "numba"
+    threads: int | None = None
 
     # Where no number of epochs is asked for: as many as make so many steps, and no fewer than so many.
     default_steps = 60

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+RandomState = int | np.random.RandomState | np.random.Generator | None
 
-def seed_of(random_state) -> int:
+
+def seed_of(random_state: RandomState) -> int:
     """An int is its own seed; a generator draws one; None is another each time."""
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])

@@ -16,19 +16,22 @@ Source
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 from scipy import sparse
 
 from autoenc.batch_invariant import by_fixed_rows
 from autoenc.evaluation.splits import keep
-from autoenc.models.base import NotFittedError
 from autoenc.models.deep_recommender import RefeedingEngine, widths_of
-from autoenc.models.random_state import seed_of
+from autoenc.models.estimator import NotFittedError
+from autoenc.models.random_state import RandomState, seed_of
 from autoenc.networks.deep import DeepNetwork, initial_state
 from autoenc.training.trainer import Trainer
 
 
+@dataclass(eq=False)
 class RatingPredictor:
     """The deep autoencoder of ratings, as its paper has it: it predicts what a user would rate an item.
 
@@ -57,23 +60,14 @@ class RatingPredictor:
     array([[5., 5., 1., 1.]], dtype=float32)
     """
 
-    def __init__(
-        self,
-        hidden_dims=(64, 64),
-        dropout=0.8,
-        refeed=False,
-        epochs=40,
-        batch_size=64,
-        lr=0.001,
-        random_state=0,
-    ):
-        self.hidden_dims = hidden_dims
-        self.dropout = dropout
-        self.refeed = refeed
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.random_state = random_state
+    hidden_dims: Sequence[int] | str = (64, 64)
+    _: KW_ONLY
+    dropout: float = 0.8
+    refeed: bool = False
+    epochs: int = 40
+    batch_size: int = 64
+    lr: float = 0.001
+    random_state: RandomState = 0
 
     def fit(self, ratings) -> RatingPredictor:
         """Train on a scipy.sparse matrix (n_users, n_items) whose entries are ratings.

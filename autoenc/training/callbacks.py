@@ -65,8 +65,6 @@ class ProgressBar(Callback):
         self.bar.close()
 
 
-
-
 class History(Callback):
     """The loss of each epoch, and of a validation if there is one.
 

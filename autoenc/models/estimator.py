@@ -1,0 +1,86 @@
+"""What scikit-learn asks of an estimator: hyperparameters by name, and whether it is fitted.
+
+Hyperparameters are the constructor's arguments. The constructor keeps them unchanged and does nothing
+else, so that scikit-learn's `clone`, pipelines and searches work.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Model = TypeVar("Model", bound="Estimator")
+
+
+class NotFittedError(ValueError, AttributeError):
+    """The model was asked for something before `fit`; of the classes that scikit-learn's has."""
+
+
+class Estimator:
+    """Hyperparameters by name.
+
+    Attributes
+    ----------
+    n_items_ : int
+        How many items the model was fitted on.
+    """
+
+    n_items_: int
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The hyperparameters by name. `deep` is scikit-learn's, and means nothing without nested models."""
+        return {name: getattr(self, name) for name in self._defaults()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change hyperparameters, which the next `fit` uses. Raises ValueError at a name that isn't one."""
+        for name, value in params.items():
+            if name not in self._defaults():
+                known = ", ".join(self._defaults()) or "none"
+                raise ValueError(f"{type(self).__name__} has no hyperparameter {name!r}; it has: {known}.")
+            setattr(self, name, value)
+        return self
+
+    @classmethod
+    def _defaults(cls) -> dict[str, Any]:
+        of_constructor = inspect.signature(cls).parameters
+        return {name: parameter.default for name, parameter in of_constructor.items()}
+
+    def __repr__(self) -> str:
+        defaults, params = self._defaults(), self.get_params(deep=False)
+        changed = (f"{name}={value!r}" for name, value in params.items() if value != defaults[name])
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "n_items_")
+
+    def __sklearn_tags__(self) -> Any:
+        utils = importlib.import_module("sklearn.utils")  # only scikit-learn asks, so it is there
+        return utils.Tags(
+            estimator_type=None,
+            target_tags=utils.TargetTags(required=False),
+            input_tags=utils.InputTags(sparse=True, positive_only=True),
+        )
+
+    def _check_fitted(self) -> None:
+        if not self.__sklearn_is_fitted__():
+            raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit(user_items) first.")
+
+    @property
+    def n_items(self) -> int:
+        """`n_items_`, under the name that `autoenc.evaluation.ranking` asks for."""
+        self._check_fitted()
+        return self.n_items_
+
+    @property
+    def n_features_in_(self) -> int:
+        """`n_items_`, under the name that scikit-learn asks for."""
+        return self.n_items
+
+
+def unfitted(model: Model) -> Model:
+    """An unfitted model of the same hyperparameters."""
+    return type(model)(**model.get_params(deep=False))

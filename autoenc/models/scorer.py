@@ -1,0 +1,90 @@
+"""A fitted model that is asked for scores: of any users, by their likes or by the names of what they like."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from autoenc.evaluation.ranking import top_n_of_scores
+from autoenc.interactions import Interactions, as_user_items
+from autoenc.models.estimator import Estimator
+from autoenc.models.names import check_is_rows, columns_of_names, columns_of_numbers
+
+BATCH_SIZE = 256
+"""Users scored at a time, which bounds the memory of every method of a model."""
+
+
+class Scorer(Estimator, ABC):
+    """Scores items for users.
+
+    Attributes
+    ----------
+    catalogue_ : Interactions or None
+        The items' ids and titles (and no users), where the model was fitted on an Interactions.
+    """
+
+    catalogue_: Interactions | None
+
+    @abstractmethod
+    def _score(self, user_items: sparse.csr_array) -> np.ndarray:
+        """A new float array (batch, n_items), higher is better, liked items not struck."""
+
+    @property
+    def users_at_once(self) -> int:
+        """How many users are ranked at a time."""
+        return BATCH_SIZE
+
+    def score(self, user_items: Any, y: Any = None) -> np.ndarray:
+        """Every item's score for each user, liked ones too: (n_users, n_items), floating.
+
+        All of them at once, so for many users rather `recommend` or `autoenc.evaluation.ranking.rank`. `y` is
+        ignored; scikit-learn's Pipeline passes it.
+        """
+        return self._score(self._as_fitted(user_items))
+
+    def top_n(self, user_items: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """The n best items of each user, liked ones struck, as `ranking.top_n_of_scores` has it."""
+        user_items = self._as_fitted(user_items)
+        return top_n_of_scores(self._score(user_items), user_items, n)
+
+    def row_of(self, liked: Any) -> sparse.csr_array:
+        """One user's likes, named by titles or external ids, as a row (1, n_items)."""
+        self._check_fitted()
+        return as_user_items([self._columns(liked, "liked", by_name=True)], self.n_items_)
+
+    def _as_fitted(self, user_items: Any) -> sparse.csr_array:
+        """Canonical likes over the items that the model was fitted on."""
+        self._check_fitted()
+        if isinstance(user_items, Interactions):
+            known = self.catalogue_
+            same_width = user_items.n_items == self.n_items_
+            if known is not None and same_width and not np.array_equal(user_items.item_ids, known.item_ids):
+                raise ValueError(
+                    "user_items has other item_ids than the model was fitted on; "
+                    "make it with item_ids=model.catalogue_.item_ids."
+                )
+            user_items = user_items.user_items
+        shape: tuple[int, ...] = getattr(user_items, "shape", ())
+        if len(shape) == 2 and shape[1] != self.n_items_:
+            raise ValueError(
+                f"user_items has {shape[1]:,} columns, but the model was fitted on {self.n_items_:,} "
+                "items; pass likes of the same items, a column each."
+            )
+        return as_user_items(user_items, self.n_items_)
+
+    def _rows(self, user_items: Any, liked: Any) -> tuple[sparse.csr_array, bool]:
+        """The likes as rows, and whether they came by name. Raises TypeError unless exactly one of both is given."""
+        self._check_fitted()
+        if (user_items is None) == (liked is None):
+            raise TypeError("pass either user_items, rows of likes, or liked, one user's likes by name.")
+        check_is_rows(user_items)
+        return (self._as_fitted(user_items), False) if liked is None else (self.row_of(liked), True)
+
+    def _columns(self, items: Any, argument: str, by_name: bool) -> np.ndarray:
+        """Item numbers, from numbers or from names."""
+        if by_name:
+            return columns_of_names(items, argument, self.catalogue_)
+        return columns_of_numbers(items, argument, self.n_items_)
