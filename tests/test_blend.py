@@ -190,7 +190,7 @@ def test_what_no_hyperparameter_changes_is_computed_once_for_all_candidates(like
 
 
 def test_a_network_stops_where_the_blend_validates_best(likes):
-    network = DenoisingAutoEncoder(hidden_dim=16, epochs=12, batch_size=128, lr=0.02, horizon=2.0)
+    network = DenoisingAutoEncoder(hidden_dim=16, epochs=12, batch_size=128, lr=0.02, schedule_length=2.0)
     model = Blend([network, EASE(l2=100.0)], stop_every=9, patience=2, validation="weak").fit(likes)
     by_epoch: dict[int, float] = {}
     for trial in model.search_:
@@ -199,7 +199,7 @@ def test_a_network_stops_where_the_blend_validates_best(likes):
     fitted = model.models_[0]
     assert next(iter(by_epoch)) == 2 and len(by_epoch) > 1  # 5 or 6 steps an epoch
     assert fitted.epochs == chosen and len(fitted.history_) == chosen
-    assert fitted.epochs * fitted.horizon == pytest.approx(12 * 2.0)  # at the rates of the longer training
+    assert fitted.epochs * fitted.schedule_length == pytest.approx(12 * 2.0)  # at the rates of the longer training
     best = max(model.search_, key=lambda trial: trial["ndcg@100"])
     assert best["epoch"] == chosen and model.weights_.tolist() == best["weights"]
 

@@ -296,8 +296,8 @@ def test_the_items_must_be_the_networks():
         (ValueError, {"lr": math.nan}, "lr must be a finite number above 0, got nan"),
         (ValueError, {"lr": math.inf}, "lr must be a finite number above 0, got inf"),
         (ValueError, {"lr": "high"}, "lr must be a finite number above 0, got high"),
-        (ValueError, {"horizon": 0.9}, "horizon must be a finite number of 1 or more, got 0.9"),
-        (ValueError, {"horizon": None}, "horizon must be a finite number of 1 or more, got None"),
+        (ValueError, {"schedule_length": 0.9}, "schedule_length must be a finite number of 1 or more, got 0.9"),
+        (ValueError, {"schedule_length": None}, "schedule_length must be a finite number of 1 or more, got None"),
         (ValueError, {"seed": 2**63}, "seed must be 9223372036854775807 or less, got 9223372036854775808"),
         (ValueError, {"betas": (1.0, 0.999)}, r"betas must both be at least 0 and below 1, got \(1.0, 0.999\)"),
         (ValueError, {"betas": (0.9, -0.1)}, r"betas must both be at least 0 and below 1, got \(0.9, -0.1\)"),
@@ -342,12 +342,18 @@ class Rates(Callback):
         self.taken.append(trainer.adam.lr)
 
 
-@pytest.mark.parametrize("horizon", [1, 1.5])
-def test_the_cosine_would_reach_0_at_the_horizon(horizon):
+@pytest.mark.parametrize("schedule_length", [1, 1.5])
+def test_the_cosine_would_reach_0_at_the_end_of_the_schedule(schedule_length):
     rates, epochs = Rates(), 4
     Trainer(
-        network(), epochs=epochs, horizon=horizon, batch_size=20, lr=0.02, schedule="cosine", callbacks=[rates]
+        network(),
+        epochs=epochs,
+        schedule_length=schedule_length,
+        batch_size=20,
+        lr=0.02,
+        schedule="cosine",
+        callbacks=[rates],
     ).fit(likes())
     steps = 3
-    answer = 0.01 * (1 + np.cos(np.pi * np.arange(epochs * steps) / (horizon * epochs * steps)))
+    answer = 0.01 * (1 + np.cos(np.pi * np.arange(epochs * steps) / (schedule_length * epochs * steps)))
     np.testing.assert_allclose(rates.taken, answer, rtol=1e-12)

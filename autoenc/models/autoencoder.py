@@ -52,7 +52,7 @@ class AutoEncoder(NetworkRecommender):
         Adam's rate.
     schedule : "constant" or "cosine"
         Whether the rate stays or falls to 0 by the last epoch.
-    horizon : float
+    schedule_length : float
         At how many times `epochs` the cosine would reach 0, 1 or more: at 1.5 training ends at a
         quarter of `lr`.
     early_stopping : str, optional

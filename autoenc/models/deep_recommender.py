@@ -73,7 +73,7 @@ class DeepRecommender(NetworkRecommender):
         Where the output's bias starts.
     epochs : int, optional
         By default as many as make 240 steps, and at least 12.
-    batch_size, lr, schedule, horizon, early_stopping, validation_fraction, patience
+    batch_size, lr, schedule, schedule_length, early_stopping, validation_fraction, patience
         As AutoEncoder has them.
     random_state, backend, threads
         As AutoEncoder has them.
@@ -95,7 +95,7 @@ class DeepRecommender(NetworkRecommender):
     bias_offset: float = -2.0
     lr: float = 0.005
     schedule: str = "cosine"
-    horizon: float = 1.5
+    schedule_length: float = 1.5
 
     def _initial_state(self, n_items):
         return initial_state(n_items, widths_of(self.hidden_dims), self.bias_offset, self.seed_)

@@ -56,7 +56,7 @@ class DenoisingAutoEncoder(NetworkRecommender):
         What an item that isn't liked counts in the BCE, where a liked one counts 1.
     epochs : int, optional
         By default as many as make 240 steps, and at least 12.
-    batch_size, lr, schedule, horizon
+    batch_size, lr, schedule, schedule_length
         As AutoEncoder has them.
     early_stopping, validation_fraction, patience, random_state, backend, threads
         As AutoEncoder has them.
@@ -79,7 +79,7 @@ class DenoisingAutoEncoder(NetworkRecommender):
     negative_weight: float = 0.3
     lr: float = 0.005
     schedule: str = "cosine"
-    horizon: float = 1.5
+    schedule_length: float = 1.5
 
     def _initial_state(self, n_items):
         check_widths(self, "hidden_dim")

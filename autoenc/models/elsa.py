@@ -38,8 +38,10 @@ from autoenc.models.base import Recommender
 from autoenc.models.random_state import RandomState, seed_of
 from autoenc.networks.elsa import CosineOfProduct, initial_weight
 from autoenc.optim import Adam
-from autoenc.training.minibatches import batch_bounds, minibatches
-from autoenc.training.trainer import SCHEDULES
+from autoenc.training.callbacks import History
+from autoenc.training.minibatches import default_epochs
+from autoenc.training.plain import PlainEngine
+from autoenc.training.trainer import SCHEDULES, Trainer
 
 BLOCK = 512  # items at a time, whose gradient and moments then stay in the cache
 LEAST_STEPS = 120  # by default; the paper's data peak within 4 epochs, which are more steps
@@ -82,32 +84,23 @@ class ELSA(Recommender):
     random_state: RandomState = 0
 
     def _fit(self, user_items):
-        users = np.flatnonzero(np.diff(user_items.indptr))
         self._check()
         self.seed_ = seed_of(self.random_state)
-        self.history_ = []
-        n_steps = len(batch_bounds(len(users), self.batch_size)) - 1
-        epochs = max(4, math.ceil(LEAST_STEPS / n_steps)) if self.epochs is None else self.epochs
-
+        n_users = int((np.diff(user_items.indptr) > 0).sum())
         layer = CosineOfProduct(initial_weight(user_items.shape[1], self.emb_dim, self.seed_))
-        # One optimizer a block, so that what it computes on the way is as small as the block.
-        blocks = [slice(start, start + BLOCK) for start in range(0, user_items.shape[1], BLOCK)]
-        optimizers = [Adam({"weight": layer.params["weight"][block]}) for block in blocks]
-        with compute_threads():
-            for epoch in range(epochs):
-                total_loss = 0.0
-                for step, batch in enumerate(minibatches(users, self.batch_size, self.seed_, epoch)):
-                    lr = self.lr * SCHEDULES[self.schedule]((epoch * n_steps + step) / (epochs * n_steps))
-                    total_loss += len(batch) * layer.forward(user_items[batch])
-                    layer.backward_sums()
-                    for block, adam in zip(blocks, optimizers):
-                        adam.lr = lr
-                        adam.step({"weight": layer.backward_rows(block)})
-                self.history_.append({"epoch": epoch + 1, "loss": total_loss / len(users), "lr": lr})
-                if not math.isfinite(total_loss):
-                    raise FloatingPointError(
-                        f"the loss became {total_loss} in epoch {epoch + 1}; train with a lower lr than {self.lr}"
-                    )
+        history = History()
+        self.history_ = history.epochs
+        Trainer(
+            layer,
+            epochs=default_epochs(n_users, self.batch_size, LEAST_STEPS, 4) if self.epochs is None else self.epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            schedule=self.schedule,
+            seed=self.seed_,
+            backend="numpy",
+            callbacks=[history],
+            make_engine=BlockwiseEngine,
+        ).train(user_items)
         self.item_embeddings_ = layer.item_embeddings()[0]
 
     def _check(self):
@@ -139,3 +132,31 @@ class ELSA(Recommender):
         self.item_embeddings_ = item_embeddings
         self.history_, self.seed_ = [], seed_of(self.random_state)
         return len(item_embeddings)
+
+
+class BlockwiseEngine(PlainEngine):
+    """Takes a step of Adam a block of items at a time, so that what it computes on the way is as small as the block."""
+
+    def __init__(self, network: CosineOfProduct, adam: Adam):
+        super().__init__(network, adam)
+        self.blocks = [slice(start, start + BLOCK) for start in range(0, self.n_items, BLOCK)]
+        self.optimizers = [rows_of(adam, block) for block in self.blocks]
+
+    def train_step(self, user_items, key):
+        with compute_threads():
+            loss = user_items.shape[0] * self.network.forward(user_items)
+            self.network.backward_sums()
+            for block, optimizer in zip(self.blocks, self.optimizers):
+                optimizer.lr = self.adam.lr
+                optimizer.step({"weight": self.network.backward_rows(block)})
+        self.adam.step_count += 1
+        return loss
+
+
+def rows_of(adam: Adam, rows: slice) -> Adam:
+    """An Adam of these rows alone, on the same arrays."""
+    part = Adam({}, adam.lr, adam.betas, adam.eps)
+    part.params = {name: array[rows] for name, array in adam.params.items()}
+    part.first_moment = {name: array[rows] for name, array in adam.first_moment.items()}
+    part.second_moment = {name: array[rows] for name, array in adam.second_moment.items()}
+    return part

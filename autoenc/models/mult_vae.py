@@ -56,7 +56,7 @@ class MultVAE(NetworkRecommender):
         The share of the training's steps in which it rises to that from 0.
     epochs : int, optional
         By default as many as make 240 steps, and at least 12.
-    batch_size, lr, schedule, horizon, early_stopping, validation_fraction, patience
+    batch_size, lr, schedule, schedule_length, early_stopping, validation_fraction, patience
         As AutoEncoder has them.
     random_state, backend, threads
         As AutoEncoder has them.

@@ -46,7 +46,7 @@ class NetworkRecommender(Recommender):
     batch_size: int = 256
     lr: float = 0.01
     schedule: str = "constant"
-    horizon: float = 1.0
+    schedule_length: float = 1.0
     early_stopping: str | None = None
     validation_fraction: float = 0.1
     patience: int = 5
@@ -144,8 +144,8 @@ class NetworkRecommender(Recommender):
     def stopped_at(self, epochs: int) -> NetworkRecommender:
         """An unfitted model that trains as this one has, for its first `epochs`: at the same rates, and no longer."""
         params = self.get_params(deep=False)
-        horizon = self.horizon * self._trainer.epochs / epochs
-        return type(self)(**params | {"epochs": epochs, "horizon": horizon, "early_stopping": None})
+        schedule_length = self.schedule_length * self._trainer.epochs / epochs
+        return type(self)(**params | {"epochs": epochs, "schedule_length": schedule_length, "early_stopping": None})
 
     def _trainer_of(self, network, epochs, schedule="constant", callbacks=()):
         return Trainer(
@@ -154,7 +154,7 @@ class NetworkRecommender(Recommender):
             batch_size=self.batch_size,
             lr=self.lr,
             schedule=schedule,
-            horizon=self.horizon,
+            schedule_length=self.schedule_length,
             seed=self.seed_,
             backend=self.backend,
             threads=self.threads,

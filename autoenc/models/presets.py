@@ -35,7 +35,7 @@ PRESETS = {
     "best": Preset(
         "the best ranking, in minutes: a denoising network, EASE and ELSA, blended as validates best",
         Blend(
-            [DenoisingAutoEncoder(bias_offset=-3.0, horizon=2.5), EASE(), ELSA()],
+            [DenoisingAutoEncoder(bias_offset=-3.0, schedule_length=2.5), EASE(), ELSA()],
             validation="weak",
             candidates={"ease__l2": [100.0, 200.0, 500.0, 1000.0, 2000.0]},
             stop_every=30,

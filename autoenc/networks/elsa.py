@@ -65,6 +65,10 @@ class CosineOfProduct:
         self.grads: dict[str, np.ndarray] = {}
         self.kept: tuple = ()
 
+    @property
+    def n_items(self) -> int:
+        return len(self.params["weight"])
+
     def item_embeddings(self) -> tuple[np.ndarray, np.ndarray]:
         """A, and the lengths of weight's rows (n_items, 1) that it is divided by."""
         weight = self.params["weight"]

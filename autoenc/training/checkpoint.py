@@ -39,7 +39,7 @@ FORMAT, VERSION = "autoenc checkpoint", 1
 MANIFEST = "manifest.json"
 MUST_AGREE = (
     *("network", "shape", "loss", "settings", "seed", "batch_size", "n_users", "schedule", "lr", "betas", "eps"),
-    *("backend", "horizon", "likes", "callbacks"),
+    *("backend", "schedule_length", "likes", "callbacks"),
 )
 POSITION = ("next_epoch", "next_step", "users_done", "total_loss", "stop")
 
@@ -377,7 +377,7 @@ def _description(trainer):
         "batch_size": trainer.batch_size,
         "n_users": trainer.n_users,
         "schedule": trainer.schedule,
-        "horizon": trainer.horizon,
+        "schedule_length": trainer.schedule_length,
         "lr": trainer.lr,
         "betas": list(adam.betas),
         "eps": adam.eps,

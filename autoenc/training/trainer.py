@@ -50,8 +50,8 @@ class Trainer:
         As `optim.Adam` has them.
     schedule : "constant" or "cosine"
         How the rate goes on from `lr`: stays, or falls to 0 along half a cosine, by the last epoch's
-        last step if horizon is 1.
-    horizon : float
+        last step if schedule_length is 1.
+    schedule_length : float
         At how many times `epochs` the cosine would reach 0, 1 or more: at 1.5 training ends at a
         quarter of `lr`.
     seed : int
@@ -110,7 +110,7 @@ class Trainer:
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         schedule: str = "constant",
-        horizon: float = 1.0,
+        schedule_length: float = 1.0,
         seed: int = 0,
         backend: str = "numba",
         threads: int | None = None,
@@ -126,11 +126,11 @@ class Trainer:
             raise ValueError(f"betas must both be at least 0 and below 1, got {betas}")
         if schedule not in SCHEDULES:
             raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
-        if not isinstance(horizon, Real) or not 1 <= horizon < math.inf:
-            raise ValueError(f"horizon must be a finite number of 1 or more, got {horizon}")
+        if not isinstance(schedule_length, Real) or not 1 <= schedule_length < math.inf:
+            raise ValueError(f"schedule_length must be a finite number of 1 or more, got {schedule_length}")
         self.lr = lr
         self.schedule = schedule
-        self.horizon = float(horizon)
+        self.schedule_length = float(schedule_length)
         self.threads = threads
         self.callbacks = list(callbacks)
         self.adam = Adam(network.params, lr, betas, eps)
@@ -204,7 +204,7 @@ class Trainer:
 
     def _run_step(self, step, user_items):
         self.step = step
-        progress = (self.epoch * self.n_steps + step) / (self.horizon * self.epochs * self.n_steps)
+        progress = (self.epoch * self.n_steps + step) / (self.schedule_length * self.epochs * self.n_steps)
         self.adam.lr = self.lr * SCHEDULES[self.schedule](progress)
         batch_loss = self.engine.train_step(user_items, (self.seed, self.epoch, step))
         if not math.isfinite(batch_loss):
