@@ -23,8 +23,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_checkpoint import KillAt, Killed, new_trainer
-from torture import small_split, train
 
 from autoenc import load_model
 from autoenc.cli import main
@@ -32,8 +30,10 @@ from autoenc.datasets import read, sources
 from autoenc.datasets.task_cache import read_task_cache, write_task_cache
 from autoenc.storage.model_file import read_model_file
 from autoenc.training.checkpoint import MANIFEST, Checkpoints, restore_checkpoint
+from tests.helpers import DATA
+from tests.helpers.killed import KillAt, Killed, new_trainer
+from tests.helpers.torture import small_split, train
 
-DATA = Path(__file__).parent / "data"
 MAKE = runpy.run_path(str(DATA / "make_hostile.py"))
 
 MAX_FILE = 200_000

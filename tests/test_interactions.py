@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +15,8 @@ from scipy import sparse
 
 from autoenc import interactions
 from autoenc.interactions import Interactions, as_user_items
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parent.parent
 DENSE = np.array([[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 1, 1]])
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 import autoenc
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parent.parent
 NOT_COPIED = shutil.ignore_patterns(
     ".git", ".venv", "build", "dist", "results", "*.egg-info", "__pycache__", ".*_cache"
 )
