@@ -40,3 +40,15 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if "torch" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="torch is not installed"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """A test without the marks `optional` and `torch` fails where pytest.importorskip would skip it.
+
+    Otherwise `make test` would skip it and `make test-all` would leave it out.
+    """
+    report = (yield).get_result()
+    if report.skipped and "could not import" in str(report.longrepr) and not {"optional", "torch"} & {*item.keywords}:
+        report.outcome = "failed"
+        report.longrepr = f"{report.longrepr[2]}; mark the test optional, or add the module to the group test"

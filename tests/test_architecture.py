@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import functools
+import re
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,9 @@ ORDER = (
     "cli",
 )
 
+# Modules that pytest.importorskip finds where `make test` runs.
+IN_THE_GROUP_TEST = {"matplotlib", "pyarrow", "starlette", "uvicorn"}
+
 
 def modules():
     """Every source file of the package as (dotted name, path); kernels/ is read where it stands."""
@@ -43,6 +48,7 @@ def modules():
             yield ".".join((package, *parts)).removesuffix(".__init__"), path
 
 
+@functools.cache
 def imports(path: Path, module: str = "") -> set[str]:
     """All that a file imports, in functions too: `from a import b` counts as a.b."""
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
@@ -97,3 +103,12 @@ def test_nobody_imports_the_bare_name_kernels():
 def test_every_kernel_has_a_test_that_names_it(kernel):
     tested = set().union(*(imports(path) for path in (ROOT / "tests").rglob("test_*.py")))
     assert any(f"{name}.".startswith(f"autoenc.kernels.{kernel}.") for name in tested)
+
+
+def test_a_file_that_is_skipped_without_an_optional_module_is_marked_optional():
+    """`make test` skips it, and `make test-all` runs what has the mark."""
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        text = path.read_text(encoding="utf-8")
+        skipped = set(re.findall(r"^(?:\w+ = )?pytest\.importorskip\(\"(\w+)", text, re.MULTILINE))
+        marked = re.search(r"^pytestmark\b[^)]*?\bpytest\.mark\.optional\b", text, re.MULTILINE)
+        assert marked or skipped <= IN_THE_GROUP_TEST, path

@@ -158,8 +158,12 @@ def pyarrow_table(columns):
     return pytest.importorskip("pyarrow").table(columns)
 
 
-of_every_table = pytest.mark.parametrize("table", [dict, pandas_table, polars_table, pyarrow_table])
-of_every_library = pytest.mark.parametrize("table", [pandas_table, polars_table, pyarrow_table])
+LIBRARIES = [
+    *(pytest.param(table, marks=pytest.mark.optional) for table in (pandas_table, polars_table)),
+    pyarrow_table,
+]
+of_every_table = pytest.mark.parametrize("table", [dict, *LIBRARIES])
+of_every_library = pytest.mark.parametrize("table", LIBRARIES)
 
 
 @of_every_table
@@ -195,6 +199,7 @@ def test_a_table_with_nulls_is_refused(table, users):
         Interactions.from_table(table({"item": users, "user": [1, 2, 3, 4]}))
 
 
+@pytest.mark.optional
 @pytest.mark.parametrize("dtype", ["category", "string", "str", "object", "string[pyarrow]"])
 def test_pandas_dtypes_of_text(dtype):
     pandas = pytest.importorskip("pandas")
@@ -207,6 +212,7 @@ def test_pandas_dtypes_of_text(dtype):
         Interactions.from_table(table)
 
 
+@pytest.mark.optional
 @pytest.mark.parametrize("dtype", ["category", "Int64", "uint16", "float64", "object", "int64[pyarrow]"])
 def test_pandas_dtypes_of_whole_numbers(dtype):
     pandas = pytest.importorskip("pandas")
@@ -217,6 +223,7 @@ def test_pandas_dtypes_of_whole_numbers(dtype):
     assert likes.user_ids.dtype == np.int64 and pairs_of(likes) == {(2, 8), (1, 9), (2, 9)}
 
 
+@pytest.mark.optional
 @pytest.mark.parametrize("dtype", ["Categorical", "Enum"])
 def test_polars_categories(dtype):
     polars = pytest.importorskip("polars")

@@ -190,7 +190,10 @@ def folder(tmp_path_factory):
 
 
 # The example of serve runs until it is told to stop; test_serve.py runs it.
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "serve"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.optional] * (name == "tune")) for name in COMMANDS if name != "serve"],
+)
 def test_every_commands_example_runs(name, folder, monkeypatch, capsys):
     if name == "tune":
         pytest.importorskip("optuna")

@@ -30,6 +30,8 @@ parquet = pytest.importorskip("pyarrow.parquet")
 from autoenc.datasets import tables  # noqa: E402
 from autoenc.datasets.prepared import Column, checksum, new_folder, read_prepared  # noqa: E402
 
+pytestmark = pytest.mark.optional
+
 
 def write_parts(folder: Path, columns: dict, n_parts: int = 3) -> Path:
     """A folder of parquet, a file a part in a folder of its own."""

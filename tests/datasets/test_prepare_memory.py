@@ -17,6 +17,7 @@ pytest.importorskip("duckdb")
 pytest.importorskip("pyarrow")
 pytestmark = [
     pytest.mark.long,
+    pytest.mark.optional,
     pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux' /proc"),
 ]
 

@@ -40,6 +40,7 @@ NOT_RUN = (
     "cd",
     "pip install",
     "make test",
+    "make test-all",
     "make test-long",
     "make lint",
     "make quality",

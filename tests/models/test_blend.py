@@ -303,6 +303,7 @@ def test_repr_makes_it_again():
     assert repr(model).startswith("Blend(models=[AutoEncoder(emb_dim=16,") and repr(Blend()) == "Blend()"
 
 
+@pytest.mark.optional
 def test_scikit_learns_clone():
     sklearn_base = pytest.importorskip("sklearn.base")
     model = of_network_and_ease(weights=[1, 2])

@@ -27,6 +27,7 @@ model_selection = pytest.importorskip("sklearn.model_selection")
 pipeline = pytest.importorskip("sklearn.pipeline")
 preprocessing = pytest.importorskip("sklearn.preprocessing")
 check_is_fitted = pytest.importorskip("sklearn.utils.validation").check_is_fitted
+pytestmark = pytest.mark.optional
 
 TRAINED_BRIEFLY = {"epochs": 2, "batch_size": 16}
 SMALL = {

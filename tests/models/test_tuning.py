@@ -32,6 +32,7 @@ from autoenc.models.presets import preset
 from autoenc.models.tuning import Range, search_space_of, tune
 
 optuna = pytest.importorskip("optuna")
+pytestmark = pytest.mark.optional
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,8 @@ pd = pytest.importorskip("pandas")
 from autoenc.datasets import tables  # noqa: E402
 from autoenc.scale import dask as distributed  # noqa: E402
 
+pytestmark = pytest.mark.optional
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, ratings):

@@ -10,15 +10,17 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[test]'")
-pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install '.[test]'")
-pytest.importorskip("starlette", reason="starlette is not installed: pip install '.[test]'")
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make test-all")
+pytest.importorskip("uvicorn", reason="uvicorn is not installed: make test-all")
+pytest.importorskip("starlette", reason="starlette is not installed: make test-all")
 
 import uvicorn
 from playwright import sync_api
 
 from autoenc.models import AutoEncoder, Popular
 from autoenc.serve.app import make_app
+
+pytestmark = pytest.mark.optional
 
 CHROMIUM = os.environ.get("AUTOENC_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 if CHROMIUM is None:
