@@ -2,7 +2,7 @@
 #
 #   make train        the main job, on the bundled ratings
 #   make test         the core's tests, then the kernels' again without compilation
-#   make test-all     the tests that make test leaves out, of what extras install
+#   make test-all     the tests that make test leaves out: of the parts that extras install, and of benchmarks/
 #   make test-long    the tests that take longer, of both
 #   make lint         ruff, mypy, and docstrings against signatures
 #   make quality      ours beside PyTorch on the same splits

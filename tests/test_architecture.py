@@ -35,7 +35,7 @@ ORDER = (
 )
 
 # Modules that pytest.importorskip finds where `make test` runs.
-IN_THE_GROUP_TEST = {"matplotlib", "pyarrow", "starlette", "uvicorn"}
+IN_THE_GROUP_TEST = {"matplotlib", "pyarrow"}
 
 
 def modules():

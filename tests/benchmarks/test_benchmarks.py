@@ -15,6 +15,8 @@ from tests.helpers import ROOT
 
 BENCHMARKS = ROOT / "benchmarks"
 
+pytestmark = pytest.mark.optional
+
 # At the end, so that the standard library's `profile` stays in front of ours.
 sys.path.append(str(BENCHMARKS))
 
@@ -481,13 +483,7 @@ def test_a_peer_is_behind_best_by_a_paired_difference(tmp_path):
     assert judged[0] == (False, f"best - implicit's ALS, nDCG@100: {ranking_report.UNPAIRED}")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param("implicit's ALS", marks=pytest.mark.optional),
-        pytest.param("PyTorch's Mult-VAE", marks=pytest.mark.torch),
-    ],
-)
+@pytest.mark.parametrize("name", ["implicit's ALS", pytest.param("PyTorch's Mult-VAE", marks=pytest.mark.torch)])
 def test_peers_learn_who_likes_what(name):
     pytest.importorskip({"implicit's ALS": "implicit", "PyTorch's Mult-VAE": "torch"}[name])
     blocks = np.kron(np.eye(2), np.ones((1, 6))).repeat(20, axis=0)  # two groups of 20 users and 6 items each

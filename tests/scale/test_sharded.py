@@ -32,16 +32,12 @@ from autoenc.train_job import Settings, main_job
 from autoenc.training.checkpoint import MANIFEST
 from tests.helpers import ROOT, sharded_job
 
+pytestmark = pytest.mark.optional
+
 MPIEXEC = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
-has_mpi = pytest.mark.skipif(
+needs_mpi = pytest.mark.skipif(
     MPIEXEC is None or importlib.util.find_spec("mpi4py") is None, reason="no MPI: pip install 'autoenc[mpi]'"
 )
-
-
-def needs_mpi(test):
-    return pytest.mark.optional(has_mpi(test))
-
-
 BACKENDS = ("numba", "numpy")
 
 

@@ -35,6 +35,8 @@ from autoenc.serve.app import HEADERS, STATIC, make_app
 from autoenc.training.plain import PlainEngine
 from tests.helpers import ROOT
 
+pytestmark = pytest.mark.optional
+
 ALIEN, MATRIX, HEAT = "1214", "2571", "6"
 
 
@@ -378,7 +380,6 @@ def fuzz(model, max_examples):
     return counts
 
 
-@pytest.mark.optional
 def test_answers_are_as_described(model):
     counts = fuzz(model, 15)
     assert counts[200] > 30 and counts[400] > 10
@@ -386,7 +387,6 @@ def test_answers_are_as_described(model):
 
 
 @pytest.mark.long
-@pytest.mark.optional
 def test_answers_are_as_described_at_length(model):
     assert set(fuzz(model, 500)) <= {200, 400, 404, 414}
 
