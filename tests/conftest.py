@@ -17,6 +17,8 @@ settings.load_profile("autoenc")
 # Scripts that made stored answers, and hostile inputs: read by tests, not tests.
 collect_ignore = ["oracle", "data"]
 
+NEED_AN_EXTRA = ("autoenc/models/tuning.py", "autoenc/serve/")
+
 
 @pytest.fixture(scope="session")
 def ratings():
@@ -35,11 +37,13 @@ def split(ratings):
 
 
 def pytest_collection_modifyitems(items):
-    """Skip what compares live with PyTorch where there is none; its stored answers are compared anyway."""
-    if importlib.util.find_spec("torch") is None:
-        for item in items:
-            if "torch" in item.keywords:
-                item.add_marker(pytest.mark.skip(reason="torch is not installed"))
+    """Mark the doctests that need an extra, and skip what compares live with PyTorch where there is none."""
+    has_torch = importlib.util.find_spec("torch") is not None
+    for item in items:
+        if item.nodeid.startswith(NEED_AN_EXTRA):
+            item.add_marker("optional")
+        if "torch" in item.keywords and not has_torch:
+            item.add_marker(pytest.mark.skip(reason="torch is not installed"))  # its stored answers are compared anyway
 
 
 @pytest.hookimpl(hookwrapper=True)

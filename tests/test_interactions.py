@@ -273,6 +273,7 @@ def test_a_table_without_rows(table):
         Interactions.from_table(table({"user": [], "item": []}))
 
 
+@pytest.mark.optional
 def test_what_is_no_table():
     for other in ([[1, 2]], "user", np.ones((2, 2))):
         with pytest.raises(TypeError, match=f"table is a {type(other).__name__}; pass a DataFrame of pandas or polars"):
@@ -282,6 +283,7 @@ def test_what_is_no_table():
         Interactions.from_table(lazy)
 
 
+@pytest.mark.optional
 def test_tables_need_none_of_their_libraries():
     code = """
 import importlib, pkgutil, sys
