@@ -95,9 +95,7 @@ def test_patience_ends_the_training(halves):
     assert trainer.stop
 
 
-@pytest.mark.parametrize(
-    "make", [lambda halves: Validation(*halves, "ndcg@5"), lambda _: History()]
-)
+@pytest.mark.parametrize("make", [lambda halves: Validation(*halves, "ndcg@5"), lambda _: History()])
 def test_what_a_checkpoint_holds_is_all_that_is_remembered(halves, make):
     watched, again = make(halves), make(halves)
     fit(halves, [watched])
