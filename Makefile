@@ -1,8 +1,9 @@
 # On a machine with Python 3.10 or newer and make, each target sets itself up in .venv:
 #
 #   make train        the main job, on the bundled ratings
-#   make test         the test suite, then the kernels' tests again without compilation
-#   make test-long    the tests that take longer
+#   make test         the core's tests, then the kernels' again without compilation
+#   make test-all     the tests that make test leaves out: of the parts that extras install, and of benchmarks/
+#   make test-long    the tests that take longer, of both
 #   make lint         ruff, mypy, and docstrings against signatures
 #   make quality      ours beside PyTorch on the same splits
 #   make docs         the lessons and the reference as web pages, in docs/_build/html
@@ -23,7 +24,7 @@ IS_FIT := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))
 PYTHON ?= $(firstword $(foreach name,$(NAMES),$(shell $(name) -c '$(IS_FIT)' 2>/dev/null && echo $(name))))
 VERSION := -c 'import sys; print(sys.version)'
 
-.PHONY: train test test-long lint docs quality bench reproduce clean
+.PHONY: train test test-all test-long lint docs quality bench reproduce clean
 
 train: $(VENV)/installed
 	$(BIN)/python run_train.py $(ARGS)
@@ -35,7 +36,10 @@ test: $(VENV)/installed-test
 	$(BIN)/python -m pytest $(ARGS)
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m "kernels and not long" $(ARGS)
 
-test-long: $(VENV)/installed-test
+test-all: $(VENV)/installed-test-all
+	$(BIN)/python -m pytest -m "optional and not long" $(ARGS)
+
+test-long: $(VENV)/installed-test-all
 	$(BIN)/python -m pytest -m long --timeout 1800 $(ARGS)
 
 lint: $(VENV)/installed-lint
@@ -61,8 +65,11 @@ $(VENV)/installed: $(BIN)/python setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
+# A group is of pyproject.toml, and pip reads those from 25.1 on.
+EXTRAS-test-all := [serve,tune,plot,parquet,scale,dask,mpi]
 $(VENV)/installed-%: $(BIN)/python setup.cfg pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	$(BIN)/python -m pip install --quiet 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable '.$(EXTRAS-$*)' --group $*
 	@touch $@ $(VENV)/installed
 
 $(BIN)/python:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.helpers import ROOT
 
 # A module imports only from those above it.
 ORDER = (
@@ -34,6 +35,9 @@ ORDER = (
     "cli",
 )
 
+# Modules that pytest.importorskip finds where `make test` runs.
+IN_THE_GROUP_TEST = {"matplotlib", "pyarrow"}
+
 
 def modules():
     """Every source file of the package as (dotted name, path); kernels/ is read where it stands."""
@@ -45,6 +49,7 @@ def modules():
             yield ".".join((package, *parts)).removesuffix(".__init__"), path
 
 
+@functools.cache
 def imports(path: Path, module: str = "") -> set[str]:
     """All that a file imports, in functions too: `from a import b` counts as a.b."""
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
@@ -166,3 +171,12 @@ def test_what_is_large_is_found():
 def test_one_module_asks_about_the_machine():
     asks = re.compile(r"[\"']/(proc|sys)\b|import threadpoolctl|from threadpoolctl")
     assert {name for name, path in MODULES.items() if asks.search(path.read_text("utf-8"))} == {"autoenc.machine"}
+
+
+def test_a_file_that_is_skipped_without_an_optional_module_is_marked_optional():
+    """`make test` skips it, and `make test-all` runs what has the mark."""
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        text = path.read_text(encoding="utf-8")
+        skipped = set(re.findall(r"^(?:\w+ = )?pytest\.importorskip\(\"(\w+)", text, re.MULTILINE))
+        marked = re.search(r"^pytestmark\b[^)]*?\bpytest\.mark\.optional\b", text, re.MULTILINE)
+        assert marked or skipped <= IN_THE_GROUP_TEST, path

@@ -8,15 +8,13 @@ import os
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from autoenc import cli, doctor, machine
 from autoenc.cli import doctor as command
 from autoenc.training import fused
-
-ROOT = Path(__file__).parent.parent
+from tests.helpers import ROOT
 
 # A machine that nothing holds back.
 FACTS = {

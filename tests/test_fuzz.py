@@ -1,7 +1,7 @@
 """Every reader fed with damaged files: a sentence or an answer, no code run, no memory beyond its bound.
 
-Samples of each format, sound and hostile ones, are cut, overwritten, stretched and spliced with one another. A few
-hundred of a reader in `make test`, some thousands in `make test-long`; always the same, but for
+Samples of each format, sound and hostile ones, are cut, overwritten, stretched and spliced with one another. A hundred
+or two of a reader in `make test`, some thousands in `make test-long`; always the same, but for
 `make test-long ARGS="--hypothesis-profile random"`.
 """
 
@@ -23,8 +23,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_checkpoint import KillAt, Killed, new_trainer
-from torture import small_split, train
 
 from autoenc import load_model
 from autoenc.cli import main
@@ -32,8 +30,10 @@ from autoenc.datasets import read, sources
 from autoenc.datasets.task_cache import read_task_cache, write_task_cache
 from autoenc.storage.model_file import read_model_file
 from autoenc.training.checkpoint import MANIFEST, Checkpoints, restore_checkpoint
+from tests.helpers import DATA
+from tests.helpers.killed import KillAt, Killed, new_trainer
+from tests.helpers.torture import small_split, train
 
-DATA = Path(__file__).parent / "data"
 MAKE = runpy.run_path(str(DATA / "make_hostile.py"))
 
 MAX_FILE = 200_000
@@ -50,7 +50,7 @@ MAX_MEMORY = max_memory(MAX_GROWN)
 
 SMALL = ["--epochs", "1", "--emb-dim", "2", "--hidden-dim", "2", "--backend", "numpy"]
 
-short = settings(max_examples=400, suppress_health_check=list(HealthCheck))
+short = settings(max_examples=150, suppress_health_check=list(HealthCheck))
 long = settings(max_examples=3_000, suppress_health_check=list(HealthCheck))
 
 

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +16,8 @@ from scipy import sparse
 
 from autoenc import interactions
 from autoenc.interactions import Interactions, as_user_items
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parent.parent
 DENSE = np.array([[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 1, 1]])
 
 
@@ -160,8 +159,12 @@ def pyarrow_table(columns):
     return pytest.importorskip("pyarrow").table(columns)
 
 
-of_every_table = pytest.mark.parametrize("table", [dict, pandas_table, polars_table, pyarrow_table])
-of_every_library = pytest.mark.parametrize("table", [pandas_table, polars_table, pyarrow_table])
+LIBRARIES = [
+    *(pytest.param(table, marks=pytest.mark.optional) for table in (pandas_table, polars_table)),
+    pyarrow_table,
+]
+of_every_table = pytest.mark.parametrize("table", [dict, *LIBRARIES])
+of_every_library = pytest.mark.parametrize("table", LIBRARIES)
 
 
 @of_every_table
@@ -197,6 +200,7 @@ def test_a_table_with_nulls_is_refused(table, users):
         Interactions.from_table(table({"item": users, "user": [1, 2, 3, 4]}))
 
 
+@pytest.mark.optional
 @pytest.mark.parametrize("dtype", ["category", "string", "str", "object", "string[pyarrow]"])
 def test_pandas_dtypes_of_text(dtype):
     pandas = pytest.importorskip("pandas")
@@ -209,6 +213,7 @@ def test_pandas_dtypes_of_text(dtype):
         Interactions.from_table(table)
 
 
+@pytest.mark.optional
 @pytest.mark.parametrize("dtype", ["category", "Int64", "uint16", "float64", "object", "int64[pyarrow]"])
 def test_pandas_dtypes_of_whole_numbers(dtype):
     pandas = pytest.importorskip("pandas")
@@ -219,6 +224,7 @@ def test_pandas_dtypes_of_whole_numbers(dtype):
     assert likes.user_ids.dtype == np.int64 and pairs_of(likes) == {(2, 8), (1, 9), (2, 9)}
 
 
+@pytest.mark.optional
 @pytest.mark.parametrize("dtype", ["Categorical", "Enum"])
 def test_polars_categories(dtype):
     polars = pytest.importorskip("polars")
@@ -268,6 +274,7 @@ def test_a_table_without_rows(table):
         Interactions.from_table(table({"user": [], "item": []}))
 
 
+@pytest.mark.optional
 def test_what_is_no_table():
     for other in ([[1, 2]], "user", np.ones((2, 2))):
         with pytest.raises(TypeError, match=f"table is a {type(other).__name__}; pass a DataFrame of pandas or polars"):
@@ -277,6 +284,7 @@ def test_what_is_no_table():
         Interactions.from_table(lazy)
 
 
+@pytest.mark.optional
 def test_tables_need_none_of_their_libraries():
     code = """
 import importlib, pkgutil, sys

@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from child import run
+
+from tests.helpers.child import run
 
 pytestmark = [
     pytest.mark.long,
     pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux' /proc"),
 ]
 
-ROOT = Path(__file__).parent.parent
 MB = 1_000_000
 
 PREPARE = """

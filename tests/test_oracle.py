@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,9 +33,9 @@ from autoenc.networks.elsa import CosineOfProduct
 from autoenc.networks.variational import VariationalNetwork
 from autoenc.optim import Adam
 from autoenc.training.plain import train_step
+from tests.helpers import ORACLE
 
-FOLDER = Path(__file__).parent / "oracle"
-CASES = sorted(path.stem for path in FOLDER.glob("*.npz"))
+CASES = sorted(path.stem for path in ORACLE.glob("*.npz"))
 
 # The largest difference, in units of the largest answer: a few roundings.
 ROUNDING = {"float32": 2e-6, "float64": 5e-15}
@@ -45,7 +44,7 @@ both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
 def stored(case: str) -> tuple[dict, dict]:
-    with np.load(FOLDER / f"{case}.npz", allow_pickle=False) as file:
+    with np.load(ORACLE / f"{case}.npz", allow_pickle=False) as file:
         arrays = dict(file)
     return {dtype: strip(arrays, dtype) for dtype in ("float32", "float64", "inputs")}
 
@@ -56,7 +55,7 @@ def strip(arrays: dict, prefix: str) -> dict:
 
 @pytest.fixture(scope="session")
 def make_oracle():
-    spec = importlib.util.spec_from_file_location("make_oracle", FOLDER / "make_oracle.py")
+    spec = importlib.util.spec_from_file_location("make_oracle", ORACLE / "make_oracle.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -86,9 +85,9 @@ def test_the_stored_answers_are_pytorch_2_13s_and_small():
     layers += ["relu", "sigmoid_bce", "tanh", "weighted_bce", "selu", "masked_squared_error", "soft_bce"]
     assert sorted(["adam", "deep", "elsa", "network", "denoising", "variational", *layers]) == CASES
     for case in CASES:
-        with np.load(FOLDER / f"{case}.npz", allow_pickle=False) as file:
+        with np.load(ORACLE / f"{case}.npz", allow_pickle=False) as file:
             assert str(file["torch_version"]).startswith("2.13.0")
-    assert sum(path.stat().st_size for path in FOLDER.glob("*.npz")) < 450_000
+    assert sum(path.stat().st_size for path in ORACLE.glob("*.npz")) < 450_000
 
 
 @both_dtypes

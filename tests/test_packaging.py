@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 import autoenc
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parent.parent
 NOT_COPIED = shutil.ignore_patterns(
     ".git", ".venv", "build", "dist", "results", "*.egg-info", "__pycache__", ".*_cache"
 )
@@ -38,7 +38,7 @@ def build(tree: Path, kind: str, out: Path) -> Path:
 def tree(tmp_path_factory) -> Path:
     """A copy of the tree as a zip on Windows leaves it: autoenc/kernels is a file with the link's text."""
     if importlib.util.find_spec("setuptools") is None:
-        pytest.fail("setuptools is not installed, which builds the wheel: pip install '.[test]'")
+        pytest.fail("setuptools is not installed, which builds the wheel: make test")
     tree = tmp_path_factory.mktemp("packaging") / "tree"
     shutil.copytree(ROOT, tree, symlinks=True, ignore=NOT_COPIED)
     link = tree / "autoenc" / "kernels"

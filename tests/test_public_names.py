@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 import autoenc
-
-ROOT = Path(__file__).parent.parent
+from tests.helpers import ROOT
 
 
 def test_import_alone_imports_nothing_heavy():

@@ -271,7 +271,7 @@ def models() -> dict[str, bytes]:
 
 
 def checkpoints() -> dict[str, bytes]:
-    """Manifests. Those that agree with a training in all but one thing are made by tests/test_checkpoint.py."""
+    """Manifests. Those that agree with a training in all but one thing are made by test_checkpoint.py."""
     shard = {"file": "step.safetensors", "bytes": 8, "crc32": 0}
     manifest = {"format": "autoenc checkpoint", "version": 1, "shards": [shard]}
 

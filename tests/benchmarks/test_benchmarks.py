@@ -1,0 +1,519 @@
+"""The benchmarks' arithmetic, their workers' protocol and their page, at sizes that take no time; nothing is timed."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from autoenc.datasets.synthetic import synthetic
+from autoenc.models import EASE
+from autoenc.training import fused
+from benchmarks.ranking import __main__ as ranking
+from benchmarks.ranking import lines as ranking_lines
+from benchmarks.ranking import page as ranking_page
+from benchmarks.ranking import report as ranking_report
+from benchmarks.ranking import run as ranking_run
+from benchmarks.ranking.plans import MODELS, PLANS, Plan
+from benchmarks.ranking.search import search
+from benchmarks.speed import contestants, kernels_page, parts, profile, report, results, stopwatch, targets, task, turns
+from benchmarks.speed import kernels as pairs_measured
+from benchmarks.speed import likes as likes_files
+from benchmarks.speed.pairs import PAIRS
+from tests.helpers import ROOT
+
+pytestmark = pytest.mark.optional
+
+SHAPE = (40, 30, 400)
+MATMUL = {"numpy-matmul": [100.0, 200.0, 300.0]}
+
+# What benchmarks.speed would store, of round numbers.
+PARTS = {
+    "epoch": {
+        # 7.05 GFLOP in 273 steps are 1924.7 GFLOP: 96, 192 and 77 GFLOP/s.
+        "seconds": {
+            "autoenc": [20.0, 10.0, 25.0],
+            "torch-tuned": [40.0, 40.0, 40.0],
+            "torch-plain": [500.0, 500.0, 500.0],
+        },
+        "gflops": MATMUL | {"torch-matmul": [50.0, 50.0, 50.0]},
+    },
+    "score": {"seconds": {"autoenc": [4.0, 4.0, 4.0], "torch-tuned": [8.0, 8.0, 8.0]}, "gflops": MATMUL},
+    "memory": {
+        "megabytes": {"autoenc": [300.0, 310.0, 305.0], "torch-tuned": [400.0, 400.0, 400.0]},
+        "process": {"autoenc": [400.0, 410.0, 405.0], "torch-tuned": [900.0, 900.0, 900.0]},
+        "at_work": {"autoenc": 70.0, "torch-tuned": 15.0},
+        "data": 64.0,
+    },
+    "start": {
+        "seconds": {"autoenc": [1.0, 1.2, 1.1], "torch-tuned": [4.0, 4.0, 4.0]},
+        "compile": [25.0],
+        "help": [0.1, 0.1, 0.1],
+    },
+    "scaling": {
+        **{
+            axis: {"0.25": [2.0], "0.5": [4.0], "1": [8.0], "2": [16.0], "4": [four]}
+            for axis, four in (("users", 32.0), ("likes", 12.0), ("items", 40.0))
+        },
+        "threads": {"1": [20.0], "2": [10.0]},
+        "memory": {"0.25": [250.0], "0.5": [260.0], "1": [300.0], "2": [400.0], "4": [510.0]},
+        "data_megabytes": {"0.25": 16.0, "0.5": 32.0, "1": 64.0, "2": 128.0, "4": 256.0},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def likes(tmp_path_factory):
+    """The file of a small set of likes."""
+    return likes_files.train_file(tmp_path_factory.mktemp("sets"), *SHAPE)
+
+
+@pytest.fixture
+def rates_that_take_no_time(monkeypatch):
+    for module in (profile, pairs_measured):
+        monkeypatch.setattr(module, "matmul_rate", lambda *_: 2e11)
+        monkeypatch.setattr(module, "copy_rate", lambda *_: 3e10)
+
+
+def test_what_the_task_costs():
+    assert task.steps_per_epoch() == 273
+    assert task.epoch_flops() == pytest.approx(273 * 7.05e9, rel=1e-3)
+    assert task.scoring_flops() == pytest.approx(0.64e12, rel=5e-3)
+    assert task.steps_of("autoenc") == 273
+    assert task.steps_of("implicit-als") == 15
+
+
+def test_an_epoch_is_its_own_sum_or_reckoned_from_the_median():
+    assert task.epoch_seconds([1.0, 2.0, 9.0], 3) == 12.0
+    assert task.epoch_seconds([1.0, 2.0, 9.0], 30) == 60.0
+    assert task.epoch_seconds([1.0, 2.0, 9.0] * 2, 3) == 12.0
+
+
+def test_a_ratio_is_the_median_over_pairs():
+    assert targets.paired([1.0, 2.0, 3.0], [2.0, 2.0, 2.0]) == 1.0
+    assert targets.paired([1.0, 8.0, 9.0], [10.0, 10.0, 1.0]) == 0.8  # and not 8 / 10 of the medians
+
+
+def test_targets_are_judged_as_the_issue_has_them():
+    judged = {target.name: (round(target.got, 3), target.met) for target in targets.targets(PARTS)}
+    assert judged == {
+        "training, share of NumPy's BLAS": (0.963, True),
+        "training, of tuned PyTorch's time (its BLAS is the slower one)": (0.5, False),
+        "training, of plain PyTorch's time": (0.04, False),
+        "scoring, share of NumPy's BLAS": (0.802, True),
+        "scoring, of tuned PyTorch's time": (0.5, True),
+        "training's peak above the imports, MB": (305, True),
+        "the same, of tuned PyTorch's": (0.762, False),
+        "the process's whole peak, of tuned PyTorch's": (0.45, True),
+        "import to the first step, warm cache, s": (1.1, True),
+        "compiling every kernel, s": (25.0, False),
+        "autoenc --help, s": (0.1, True),
+        "epoch at 4 times the users, of its time at 1": (4.0, True),
+        "epoch at 4 times the likes, of its time at 1": (1.5, True),
+        "epoch at 4 times the items, of its time at 1": (5.0, False),
+        "memory's growth with users, of the data's own": (1.094, True),
+        "two threads, of one's time": (0.5, True),
+    }
+
+
+def test_where_pytorchs_blas_is_as_fast_half_of_its_time_will_do():
+    part = PARTS["epoch"] | {"gflops": MATMUL | {"torch-matmul": MATMUL["numpy-matmul"]}}
+    (target,) = (t for t in targets.judge_epoch(part) if "tuned" in t.name)
+    assert (target.limit, target.met) == (0.5, True)
+    assert len(targets.judge_epoch({"seconds": {"autoenc": [1.0]}, "gflops": MATMUL})) == 1  # torch not installed
+
+
+def test_the_tables_hold_medians_ratios_and_verdicts():
+    text = report.tables(PARTS, True)
+    lines = {" ".join(line.split()) for line in text.splitlines()}
+    assert "PyTorch, tuned 40.00 40.00 to 40.00 0.500" in lines
+    assert "autoenc 20.00 10.00 to 25.00" in lines
+    assert "items 2.00 4.00 8.00 16.00 40.00" in lines
+    assert "compiling every kernel, s 25.00 at most 20.00 NOT MET" in lines
+    assert "MET" not in report.tables(PARTS, False)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("speed", "speed.profile", "speed.kernels", "speed.kernels_page", "speed.worker"),
+        *("quality", "ranking", "ranking.page", "scale", "scale.many_likes", "serving", "refeeding"),
+    ],
+)
+def test_help_answers_without_torch(module):
+    code = f"""
+import runpy, sys
+class Missing:
+    def find_spec(self, name, *_):
+        if name in ("torch", "implicit"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Missing())
+sys.argv = ["", "--help"]
+runpy.run_module("benchmarks.{module}", run_name="__main__", alter_sys=True)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=turns.environment(1), capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert f"usage: python -m benchmarks.{module} " in run.stdout
+
+
+def test_quality_hands_a_protocol_on_to_ranking():
+    command = [sys.executable, "-m", "benchmarks.quality", "--protocol", "weak", "--help"]
+    run = subprocess.run(command, cwd=ROOT, env=turns.environment(1), capture_output=True, text=True)
+    assert run.stdout.startswith("usage: python -m benchmarks.ranking ")
+
+
+def test_contestants_get_one_environment(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    env = turns.environment(2, NUMBA_CACHE_DIR="there")
+    assert "OPENBLAS_CORETYPE" not in env
+    assert {env[name] for name in turns.THREADS} == {"2"}
+    assert env["NUMBA_CACHE_DIR"] == "there"
+
+
+def test_a_contestant_whose_package_is_missing_is_left_out_with_a_word(monkeypatch, capsys):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "implicit" else real(name))
+    assert parts.installed("autoenc", "implicit-als") == ["autoenc"]
+    said = capsys.readouterr().err
+    assert said == "implicit's ALS is left out: implicit is not installed (pip install implicit, or make bench)\n"
+
+
+def test_sets_are_made_once_and_scale_with_users(likes):
+    user_items = likes_files.load(likes)
+    assert user_items.shape == SHAPE[:2]
+    assert user_items.dtype == np.float32
+    assert likes_files.train_file(likes.parent, *SHAPE) == likes
+    more = likes_files.load(likes_files.with_users(likes, 4))
+    assert (more.shape[0], more.nnz) == (160, 4 * user_items.nnz)
+    fewer = likes_files.load(likes_files.with_users(likes, 0.25))
+    assert fewer.toarray().tolist() == user_items.toarray()[::4].tolist()
+    assert likes_files.with_users(likes, 1) == likes
+
+
+def test_a_worker_measures_when_told_and_ends_with_its_block(likes):
+    env = turns.environment(1)
+    epoch = ["autoenc-numpy", "epoch", "--arrays", str(likes), "--steps", "3", "--warm-up", "1"]
+    matmul = ["numpy-matmul", "matmul", "--size", "16"]
+    said: list[str] = []
+    answers = turns.take_turns({"ours": (epoch, env), "blas": (matmul, env)}, 2, said.append)
+    assert [len(answer["step_seconds"]) for answer in answers["ours"]] == [3, 3]
+    assert all(answer["gflops"] > 0 for answer in answers["blas"])
+    assert said == ["ours warms up", "blas warms up", "turn 1 of 2", "turn 2 of 2"]
+
+
+def test_a_worker_that_scores_and_one_that_measures_memory_and_start(likes):
+    env = turns.environment(1)
+    with turns.Worker("autoenc", "score", "--arrays", str(likes), "--users", "30", "--warm-up", "1", env=env) as worker:
+        assert worker.turn()["users"] == 30
+    memory = turns.once("autoenc", "memory", "--arrays", str(likes), "--steps", "1", env=env)
+    assert memory["above_imports"] >= 0
+    assert memory["imports"] > 0
+    assert memory["data"] == pytest.approx(likes_files.megabytes(likes_files.load(likes)))
+    assert turns.once("autoenc-numpy", "first-step", "--arrays", str(likes), env=env)["seconds"] > 0
+
+
+def test_a_worker_that_fails_is_an_error():
+    env = turns.environment(1)
+    with pytest.raises(RuntimeError, match=r"the worker autoenc memory --arrays nowhere ended with code 1"):
+        turns.once("autoenc", "memory", "--arrays", "nowhere", env=env)
+    with pytest.raises(RuntimeError, match=r"the worker autoenc epoch --arrays nowhere ended with code 1 before it"):
+        turns.Worker("autoenc", "epoch", "--arrays", "nowhere", env=env)
+
+
+def test_results_of_another_shape_are_not_mixed(tmp_path):
+    path = tmp_path / "speed.json"
+    results.Results(path, SHAPE, 2).add("epoch", {"seconds": {}})
+    results.Results(path, SHAPE, 2).add("score", {"seconds": {}})
+    assert results.read(path)["parts"].keys() == {"epoch", "score"}
+    results.Results(path, (1, 2, 3), 2).add("memory", {"megabytes": {}})
+    assert results.read(path)["parts"].keys() == {"memory"}
+    assert "numba" in results.machine(results.read(path))
+
+
+def kernels_of_fused() -> set[str]:
+    """The kernels that the fused path calls, by name; what makes their arguments aside."""
+    modules = (vars(fused).get(name) for name in vars(fused))
+    names = {f.__name__ for f in modules if getattr(f, "__module__", "").startswith("autoenc.kernels.") and callable(f)}
+    return {name for name in names if name[0].islower()} - {"rates_at", "balanced_blocks", "flush"}
+
+
+def test_every_kernel_of_the_step_has_a_phase_and_a_bound():
+    phased = {name for phase in (profile.TRAINING, profile.EVALUATION) for names in phase.values() for name in names}
+    assert {"output_tile", "gather_sum"} <= kernels_of_fused() <= phased
+    assert kernels_of_fused() <= stopwatch.WORK.keys()
+
+
+def test_a_phase_is_held_against_the_longer_of_its_two_bounds():
+    works = {"linear": [stopwatch.Work(flops=4_000_000)], "normalize": [stopwatch.Work(bytes=3_000_000)]}
+    samples = [(0.010, {"linear": 0.004, "normalize": 0.002}, works)] * 3
+    middle, rest, whole = profile.phase_rows(samples, {"middle": ["linear", "normalize"]}, blas=1e9, copy=1e9)
+    assert middle == {"phase": "middle", "ms": pytest.approx(6), "bound_ms": pytest.approx(7), "bound_by": "flops"}
+    assert rest["ms"] == pytest.approx(4)
+    assert (whole["ms"], whole["bound_ms"]) == (pytest.approx(10), pytest.approx(7))
+
+
+def test_a_profile_finds_every_phase(likes, rates_that_take_no_time):
+    part = profile.measure(likes_files.load(likes), threads=1, steps=2, warm_up=1)
+    for phase in (*part["training"], *part["evaluation"]):
+        assert phase["ms"] > 0 or phase["phase"].endswith("Python"), phase
+    assert "output tiles" in profile.table("a step", part["training"])
+
+
+def tiny_batches(rng):
+    return [sparse.csr_array((rng.random((12, 25)) < 0.3).astype(np.float32)) for _ in range(2)]
+
+
+def test_each_pair_computes_the_same(rates_that_take_no_time):
+    part = pairs_measured.measure(tiny_batches(np.random.default_rng(0)), 1, rounds=1, emb_dim=16, hidden_dim=12)
+    assert len(part["pairs"]) == len(PAIRS)
+    for pair in part["pairs"]:
+        assert pair["ulp_apart"] < 64, pair
+        assert pair["layer_ulp"] < 64, pair
+        assert pair["kernel_ulp"] < 64, pair
+        assert pair["bound_ms"] > 0, pair
+
+
+def test_ulp_are_of_the_largest_number():
+    b = np.array([1.0, 1.5], np.float32)
+    a = b + np.array([3 * 2.0**-23, 0], np.float32)
+    assert pairs_measured.ulp_apart(a, b) == 3.0
+    assert pairs_measured.ulp_apart(2 * a, 2 * b) == 3.0
+
+
+def stored_run() -> dict:
+    """A results file with figures for each pair."""
+    figure = {"layer_ms": 4.0, "kernel_ms": 2.0, "bound_ms": 1.5, "ulp_apart": 3.0, "layer_ulp": 2.0, "kernel_ulp": 1.0}
+    rows = [{"file": pair.file, "title": pair.title, **figure} for pair in PAIRS]
+    phase = {"phase": "output tiles", "ms": 30.0, "bound_ms": 24.0, "bound_by": "flops"}
+    rates = {"date": "2026-01-01", "sizes": "12 users", "blas_gflops": 200.0, "copy_gbs": 30.0}
+    profile = {"users_ranked": 1024, "training": [phase], "evaluation": [phase]}
+    machine = {"processor": "A processor", "threads": 2, "shape": SHAPE, "blas": []}
+    versions = {"python": "3.11", "system": "Linux", "numba": "0.60"}
+    return machine | {"versions": versions, "parts": {"kernels": rates | {"pairs": rows}, "profile": profile}}
+
+
+def test_the_page_names_every_kernel_and_its_definition():
+    text = kernels_page.page(stored_run())
+    for path in (ROOT / "kernels").glob("[!_]*.py"):
+        assert f"[kernels/{path.name}](../kernels/{path.name}): " in text
+    for layer in ("embedding", "batchnorm", "relu", "dropout", "linear", "sigmoid_bce"):
+        assert f"](../autoenc/layers/{layer}.py)" in text
+    assert "```" not in text
+    assert "| The embedding's forward | 4.00 | 2.00 | 2.0 | 75% | 3.0 | 2.0 | 1.0 |" in text
+    assert "| output tiles | 30.00 | 24.00 | flops | 80% |" in text
+
+
+def test_a_page_without_figures_says_what_to_run(tmp_path, capsys):
+    path = tmp_path / "speed.json"
+    results.Results(path, SHAPE, 2).add("epoch", {"seconds": {}})
+    assert kernels_page.main(["--results", str(path), "--out", str(tmp_path / "page.md")]) == 2
+    assert capsys.readouterr().err.endswith("has no figures of the kernels: run python -m benchmarks.speed.kernels\n")
+    assert not (tmp_path / "page.md").exists()
+
+
+@pytest.mark.skipif(not results.DEFAULT.exists(), reason="the results of make bench are not here")
+def test_the_page_is_what_the_sources_and_the_results_make():
+    stored = results.read()
+    if "kernels" in stored["parts"]:
+        made = kernels_page.page(stored)
+        assert kernels_page.PAGE.read_text(encoding="utf-8") == made, "run python -m benchmarks.speed.kernels_page"
+
+
+def test_the_picture_is_drawn_of_what_there_is(tmp_path):
+    pytest.importorskip("matplotlib")
+    from benchmarks.speed import chart
+
+    for measured in (PARTS, {"score": PARTS["score"]}, {"scaling": PARTS["scaling"]}):
+        path = chart.draw(stored_run() | {"parts": measured}, tmp_path / "speed.png")
+        assert path.read_bytes().startswith(b"\x89PNG")
+        path.unlink()
+    assert not chart.draw(stored_run(), tmp_path / "speed.png").exists()
+
+
+def test_every_contestant_has_a_name():
+    assert contestants.label("torch-tuned") == "PyTorch, tuned"
+    assert set(PARTS["epoch"]["seconds"]) <= contestants.CONTESTANTS.keys()
+
+
+def test_a_search_goes_from_the_middle_to_what_is_better():
+    asked = []
+
+    def judge(params):
+        asked.append(params)
+        return -((params["x"] - 1) ** 2) + params["y"]
+
+    best, trials = search(judge, {"x": [1, 2, 3, 4, 5], "y": [0, 1, 2]})
+    assert best == {"x": 1, "y": 2}
+    assert [(p["x"], p["y"]) for p in asked] == [(3, 1), (4, 1), (2, 1), (1, 1), (1, 2), (2, 2)]
+    assert [trial["params"] for trial in trials] == asked
+
+
+def test_a_search_leaves_time_for_the_last_fit():
+    now = 0.0
+
+    def judge(params):
+        nonlocal now
+        now += 10
+        return params["x"]
+
+    space = {"x": list(range(9))}
+    assert len(search(judge, space, seconds=40, clock=lambda: now)[1]) == 3  # the fourth fit is the last one
+    assert len(search(judge, space, seconds=1, clock=lambda: now)[1]) == 1
+    assert search(judge, space, clock=lambda: now)[0] == {"x": 8}
+
+
+TINY = Plan(
+    {"EASE": {"l2": [1.0, 10.0, 100.0]}, "best": {}, "Popular": {}, "implicit's ALS": {"factors": [4, 8]}},
+    reference="EASE",
+    seeds=(0, 1),
+    test_users=0.2,
+)
+
+
+@pytest.fixture
+def tiny_set(monkeypatch):
+    """ml-latest-small is a small set of its own, and runs share our process."""
+    likes = synthetic(n_users=120, n_items=60, n_likes=2_000, seed=0)
+    small = MODELS | {"best": lambda: MODELS["fast"]().set_params(models=[EASE(), MODELS["Popular"]()])}
+    monkeypatch.setattr(ranking_run, "MODELS", small)
+    monkeypatch.setattr(ranking_run.datasets, "load", lambda name: likes)
+    monkeypatch.setattr(ranking, "in_own_process", lambda function, *args: function(*args))
+    for module in (ranking, ranking_run):
+        monkeypatch.setattr(module, "PLANS", {"ml-latest-small": TINY})
+
+
+@pytest.mark.parametrize("protocol", ["weak", "strong"])
+def test_a_comparison_goes_on_where_it_was_and_reports_pairs(protocol, tiny_set, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    command = ["--protocol", protocol, "--results", str(tmp_path), "--cache", str(tmp_path / "cache")]
+    ranking.main([*command, "--models", "Popular", "--seeds", "0"])  # which brings its reference along
+    ranking.main([*command, "--models", "EASE", "best", "Popular"])
+    told = capsys.readouterr()
+    stored = ranking_lines.Lines(tmp_path / f"ranking-{protocol}.jsonl", protocol)
+    assert {(seed, model) for _, seed, model in stored.lines} == {
+        (seed, model) for seed in (0, 1) for model in ("EASE", "best", "Popular")
+    }
+    assert "1 of 4 runs" in told.err
+    line = stored.lines["ml-latest-small", 0, "EASE"]
+    assert line["trials"] in (2, 3)
+    assert line["params"]["l2"] in (1.0, 10.0, 100.0)
+    assert line["users"] == (120 if protocol == "weak" else 24)
+    found = stored.lines["ml-latest-small", 0, "Popular"]
+    for metric, (difference, _) in found["differences"].items():
+        apart = found["metrics"][metric][0] - line["metrics"][metric][0]
+        assert difference == pytest.approx(apart, abs=2e-6), metric
+    assert (tmp_path / f"ranking-{protocol}.svg").read_text(encoding="utf-8").startswith("<?xml")
+    assert "best - EASE, nDCG@100: " in told.out
+
+    again = ranking_run.measure("ml-latest-small", protocol, 0, "Popular", tmp_path / "cache")
+    assert (again["metrics"], again["split"]) == (found["metrics"], found["split"])
+    assert not found["to_best"]  # which was not run before it
+    best = stored.lines["ml-latest-small", 0, "best"]
+    for metric, (difference, _) in again["to_best"].items():
+        assert difference == pytest.approx(found["metrics"][metric][0] - best["metrics"][metric][0], abs=2e-6), metric
+
+    ranking.main([*command, "--models", "EASE", "--seeds", "0", "--refit"])
+    refitted = ranking_lines.Lines(stored.path, protocol).lines["ml-latest-small", 0, "EASE"]
+    for same in ("params", "trials", "tuning_seconds", "metrics"):
+        assert refitted[same] == line[same]
+    assert refitted["to_best"]["ndcg@100"][0] == pytest.approx(-best["differences"]["ndcg@100"][0])
+
+
+def ranked(seed, model, ndcg, difference=None, users=6000, dataset="pinterest", pairs="differences"):
+    """A line as ranking_run stores it, its figures alike but for nDCG@100."""
+    metrics = {key: [0.3, 0.01] for key in ranking_report.COLUMNS} | {"ndcg@100": [ndcg, 0.01]}
+    apart = {key: [0.0, 0.003] for key in metrics} | {"ndcg@100": [difference, 0.004]}
+    figures = {"trials": 4, "fit_seconds": 2.0, "peak_megabytes": 100, "users": users, "params": {"l2": 500.0}}
+    return {
+        "dataset": dataset,
+        "seed": seed,
+        "model": model,
+        "metrics": metrics,
+        "differences": {},
+        pairs: apart if difference is not None else {},
+    } | figures
+
+
+def test_errors_over_seeds_are_those_of_the_same_users_or_of_others(tmp_path):
+    weak, strong = (ranking_lines.Lines(tmp_path / protocol, protocol) for protocol in ("weak", "strong"))
+    for lines in (weak, strong):
+        for seed in range(4):
+            lines.add(ranked(seed, "EASE", 0.4))
+            lines.add(ranked(seed, "best", 0.41 + seed / 1000, 0.01 + seed / 1000))
+    assert weak.difference("pinterest", "best", "ndcg@100") == pytest.approx((0.0115, 0.004))
+    assert strong.difference("pinterest", "best", "ndcg@100") == pytest.approx((0.0115, 0.002))
+    assert np.isnan(weak.difference("pinterest", "EASE", "ndcg@100").value)
+    head, *rows = ranking_report.table(weak, "pinterest", PLANS["pinterest"])
+    assert [row[0] for row in rows] == ["best", "EASE"]
+    assert rows[0][head.index("nDCG@100") + 1] == "+0.0115 ± 0.0040"
+    assert ranking_report.choices(weak, "pinterest", PLANS["pinterest"])[1] == "EASE: " + "; ".join(["l2 500"] * 4)
+
+
+def test_many_users_are_to_be_two_standard_errors_apart(tmp_path):
+    lines = ranking_lines.Lines(tmp_path / "weak", "weak")
+    lines.add(ranked(0, "EASE", 0.4))
+    for users, met in ((4999, True), (5000, False)):
+        lines.add(ranked(0, "best", 0.407, 0.007, users))
+        judged = ranking_report.verdict(lines, "pinterest", PLANS["pinterest"])
+        assert judged[0] == (met, "best - EASE, nDCG@100: +0.0070 ± 0.0040")
+    assert ranking_report.verdict(ranking_lines.Lines(tmp_path / "none", "weak"), "pinterest", PLANS["pinterest"]) == []
+
+
+def test_a_peer_is_behind_best_by_a_paired_difference(tmp_path):
+    lines = ranking_lines.Lines(tmp_path / "weak", "weak")
+    lines.add(ranked(0, "best", 0.41, dataset="gowalla"))
+    for behind, met, said in ((-0.001, True, "+0.0010 ± 0.0040"), (0.001, False, "-0.0010 ± 0.0040"),
+                              (None, False, ranking_report.UNPAIRED)):  # fmt: skip
+        lines.add(ranked(0, "implicit's ALS", 0.41 + (behind or 0), behind, dataset="gowalla", pairs="to_best"))
+        judged = ranking_report.verdict(lines, "gowalla", PLANS["gowalla"])
+        assert judged[0] == (met, f"best - implicit's ALS, nDCG@100: {said}")
+    lines.add(ranked(0, "implicit's ALS", 0.401, -0.009, dataset="gowalla", pairs="to_best"))
+    lines.add(ranked(0, "best", 0.4, dataset="gowalla"))  # another run than that which it was paired with
+    judged = ranking_report.verdict(lines, "gowalla", PLANS["gowalla"])
+    assert judged[0] == (False, f"best - implicit's ALS, nDCG@100: {ranking_report.UNPAIRED}")
+
+
+@pytest.mark.parametrize("name", ["implicit's ALS", pytest.param("PyTorch's Mult-VAE", marks=pytest.mark.torch)])
+def test_peers_learn_who_likes_what(name):
+    pytest.importorskip({"implicit's ALS": "implicit", "PyTorch's Mult-VAE": "torch"}[name])
+    blocks = np.kron(np.eye(2), np.ones((1, 6))).repeat(20, axis=0)  # two groups of 20 users and 6 items each
+    params = {"factors": 4} if "ALS" in name else {"epochs": 60, "lr": 0.01, "batch_size": 20}
+    model = MODELS[name](**params).fit(sparse.csr_array(blocks.astype(np.float32)))
+    scores = model.score(sparse.csr_array(np.eye(12, dtype=np.float32)[[0, 11]]))
+    assert scores.shape == (2, 12)
+    assert scores[0, 1:6].min() > scores[0, 6:].max()
+    assert scores[1, 6:11].min() > scores[1, :6].max()
+
+
+def test_every_plan_names_models_and_has_its_reference():
+    for plan in PLANS.values():
+        assert plan.spaces.keys() <= MODELS.keys()
+        assert plan.reference in plan.spaces
+        assert next(iter(plan.spaces)) == plan.reference
+
+
+def test_the_page_which_model_first_is_what_the_stored_lines_make():
+    made = ranking_page.page(ranking_page.stored(), ranking_page.TEXT.read_text(encoding="utf-8"))
+    assert "nan" not in made.split()
+    assert ranking_page.PAGE.read_text(encoding="utf-8") == made, "run python -m benchmarks.ranking.page"
+
+
+def test_a_page_has_the_figures_of_its_lines(tmp_path):
+    lines = {protocol: ranking_lines.Lines(tmp_path / protocol, protocol) for protocol in ranking_page.PROTOCOLS}
+    lines["weak"].add(ranked(0, "EASE", 0.4))
+    lines["weak"].add(ranked(0, "best", 0.41, 0.01))
+    asked = "{{mean pinterest weak best ndcg@100}}, {{difference pinterest weak best ndcg@100}}, {{tables}}"
+    made = ranking_page.page(lines, asked)
+    assert made.startswith("0.4100, +0.0100 ± 0.0040, \n### pinterest, weak\n\npinterest, weak generalization: ")
+    assert (
+        "| best | 0.4100 ± 0.0100 | +0.0100 ± 0.0040 | 0.3000 ± 0.0100 | +0.0000 ± 0.0030 | 0.3000 | 4 | 2.0 | 100 |"
+        in made
+    )
+    assert "strong" not in made

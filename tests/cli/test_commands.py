@@ -1,0 +1,329 @@
+"""The commands that ask a trained model, on the bundled ratings, as a user would."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from autoenc import EASE, EDLAE, AutoEncoder, Blend, ItemKNN, Popular, datasets, load_model, plots
+from autoenc.cli import main
+from autoenc.datasets.binary import save_likes
+from autoenc.evaluation.evaluate import evaluate
+from autoenc.evaluation.splits import holdout_by_time, holdout_per_user, holdout_users
+from autoenc.interactions import Interactions
+from tests.helpers import ROOT
+
+HEAT, RONIN = "Heat (1995)", "Ronin (1998)"
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    arguments = ["--dataset", "ml-latest-small", "--emb-dim", "64", "--hidden-dim", "32", "--epochs", "20"]
+    assert main(["train", *arguments, "--out", str(path)]) == 0
+    return str(path)
+
+
+@pytest.fixture
+def ask(tmp_path, monkeypatch, capsys):
+    """ask(command, ...): the exit code, stdout and stderr, run in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_recommend_lists_ten_titles_and_what_drove_each(ask, model_file):
+    model = load_model(model_file)
+    titles, scores = model.recommend(liked=[HEAT, RONIN])
+    code, out, err = ask("recommend", model_file, "--liked", HEAT, "--liked", RONIN)
+    assert (code, err) == (0, "")
+    for line, title in zip(out.splitlines(), titles, strict=True):
+        drivers, contributions = model.explain(liked=[HEAT, RONIN], item=title)
+        assert title in line and [driver in line for driver in drivers] == (contributions > 0).tolist()
+    code, out, _ = ask("recommend", model_file, "--liked", HEAT, "--liked", RONIN, "--json")
+    rows = json.loads(out)["recommended"]
+    assert [row["item"] for row in rows] == list(titles)
+    np.testing.assert_allclose([row["score"] for row in rows], scores, rtol=1e-6)
+    likes, contributions = model.explain(liked=[HEAT, RONIN], item=titles[0])
+    assert rows[0]["because"] == [{"item": i, "contribution": float(c)} for i, c in zip(likes, contributions)]
+
+
+def test_similar_and_explain(ask, model_file):
+    model = load_model(model_file)
+    code, out, _ = ask("similar", model_file, HEAT, "-n", "3", "--json")
+    assert code == 0
+    assert [row["item"] for row in json.loads(out)["similar"]] == list(model.similar_items(HEAT, 3)[0])
+    code, out, _ = ask("explain", model_file, "--liked", HEAT, "--liked", RONIN, "--item", "Fargo (1996)")
+    assert code == 0 and "Fargo (1996) has the score" in out and out.count("\n") == 3
+
+
+def test_recommend_for_everybody_in_each_format(ask, model_file, ratings):
+    Path("likes.csv").write_text("user,item\n" + "7,1\n7,2\n9,50\n9,999999999\n")
+    likes = ratings.index_of_items([1, 2])
+    model = load_model(model_file)
+    [items], [scores] = model.recommend([likes], N=5)
+    for ending in ("csv", "npz", "parquet"):
+        if ending == "parquet":
+            parquet = pytest.importorskip("pyarrow.parquet")
+        code, out, err = ask("recommend", model_file, "--users", "likes.csv", "--out", f"recs.{ending}", "-n", "5")
+        assert (code, out) == (0, f"wrote the 5 best of 2 users to recs.{ending}\n")
+        assert err == "left out 1 likes of 1 items that the model doesn't know\n"
+        if ending == "csv":
+            with open("recs.csv", encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file))
+            assert [row["user"] for row in rows] == ["7"] * 5 + ["9"] * 5
+            found, theirs = [int(row["item"]) for row in rows[:5]], [float(row["score"]) for row in rows[:5]]
+        elif ending == "npz":
+            with np.load("recs.npz") as arrays:
+                assert arrays["user_ids"].tolist() == [7, 9] and arrays["item_ids"].shape == (2, 5)
+                found, theirs = arrays["item_ids"][0].tolist(), arrays["scores"][0]
+        else:
+            columns = parquet.read_table("recs.parquet").to_pydict()
+            found, theirs = columns["item"][:5], columns["score"][:5]
+        assert found == ratings.item_ids[items].tolist()
+        np.testing.assert_allclose(theirs, scores, rtol=1e-5)
+
+
+def test_prepare_makes_what_loads_as_the_original(ask):
+    Path("movies").mkdir()
+    Path("movies/ratings.csv").write_text("userId,movieId\n5,20\n5,30\n8,30\n")
+    Path("movies/movies.csv").write_text("movieId,title\n20,Heat (1995)\n30,Ronin (1998)\n")
+    code, out, _ = ask("prepare", "movies", "--out", "new/likes.npz")
+    assert (code, out) == (0, "wrote 3 likes of 2 users x 2 items to new/likes.npz\n")
+    before, after = datasets.load(path="movies"), datasets.load(path="new/likes.npz")
+    for name in ("user_ids", "item_ids", "titles"):
+        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
+    assert (after.user_items != before.user_items).nnz == 0
+    assert sparse.load_npz("new/likes.npz").shape == (2, 2)
+
+
+def test_evaluate_weakly_gives_the_figures_of_the_training(ask, model_file, split):
+    code, out, err = ask("evaluate", model_file, "--k", "1", "10", "--json")
+    found = json.loads(out)
+    assert code == 0 and "not the split" not in err and list(found["models"]) == ["AutoEncoder", "Popular"]
+    report = evaluate(load_model(model_file), *split, ks=[1, 10])
+    assert found["models"]["AutoEncoder"] == pytest.approx(report.as_row())
+    _, _, err = ask("evaluate", model_file, "--seed", "1", "--json")
+    assert "this is not the split that AutoEncoder was trained on" in err
+
+
+@pytest.fixture(scope="module")
+def popular_file(tmp_path_factory, ratings, split):
+    path = tmp_path_factory.mktemp("popular") / "popular.safetensors"
+    Popular().fit(ratings.with_user_items(split[0])).save(path)
+    return str(path)
+
+
+def test_evaluate_prints_a_table_for_each_model_and_the_differences(ask, model_file):
+    code, out, err = ask("evaluate", model_file, "--k", "5")
+    first, second, together = out.split("\n\n")
+    assert code == 0 and "training on" in err
+    assert first.startswith("AutoEncoder\n") and second.startswith("Popular\n")
+    assert "precision" in first and "671 users" in first and "±" in first
+    assert "precision@5" in together and "ndcg@5" in together
+
+
+def test_evaluate_several_models_beside_baselines(ask):
+    rng = np.random.default_rng(0)
+    likes = Interactions.from_pairs(np.repeat(np.arange(60), 15), 5 * rng.integers(40, size=900))
+    save_likes(likes, "likes.npz")
+    shown, held_out = holdout_per_user(likes.user_items, seed=0)
+    models = {"popular": Popular(), "ease": EASE(l2=30.0)}
+    for path, model in models.items():
+        model.fit(likes.with_user_items(shown)).save(path)
+    arguments = ["--data", "likes.npz", "--beside", "knn", "edlae", "--k", "3", "--json"]
+    code, out, _ = ask("evaluate", "ease", "popular", *arguments)
+    found = json.loads(out)["models"]
+    assert code == 0 and list(found) == ["ease", "popular", "ItemKNN", "EDLAE"]
+    models |= {"ItemKNN": ItemKNN().fit(shown), "EDLAE": EDLAE().fit(shown)}
+    for name, model in models.items():
+        assert found[name] == pytest.approx(evaluate(model, shown, held_out, ks=[3]).as_row())
+
+
+@pytest.mark.parametrize(
+    ("beside", "names"),
+    [([], ["Popular"]), (["popular"], ["Popular", "Popular as it comes"])],
+)
+def test_baselines_are_those_asked_for(ask, popular_file, beside, names):
+    code, out, _ = ask("evaluate", popular_file, "--dataset", "ml-latest-small", "--json", "--beside", *beside)
+    assert code == 0 and list(json.loads(out)["models"]) == names
+
+
+@pytest.mark.parametrize("protocol", ["weak", "strong"])
+def test_evaluate_draws(ask, popular_file, protocol, monkeypatch):
+    pytest.importorskip("matplotlib")
+    drawn = []
+    monkeypatch.setattr(
+        plots, "draw_evaluation", lambda *what, draw=plots.draw_evaluation: drawn.append(what) or draw(*what)
+    )
+    arguments = ["--protocol", protocol, "--dataset", "ml-latest-small", "--k", "2", "5", "--plot", "plot.png"]
+    code, _, err = ask("evaluate", popular_file, *arguments)
+    assert code == 0 and err.endswith("drew it to plot.png\n")
+    assert Path("plot.png").read_bytes().startswith(b"\x89PNG")
+    [(reports, hits, k)] = drawn
+    assert list(reports) == list(hits) == ["Popular", "Popular as it comes"] and k == 5
+    # popularity finds the head alone
+    assert hits["Popular"][0] > 0 and hits["Popular"][-1] == 0
+
+
+def test_evaluate_strongly_trains_anew_without_the_users_that_judge(ask, model_file, ratings):
+    code, out, err = ask("evaluate", model_file, "--protocol", "strong", "--k", "5", "--json", "--seed", "3")
+    assert code == 0 and "training on 604 users, judged by the other 67" in err and "\r" not in err
+    held = holdout_users(ratings.user_items, seed=3)
+    trained = load_model(model_file)
+    trained = AutoEncoder(**trained.get_params()).fit(held.train)
+    found = json.loads(out)["models"]
+    assert found["AutoEncoder"] == pytest.approx(evaluate(trained, held.fold_in, held.held_out, ks=[5]).as_row())
+    popular = evaluate(Popular().fit(held.train), held.fold_in, held.held_out, ks=[5])
+    assert found["Popular"] == pytest.approx(popular.as_row())
+
+
+@pytest.mark.parametrize("protocol", ["strong", "time"])
+def test_a_blend_is_trained_anew_with_what_it_chose(protocol, ask, tmp_path):
+    likes = [[0, 1, 2], [1, 2, 3], [0, 1, 3], [4, 5, 6, 7], [4, 5, 7], [5, 6, 7]] * 6
+    with open("likes.csv", "w") as file:
+        file.write("user,item,timestamp\n")
+        file.writelines(f"{u},{i},{100 * (i % 3) + u % 7}\n" for u, items in enumerate(likes) for i in items)
+    blend = Blend([Popular(), EASE()], candidates={"ease__l2": [1.0, 10.0]}, validation_users=9, lean_on="ease")
+    blend.fit(datasets.load(path="likes.csv")).save("blend.safetensors")
+    code, out, err = ask("evaluate", "blend.safetensors", "--data", "likes.csv", "--protocol", protocol, "--json")
+    assert code == 0, err
+    assert 0 < json.loads(out)["models"]["Blend"]["precision@1"] <= 1
+
+
+def test_evaluate_by_time_trains_anew_on_what_came_before(ask, popular_file):
+    code, out, err = ask(
+        "evaluate", popular_file, "--dataset", "ml-latest-small", "--protocol", "time", "--k", "5", "--json"
+    )
+    split = holdout_by_time(datasets.load(times=True))
+    assert code == 0 and "training on 80,003 likes before 2012-06-09T07:32:05, judged by 3,454; left out 16,547" in err
+    popular = evaluate(Popular().fit(split.train), split.train, split.held_out, ks=[5])
+    assert json.loads(out)["models"]["Popular"] == pytest.approx(popular.as_row())
+    code, _, err = ask("evaluate", popular_file, "--dataset", "synthetic", "--protocol", "time")
+    assert code == 2 and "the synthetic likes have no times" in err
+    code, _, err = ask("evaluate", popular_file, "--dataset", "ml-1m", "--data", "x.csv", "--protocol", "time")
+    assert (code, err) == (2, "autoenc evaluate: --dataset and --data each name the likes; give one of them\n")
+
+
+def test_evaluate_refuses_models_of_different_items(ask, popular_file):
+    Popular().fit([[0, 1], [1]]).save("other.safetensors")
+    code, out, err = ask("evaluate", popular_file, "other.safetensors")
+    assert (code, out) == (2, "")
+    assert err == f"autoenc evaluate: other.safetensors has other items than {popular_file}; evaluate each by itself\n"
+
+
+def test_evaluate_refuses_likes_that_it_cannot_find_or_hold_out(ask, popular_file):
+    likes = Interactions.from_pairs([1, 1, 2], [5, 6, 5], name="mine")
+    Popular().fit(likes).save("mine.safetensors")
+    code, _, err = ask("evaluate", "mine.safetensors")
+    assert code == 2 and "the model was trained on mine, which isn't found by that; pass --data, --dataset" in err
+    for half in ("train", "valid"):
+        np.save(f"cache_{half}.npy", np.array([[5], [6, 5]], dtype=object), allow_pickle=True)
+    code, _, err = ask("evaluate", "mine.safetensors", "--cache-path", "cache", "--protocol", "strong")
+    assert code == 2 and "the task's cache is a weak split; pass --protocol weak, or the ratings by --data" in err
+
+
+START = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+from autoenc.cli import main
+sys.exit(main())
+"""
+
+
+def start(*arguments, **options):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", START, *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, text=True, **options)
+
+
+@pytest.fixture
+def crowd(tmp_path):
+    """A model and likes of so many users that a .csv of their recommendations takes seconds."""
+    items = np.arange(200)
+    users = sparse.csr_array(
+        (np.ones(100_000, np.float32), np.arange(100_000) % 200, np.arange(100_001)), (100_000, 200)
+    )
+    likes = Interactions.from_csr(users, item_ids=items)
+    Popular().fit(likes).save(tmp_path / "model")
+    save_likes(likes, tmp_path / "users.npz")
+    return tmp_path
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to one process")
+@pytest.mark.parametrize("ending", ["csv", "npz"])
+def test_interrupted_recommend_leaves_nothing(crowd, ending):
+    before = sorted(entry.name for entry in crowd.iterdir())
+    arguments = ["recommend", "model", "--users", "users.npz", "--out", f"recs.{ending}", "-n", "100"]
+    process = start(*arguments, cwd=crowd, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not list(crowd.glob(".recs.*")) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert (process.returncode, out, err) == (130, "", "autoenc recommend: interrupted\n")
+    assert sorted(entry.name for entry in crowd.iterdir()) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pty")
+def test_a_bar_moves_where_stderr_is_a_terminal(crowd):
+    import fcntl
+    import pty
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    arguments = ["recommend", "model", "--users", "users.npz", "--out", "recs.npz", "-n", "1"]
+    process = start(*arguments, cwd=crowd, stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    seen = b""
+    with contextlib.suppress(OSError):  # Linux' way of saying that the other end is closed
+        while piece := os.read(ours, 65536):
+            seen += piece
+    os.close(ours)
+    out, _ = process.communicate()
+    assert (process.returncode, out) == (0, "wrote the 1 best of 100,000 users to recs.npz\n")
+    assert b"\rrecommending: 100%" in seen and b"100k/100k" in seen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["recommend", "MODEL"], "pass either --liked, once for each like, or --users with --out"),
+        (["recommend", "MODEL", "--liked", HEAT, "-n", "0"], "-n must be 1 or more, got 0"),
+        (["recommend", "MODEL", "--liked", "Heat (1994)"], "did you mean 'Heat (1995)'"),
+        (["recommend", "missing", "--liked", HEAT], "there is no model file missing"),
+        (["recommend", "MODEL", "--users", "x.csv", "--out", "recs.txt"], "ends in none of .parquet, .csv, .npz"),
+        (["recommend", "MODEL", "--users", "x.csv", "--out", "recs.csv"], "There is no file or folder x.csv"),
+        (["recommend", "MODEL", "--users", "x.csv"], "pass either --liked, once for each like, or --users with --out"),
+        (["similar", "MODEL", "Heat (1994)"], "did you mean 'Heat (1995)'"),
+        (["similar", "MODEL", HEAT, "-n", "0"], "-n must be 1 or more, got 0"),
+        (["explain", "MODEL", "--liked", HEAT, "--item", "Ronin (1999)"], "did you mean 'Ronin (1998)'"),
+        (["explain", "missing", "--liked", HEAT, "--item", RONIN], "there is no model file missing"),
+        (["prepare", "missing", "--out", "x.npz"], "There is no file or folder missing"),
+        (["evaluate", "MODEL", "--data", "missing"], "There is no file or folder missing"),
+        (["evaluate", "MODEL", "--k", "0"], "--k must be 1 or more, got 0"),
+        (["evaluate", "MODEL", "--seed", "-1"], "--seed must be 0 or more, got -1"),
+        (["prepare", "missing", "--out", "x.csv"], "--out is x.csv; name a file that ends in .npz, or a folder"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_code_2(ask, model_file, arguments, sentence):
+    code, out, err = ask(*(model_file if argument == "MODEL" else argument for argument in arguments))
+    assert (code, out) == (2, "") and sentence in err and err.count("\n") == 1
+    assert list(Path().iterdir()) == []

@@ -1,0 +1,368 @@
+"""Tables of any size become a prepared folder, which is what the in-memory path makes of the same rows."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from autoenc import datasets
+from autoenc.cli import main
+from autoenc.evaluation.splits import holdout_per_user, holdout_users
+from autoenc.interactions import Interactions
+from autoenc.storage import mapped
+from autoenc.storage.mapped import is_mapped, take_rows
+from tests.helpers import ROOT
+
+pytest.importorskip("duckdb")
+pa = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+from autoenc.datasets import tables  # noqa: E402
+from autoenc.datasets.prepared import Column, checksum, new_folder, read_prepared  # noqa: E402
+
+pytestmark = pytest.mark.optional
+
+
+def write_parts(folder: Path, columns: dict, n_parts: int = 3) -> Path:
+    """A folder of parquet, a file a part in a folder of its own."""
+    table = pa.table(columns)
+    size = -(-table.num_rows // n_parts)
+    for part in range(n_parts):
+        place = folder / f"day={part}"
+        place.mkdir(parents=True, exist_ok=True)
+        parquet.write_table(table.slice(part * size, size), place / "part.parquet")
+    return folder
+
+
+def write_csv_parts(folder: Path, columns: dict, n_parts: int = 3) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = list(zip(*columns.values()))
+    size = -(-len(rows) // n_parts)
+    for part in range(n_parts):
+        lines = [",".join(columns), *(",".join(map(str, row)) for row in rows[part * size : (part + 1) * size])]
+        (folder / f"part-{part}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def assert_same(found: Interactions, wanted: Interactions) -> None:
+    for name in ("indptr", "indices", "data"):
+        array, other = getattr(found.user_items, name), getattr(wanted.user_items, name)
+        assert array.dtype == other.dtype
+        np.testing.assert_array_equal(array, other)
+    for name in ("user_ids", "item_ids", "titles", "times"):
+        array, other = getattr(found, name), getattr(wanted, name)
+        assert (array is None) == (other is None)
+        if array is not None:
+            assert array.dtype.kind == other.dtype.kind
+            np.testing.assert_array_equal(array, other)
+
+
+NUMBERS = st.one_of(st.integers(0, 9), st.integers(0, 2**63 - 1))
+TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=4).filter(
+    lambda text: text.lower() not in ("nan", "null", "none") and not text.lstrip("-").isdecimal()
+)
+
+
+@given(
+    st.sampled_from([NUMBERS, TEXTS]).flatmap(lambda ids: st.lists(st.tuples(ids, ids), min_size=1, max_size=30)),
+    st.randoms(use_true_random=False),
+)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_parquet_becomes_what_from_pairs_makes(tmp_path, pairs, random):
+    pairs = pairs + random.sample(pairs, len(pairs) // 2)
+    users, items = zip(*pairs)
+    times = [random.randrange(-9, 99) for _ in pairs]
+    shutil.rmtree(tmp_path / "in", ignore_errors=True)
+    write_parts(tmp_path / "in", {"item": items, "user": users, "time": times})
+    counts = tables.prepare(tmp_path / "in", tmp_path / "out", times=True)
+    found = read_prepared(tmp_path / "out", times=True)
+    assert_same(found, Interactions.from_pairs(list(users), list(items), times=times))
+    assert counts == (found.n_users, found.n_items, found.n_likes, len(pairs))
+    assert is_mapped(found.user_items.indices) and is_mapped(found.user_ids)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+def test_real_ratings_in_each_form(tmp_path, ratings):
+    users, items = (ids.tolist() for ids in ids_of_pairs(ratings))
+    order = np.random.default_rng(0).permutation(len(users)).tolist()
+    columns = {"userId": [users[i] for i in order], "movieId": [items[i] for i in order]}
+    for number, write in enumerate((write_parts, write_csv_parts)):
+        out = tmp_path / f"out{number}"
+        assert main(["prepare", str(write(tmp_path / f"in{number}", columns)), "--out", str(out)]) == 0
+        assert_same(datasets.load(path=out), Interactions.from_pairs(users, items))
+        assert datasets.load(path=out).name == f"out{number}"
+
+
+def ids_of_pairs(likes):
+    rows, columns = likes.user_items.nonzero()
+    return likes.user_ids[rows], likes.item_ids[columns]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "user;item\n007;3\n7;3.0\n 12;4\n7;4\n",  # numbers, however they are written
+        'item_id,junk,user_id\n"a,b",1,ann\nb,2," ann"\n"a,b",3,bob\n',
+        "user\titem\n9\tx\n10\ty\n9\tx\n",
+    ],
+)
+def test_a_csv_becomes_what_its_reader_makes(tmp_path, text):
+    (tmp_path / "likes.csv").write_text(text, encoding="utf-8")
+    assert main(["prepare", str(tmp_path / "likes.csv"), "--out", str(tmp_path / "out"), "--memory", "500MB"]) == 0
+    assert_same(datasets.load(path=tmp_path / "out"), datasets.load(path=tmp_path / "likes.csv"))
+
+
+def test_titles_and_times_of_movielens_come_along(tmp_path):
+    (tmp_path / "ml").mkdir()
+    (tmp_path / "ml/ratings.csv").write_text("userId,movieId,rating,timestamp\n2,7,1,50\n1,7,3,20\n1,9,4,30\n")
+    (tmp_path / "ml/movies.csv").write_text('movieId,title,genres\n7,"Heat, The",x\n')
+    command = ["prepare", str(tmp_path / "ml"), "--out", str(tmp_path / "out"), "--memory", "1GB", "--times", "--json"]
+    assert main(command) == 0
+    assert_same(datasets.load(path=tmp_path / "out", times=True), datasets.load(path=tmp_path / "ml", times=True))
+
+
+@pytest.mark.parametrize("type_", [pa.int32(), pa.uint64(), pa.float64(), pa.dictionary(pa.int32(), pa.string())])
+def test_types_of_ids(tmp_path, type_):
+    users = pa.array([3, 1, 3], pa.int64())
+    users = users.cast(pa.string()).dictionary_encode() if isinstance(type_, pa.DictionaryType) else users.cast(type_)
+    write_parts(tmp_path / "in", {"user": users, "item": ["b", "a", "a"]})
+    tables.prepare(tmp_path / "in", tmp_path / "out")
+    assert_same(read_prepared(tmp_path / "out"), Interactions.from_pairs([3, 1, 3], ["b", "a", "a"]))
+
+
+@pytest.mark.parametrize("unit", ["s", "us"])
+def test_times_may_be_timestamps(tmp_path, unit):
+    times = np.array(["2020-01-02T00:00:01.9", "1969-12-31T23:59:59"], f"datetime64[{unit}]")
+    write_parts(tmp_path / "in", {"user": [1, 2], "item": [1, 1], "timestamp": times})
+    tables.prepare(tmp_path / "in", tmp_path / "out", times=True)
+    assert read_prepared(tmp_path / "out", times=True).times.tolist() == [1_577_923_201, -1]
+
+
+BAD = [
+    ({"who": [1], "item": [1]}, "has the columns who, item, of which none is of users; call one user"),
+    ({"user": [1], "what": [1]}, "has the columns user, what, of which none is of items; call one item"),
+    ({"user": [1, None], "item": [1, 2]}, "the column of users lacks 1 of 2 values; drop those rows"),
+    ({"user": ["a", " None "], "item": [1, 2]}, "a user id, ' None ', is missing; mend or drop its rows"),
+    ({"user": [1, -2], "item": [1, 2]}, "the column of users holds -2 to 1, where ids are from 0"),
+    ({"user": ["a", "-2"], "item": [1, 2]}, "a user id, '-2', is negative, where ids are from 0 on"),
+    ({"user": ["a" * 257], "item": [1]}, r"a user id, 'a+\.\.\.', is longer than 256 characters"),
+    ({"user": [1.5], "item": [1]}, "the column of users holds a number that is not whole"),
+    ({"user": [float("nan")], "item": [1]}, "the column of users holds nan to nan"),
+    ({"user": [True], "item": [1]}, "the column of users is of BOOLEAN; make it whole numbers or strings"),
+    ({"user": pa.array([], pa.int64()), "item": pa.array([], pa.int64())}, "holds no likes; pass a table with at"),
+]
+
+
+@pytest.mark.parametrize(("columns", "sentence"), BAD)
+def test_bad_tables_are_refused_and_leave_nothing(tmp_path, columns, sentence):
+    write_parts(tmp_path / "in", columns, n_parts=1)
+    with pytest.raises(ValueError, match=sentence):
+        tables.prepare(tmp_path / "in", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({"a.csv": "user,item\n1,\n2,3\n", "b.csv": "user,item\n"}, "the column of items lacks 1 of 2 values"),
+        (
+            {"a.csv": "user,item\n1,2\n", "b.csv": "item,user\n"},
+            "b.csv has the header 'item,user', and .*make them one",
+        ),
+        ({"a.csv": "1,2\n", "b.csv": "3,4\n"}, "a.csv begins with '1,2', which is no header that names user and item"),
+        ({"a.csv": "", "b.csv": "user,item\n"}, "a.csv is empty; delete it"),
+        ({"a.csv": "user,item\n1,2,3,4\n", "b.csv": "user,item\n"}, "can't be read: "),
+        ({"a.csv": "user,item\n1,2\n", "b.parquet": "PAR1"}, "holds both parquet and CSV"),
+        ({"b.parquet": "PAR1"}, "can't be read: "),
+    ],
+)
+def test_bad_files_are_refused(tmp_path, files, sentence):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=sentence):
+        tables.prepare(tmp_path, tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(files)
+
+
+def test_bad_arguments(tmp_path, capsys):
+    write_parts(tmp_path / "in", {"user": [1], "item": [1], "time": ["noon"]})
+    source, out = str(tmp_path / "in"), str(tmp_path / "out")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("x")
+    (tmp_path / "one.csv").write_text("user,item\n1,1\n")
+    for arguments, sentence in [
+        ([source, "--out", f"{out}.npz"], "tables of any size become a folder: name one"),
+        ([source, "--out", out, "--memory", "lots"], "--memory is lots; give a size such as 2GB or 800MB"),
+        ([source, "--out", out, "--memory", "1MB"], "memory is 1,000,000 bytes; give at least 500,000,000"),
+        ([source, "--out", out, "--threads", "0"], "--threads must be 1 or more, got 0"),
+        ([source, "--out", out, "--times"], "the time 'noon' is not a number of seconds; leave out --times"),
+        ([source, "--out", str(tmp_path / "full")], "full is there, and is no prepared folder; name another for --out"),
+        ([str(tmp_path / "one.csv"), "--out", f"{out}.npz", "--times"], "--times is for tables that become a folder"),
+        (
+            [str(tmp_path / "one.csv"), "--out", out, "--memory", "1GB", "--times"],
+            "and none is time; leave out --times",
+        ),
+        ([str(tmp_path / "none"), "--out", out, "--memory", "1GB"], "There is no file or folder"),
+    ]:
+        assert main(["prepare", *arguments]) == 2
+        assert sentence in capsys.readouterr().err
+    assert not Path(out).exists()
+    assert (tmp_path / "full" / "mine").read_text() == "x"
+
+
+def test_archives_are_to_be_unpacked(tmp_path):
+    bundled = Path(datasets.__file__).parent / "bundled/ml-latest-small.zip"
+    with pytest.raises(ValueError, match="is no table that can be read a part at a time; unpack it, or leave out"):
+        tables.prepare(bundled, tmp_path / "out")
+
+
+def test_without_duckdb(monkeypatch, tmp_path):
+    write_parts(tmp_path / "in", {"user": [1], "item": [1]})
+    real = builtins.__import__
+
+    def without(name, *arguments):
+        if name == "duckdb":
+            raise ImportError(name)
+        return real(name, *arguments)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ValueError, match=r"take DuckDB: pip install 'autoenc\[scale\]'"):
+        tables.prepare(tmp_path / "in", tmp_path / "out")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, ratings):
+    """The bundled ratings, prepared. Shared: don't change it."""
+    place = tmp_path_factory.mktemp("prepared")
+    users, items = ids_of_pairs(ratings)
+    write_parts(place / "in", {"user": users, "item": items})
+    tables.prepare(place / "in", place / "ratings")
+    return place / "ratings"
+
+
+def test_what_stands_there_is_replaced_when_the_new_is_whole(tmp_path, folder):
+    out = tmp_path / "out"
+    shutil.copytree(folder, out)
+    with pytest.raises(ValueError, match="holds no likes"):
+        tables.prepare(write_parts(tmp_path / "none", BAD[-1][0]), out)
+    assert datasets.load(path=out).n_users == 671
+    tables.prepare(write_parts(tmp_path / "few", {"user": [1], "item": [2]}), out)
+    assert datasets.load(path=out).n_users == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["few", "none", "out"]
+
+
+def test_a_process_that_dies_leaves_no_folder(tmp_path):
+    code = f"""
+import os
+from autoenc.datasets.prepared import new_folder
+with new_folder({str(tmp_path / "out")!r}) as folder:
+    (folder / "indices.npy").write_bytes(b"half")
+    os._exit(9)
+"""
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 9
+    assert not (tmp_path / "out").exists()
+    with new_folder(tmp_path / "out") as temporary:
+        (temporary / "indices.npy").write_bytes(b"")
+    assert (tmp_path / "out").is_dir()
+
+
+def damaged(folder: Path, name: str, change) -> None:
+    (folder / name).write_bytes(change((folder / name).read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "sentence"),
+    [
+        ("indices.npy", lambda data: data[:-4], "indices.npy can't be taken .it has .* bytes, and the manifest says"),
+        ("indices.npy", lambda data: data[:-1] + b"\1", "indices.npy can't be taken .its checksum is not the manifest"),
+        ("manifest.json", lambda data: b"{", "is not the manifest of a prepared folder; prepare it anew"),
+        ("manifest.json", lambda data: data.replace(b'"version": 1', b'"version": 2'), "is of version 2 of the format"),
+        ("manifest.json", lambda data: data.replace(b'"users": 671', b'"users": 1.5'), "lacks counts or arrays"),
+        ("manifest.json", lambda data: data.replace(b'"users": 671', b'"users": 672'), "is damaged .* prepare it anew"),
+        ("manifest.json", lambda data: data.replace(b'"data"', b'"dada"'), "lacks counts or arrays; prepare it anew"),
+    ],
+)
+def test_a_damaged_folder_is_refused(tmp_path, folder, name, change, sentence):
+    shutil.copytree(folder, tmp_path / "out")
+    damaged(tmp_path / "out", name, change)
+    with pytest.raises(ValueError, match=sentence):
+        datasets.load(path=tmp_path / "out")
+
+
+def test_a_folder_that_was_not_finished_is_refused(tmp_path, folder):
+    shutil.copytree(folder, tmp_path / "out")
+    (tmp_path / "out/manifest.json").unlink()
+    with pytest.raises(ValueError, match=r"has arrays but no manifest.json: `autoenc prepare` did not finish"):
+        datasets.load(path=tmp_path / "out")
+    shutil.copy(folder / "manifest.json", tmp_path / "out")
+    (tmp_path / "out/user_ids.npy").unlink()
+    with pytest.raises(ValueError, match=r"user_ids.npy can't be taken .No such file or directory.*prepare"):
+        datasets.load(path=tmp_path / "out")
+
+
+def test_no_pickle_is_read(tmp_path, folder):
+    shutil.copytree(folder, tmp_path / "out")
+    path = tmp_path / "out/user_ids.npy"
+    np.save(path, np.array([{}] * 671, object))
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    manifest["arrays"]["user_ids"] = {"bytes": path.stat().st_size, "crc32": checksum(path)}
+    (tmp_path / "out/manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match=r"user_ids\.npy can't be taken"):
+        datasets.load(path=tmp_path / "out")
+
+
+def test_times_that_were_not_kept(folder):
+    with pytest.raises(ValueError, match="was prepared without times; prepare it anew with --times"):
+        datasets.load(path=folder, times=True)
+
+
+def test_a_column_that_grows_is_an_npy(tmp_path):
+    with Column(tmp_path / "a.npy", "<i4") as column:
+        for start in range(0, 1000, 10):
+            column.append(np.arange(start, start + 10))
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.arange(1000, dtype=np.int32))
+
+
+# Splitting by blocks.
+
+
+@pytest.mark.parametrize("at_once", [1, 1000, 2**20])
+def test_a_mapped_split_has_the_bits_of_one_in_memory(folder, ratings, split, monkeypatch, at_once):
+    likes = datasets.load(path=folder)
+    monkeypatch.setattr(mapped, "LIKES_AT_ONCE", at_once)
+    for half, wanted in zip(holdout_per_user(likes, seed=0), split):
+        assert is_mapped(half.indices) and is_mapped(half.data)
+        for name in ("indptr", "indices", "data"):
+            np.testing.assert_array_equal(getattr(half, name), getattr(wanted, name))
+    for half, wanted in zip(holdout_users(likes, seed=3)[:3], holdout_users(ratings, seed=3)):
+        assert is_mapped(half.indices)
+        np.testing.assert_array_equal(half.indices, wanted.indices)
+        np.testing.assert_array_equal(half.indptr, wanted.indptr)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        ["manifest.json", "data.npy", "indices.npy", "indptr.npy", "item_ids.npy", "user_ids.npy"]
+    )
+
+
+def test_rows_of_a_mapped_matrix_may_be_none(folder):
+    likes = datasets.load(path=folder).user_items
+    assert take_rows(likes, np.array([], np.int64)).shape == (0, likes.shape[1])
+
+
+def test_training_on_a_folder_is_training_on_its_likes(folder, ratings):
+    from autoenc.models import AutoEncoder
+
+    small = {"emb_dim": 8, "hidden_dim": 4, "epochs": 2, "early_stopping": "ndcg@10"}
+    one, other = (AutoEncoder(**small).fit(likes) for likes in (datasets.load(path=folder), ratings))
+    for name, array in one.network_.state.items():
+        np.testing.assert_array_equal(array, other.network_.state[name])

@@ -1,0 +1,122 @@
+"""The README's code blocks are run, from the top, in one empty folder, and print what the README says they print.
+
+A `python` block runs in the namespace of those before it, and a `text` block after it is what it
+prints. In a `console` block a line that begins with "$ " is a command, and what follows is what it
+prints. A block without a language is not run. The rules of comparison:
+
+- Each line of the README is found among the lines printed, in the README's order; a run may print
+  more. Of a block marked `text ranking` half the lines are found, in any order.
+- Text and whole numbers are the same; spaces don't count.
+- Other numbers are within 10% or 0.05 of each other: another processor rounds otherwise, and
+  training makes of that another network, as another seed would (which moves p@1 of 671 users by
+  .02).
+- Seconds, memory and rates are the machine's, and are not compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import ROOT
+from tests.helpers.pages import blocks, missing, same_line
+
+# How the commands are run here, in the environment that is running the tests.
+RUN_AS = {
+    "make train": [sys.executable, str(ROOT / "run_train.py")],
+    "autoenc": [sys.executable, "-m", "autoenc"],
+}
+# They install, fetch, take long, or run these tests.
+NOT_RUN = (
+    "git clone",
+    "cd",
+    "pip install",
+    "make test",
+    "make test-all",
+    "make test-long",
+    "make lint",
+    "make quality",
+    "make reproduce",
+)
+
+
+def run_command(command: str, folder: Path) -> str | None:
+    """What a command prints, on stdout and stderr; None where it is one that is not run here."""
+    if any(command == known or command.startswith(f"{known} ") for known in NOT_RUN):
+        return None
+    known = next((known for known in RUN_AS if command == known or command.startswith(f"{known} ")), None)
+    assert known, f"{command!r} is neither in RUN_AS nor in NOT_RUN"
+    run = subprocess.run(
+        [*RUN_AS[known], *shlex.split(command.removeprefix(known))],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+    )
+    assert run.returncode == 0, run.stdout
+    return run.stdout
+
+
+def test_readme(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace: dict = {"__name__": "readme"}
+    printed = ""
+    for line, kind, text in blocks((ROOT / "README.md").read_text(encoding="utf-8")):
+        where = f"README.md, line {line}"
+        if kind == "python":
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                exec(compile("\n" * line + text, "README.md", "exec"), namespace)
+            printed = out.getvalue()
+        elif kind in ("text", "text ranking"):
+            assert missing(text, printed, ranking=kind == "text ranking") == [], f"{where}; printed was:\n{printed}"
+        elif kind == "console":
+            for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+                command, _, wanted = part.partition("\n")
+                output = run_command(command, tmp_path)
+                assert output is None or missing(wanted, output) == [], f"{where}, {command}; printed was:\n{output}"
+        else:
+            assert kind == "", f"{where}: a block of {kind!r} would not be checked"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "got", "same"),
+    [
+        ("p@1   0.371", "p@1 0.352", True),
+        ("p@1 0.371", "p@1 0.271", False),
+        ("score 12.4", "score 11.9", True),
+        ("671 users", "672 users", False),
+        ("9,066 items", "9,066 items", True),
+        ("9,066 items", "9,067 items", False),
+        ("loss -412.5", "loss 412.5", False),
+        ("Heat (1995)", "Ronin (1998)", False),
+        ("trained in 12.3 s", "trained in 4 s", True),
+        ('{"p_at_01": 0.37, "seconds": 9.1, "epochs": 20}', '{"p_at_01": 0.38, "seconds": 20.4, "epochs": 20}', True),
+        ('{"p_at_01": 0.37, "seconds": 9.1, "epochs": 20}', '{"p_at_01": 0.37, "seconds": 9.1, "epochs": 21}', False),
+        ("p@1 0.371", "p@1 nan", False),
+    ],
+)
+def test_how_lines_are_compared(wanted, got, same):
+    assert same_line(wanted, got) == same
+
+
+def test_lines_are_found_in_order_and_half_of_a_ranking():
+    assert missing("a\nc", "a\nb\nc") == []
+    assert missing("c\na", "a\nb\nc") == ["a"]
+    assert missing("a\nb\nc\nd", "d\nx\na\ny", ranking=True) == []
+    assert missing("a\nb\nc\nd", "d\nx\ny\nz", ranking=True) == ["a", "b", "c"]
+
+
+def test_a_command_that_nobody_placed_is_refused(tmp_path):
+    with pytest.raises(AssertionError, match="'make tea' is neither in RUN_AS nor in NOT_RUN"):
+        run_command("make tea", tmp_path)
+    assert run_command("make test", tmp_path) is None

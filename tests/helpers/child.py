@@ -1,0 +1,19 @@
+"""Code run in a process of its own, as where its memory is to be measured."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from tests.helpers import ROOT
+
+
+def run(code: str, *arguments) -> str:
+    """What Python prints when it runs `code` with the arguments; it has to succeed."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -1,0 +1,420 @@
+"""Blend is the weighted sum that it says, chooses weights that validate best, and is saved as one file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from autoenc.evaluation.evaluate import evaluate
+from autoenc.evaluation.splits import holdout_users
+from autoenc.interactions import Interactions
+from autoenc.models import (
+    EASE,
+    MODELS,
+    AutoEncoder,
+    Blend,
+    DenoisingAutoEncoder,
+    ItemKNN,
+    Popular,
+    Recommender,
+    blend,
+    blend_search,
+    ease,
+    load_model,
+)
+from autoenc.models.estimator import unfitted
+
+
+@pytest.fixture(scope="module")
+def likes(ratings):
+    """The bundled ratings of the items that 40 users or more rated."""
+    often = np.flatnonzero(np.bincount(ratings.user_items.indices) >= 40)
+    return Interactions.from_csr(
+        ratings.user_items[:, often], item_ids=ratings.item_ids[often], titles=ratings.titles[often]
+    )
+
+
+def of_network_and_ease(**params):
+    return Blend([AutoEncoder(emb_dim=16, hidden_dim=8, epochs=5, batch_size=64), EASE(l2=100.0)], **params)
+
+
+@pytest.fixture(scope="module")
+def fitted(likes):
+    return of_network_and_ease(weights=[1, 15]).fit(likes)
+
+
+def test_scores_are_the_weighted_sum(fitted, likes):
+    network, ease = fitted.models_
+    rows = likes.user_items[:9]
+    expected = network.score(rows) + 15 * ease.score(rows)
+    np.testing.assert_allclose(fitted.score(rows), expected, rtol=1e-5, atol=1e-5)
+    assert fitted.score(rows).dtype == np.float32
+
+
+def test_the_models_are_fitted_as_they_would_be_alone(fitted, likes):
+    ease = EASE(l2=100.0).fit(likes)
+    np.testing.assert_array_equal(fitted.models_[1].item_weights_, ease.item_weights_)
+    assert not hasattr(fitted.models[1], "item_weights_")  # fit leaves what it was given alone
+
+
+def test_explain_is_the_sum_of_what_the_models_say_and_leaving_out(fitted, likes):
+    row = likes.user_items[[7]]
+    item = int(fitted.recommend(row, N=1)[0][0, 0])
+    items, contributions = fitted.explain(row, item)
+    by_item = dict(zip(items.tolist(), contributions.tolist()))
+    network, ease = (dict(zip(*(a.tolist() for a in model.explain(row, item)))) for model in fitted.models_)
+    assert by_item == {like: pytest.approx(network[like] + 15 * ease[like], abs=1e-5) for like in network}
+    leaving_out = Recommender._contributions(fitted, row, item)
+    np.testing.assert_allclose(fitted._contributions(row, item), leaving_out, rtol=1e-3, atol=1e-4)
+
+
+# The choice of weights
+
+
+def test_the_chosen_weights_are_the_best_of_those_tried(likes):
+    model = of_network_and_ease(validation_users=100, metric="ndcg@20").fit(likes)
+    assert [len(trial["weights"]) for trial in model.search_] == [2] * (13 + 3)
+    best = max(model.search_, key=lambda trial: trial["ndcg@20"])
+    assert model.weights_.tolist() == best["weights"]
+    assert model.weights_[0] == 1
+    by_two = np.array([trial["weights"][1] for trial in model.search_])
+    np.testing.assert_allclose(by_two[1:13] / by_two[:12], 2)
+    np.testing.assert_allclose(by_two[13:] / by_two[14], [0.5**0.5, 1, 2**0.5])
+
+    train, fold_in, held_out, _ = holdout_users(likes.user_items, 100, seed=0)
+    network, ease = (clone.fit(train) for clone in map(unfitted, model.models))
+    spread = network.score(fold_in).std() / ease.score(fold_in).std()
+    assert by_two[6] == pytest.approx(spread, rel=1e-4)
+    again = of_network_and_ease(weights=best["weights"]).fit(train)
+    assert evaluate(again, fold_in, held_out, ks=[20])["ndcg@20"] == pytest.approx(best["ndcg@20"], abs=1e-6)
+    np.testing.assert_array_equal(model.models_[1].item_weights_, EASE(l2=100.0).fit(likes).item_weights_)
+
+
+def test_validation_by_likes_keeps_the_users_in_the_training(likes, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Popular, "_fit", spying(Popular._fit, seen))
+    for validation in ("strong", "weak"):
+        Blend([Popular(), Popular()], validation=validation, validation_users=50).fit(likes)
+    split = holdout_users(likes.user_items, 50, seed=0)
+    n_users, n_likes = likes.n_users, likes.user_items.nnz
+    of_users, of_likes = (split.train.shape[0], split.train.nnz), (n_users, n_likes - split.held_out.nnz)
+    assert seen == [of_users] * 2 + [(n_users, n_likes)] * 2 + [of_likes] * 2 + [(n_users, n_likes)] * 2
+
+
+def spying(method, seen):
+    def fit(self, user_items):
+        seen.append((user_items.shape[0], user_items.nnz))
+        method(self, user_items)
+
+    return fit
+
+
+def test_a_model_that_knows_nothing_gets_little_weight(likes):
+    noise = Blend([EASE(l2=100.0), Random()], validation_users=100).fit(likes)
+    assert noise.weights_[1] < noise.search_[6]["weights"][1] / 8
+
+
+class Random(Popular):
+    """Scores that have nothing to do with the items."""
+
+    def _score(self, user_items):
+        return np.random.default_rng(0).standard_normal((user_items.shape[0], len(self.item_counts_)), np.float32)
+
+
+def test_three_models_are_weighted_one_after_another(likes):
+    model = Blend([EASE(l2=100.0), ItemKNN(k=20), Popular()], validation_users=60, metric="precision@5").fit(likes)
+    assert len(model.search_) == 2 * 2 * 13 + 2 * 3
+    assert (
+        max(trial["precision@5"] for trial in model.search_)
+        == model.search_[-3:][int(np.argmax([trial["precision@5"] for trial in model.search_[-3:]]))]["precision@5"]
+    )
+
+
+def test_the_choice_is_the_same_by_numpy_alone_and_by_the_kernel(likes, monkeypatch):
+    def chosen(backend):
+        return of_network_and_ease(stop_every=1).set_params(autoencoder__backend=backend)
+
+    by_kernel = chosen("numba").fit(likes)
+    monkeypatch.setattr(blend_search, "MOST_BY_KERNEL", 0)
+    by_numpy = chosen("numba").fit(likes)
+    assert by_kernel.search_ == by_numpy.search_ and len(by_kernel.search_) > 10
+    monkeypatch.undo()
+    monkeypatch.setattr(blend_search, "_top_n_by_kernel", None)  # not to be called
+    chosen("numpy").fit(likes)
+
+
+def test_a_network_that_diverges_is_refused_by_a_sentence(likes, monkeypatch):
+    monkeypatch.setattr(AutoEncoder, "_score", lambda self, batch: np.full(batch.shape, np.nan, np.float32))
+    with pytest.raises(ValueError, match="a score is NaN: the model has diverged"):
+        of_network_and_ease().fit(likes)
+
+
+def test_one_model_needs_no_choice(likes):
+    model = Blend([Popular()]).fit(likes)
+    assert model.weights_.tolist() == [1] and model.search_ == []
+
+
+def test_by_default_a_fifth_of_the_users_validate_or_all_by_likes_and_2000_at_most(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        blend, "holdout_users", lambda likes, n, seed: asked.append(n) or holdout_users(likes, n, seed=0)
+    )
+    for validation in ("strong", "weak"):
+        for n_users in (40, 30_000):
+            model = Blend([Popular(), Popular()], metric="ndcg@1", validation=validation)
+            model.fit(sparse.csr_array(np.ones((n_users, 2), np.float32)))
+    assert asked == [8, 2000, 39, 2000]
+
+
+def test_hyperparameters_are_chosen_from_the_middle_on_while_that_does_better(likes):
+    values = [1.0, 10.0, 100.0, 1000.0, 1e5]
+    model = Blend([EASE(), Popular()], candidates={"ease__l2": values}, validation_users=100).fit(likes)
+    tried = {trial["ease__l2"]: trial["ndcg@100"] for trial in model.search_ if "ease__l2" in trial}
+    assert 100.0 in tried and len(tried) >= 3
+    assert tried[model.models_[0].l2] == max(tried.values())
+    train, fold_in, held_out, _ = holdout_users(likes.user_items, 100, seed=0)
+    for l2, found in tried.items():
+        alone = evaluate(EASE(l2=l2).fit(train), fold_in, held_out, ks=[100])["ndcg@100"]
+        assert alone == pytest.approx(found, abs=1e-6)
+    assert model.models[0].l2 == 500.0  # as it was given
+
+
+def test_what_no_hyperparameter_changes_is_computed_once_for_all_candidates(likes, monkeypatch):
+    made = []
+    monkeypatch.setattr(ease, "gram_of", lambda likes, gram_of=ease.gram_of: made.append(0) or gram_of(likes))
+    model = Blend([EASE(), Popular()], candidates={"ease__l2": [1.0, 10.0, 100.0, 1000.0]}, validation_users=100)
+    model.fit(likes)
+    assert sum("ease__l2" in trial for trial in model.search_) >= 2
+    assert len(made) == 2  # on what is left of the likes, and on all of them
+
+
+def test_a_network_stops_where_the_blend_validates_best(likes):
+    network = DenoisingAutoEncoder(hidden_dim=16, epochs=12, batch_size=128, lr=0.02, schedule_length=2.0)
+    model = Blend([network, EASE(l2=100.0)], stop_every=9, patience=2, validation="weak").fit(likes)
+    by_epoch: dict[int, float] = {}
+    for trial in model.search_:
+        by_epoch[trial["epoch"]] = max(by_epoch.get(trial["epoch"], 0.0), trial["ndcg@100"])
+    chosen = max(by_epoch, key=by_epoch.get)
+    fitted = model.models_[0]
+    assert next(iter(by_epoch)) == 2 and len(by_epoch) > 1  # 5 or 6 steps an epoch
+    assert fitted.epochs == chosen and len(fitted.history_) == chosen
+    assert fitted.epochs * fitted.schedule_length == pytest.approx(12 * 2.0)  # at the rates of the longer training
+    best = max(model.search_, key=lambda trial: trial["ndcg@100"])
+    assert best["epoch"] == chosen and model.weights_.tolist() == best["weights"]
+
+
+def test_a_later_look_goes_on_from_the_best_weights_so_far(likes):
+    """With three models the first look has two rounds and each later one has one."""
+    network = AutoEncoder(emb_dim=8, hidden_dim=4, epochs=4, batch_size=128)
+    model = Blend([network, EASE(l2=100.0), Popular()], stop_every=6, patience=9, validation_users=60).fit(likes)
+    looks = {}
+    for trial in model.search_:
+        looks.setdefault(trial["epoch"], []).append(trial)
+    first, *later = looks.values()
+    assert len(later) >= 2 and len(first) == 2 * 2 * 13 + 2 * 3
+    best = first
+    for trials in later:
+        assert len(trials) == 2 * 13 + 2 * 3
+        start = max(best, key=lambda trial: trial["ndcg@100"])["weights"]
+        assert trials[6]["weights"] == start  # of 13 factors, 2**-6 to 2**6
+        best = max(best, trials, key=lambda of: max(trial["ndcg@100"] for trial in of))
+
+
+def test_the_model_that_is_leant_on_has_the_benefit_of_the_doubt():
+    rng = np.random.default_rng(0)
+    best = rng.random(400)
+    trials = [
+        blend_search.Trial(np.array([1.0, 1.0]), best),
+        blend_search.Trial(np.array([1.0, 2.0]), best - rng.normal(0.001, 0.1, 400)),  # as good, but for chance
+        blend_search.Trial(np.array([1.0, 4.0]), best - 0.1),
+    ]
+    trials[1] = trials[1]._replace(values=trials[1].values - trials[1].values.mean() + best.mean() - 0.001)
+    assert blend_search.leaning(trials, None) is trials[0]
+    assert blend_search.leaning(trials, 1) is trials[1]
+
+
+def test_a_model_without_the_memory_is_replaced_and_that_is_said(likes, tmp_path):
+    model = Blend([Popular(), EASE(max_memory=1e3)], weights=[0, 1], fallback={"ease": ItemKNN(k=20)})
+    with pytest.warns(UserWarning, match="EASE on .* items needs .* bytes, .*; ItemKNN is in its place") as told:
+        model.fit(likes)
+    assert told[0].filename == __file__
+    knn = ItemKNN(k=20).fit(likes)
+    np.testing.assert_array_equal(model.recommend([[3]], N=5)[0], knn.recommend([[3]], N=5)[0])
+    model.save(tmp_path / "blend.safetensors")
+    again = load_model(tmp_path / "blend.safetensors")
+    np.testing.assert_array_equal(again.score([[3]]), model.score([[3]]))
+    assert [type(member) for member in again.models] == [Popular, ItemKNN]
+
+
+def test_a_replaced_model_leans_under_its_own_name_in_the_file(likes, tmp_path):
+    model = Blend([Popular(), EASE(max_memory=1e3)], fallback={"ease": ItemKNN(k=20)}, lean_on="ease")
+    with pytest.warns(UserWarning, match="ItemKNN is in its place"):
+        model.fit(likes)
+    model.save(tmp_path / "blend.safetensors")
+    again = load_model(tmp_path / "blend.safetensors")
+    assert again.lean_on == "itemknn"
+    np.testing.assert_array_equal(again.fit(likes).weights_, model.weights_)
+
+
+# Hyperparameters
+
+
+def test_parameters_of_its_models_by_name():
+    model = of_network_and_ease()
+    deep = model.get_params()
+    assert deep["ease__l2"] == 100.0 and deep["autoencoder__emb_dim"] == 16 and deep["ease"] is model.models[1]
+    assert list(model.get_params(deep=False)) == [
+        "models",
+        "weights",
+        "metric",
+        "validation",
+        "validation_users",
+        "candidates",
+        "stop_every",
+        "patience",
+        "lean_on",
+        "fallback",
+        "random_state",
+    ]
+    assert model.set_params(ease__l2=7.0, metric="ndcg@5") is model
+    assert (model.models[1].l2, model.metric) == (7.0, "ndcg@5")
+    model.set_params(ease__l2=8.0, ease=EASE(l2=1.0, max_memory=5e9))
+    assert repr(model.models[1]) == "EASE(l2=8.0, max_memory=5000000000.0)"
+    for name in ("knn__k", "knn", "depth"):
+        with pytest.raises(ValueError, match=f"Blend has no hyperparameter '{name}'; it has: models"):
+            model.set_params(**{name: 3})
+    with pytest.raises(ValueError, match="EASE has no hyperparameter 'depth'"):
+        model.set_params(ease__depth=3)
+
+
+def test_models_of_one_class_are_numbered():
+    model = Blend([EASE(l2=1.0), Popular(), EASE(l2=2.0)])
+    assert {name: model.get_params()[name] for name in ("ease-1__l2", "ease-2__l2")} == {
+        "ease-1__l2": 1.0,
+        "ease-2__l2": 2.0,
+    }
+    model.set_params(**{"ease-2__l2": 3.0})
+    assert [m.l2 for m in (model.models[0], model.models[2])] == [1.0, 3.0]
+
+
+def test_repr_makes_it_again():
+    model = of_network_and_ease(weights=[1, 2])
+    assert repr(eval(repr(model))) == repr(model)
+    assert repr(model).startswith("Blend(models=[AutoEncoder(epochs=5,") and repr(Blend()) == "Blend()"
+
+
+@pytest.mark.optional
+def test_scikit_learns_clone():
+    sklearn_base = pytest.importorskip("sklearn.base")
+    model = of_network_and_ease(weights=[1, 2])
+    again = sklearn_base.clone(model)
+    assert repr(again) == repr(model)
+    assert again.models[1] is not model.models[1]
+
+
+# Files
+
+
+@pytest.mark.parametrize("weights", [None, [1, -0.1]])
+def test_it_is_one_file_that_scores_to_the_same_bits(likes, tmp_path, weights):
+    path = tmp_path / "blend.safetensors"
+    models = [EASE(l2=9.5), AutoEncoder(emb_dim=8, hidden_dim=4, epochs=1, random_state=np.random.RandomState(3))]
+    model = Blend(models, weights=weights, validation_users=50, random_state=np.random.default_rng(1)).fit(likes)
+    model.save(path)
+    assert list(tmp_path.iterdir()) == [path]
+    again = load_model(path)
+    np.testing.assert_array_equal(again.score(likes.user_items[:20]), model.score(likes.user_items[:20]))
+    np.testing.assert_array_equal(again.weights_, model.weights_)
+    assert again.weights == (None if weights is None else [1.0, -0.1])
+    assert again.random_state == model.seed_ and again.models[1].random_state == model.models_[1].seed_
+    assert repr(again.models[0]) == "EASE(l2=9.5)"
+    assert again.recommend(liked=["Heat (1995)"])[0].tolist() == model.recommend(liked=["Heat (1995)"])[0].tolist()
+    assert again.models_[0].n_items == likes.n_items  # each of them works by itself
+    again.save(path)
+    np.testing.assert_array_equal(load_model(path).score([[1, 2]]), model.score([[1, 2]]))
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"models": "EASE, Blend"}, "its models are 'EASE, Blend', and not all are known here"),
+        ({"models": "os.system"}, r"its models are 'os\.system', and not all are known here"),
+        ({}, "its models are None, and not all are known here"),
+        ({"models": "EASE", "weights": 3.5, "popular__k": 1}, "Blend has no hyperparameter 'popular__k'"),
+        ({"models": "EASE", "weights": "a lot"}, "could not convert string to float"),
+    ],
+)
+def test_parameters_that_no_file_has_are_refused(params, message):
+    with pytest.raises(ValueError, match=message):
+        Blend._of_file_params(params, MODELS)
+
+
+def test_arrays_that_do_not_fit_each_other_are_refused():
+    arrays = Blend([Popular(), EASE()], weights=[1, 2]).fit([[0, 1], [1]])._arrays()
+    assert sorted(arrays) == ["ease.item_weights", "popular.item_counts", "weights"]
+    wider = {**arrays, "popular.item_counts": np.zeros(3, np.int64)}
+    with pytest.raises(ValueError, match="its models must be on the same items, and are on 3, 2"):
+        Blend([Popular(), EASE()])._set_arrays(wider)
+    with pytest.raises(ValueError, match="weights must be there, a float64 for each model"):
+        Blend([Popular()])._set_arrays(arrays)
+    del arrays["ease.item_weights"]
+    with pytest.raises(ValueError, match="item_weights must be there, a square matrix of float32"):
+        Blend([Popular(), EASE()])._set_arrays(arrays)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"models": []}, "models is empty; pass the models to blend"),
+        ({"models": [Blend([Popular()])]}, "models holds a Blend; pass the models that it is of"),
+        ({"weights": [1]}, r"weights is \[1\]; pass a number for each of 2 models"),
+        ({"weights": [1, np.inf]}, r"weights is \[1, inf\]; pass a number for each of 2 models"),
+        ({"metric": "ndcg"}, "metric is 'ndcg'; pass one of precision, .* at a k"),
+        ({"metric": "novelty@5"}, "metric is 'novelty@5'; pass one of precision, .* at a k"),
+        ({"fallback": {"ease": Popular()}}, "fallback is for 'ease'; the models are popular-1, popular-2"),
+        ({"lean_on": "popular-1"}, "lean_on is 'popular-1'; pass a model after the first, of popular-1, popular-2"),
+        ({"candidates": {"l2": [1.0]}}, "candidates has 'l2'; name a model's hyperparameter, such as 'ease__l2'"),
+        ({"models": [EASE()], "candidates": {"ease__l2": 3}}, r"candidates\['ease__l2'\] is 3; pass a list of values"),
+        ({"patience": 0}, "patience is 0; pass a whole number, 1 or more"),
+        ({"stop_every": 2.5}, "stop_every is 2.5; pass a whole number, 1 or more"),
+        ({"stop_every": 30}, r"stop_every stops a network, and the first model is Popular\(\); leave it out"),
+        (
+            {
+                "models": [DenoisingAutoEncoder(), EASE()],
+                "stop_every": 9,
+                "candidates": {"denoisingautoencoder__lr": [1]},
+            },
+            "candidates has 'denoisingautoencoder__lr', of the network that stop_every stops",
+        ),
+        ({"validation_users": 0.0}, "validation_users is 0.0, which makes 0 of 2 users; pass a share or a number"),
+        ({"validation_users": 9}, "validation_users is 9, which makes 9 of 2 users; .* at most the 1 with two likes"),
+        ({}, "none of the 1 users who validate has enough likes to hold a fifth of them out; pass weights"),
+        ({"validation": "users"}, 'validation is \'users\'; pass "strong" or "weak"'),
+    ],
+)
+def test_it_refuses(params, message):
+    with pytest.raises(ValueError, match=message):
+        Blend(**{"models": [Popular(), Popular()], **params}).fit([[0, 1], [1]])
+
+
+@pytest.mark.parametrize("likes", [[[0, 1, 2]], [[0], [1], [1]]])
+def test_it_refuses_to_choose_where_nobody_can_validate(likes):
+    with pytest.raises(ValueError, match=f"and of {len(likes)} users there are none; pass weights, or more likes"):
+        Blend([Popular(), EASE()]).fit(likes)
+
+
+@pytest.mark.parametrize("validation", ["strong", "weak"])
+def test_who_has_one_like_does_not_validate(validation):
+    likes = [[0, 1, 2], [1, 2, 3]] * 3 + [[0]] * 90  # 6 who can, of whom a fifth of the users would be more
+    model = Blend([Popular(), EASE(l2=1.0)], validation=validation).fit(likes)
+    assert len(model.search_[0]["weights"]) == 2
+
+
+def test_it_refuses_what_is_no_model():
+    with pytest.raises(TypeError, match="models holds 'EASE'; pass models, such as"):
+        Blend(["EASE"]).fit([[0, 1]])
+
+
+def test_a_file_may_name_it():
+    assert MODELS["Blend"] is Blend

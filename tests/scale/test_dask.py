@@ -1,0 +1,302 @@
+"""Recommendations and measurements by Dask's workers are those of one process, whoever works and whoever dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoenc import datasets
+from autoenc.cli import main
+from autoenc.evaluation.compare import compare
+from autoenc.evaluation.splits import Block, holdout_of_block, holdout_per_user, shares_per_user
+from autoenc.interactions import Interactions
+from autoenc.models import AutoEncoder, Popular
+from autoenc.models.export import write_recommendations
+from tests.helpers import ROOT
+from tests.helpers.child import run
+
+pytest.importorskip("dask.distributed", reason="Dask is not installed")
+pytest.importorskip("duckdb")
+pa = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
+pd = pytest.importorskip("pandas")
+
+from autoenc.datasets import tables  # noqa: E402
+from autoenc.scale import dask as distributed  # noqa: E402
+
+pytestmark = pytest.mark.optional
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, ratings):
+    """A folder with the bundled ratings, prepared, and a small model of most of their items."""
+    place = tmp_path_factory.mktemp("dask")
+    rows, columns = ratings.user_items.nonzero()
+    (place / "rows").mkdir()
+    parquet.write_table(
+        pa.table({"user": ratings.user_ids[rows], "item": ratings.item_ids[columns]}), place / "rows/a.parquet"
+    )
+    tables.prepare(place / "rows", place / "likes")
+    known = columns % 10 > 0
+    few = Interactions.from_pairs(ratings.user_ids[rows[known]], ratings.item_ids[columns[known]])
+    AutoEncoder(emb_dim=16, hidden_dim=8, epochs=2).fit(few).save(place / "model.safetensors")
+    AutoEncoder(emb_dim=8, hidden_dim=4, epochs=1).fit(few).save(place / "other.safetensors")
+    return place
+
+
+@pytest.fixture(scope="module")
+def client():
+    with distributed.cluster(workers=2) as client:
+        yield client
+
+
+def read_parts(folder):
+    """The rows of all parts in the order of their names."""
+    paths = sorted(folder.iterdir())
+    assert [path.name for path in paths] == [f"part-{number:06}.parquet" for number in range(len(paths))]
+    return pa.concat_tables([parquet.read_table(path) for path in paths])
+
+
+def recommended_here(place, tmp_path):
+    likes = datasets.load(path=place / "likes")
+    model = distributed.load_model(place / "model.safetensors")
+    user_items, _, n_dropped = distributed.on_items_of(model, likes)
+    write_recommendations(tmp_path / "here.parquet", model, user_items, likes.user_ids, 10)
+    return parquet.read_table(tmp_path / "here.parquet"), n_dropped
+
+
+@pytest.mark.parametrize("users_a_part", [100, 1000])
+def test_parts_are_what_one_process_recommends(place, client, tmp_path, users_a_part):
+    wanted, n_dropped = recommended_here(place, tmp_path)
+    seen = []
+    counts = distributed.recommend_parts(
+        client,
+        place / "model.safetensors",
+        place / "likes",
+        tmp_path / "out",
+        users_a_part=users_a_part,
+        progress=lambda *done: seen.append(done),
+    )
+    assert counts == (671, n_dropped)
+    assert read_parts(tmp_path / "out").equals(wanted)
+    assert seen[-1] == (671, 671) and len(seen) == -(-671 // users_a_part)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here.parquet", "out"]
+
+
+FIRST_PART = """
+import sys
+from pathlib import Path
+from autoenc.scale import dask as distributed
+
+def threads(*_):
+    import numba
+    print(numba.get_num_threads())
+
+assert "numba" not in sys.modules
+distributed.write_recommendations = threads
+model, likes = map(Path, sys.argv[1:])
+distributed._recommend_part(model, likes, slice(0, 9), Path("part.parquet"), 3)
+"""
+
+
+def test_a_worker_s_first_part_has_one_thread_too(place, monkeypatch):
+    """How many users are ranked at a time goes by the threads, and a file's bytes by that."""
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "2")
+    assert run(FIRST_PART, place / "model.safetensors", place / "likes") == "1\n"
+
+
+def test_measurements_are_those_of_one_process(place, client):
+    likes = datasets.load(path=place / "likes")
+    paths = {name: place / f"{name}.safetensors" for name in ("model", "other")}
+    models = {name: distributed.load_model(path) for name, path in paths.items()}
+    train, held_out = (
+        distributed.on_items_of(models["model"], likes.with_user_items(half)).user_items
+        for half in holdout_per_user(likes, seed=3)
+    )
+    wanted = compare({**models, "Popular": Popular().fit(train)}, train, held_out, (5, 20))
+    found = distributed.evaluate_parts(
+        client, paths, place / "likes", (20, 5), seed=3, beside_popular="Popular", users_a_part=200
+    )
+    assert str(found) == str(wanted)
+    for name, report in wanted.reports.items():
+        assert found.reports[name].means == pytest.approx(report.means, rel=1e-12)
+        np.testing.assert_array_equal(found.reports[name].users, report.users)
+    assert sorted(path.name for path in place.iterdir()) == ["likes", "model.safetensors", "other.safetensors", "rows"]
+
+
+@pytest.mark.parametrize("bounds", [(0, 671), (0, 1), (333, 671), (5, 5)])
+@pytest.mark.parametrize("seed", [0, 7])
+def test_a_block_is_split_as_it_is_among_all(ratings, bounds, seed):
+    users, indptr = slice(*bounds), ratings.user_items.indptr
+    shares = shares_per_user(np.diff(indptr), seed=seed)
+    block = Block(ratings.n_users, indptr[users.start], shares[users])
+    halves = holdout_of_block(ratings.user_items[users], block, seed)
+    for half, whole in zip(halves, holdout_per_user(ratings, seed=seed)):
+        np.testing.assert_array_equal(half.indices, whole[users].indices)
+        np.testing.assert_array_equal(half.indptr, whole[users].indptr)
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_a_lazy_frame_becomes_a_lazy_frame(place, client, tmp_path, text):
+    dd = pytest.importorskip("dask.dataframe")
+    table = parquet.read_table(place / "rows/a.parquet").to_pandas()
+    model = distributed.load_model(place / "model.safetensors")
+    if text:
+        table = table.astype(str)
+        model = Popular().fit(Interactions.from_table(table[table["item"] != "31"]))
+    shuffled = table.sample(frac=1, random_state=0)
+    lazy = distributed.recommend_dask(model, dd.from_pandas(shuffled, npartitions=3, sort=False), 4)
+    assert isinstance(lazy, dd.DataFrame) and lazy.npartitions == 3
+    found = lazy.compute().reset_index(drop=True)
+    assert found.dtypes.to_dict() == lazy.dtypes.to_dict()
+    likes = Interactions.from_table(table)
+    items, scores = model.recommend(distributed.on_items_of(model, likes).user_items, 4)
+    found = found.set_index("user").loc[likes.user_ids]
+    assert found["rank"].tolist() == [1, 2, 3, 4] * 671
+    np.testing.assert_array_equal(
+        found["item"].to_numpy().astype(likes.item_ids.dtype), distributed.ids_of(model)[items.ravel()]
+    )
+    np.testing.assert_allclose(found["score"], scores.ravel(), rtol=1e-6)
+
+
+def test_partitions_that_hold_whole_users_need_no_shuffle(place, client):
+    dd = pytest.importorskip("dask.dataframe")
+    frame = dd.from_pandas(pd.DataFrame({"who": [1, 1, 2], "what": [1, 2, -1 % 2**40]}).set_index("who"), npartitions=2)
+    model = distributed.load_model(place / "model.safetensors")
+    lazy = distributed.recommend_dask(model, frame.reset_index(), 2, user="who", item="what", shuffle=False)
+    assert lazy.compute()["user"].tolist() == [1, 1, 2, 2]  # the second likes nothing that is known
+
+
+def test_bad_frames(place):
+    dd = pytest.importorskip("dask.dataframe")
+    frame = dd.from_pandas(pd.DataFrame({"user": [1], "what": [1]}), npartitions=1)
+    model = distributed.load_model(place / "model.safetensors")
+    with pytest.raises(ValueError, match="ddf has no column 'item', but 'user', 'what'; name yours"):
+        distributed.recommend_dask(model, frame)
+    with pytest.raises(ValueError, match="n is 0; pass how many items to recommend, 1 or more"):
+        distributed.recommend_dask(model, frame, 0, item="what")
+
+
+def test_commands_by_a_scheduler(place, client, tmp_path, capsys):
+    model, likes, out = str(place / "model.safetensors"), str(place / "likes"), str(tmp_path / "out")
+    by_dask = ["--engine", "dask", "--scheduler", client.scheduler.address]
+    assert main(["recommend", model, "--users", likes, "--out", out, *by_dask, "--json"]) == 0
+    said = capsys.readouterr()
+    wanted, n_dropped = recommended_here(place, tmp_path)
+    assert json.loads(said.out) == {"out": out, "users": 671, "likes_left_out": n_dropped}
+    assert "dashboard" in said.err and f"left out {n_dropped:,} likes" in said.err
+    assert read_parts(tmp_path / "out").equals(wanted)
+
+    assert main(["evaluate", model, "--data", likes, *by_dask]) == 0
+    of_dask = capsys.readouterr().out
+    assert main(["evaluate", model, "--data", likes]) == 0
+    assert of_dask == capsys.readouterr().out
+
+
+def test_bad_arguments(place, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(distributed, "SECONDS_TO_CONNECT", 1)
+    model, likes, out = str(place / "model.safetensors"), str(place / "likes"), str(tmp_path / "out")
+    everybody = ["recommend", model, "--users", likes, "--out"]
+    by_dask = ["--engine", "dask"]
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/mine").write_text("x")
+    for arguments, sentence in [
+        ([*everybody, out, "--workers", "2"], "--scheduler and --workers are of --engine dask"),
+        ([*everybody, out, *by_dask, "--workers", "0"], "--workers must be 1 or more, got 0"),
+        ([*everybody, out, *by_dask, "--workers", "2", "--scheduler", "x"], "--workers is of a cluster on this"),
+        ([*everybody, out, *by_dask, "--scheduler", "tcp://127.0.0.1:9"], "there is no Dask scheduler at tcp://127.0.0"),
+        ([*everybody, str(tmp_path / "full"), *by_dask], "full is there; name a new folder for the parts"),
+        (["recommend", model, "--liked", "1", *by_dask], "--engine dask is for everybody in a folder; pass --users"),
+        (["recommend", model, "--users", str(place / "rows"), "--out", out, *by_dask], "is no prepared folder, which"),
+        (["recommend", model, "--users", "none", "--out", out, *by_dask], "There is no file or folder none"),
+        (["evaluate", model, *by_dask], "--engine dask reads a prepared folder; pass it by --data alone"),
+        (["evaluate", model, "--data", likes, "--protocol", "strong", *by_dask], "takes --protocol weak, --beside pop"),
+    ]:  # fmt: skip
+        assert main(arguments) == 2
+        assert sentence in capsys.readouterr().err
+    assert not Path(out).exists()
+
+
+def test_without_dask(monkeypatch):
+    monkeypatch.setitem(sys.modules, "dask.distributed", None)
+    with (
+        pytest.raises(ValueError, match=r"--engine dask takes Dask: pip install 'autoenc\[dask\]'"),
+        distributed.cluster(),
+    ):
+        pass
+
+
+def test_parts_that_are_not_there_are_missed(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(distributed, "_run", lambda *arguments: [0])
+    with pytest.raises(OSError, match=r"1 parts were to be in .*, and 0 are; is the disk shared\?"):
+        distributed.recommend_parts(None, place / "model.safetensors", place / "likes", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.long
+@pytest.mark.skipif(os.name != "posix", reason="kills by SIGKILL")
+def test_a_worker_that_is_killed_costs_no_row(place, tmp_path):
+    """Killed in mid-part, as soon as the first part is there, and again."""
+    wanted, _ = recommended_here(place, tmp_path)
+    with distributed.cluster(workers=2) as client:
+        pids = list(client.run(os.getpid).values())
+        doomed = pids.copy()
+
+        def kill(done, total):
+            if doomed and done > 300 * (2 - len(doomed)):
+                os.kill(doomed.pop(), signal.SIGKILL)
+
+        distributed.recommend_parts(
+            client,
+            place / "model.safetensors",
+            place / "likes",
+            tmp_path / "out",
+            users_a_part=20,
+            progress=kill,
+        )
+        assert doomed == []
+        client.wait_for_workers(2)
+        assert not set(pids) & set(client.run(os.getpid, on_error="ignore").values())
+    assert read_parts(tmp_path / "out").equals(wanted)
+
+
+def die(*arguments):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(os.name != "posix", reason="kills by SIGKILL")
+def test_a_part_that_kills_every_worker_ends_the_job(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(distributed, "_recommend_part", die)
+    with (
+        distributed.cluster(workers=2) as client,
+        pytest.raises(OSError, match="a part of the users ended 4 workers, one after another; have they memory for"),
+    ):
+        distributed.recommend_parts(client, place / "model.safetensors", place / "likes", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.long
+def test_the_commands_on_a_cluster_of_their_own(place, tmp_path):
+    """As a user starts them, with one worker and with two: the same files."""
+    written = []
+    for workers in ("1", "2"):
+        out = tmp_path / f"out{workers}"
+        command = ["recommend", place / "model.safetensors", "--users", place / "likes", "--out", out]
+        done = subprocess.run(
+            [sys.executable, "-m", "autoenc", *map(str, command), "--engine", "dask", "--workers", workers],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"wrote the 10 best of 671 users to {out}\n"
+        written.append({path.name: path.read_bytes() for path in out.iterdir()})
+    assert written[0] == written[1]
