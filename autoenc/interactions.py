@@ -32,9 +32,6 @@ UserItemsLike: TypeAlias = "Interactions | sparse.sparray | sparse.spmatrix | np
 """Whatever `as_user_items` takes: likes with names, a sparse or dense matrix of zeros and ones, or a list of item
 indices for each user."""
 
-IdsLike: TypeAlias = "npt.ArrayLike | Iterable[int | str]"
-"""External ids, whole numbers or strings; where one is looked up, also a single id."""
-
 TitlesLike: TypeAlias = "Mapping[int, str] | Mapping[str, str] | npt.ArrayLike"
 """Items' titles by their external ids, or in the order of the items."""
 
@@ -160,8 +157,8 @@ class Interactions:
     @classmethod
     def from_pairs(
         cls,
-        users: IdsLike,
-        items: IdsLike,
+        users: npt.ArrayLike,
+        items: npt.ArrayLike,
         *,
         titles: TitlesLike | None = None,
         name: str = "",
@@ -232,10 +229,10 @@ class Interactions:
     @classmethod
     def from_lists(
         cls,
-        lists: Iterable[IdsLike],
+        lists: Iterable[Iterable[int | str]],
         *,
-        user_ids: IdsLike | None = None,
-        item_ids: IdsLike | None = None,
+        user_ids: npt.ArrayLike | None = None,
+        item_ids: npt.ArrayLike | None = None,
         titles: TitlesLike | None = None,
         name: str = "",
     ) -> Interactions:
@@ -273,8 +270,8 @@ class Interactions:
         cls,
         user_items: UserItemsLike,
         *,
-        user_ids: IdsLike | None = None,
-        item_ids: IdsLike | None = None,
+        user_ids: npt.ArrayLike | None = None,
+        item_ids: npt.ArrayLike | None = None,
         titles: TitlesLike | None = None,
         name: str = "",
     ) -> Interactions:
@@ -304,7 +301,7 @@ class Interactions:
             )
         return replace(self, user_items=user_items, times=None)
 
-    def index_of_items(self, items: IdsLike) -> np.ndarray:
+    def index_of_items(self, items: npt.ArrayLike) -> np.ndarray:
         """The columns of items by external id or by title.
 
         Parameters
@@ -327,7 +324,7 @@ class Interactions:
             columns[i] = self._column_of_name(items[i])
         return columns
 
-    def index_of_users(self, users: IdsLike) -> np.ndarray:
+    def index_of_users(self, users: npt.ArrayLike) -> np.ndarray:
         """The rows of users by external id, as `index_of_items` has it for items."""
         users = _ids(np.atleast_1d(users) if isinstance(users, (str, int, np.generic)) else users, "users")
         rows = _positions(users, self.user_ids)
@@ -636,7 +633,7 @@ def _positions(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
     return np.where(known[at] == ids, at, -1).astype(np.int32)
 
 
-def _ascending_ids(ids: IdsLike, n: int, argument: str, axis: str) -> np.ndarray:
+def _ascending_ids(ids: npt.ArrayLike, n: int, argument: str, axis: str) -> np.ndarray:
     ids = _ids(ids, argument)
     if len(ids) != n:
         raise ValueError(f"{argument} has {len(ids):,} entries for {n:,} {axis}; pass one for each.")
