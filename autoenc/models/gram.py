@@ -134,7 +134,7 @@ class UserGram:
         diagonal = 1 / penalty - np.einsum("ij,ij->i", half, half)
 
         def rows(start: int, stop: int) -> np.ndarray:
-            product = half[start:stop] @ -half[start:].T  # (stop - start, n_items - start)
+            product: np.ndarray = half[start:stop] @ -half[start:].T  # (stop - start, n_items - start)
             np.fill_diagonal(product, diagonal[start:stop])
             return product
 
