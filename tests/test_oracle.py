@@ -275,13 +275,25 @@ def start(request):
     def start(network):
         adam = Adam(network.params, lr=0.01)
         if request.param == "numpy":
-            return adam, functools.partial(train_step, network, adam), network
+            return adam, annealed(network, adam, functools.partial(train_step, network, adam)), network
         from autoenc.training.fused import FusedEngine
 
         fused = FusedEngine(network, adam)
-        return adam, fused.train_step, fused
+        return adam, annealed(network, adam, fused.train_step), fused
 
     return start
+
+
+def annealed(network, adam, step):
+    """The step, before which the variational network's beta rises to 0.2 within ten steps, as PyTorch's does."""
+    if not isinstance(network, VariationalNetwork):
+        return step
+
+    def step_at_its_beta(user_items, key):
+        network.sample.beta = 0.2 * min(1.0, adam.step_count / 10)
+        return step(user_items, key)
+
+    return step_at_its_beta
 
 
 def corner_of_movielens(inputs):
@@ -309,7 +321,8 @@ def test_twenty_steps_of_the_network_in_float64(oracle, start):
     losses = [step(user_items, (0, 0, i)) for i, user_items in enumerate(steps)]
     np.testing.assert_allclose(losses, answers["losses"], rtol=1e-12)
     np.testing.assert_allclose(scorer.score(users), answers["scores"], rtol=0, atol=1e-9)
-    scorer.flush()
+    if hasattr(scorer, "flush"):
+        scorer.flush()
     trained = strip(answers, "trained")
     assert trained.keys() == state.keys()
     for name, answer in trained.items():
@@ -360,7 +373,8 @@ def test_twenty_steps_of_the_others_in_float64(oracle, start, case, make):
     losses = [step(user_items, (0, 0, i)) for i, user_items in enumerate(steps)]
     np.testing.assert_allclose(losses, answers["losses"], rtol=1e-12)
     np.testing.assert_allclose(scorer.score(users), answers["scores"], rtol=0, atol=1e-9)
-    scorer.flush()
+    if hasattr(scorer, "flush"):
+        scorer.flush()
     trained = strip(answers, "trained")
     assert trained.keys() == state.keys()
     for name, answer in trained.items():

@@ -32,7 +32,7 @@ from autoenc.layers.dropout import draw_mask
 from autoenc.layers.gaussian_sample import draw_noise
 from autoenc.layers.sigmoid_bce import sigmoid
 
-LOSSES = ("sigmoid_bce", "weighted_bce", "multinomial", "masked_squared_error", "soft_bce")
+LOSSES = ("elsa", "sigmoid_bce", "weighted_bce", "multinomial", "masked_squared_error", "soft_bce")
 SINGLE = [name for name in CASES if not name.endswith("network")]
 
 

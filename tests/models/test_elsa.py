@@ -10,6 +10,8 @@ from autoenc.evaluation.evaluate import evaluate
 from autoenc.gradcheck import gradient_check
 from autoenc.models import ELSA, Popular, elsa, load_model
 from autoenc.networks.elsa import CosineOfProduct, initial_weight
+from autoenc.optim import Adam
+from autoenc.training.minibatches import minibatches
 
 
 def likes_and_weight(rng, dtype=np.float64):
@@ -77,9 +79,9 @@ def test_training_is_adam_on_the_loss(split, monkeypatch):
     )
 
     weight = initial_weight(50, 3, 4)
-    layer, adam = CosineOfProduct(weight), elsa.Adam({"weight": weight})
+    layer, adam = CosineOfProduct(weight), Adam({"weight": weight})
     losses = []
-    for step, users in enumerate(elsa.minibatches(np.arange(train.shape[0]), len_of_half(train), 4, 0)):
+    for step, users in enumerate(minibatches(np.arange(train.shape[0]), len_of_half(train), 4, 0)):
         losses.append(layer.forward(train[users]) * len(users))
         adam.lr = 0.1 * [1, 0.5][step]
         adam.step({"weight": gradient(layer, [slice(0, 50)])})
