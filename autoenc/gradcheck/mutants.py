@@ -24,7 +24,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -152,7 +152,7 @@ def mutants_of(layer: str | None = None) -> list[Mutant]:
     return mutants
 
 
-def break_backward(layer, mutant: Mutant) -> None:
+def break_backward(layer: Any, mutant: Mutant) -> None:
     """Give `layer`, this one object, the backward that the mutant's edit makes, or the part of it.
 
     Raises ValueError if what it replaces doesn't stand exactly once in the source of the layer's

@@ -46,6 +46,7 @@ Example
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -63,7 +64,7 @@ class CosineOfProduct:
     def __init__(self, weight: np.ndarray):
         self.params = {"weight": weight}
         self.grads: dict[str, np.ndarray] = {}
-        self.kept: tuple = ()
+        self.kept: tuple[Any, ...] = ()
 
     @property
     def n_items(self) -> int:
