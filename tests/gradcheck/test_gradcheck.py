@@ -134,7 +134,7 @@ def test_a_gradient_of_another_shape_is_named():
 def test_every_layer_has_its_case_and_its_mutants():
     rng = np.random.default_rng(0)
     drawn = {type(draw(rng)[0]).__name__ for draw in CASES.values()}
-    networks = {"Network", "DenoisingNetwork", "VariationalNetwork", "DeepNetwork", "CosineOfProduct"}
+    networks = {"AutoEncoderNetwork", "DenoisingNetwork", "VariationalNetwork", "DeepNetwork", "CosineOfProduct"}
     assert drawn == {*layers.__all__, *networks} - {"InputDropout"}  # whose input is ids, and has no slope
     assert all(len(mutants_of(name)) >= 2 for name in CASES)
 
