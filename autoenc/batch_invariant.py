@@ -71,15 +71,15 @@ def blas_is_batch_invariant(numbers_of_rows: tuple[int, ...], depth: int, width:
     return all((product == products[0][0]).all() for product in products)
 
 
-def _at(places, rows):
+def _at(places: np.ndarray, rows: np.ndarray | sparse.csr_array) -> np.ndarray | sparse.csr_array:
     """ROWS rows: these, each at its place, and zeros between."""
     if len(places) == ROWS:
         return rows
-    if sparse.issparse(rows):
-        lengths = np.zeros(ROWS, rows.indptr.dtype)
-        lengths[places] = np.diff(rows.indptr)
-        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(rows.indptr.dtype)
-        return sparse.csr_array((rows.data, rows.indices, indptr), shape=(ROWS, rows.shape[1]))
-    padded = np.zeros((ROWS, *rows.shape[1:]), rows.dtype)
-    padded[places] = rows
-    return padded
+    if isinstance(rows, np.ndarray):
+        padded = np.zeros((ROWS, *rows.shape[1:]), rows.dtype)
+        padded[places] = rows
+        return padded
+    lengths = np.zeros(ROWS, rows.indptr.dtype)
+    lengths[places] = np.diff(rows.indptr)
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(rows.indptr.dtype)
+    return sparse.csr_array((rows.data, rows.indices, indptr), shape=(ROWS, rows.shape[1]))

@@ -20,12 +20,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from autoenc.titles import Titles
+
+UserItemsLike: TypeAlias = "Interactions | sparse.sparray | sparse.spmatrix | npt.ArrayLike | Iterable[Iterable[int]]"
+"""Whatever `as_user_items` takes: likes with names, a sparse or dense matrix of zeros and ones, or a list of item
+indices for each user."""
+
+TitlesLike: TypeAlias = "Mapping[int, str] | Mapping[str, str] | npt.ArrayLike"
+"""Items' titles by their external ids, or in the order of the items."""
 
 MAX_INFERRED_ITEMS = 10_000_000
 """The widest matrix that is made without being asked for by `n_items` or `item_ids`: a single wild
@@ -39,7 +47,7 @@ _OF_A_DENSE_ARRAY = (
 )
 
 
-class UserItems(sparse.csr_array):
+class UserItems(sparse.csr_array):  # type: ignore[misc]  # scipy is untyped
     """Likes that were checked: what `as_user_items` returns, and takes back as it is.
 
     float32 ones; int32 indices, ascending within a row, none twice. Rows of checked likes,
@@ -117,7 +125,7 @@ class Interactions:
     name: str = ""
     times: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         set_field = object.__setattr__  # the class is frozen
         n_items = np.size(self.item_ids)
         user_items = as_user_items(self.user_items, n_items)
@@ -130,24 +138,32 @@ class Interactions:
         set_field(self, "item_ids", _ascending_ids(self.item_ids, self.n_items, "item_ids", "columns"))
         set_field(self, "titles", _titles(self.titles, self.item_ids))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         name = f"{self.name!r}, " if self.name else ""
         return f"Interactions({name}{self.n_users:,} users x {self.n_items:,} items, {self.n_likes:,} likes)"
 
     @property
     def n_users(self) -> int:
-        return self.user_items.shape[0]
+        return int(self.user_items.shape[0])
 
     @property
     def n_items(self) -> int:
-        return self.user_items.shape[1]
+        return int(self.user_items.shape[1])
 
     @property
     def n_likes(self) -> int:
-        return self.user_items.nnz
+        return int(self.user_items.nnz)
 
     @classmethod
-    def from_pairs(cls, users, items, *, titles=None, name: str = "", times=None) -> Interactions:
+    def from_pairs(
+        cls,
+        users: npt.ArrayLike,
+        items: npt.ArrayLike,
+        *,
+        titles: TitlesLike | None = None,
+        name: str = "",
+        times: npt.ArrayLike | None = None,
+    ) -> Interactions:
         """One like a pair of external ids, in any order.
 
         Parameters
@@ -172,15 +188,18 @@ class Interactions:
         item_ids, columns = _number(items)
         ones = np.ones(len(rows), np.float32)
         user_items = _canonical(sparse.coo_array((ones, (rows, columns)), shape=(len(user_ids), len(item_ids))))
+        first_times = None
         if times is not None:
-            times = _times(times, len(rows), "pairs")
-            in_order = np.lexsort((times, columns, rows))
+            of_pairs = _times(times, len(rows), "pairs")
+            in_order = np.lexsort((of_pairs, columns, rows))
             pairs = rows.astype(np.int64)[in_order] * len(item_ids) + columns[in_order]
-            times = times[in_order][np.diff(pairs, prepend=-1) > 0]
-        return cls(user_items, user_ids, item_ids, titles, name, times)
+            first_times = of_pairs[in_order][np.diff(pairs, prepend=-1) > 0]
+        return cls(user_items, user_ids, item_ids, _titles(titles, item_ids), name, first_times)
 
     @classmethod
-    def from_table(cls, table, user: str = "user", item: str = "item", *, titles=None, name: str = "") -> Interactions:
+    def from_table(
+        cls, table: Any, user: str = "user", item: str = "item", *, titles: TitlesLike | None = None, name: str = ""
+    ) -> Interactions:
         """One like a row of a table, which names its columns.
 
         Parameters
@@ -208,7 +227,15 @@ class Interactions:
         return cls.from_pairs(users, items, titles=titles, name=name)
 
     @classmethod
-    def from_lists(cls, lists, *, user_ids=None, item_ids=None, titles=None, name: str = "") -> Interactions:
+    def from_lists(
+        cls,
+        lists: Iterable[Iterable[int | str]],
+        *,
+        user_ids: npt.ArrayLike | None = None,
+        item_ids: npt.ArrayLike | None = None,
+        titles: TitlesLike | None = None,
+        name: str = "",
+    ) -> Interactions:
         """One list of external item ids a user; an empty list is a user without likes.
 
         Parameters
@@ -225,7 +252,8 @@ class Interactions:
         if item_ids is None:
             item_ids, columns = _number(items)
         else:
-            item_ids = _ascending_ids(item_ids, np.size(item_ids), "item_ids", "columns")
+            item_ids = _ids(item_ids, "item_ids")
+            item_ids = _ascending_ids(item_ids, len(item_ids), "item_ids", "columns")
             columns = _positions(items, item_ids)
             if (columns < 0).any():
                 stranger = items[columns < 0][0]
@@ -234,10 +262,19 @@ class Interactions:
         indptr = np.concatenate([[0], np.cumsum(rows)])
         ones = np.ones(len(columns), np.float32)
         user_items = _canonical(sparse.csr_array((ones, columns, indptr), shape=(n_users, len(item_ids))))
-        return cls(user_items, np.arange(n_users) if user_ids is None else user_ids, item_ids, titles, name)
+        user_ids = np.arange(n_users) if user_ids is None else _ids(user_ids, "user_ids")
+        return cls(user_items, user_ids, item_ids, _titles(titles, item_ids), name)
 
     @classmethod
-    def from_csr(cls, user_items, *, user_ids=None, item_ids=None, titles=None, name: str = "") -> Interactions:
+    def from_csr(
+        cls,
+        user_items: UserItemsLike,
+        *,
+        user_ids: npt.ArrayLike | None = None,
+        item_ids: npt.ArrayLike | None = None,
+        titles: TitlesLike | None = None,
+        name: str = "",
+    ) -> Interactions:
         """A scipy sparse matrix of any format, users x items, of zeros and ones.
 
         Parameters
@@ -248,17 +285,14 @@ class Interactions:
         titles : mapping of item id to str, or array (n_items,), optional
         name : str
         """
-        user_items = as_user_items(user_items, None if item_ids is None else np.size(item_ids))
+        item_ids = None if item_ids is None else _ids(item_ids, "item_ids")
+        user_items = as_user_items(user_items, None if item_ids is None else len(item_ids))
         n_users, n_items = user_items.shape
-        return cls(
-            user_items,
-            np.arange(n_users) if user_ids is None else user_ids,
-            np.arange(n_items) if item_ids is None else item_ids,
-            titles,
-            name,
-        )
+        user_ids = np.arange(n_users) if user_ids is None else _ids(user_ids, "user_ids")
+        item_ids = np.arange(n_items) if item_ids is None else item_ids
+        return cls(user_items, user_ids, item_ids, _titles(titles, item_ids), name)
 
-    def with_user_items(self, user_items) -> Interactions:
+    def with_user_items(self, user_items: UserItemsLike) -> Interactions:
         """The same users and items with other likes, such as one half of a split; without times."""
         user_items = as_user_items(user_items, self.n_items)
         if user_items.shape[0] != self.n_users:
@@ -267,7 +301,7 @@ class Interactions:
             )
         return replace(self, user_items=user_items, times=None)
 
-    def index_of_items(self, items) -> np.ndarray:
+    def index_of_items(self, items: npt.ArrayLike) -> np.ndarray:
         """The columns of items by external id or by title.
 
         Parameters
@@ -290,7 +324,7 @@ class Interactions:
             columns[i] = self._column_of_name(items[i])
         return columns
 
-    def index_of_users(self, users) -> np.ndarray:
+    def index_of_users(self, users: npt.ArrayLike) -> np.ndarray:
         """The rows of users by external id, as `index_of_items` has it for items."""
         users = _ids(np.atleast_1d(users) if isinstance(users, (str, int, np.generic)) else users, "users")
         rows = _positions(users, self.user_ids)
@@ -299,7 +333,7 @@ class Interactions:
             raise ValueError(f"There is no user {stranger!r} among the {self.n_users:,}; see user_ids for those known.")
         return rows
 
-    def item_names(self, columns) -> list[str]:
+    def item_names(self, columns: npt.ArrayLike) -> list[str]:
         """What to print for items, given their columns: their titles, or else their ids."""
         columns = np.asarray(columns, np.int64)
         beyond = (columns < 0) | (columns >= self.n_items)
@@ -328,7 +362,7 @@ class Interactions:
         raise ValueError(f"There is no item {name!r} among the {self.n_items:,}; {suggestion}")
 
 
-def as_user_items(x: Any, n_items: int | None = None) -> UserItems:
+def as_user_items(x: UserItemsLike, n_items: int | None = None) -> UserItems:
     """Check likes in any accepted form and bring them into the one form that the package works on.
 
     Parameters
@@ -390,11 +424,11 @@ def as_user_items(x: Any, n_items: int | None = None) -> UserItems:
     return _canonical(sparse.csr_array((ones, items, indptr), shape=(len(lengths), n_items)))
 
 
-def _is_checked(x: Any) -> bool:
+def _is_checked(x: object) -> TypeGuard[UserItems]:
     return isinstance(x, UserItems) and x.checked
 
 
-def _checked(x: Any) -> UserItems:
+def _checked(x: sparse.sparray) -> UserItems:
     """A sparse matrix of the right shape as checked likes."""
     _check_entries(x)
     if not _is_canonical(x):
@@ -410,7 +444,7 @@ def likes_per_item(user_items: sparse.csr_array) -> np.ndarray:
     return counts
 
 
-def _check_shape(x, n_items: int | None) -> None:
+def _check_shape(x: sparse.sparray, n_items: int | None) -> None:
     if x.ndim != 2:
         raise ValueError(f"user_items has {x.ndim} dimension; pass a matrix of users x items, of one row for one user.")
     if n_items is None:
@@ -424,7 +458,7 @@ def _check_shape(x, n_items: int | None) -> None:
         raise ValueError(f"user_items has {x.shape[1]:,} columns and {x.nnz:,} entries; at most {_INT32_MAX:,} fit.")
 
 
-def _check_entries(x) -> None:
+def _check_entries(x: sparse.sparray) -> None:
     if x.format in ("csr", "csc", "bsr"):
         # scipy itself looks at these only when told to, and its own C code trusts them
         try:
@@ -464,7 +498,7 @@ def _check_values(data: np.ndarray, mend: str) -> None:
         raise ValueError(f"user_items holds the value {value}; a like is 1 and no like is 0. {mend}")
 
 
-def _is_canonical(x) -> bool:
+def _is_canonical(x: object) -> bool:
     return _is_checked(x) or (
         isinstance(x, sparse.csr_array)
         and x.dtype == np.float32
@@ -474,7 +508,7 @@ def _is_canonical(x) -> bool:
     )
 
 
-def _canonical(x) -> UserItems:
+def _canonical(x: sparse.sparray) -> UserItems:
     """Entries that were checked as float32 ones, each like once, in order."""
     # float32 before duplicates are summed: 256 of them would be 0 in a byte
     csr = sparse.csr_array(x.astype(np.float32, copy=x.format == "csr"))
@@ -495,7 +529,7 @@ def _check_width(n_items: int) -> None:
         )
 
 
-def _ids(values, argument: str) -> np.ndarray:
+def _ids(values: object, argument: str) -> np.ndarray:
     """External ids as a 1-D array of int64 or str."""
     if hasattr(values, "__array__"):
         array, originals = np.asarray(values), None
@@ -533,7 +567,7 @@ def _ids(values, argument: str) -> np.ndarray:
     return array.astype(np.int64, copy=False)
 
 
-def _column(table, name: str, argument: str) -> np.ndarray:
+def _column(table: Any, name: str, argument: str) -> np.ndarray:
     """The ids in a table's column."""
     if not isinstance(table, Mapping) and not (hasattr(table, "__array__") and hasattr(table, "columns")):
         raise TypeError(
@@ -557,13 +591,13 @@ def _column(table, name: str, argument: str) -> np.ndarray:
     return _ids(column, f"column {name!r}")
 
 
-def _listed(values, argument: str) -> Sequence:
+def _listed(values: object, argument: str) -> Sequence[Any]:
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise TypeError(f"{argument} is {values!r}; pass a list or an array of ids.")
     return values if isinstance(values, (list, tuple)) else list(values)
 
 
-def _flatten(lists, argument: str) -> tuple[np.ndarray, np.ndarray]:
+def _flatten(lists: object, argument: str) -> tuple[np.ndarray, np.ndarray]:
     """The lists' lengths and, end to end, their ids."""
     if isinstance(lists, (str, bytes)) or not isinstance(lists, Iterable):
         raise TypeError(
@@ -599,7 +633,7 @@ def _positions(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
     return np.where(known[at] == ids, at, -1).astype(np.int32)
 
 
-def _ascending_ids(ids, n: int, argument: str, axis: str) -> np.ndarray:
+def _ascending_ids(ids: npt.ArrayLike, n: int, argument: str, axis: str) -> np.ndarray:
     ids = _ids(ids, argument)
     if len(ids) != n:
         raise ValueError(f"{argument} has {len(ids):,} entries for {n:,} {axis}; pass one for each.")
@@ -608,7 +642,7 @@ def _ascending_ids(ids, n: int, argument: str, axis: str) -> np.ndarray:
     return ids
 
 
-def _titles(titles, item_ids: np.ndarray) -> np.ndarray | None:
+def _titles(titles: TitlesLike | None, item_ids: np.ndarray) -> np.ndarray | None:
     if titles is None:
         return None
     if isinstance(titles, Mapping):
@@ -619,7 +653,7 @@ def _titles(titles, item_ids: np.ndarray) -> np.ndarray | None:
     return titles
 
 
-def _times(times, n: int, of: str) -> np.ndarray:
+def _times(times: npt.ArrayLike, n: int, of: str) -> np.ndarray:
     times = np.asarray(times)
     if times.dtype.kind == "M":
         if np.isnat(times).any():

@@ -45,7 +45,13 @@ class Adam:
         t above: the steps taken so far.
     """
 
-    def __init__(self, params: dict[str, np.ndarray], lr=0.01, betas=(0.9, 0.999), eps=1e-8):
+    def __init__(
+        self,
+        params: dict[str, np.ndarray],
+        lr: float = 0.01,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ):
         self.params = params
         self.lr = lr
         self.betas = betas

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from autoenc.datasets import movielens
@@ -18,8 +19,8 @@ __all__ = ["NAMES", "Ratings", "load", "read"]
 def load(
     name: str = movielens.BUNDLED,
     *,
-    path=None,
-    cache_dir=None,
+    path: str | os.PathLike[str] | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
     base_url: str | None = None,
     progress: bool = False,
     times: bool = False,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 from scipy import sparse
@@ -91,7 +93,7 @@ def _array(path: Path, name: str, max_bytes: int | None = None) -> np.ndarray:
         raise ValueError(f"{source} cannot be read: {str(error).rstrip('.')}.") from None
 
 
-def _check_size(stream, max_bytes: float) -> None:
+def _check_size(stream: IO[bytes], max_bytes: float) -> None:
     """NumPy makes an array of whatever size its header says before it reads on."""
     read_header = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -149,7 +151,7 @@ def read_parquet(path: Path, values: bool) -> Ratings:
     )
 
 
-def _check_growth(metadata, n_columns: int, max_bytes: float) -> None:
+def _check_growth(metadata: Any, n_columns: int, max_bytes: float) -> None:
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     n_rows = max(metadata.num_rows, sum(group.num_rows for group in groups))
     n_bytes = max(8 * n_rows * n_columns, sum(group.total_byte_size for group in groups))
@@ -159,13 +161,13 @@ def _check_growth(metadata, n_columns: int, max_bytes: float) -> None:
         )
 
 
-def _is_text(type_) -> bool:
+def _is_text(type_: Any) -> bool:
     from pyarrow import types
 
-    return types.is_string(type_) or types.is_large_string(type_) or types.is_binary(type_)
+    return bool(types.is_string(type_) or types.is_large_string(type_) or types.is_binary(type_))
 
 
-def _ids(name: str, column, max_bytes: float) -> np.ndarray:
+def _ids(name: str, column: Any, max_bytes: float) -> np.ndarray:
     """As in text: int64 where all are whole numbers, otherwise str."""
     import pyarrow
 
@@ -197,7 +199,7 @@ def _ids(name: str, column, max_bytes: float) -> np.ndarray:
     return array.astype(np.int64)
 
 
-def _numbers(name: str, column) -> np.ndarray:
+def _numbers(name: str, column: Any) -> np.ndarray:
     _check_whole(name, column)
     array = _primitive(name, column)
     if array.dtype.kind == "M":
@@ -207,20 +209,21 @@ def _numbers(name: str, column) -> np.ndarray:
     return array
 
 
-def _primitive(name: str, column) -> np.ndarray:
+def _primitive(name: str, column: Any) -> np.ndarray:
     from pyarrow import types
 
     if not (types.is_primitive(column.type) and not types.is_boolean(column.type)):
         raise ValueError(f"the column {name} is of {column.type}; make it numbers")
-    return column.to_numpy()
+    array: np.ndarray = column.to_numpy()
+    return array
 
 
-def _check_whole(name: str, column) -> None:
+def _check_whole(name: str, column: Any) -> None:
     if column.null_count:
         raise ValueError(f"the column {name} lacks {column.null_count:,} values; drop those rows")
 
 
-def save_likes(likes: Interactions, path) -> None:
+def save_likes(likes: Interactions, path: str | os.PathLike[str]) -> None:
     """Write likes as one .npz that `autoenc.datasets.load(path=...)` reads back, atomically.
 
     It is what `scipy.sparse.save_npz` writes, and `scipy.sparse.load_npz` reads, with user_ids,

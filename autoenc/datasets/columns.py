@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class Ratings(NamedTuple):
     items: np.ndarray  # (n_ratings,), int64 or str
     ratings: np.ndarray | None = None  # (n_ratings,), float32
     timestamps: np.ndarray | None = None  # (n_ratings,), int64, seconds since 1970
-    titles: dict | None = None  # an item's id -> its title
+    titles: dict[Any, str] | None = None  # an item's id -> its title
 
 
 class FieldError(ValueError):
@@ -52,7 +52,7 @@ def positions(names: Iterable[str]) -> dict[str, int]:
     return found
 
 
-class Ids(dict):
+class Ids(dict[str, int]):
     """A column of ids while it is read: a number for each distinct text, and in `rows` each row's number.
 
     Parameters

@@ -29,11 +29,13 @@ The rules, once and for all:
 
 from __future__ import annotations
 
+import os
 import re
 import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +49,7 @@ _LIST_OF_NUMBERS = re.compile(r"\s*-?\d+(\s+-?\d+)*\s*", re.ASCII)
 _LIST_OF_FEATURES = re.compile(r"[^\t]*\t[^\t]*[:,][^\t]*")
 
 
-def read(path, values: bool = False) -> Ratings:
+def read(path: str | os.PathLike[str], values: bool = False) -> Ratings:
     """Read who rated what at a path.
 
     Parameters
@@ -90,7 +92,8 @@ def read(path, values: bool = False) -> Ratings:
     return Ratings(users, items, ratings, timestamps, titles_of)
 
 
-def _joined(parts):
+def _joined(parts: tuple[Any, ...]) -> Any:
+    """A column of several files as one array, or None where one of them lacks it."""
     if any(part is None for part in parts):
         return None
     return parts[0] if len(parts) == 1 else np.concatenate(parts)

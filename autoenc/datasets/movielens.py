@@ -44,7 +44,9 @@ ARCHIVES = {
 
 
 @contextmanager
-def archive(name: str, cache_dir=None, base_url: str | None = None, progress: bool = False) -> Iterator[Path]:
+def archive(
+    name: str, cache_dir: str | os.PathLike[str] | None = None, base_url: str | None = None, progress: bool = False
+) -> Iterator[Path]:
     """The zip archive of an edition, as a path for as long as the context lasts."""
     if name == BUNDLED:
         with resources.as_file(resources.files(__package__) / "bundled" / f"{BUNDLED}.zip") as path:
@@ -53,7 +55,9 @@ def archive(name: str, cache_dir=None, base_url: str | None = None, progress: bo
         yield fetch(name, cache_dir, base_url, progress)
 
 
-def fetch(name: str, cache_dir=None, base_url: str | None = None, progress: bool = False) -> Path:
+def fetch(
+    name: str, cache_dir: str | os.PathLike[str] | None = None, base_url: str | None = None, progress: bool = False
+) -> Path:
     """Download an edition's archive, unless it is in the cache already.
 
     It is written under another name, and gets its own once its hash is the known one, so what is

@@ -23,8 +23,10 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from autoenc.interactions import Interactions
@@ -36,12 +38,14 @@ NEEDED = ("indptr", "indices", "data", "user_ids", "item_ids")
 OPTIONAL = ("titles", "times")
 
 
-def is_prepared(path) -> bool:
+def is_prepared(path: str | os.PathLike[str]) -> bool:
     """Whether a path is a prepared folder, or one that was not finished."""
     return any((Path(path) / name).is_file() for name in (MANIFEST, "indices.npy"))
 
 
-def read_prepared(folder, *, times: bool = False, check: bool = True, name: str = "") -> Interactions:
+def read_prepared(
+    folder: str | os.PathLike[str], *, times: bool = False, check: bool = True, name: str = ""
+) -> Interactions:
     """The likes of a prepared folder, over its files.
 
     Parameters
@@ -80,7 +84,7 @@ def read_prepared(folder, *, times: bool = False, check: bool = True, name: str 
         raise ValueError(f"{folder} is damaged ({str(error).rstrip('.')}); prepare it anew.") from None
 
 
-def read_rows(folder, users: slice) -> Interactions:
+def read_rows(folder: str | os.PathLike[str], users: slice) -> Interactions:
     """Some users of a prepared folder, in memory, with all its items; only what is read is checked."""
     folder = Path(folder)
     indptr, indices, _, user_ids, item_ids = (read_array(folder / f"{name}.npy") for name in NEEDED)
@@ -90,7 +94,7 @@ def read_rows(folder, users: slice) -> Interactions:
     return Interactions(user_items, user_ids[users].copy(), item_ids)
 
 
-def _read_manifest(folder: Path) -> dict:
+def _read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -115,7 +119,7 @@ def _read_manifest(folder: Path) -> dict:
     return manifest
 
 
-def _checked(folder: Path, name: str, facts: dict, check: bool) -> np.ndarray:
+def _checked(folder: Path, name: str, facts: dict[str, Any], check: bool) -> np.ndarray:
     path = folder / f"{name}.npy"
     try:
         n_bytes = path.stat().st_size
@@ -144,7 +148,7 @@ class Column:
     NumPy pads a header so that it stays as long as it is however long the array becomes.
     """
 
-    def __init__(self, path: Path, dtype):
+    def __init__(self, path: Path, dtype: npt.DTypeLike):
         self.dtype, self.n = np.dtype(dtype), 0
         self.file = open(path, "wb")  # noqa: SIM115  closed by `close`
         self._write_header()
@@ -163,16 +167,16 @@ class Column:
     def __enter__(self) -> Column:
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _write_header(self):
+    def _write_header(self) -> None:
         header = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": (self.n,)}
         np.lib.format.write_array_header_1_0(self.file, header)
 
 
 @contextlib.contextmanager
-def new_folder(folder) -> Iterator[Path]:
+def new_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary folder beside `folder`, which takes its place when the block ends well.
 
     Raises FileExistsError where something else than a prepared or an empty folder stands there.
@@ -196,7 +200,7 @@ def new_folder(folder) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def check_replaceable(folder) -> None:
+def check_replaceable(folder: str | os.PathLike[str]) -> None:
     """Raise FileExistsError where something stands at a path that a prepared folder must not replace."""
     folder = Path(folder)
     if folder.is_dir() and (is_prepared(folder) or not any(folder.iterdir())):

@@ -16,6 +16,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO, Any
 
 MAX_BYTES = 4 * 2**30
 MAX_RATIO = 100
@@ -58,7 +59,9 @@ class Source:
         """Its bytes, decompressed, within the bounds on top of this module."""
         max_bytes = self.max_bytes(max_ratio)
 
-        def bounded(stream, max_bytes, under=None):
+        def bounded(
+            stream: IO[bytes] | gzip.GzipFile, max_bytes: float, under: io.IOBase | None = None
+        ) -> io.BufferedReader:
             return io.BufferedReader(_Bounded(stream, self, max_bytes, max_line, under), _BUFFER)
 
         if self.member is None:
@@ -147,7 +150,7 @@ def _only(places: list[PurePosixPath], path: Path) -> PurePosixPath:
     return places[0]
 
 
-def _open_member(source: Source, member: zipfile.ZipInfo):
+def _open_member(source: Source, member: zipfile.ZipInfo) -> IO[bytes]:
     if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise SourceError(f"{source} is encrypted, or compressed by another method than deflate; unpack it first.")
     try:
@@ -160,7 +163,14 @@ def _open_member(source: Source, member: zipfile.ZipInfo):
 class _Bounded(io.RawIOBase):
     """A stream that ends in an error where it is damaged, or grows beyond its bounds."""
 
-    def __init__(self, stream, source: Source, max_bytes: float, max_line: float, under: io.IOBase | None = None):
+    def __init__(
+        self,
+        stream: IO[bytes] | gzip.GzipFile,
+        source: Source,
+        max_bytes: float,
+        max_line: float,
+        under: io.IOBase | None = None,
+    ):
         self._stream, self._under, self._source = stream, under, source
         self._max_bytes, self._max_line = max_bytes, max_line
         self._n_bytes = self._n_line = 0
@@ -168,7 +178,7 @@ class _Bounded(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         try:
             chunk = self._stream.read(len(buffer))
         except (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile) as error:

@@ -96,7 +96,7 @@ def _likes_of_users(n_users: int, n_items: int, n_likes: int, rng: np.random.Gen
     most = min(n_items, int(np.ceil(max(LARGEST_SHARE * n_items, (mean + n_items) / 2))))
     activity = np.exp(SPREAD_OF_ACTIVITY * rng.standard_normal(n_users))
 
-    def likes_at(scale):
+    def likes_at(scale: float) -> np.ndarray:
         return np.minimum(least + scale * activity, most)
 
     low, high = 0.0, 2 * n_items / activity.min()
@@ -104,6 +104,6 @@ def _likes_of_users(n_users: int, n_items: int, n_likes: int, rng: np.random.Gen
         middle = (low + high) / 2
         low, high = (middle, high) if likes_at(middle).sum() <= n_likes else (low, middle)
     likes = likes_at(low)
-    whole = np.floor(likes).astype(np.int64)
+    whole: np.ndarray = np.floor(likes).astype(np.int64)
     whole[np.argsort(whole - likes, kind="stable")[: n_likes - whole.sum()]] += 1
     return whole

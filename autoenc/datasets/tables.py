@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,7 +56,7 @@ class Tables(NamedTuple):
     titles: Source | None = None
 
 
-def is_partitioned(path) -> bool:
+def is_partitioned(path: str | os.PathLike[str]) -> bool:
     """Whether a path is a folder of parquet, or of several CSV files that no other format explains."""
     path = Path(path)
     if not path.is_dir():
@@ -66,7 +68,7 @@ def is_partitioned(path) -> bool:
     return len(files) > 1 and not any(file.name.removesuffix(".gz") in known for file in files)
 
 
-def find_tables(path) -> Tables:
+def find_tables(path: str | os.PathLike[str]) -> Tables:
     """The table at a path: a folder of parquet or CSV files, however deep, or one file.
 
     Raises
@@ -92,7 +94,14 @@ def find_tables(path) -> Tables:
     return Tables([sources[0].path], form, titles)
 
 
-def prepare(path, folder, *, memory: float = 2e9, times: bool = False, threads: int | None = None) -> Counts:
+def prepare(
+    path: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    memory: float = 2e9,
+    times: bool = False,
+    threads: int | None = None,
+) -> Counts:
     """Write the likes of a table of any size into a prepared folder.
 
     Parameters
@@ -142,7 +151,7 @@ def prepare(path, folder, *, memory: float = 2e9, times: bool = False, threads: 
 
 
 class _Preparation:
-    def __init__(self, db, folder: Path, name: str):
+    def __init__(self, db: Any, folder: Path, name: str):
         self.db, self.folder, self.name = db, folder, name
 
     def run(self, tables: Tables, times: bool) -> Counts:
@@ -157,8 +166,9 @@ class _Preparation:
         n_likes = self._write_likes(n_users, n_rows, self._seconds(types) if times else None)
         return Counts(n_users, n_items, n_likes, n_rows)
 
-    def _ask(self, query: str) -> list[tuple]:
-        return self.db.execute(query).fetchall()
+    def _ask(self, query: str) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = self.db.execute(query).fetchall()
+        return rows
 
     def _open(self, tables: Tables, times: bool) -> tuple[list[str], dict[str, str]]:
         """Make the view `likes` of the columns user, item and, where asked for, time; say of which types they are."""
@@ -205,7 +215,7 @@ class _Preparation:
         for column, n in zip(columns, n_there):
             if n < n_rows:
                 raise ValueError(f"the column of {column}s lacks {n_rows - n:,} of {n_rows:,} values; drop those rows.")
-        return n_rows
+        return int(n_rows)
 
     def _number(self, column: str, type_: str) -> int:
         """Make the table {column}_ids, ids ascending, and {column}_rows from what the table says to an id's number."""
@@ -233,7 +243,7 @@ class _Preparation:
         [(n_ids,)] = self._ask(f"SELECT count(*) FROM {column}_ids")
         if n_ids > MOST_LIKES:
             raise ValueError(f"there are {n_ids:,} {column}s, where at most {MOST_LIKES:,} fit.")
-        return n_ids
+        return int(n_ids)
 
     def _check_texts(self, column: str, as_text: str) -> None:
         faults = {
@@ -263,7 +273,7 @@ class _Preparation:
     def _write_ids(self, column: str, n_ids: int) -> bool:
         """Write them, and say whether they are numbers."""
         [(type_,)] = self._ask(f"SELECT any_value(typeof(id)) FROM {column}_ids")
-        is_number = type_ == "BIGINT"
+        is_number: bool = type_ == "BIGINT"
         dtype = "<i8" if is_number else f"<U{self._ask(f'SELECT max(length(id)) FROM {column}_ids')[0][0]}"
         with Column(self.folder / f"{column}_ids.npy", dtype) as ids:
             for batch in self._stream(f"SELECT id FROM {column}_ids ORDER BY rowid"):
@@ -326,7 +336,7 @@ class _Preparation:
             indptr.append(np.cumsum(counts, dtype=np.int32))
         return indices.n
 
-    def _stream(self, query: str):
+    def _stream(self, query: str) -> Any:
         return self.db.sql(query).to_arrow_reader(ROWS_AT_ONCE)
 
 
@@ -354,7 +364,7 @@ def _duckdb() -> Any:
 
 
 @contextlib.contextmanager
-def _in_sentences(duckdb, path, memory: float):
+def _in_sentences(duckdb: Any, path: str | os.PathLike[str], memory: float) -> Iterator[None]:
     try:
         yield
     except duckdb.OutOfMemoryException as error:

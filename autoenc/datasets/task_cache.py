@@ -24,16 +24,16 @@ import pickletools
 import re
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from scipy import sparse
 
-from autoenc.interactions import MAX_INFERRED_ITEMS, Interactions, as_user_items
+from autoenc.interactions import MAX_INFERRED_ITEMS, Interactions, UserItemsLike, as_user_items
 from autoenc.storage.atomic import replacing
 
 
-def read_task_cache(prefix: str | os.PathLike) -> tuple[Interactions, Interactions]:
+def read_task_cache(prefix: str | os.PathLike[str]) -> tuple[Interactions, Interactions]:
     """Read the task's cache.
 
     Parameters
@@ -71,7 +71,7 @@ def read_task_cache(prefix: str | os.PathLike) -> tuple[Interactions, Interactio
     if n_items == 0:
         raise ValueError(f"{paths[0]} and {paths[1]} list no item; pass a cache with likes in it.")
 
-    def interactions(lengths, ids):
+    def interactions(lengths: np.ndarray, ids: np.ndarray) -> Interactions:
         indptr = np.concatenate([[0], np.cumsum(lengths)])
         ones = np.ones(len(ids), np.float32)
         user_items = sparse.csr_array((ones, ids - 1, indptr), shape=(len(lengths), n_items))
@@ -80,7 +80,7 @@ def read_task_cache(prefix: str | os.PathLike) -> tuple[Interactions, Interactio
     return interactions(train_lengths, train_ids), interactions(valid_lengths, valid_ids)
 
 
-def write_task_cache(prefix: str | os.PathLike, train, held_out) -> None:
+def write_task_cache(prefix: str | os.PathLike[str], train: UserItemsLike, held_out: UserItemsLike) -> None:
     """Write a split as the task's cache, for the task's own scripts or for `read_task_cache`.
 
     The task counts items from 1 without gaps, so what is written is a column's number plus one,
@@ -108,7 +108,7 @@ def write_task_cache(prefix: str | os.PathLike, train, held_out) -> None:
             np.save(file, lists, allow_pickle=True)
 
 
-def write_topk(path: str | os.PathLike, top_item_ids: np.ndarray) -> None:
+def write_topk(path: str | os.PathLike[str], top_item_ids: np.ndarray) -> None:
     """Write each user's best items, as the task's validate script reads them.
 
     Parameters
@@ -133,7 +133,7 @@ def write_topk(path: str | os.PathLike, top_item_ids: np.ndarray) -> None:
         np.savetxt(file, top_item_ids, fmt="%d")
 
 
-def _paths(prefix: str | os.PathLike) -> tuple[Path, Path]:
+def _paths(prefix: str | os.PathLike[str]) -> tuple[Path, Path]:
     return Path(f"{os.fspath(prefix)}_train.npy"), Path(f"{os.fspath(prefix)}_valid.npy")
 
 
@@ -234,7 +234,7 @@ class _Array:
 
     __slots__ = ("elements", "shape")
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         *_, self.shape, dtype, _, self.elements = state
         if not (isinstance(dtype, _Dtype) and dtype.code in ("O", "O8", "O4")):
             raise _Refused("it holds an array of other things than objects")
@@ -245,19 +245,19 @@ class _Dtype:
 
     __slots__ = ("byteorder", "code")
 
-    def __init__(self, code, align=False, copy=True):
+    def __init__(self, code: str, align: bool = False, copy: bool = True):
         self.code = code
-        self.byteorder = "little"
+        self.byteorder: Literal["little", "big"] = "little"
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.byteorder = "big" if state[1] == ">" else "little"
 
 
-def _reconstruct(subtype, shape, typecode):
+def _reconstruct(subtype: object, shape: object, typecode: object) -> _Array:
     return _Array()
 
 
-def _scalar(dtype, data):
+def _scalar(dtype: object, data: str | bytes) -> int:
     if not (isinstance(dtype, _Dtype) and dtype.code in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")):
         raise _Refused("it holds NumPy scalars that are no integers")
     if isinstance(data, str):
@@ -265,7 +265,7 @@ def _scalar(dtype, data):
     return int.from_bytes(data, dtype.byteorder, signed=dtype.code[0] == "i")
 
 
-def _encode(text, encoding):
+def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
@@ -281,13 +281,13 @@ _ADMITTED = {
 
 
 class _Unpickler(pickle.Unpickler):
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ADMITTED:
             raise _Refused(f"it asks for {f'{module}.{name}'!r}, which lists of integers don't need")
         return _ADMITTED[module, name]
 
 
-def _check_lists(array, n_lists: int, n_bytes: int) -> tuple[np.ndarray, np.ndarray]:
+def _check_lists(array: object, n_lists: int, n_bytes: int) -> tuple[np.ndarray, np.ndarray]:
     if not (isinstance(array, _Array) and array.shape == (n_lists,) and type(array.elements) is list):
         raise _Refused("its pickle is not the array that its header describes")
     lists = array.elements

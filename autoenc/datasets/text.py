@@ -158,10 +158,10 @@ def _to_array(source: Source, ids: Ids) -> np.ndarray:
         raise ValueError(f"{source}: {error}.") from None
 
 
-def read_titles(source: Source, numbers: bool) -> dict:
+def read_titles(source: Source, numbers: bool) -> dict[Any, str]:
     """Items' titles by id, of movies.csv, movies.dat or u.item; `numbers`: their ids are numbers."""
     delimiter = {"movies.csv": ",", "movies.dat": "::", "u.item": "|"}[source.name]
-    titles: dict = {}
+    titles: dict[Any, str] = {}
     with source.lines() as lines:
         rows: Any = csv.reader(lines) if delimiter == "," else (line.split(delimiter) for line in lines)
         try:
@@ -178,5 +178,5 @@ def read_titles(source: Source, numbers: bool) -> dict:
     return titles
 
 
-def _fault(source: Source, line: int, problem) -> ValueError:
+def _fault(source: Source, line: int, problem: object) -> ValueError:
     return ValueError(f"{source}, line {line:,}: {problem}; mend the line or delete it.")

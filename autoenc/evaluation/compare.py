@@ -11,6 +11,8 @@ import numpy as np
 from scipy import special
 
 from autoenc.evaluation.evaluate import Mean, Report, evaluate, with_error
+from autoenc.evaluation.ranking import ScorerLike
+from autoenc.interactions import UserItemsLike
 
 
 class PairedDifference(NamedTuple):
@@ -86,9 +88,9 @@ class Comparison:
 
 
 def compare(
-    scorers: Mapping[str, object],
-    train,
-    held_out,
+    scorers: Mapping[str, ScorerLike],
+    train: UserItemsLike,
+    held_out: UserItemsLike,
     ks: Sequence[int] = (1, 5, 10),
     batch_size: int | None = None,
     progress: Callable[[int, int], object] | None = None,

@@ -10,8 +10,8 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.evaluation.metrics import PER_USER, coverage, novelty_at_k
-from autoenc.evaluation.ranking import at_least_1, batches_of_users, top_n_of_scorer
-from autoenc.interactions import as_user_items, likes_per_item
+from autoenc.evaluation.ranking import ScorerLike, at_least_1, batches_of_users, top_n_of_scorer
+from autoenc.interactions import UserItemsLike, as_user_items, likes_per_item
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class Report:
 
 
 def evaluate(
-    scorer,
-    train,
-    held_out,
+    scorer: ScorerLike,
+    train: UserItemsLike,
+    held_out: UserItemsLike,
     ks: Sequence[int] = (1, 5, 10),
     batch_size: int | None = None,
     progress: Callable[[int, int], object] | None = None,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from autoenc.evaluation.evaluate import Report
-from autoenc.evaluation.ranking import rank
-from autoenc.interactions import as_user_items
+from autoenc.evaluation.ranking import ScorerLike, rank
+from autoenc.interactions import UserItemsLike, as_user_items
 from autoenc.storage.atomic import replacing
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ def draw_history(history: list[dict[str, Any]], axes: Axes | None = None) -> Fig
     return cast("Figure", axes.figure)
 
 
-def hits_by_popularity(scorer: Any, train: Any, held_out: Any, k: int = 10, n_groups: int = 10) -> np.ndarray:
+def hits_by_popularity(
+    scorer: ScorerLike, train: UserItemsLike, held_out: UserItemsLike, k: int = 10, n_groups: int = 10
+) -> np.ndarray:
     """The share of held-out likes that the first k find, by how popular the item is.
 
     The items, most liked first, are cut into groups that each hold about as many held-out likes.

@@ -11,11 +11,22 @@ scorer with a `top_n` of its own not even those.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 from scipy import sparse
 
-from autoenc.interactions import as_user_items
+from autoenc.interactions import UserItemsLike, as_user_items
+
+
+class ScorerLike(Protocol):
+    """Anything that ranks; it may have a `top_n` and `users_at_once` besides."""
+
+    @property
+    def n_items(self) -> int: ...
+
+    def score(self, user_items: sparse.csr_array, /) -> np.ndarray:
+        """Every item's score for each user: (batch, n_items), floating."""
 
 
 def top_n_of_scores(scores: np.ndarray, liked: sparse.csr_array | None, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -85,12 +96,15 @@ def top_n_of_scores(scores: np.ndarray, liked: sparse.csr_array | None, n: int) 
     return top_items, top_scores
 
 
-def rank(scorer, user_items, n: int, batch_size: int | None = None) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+def rank(
+    scorer: ScorerLike, user_items: UserItemsLike, n: int, batch_size: int | None = None
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
     """Rank for any number of users, a batch at a time.
 
     Parameters
     ----------
-    scorer : anything with `n_items` and `score`, as the top of this module has it
+    scorer : ScorerLike
+        Anything with `n_items` and `score`, as the top of this module has it.
     user_items : (n_users, scorer.n_items), whatever `as_user_items` takes
     n : int
         How many items to rank for each user.
@@ -117,13 +131,14 @@ def rank(scorer, user_items, n: int, batch_size: int | None = None) -> Iterator[
     return ((users, *top_n_of_scorer(scorer, user_items[users], n)) for users in batches)
 
 
-def top_n_of_scorer(scorer, user_items: sparse.csr_array, n: int) -> tuple[np.ndarray, np.ndarray]:
+def top_n_of_scorer(scorer: ScorerLike, user_items: sparse.csr_array, n: int) -> tuple[np.ndarray, np.ndarray]:
     if hasattr(scorer, "top_n"):
-        return scorer.top_n(user_items, n)
+        items, scores = scorer.top_n(user_items, n)
+        return items, scores
     return top_n_of_scores(scorer.score(user_items), user_items, n)
 
 
-def batches_of_users(n_users: int, batch_size: int | None, scorer) -> Iterator[slice]:
+def batches_of_users(n_users: int, batch_size: int | None, scorer: ScorerLike) -> Iterator[slice]:
     if batch_size is None:
         batch_size = getattr(scorer, "users_at_once", 256)
     batch_size = at_least_1(batch_size, "batch_size")

@@ -17,11 +17,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from autoenc.interactions import Interactions, as_user_items
+from autoenc.interactions import Interactions, UserItemsLike, as_user_items
 from autoenc.storage.mapped import blocks_of_rows, empty_rows, take_rows
 
 
-def holdout_per_user(user_items, holdout: float = 0.2, seed: int = 0) -> tuple[sparse.csr_array, sparse.csr_array]:
+def holdout_per_user(
+    user_items: UserItemsLike, holdout: float = 0.2, seed: int = 0
+) -> tuple[sparse.csr_array, sparse.csr_array]:
     """Hold out a random share of each user's likes.
 
     A user with n likes has holdout * n of them held out, rounded down or up: up for those nearest
@@ -135,7 +137,9 @@ class StrongSplit(NamedTuple):
     test_users: np.ndarray  # (n_test,), ascending: their rows in the matrix that was split
 
 
-def holdout_users(user_items, test_users: float = 0.1, holdout: float = 0.2, seed: int = 0) -> StrongSplit:
+def holdout_users(
+    user_items: UserItemsLike, test_users: float = 0.1, holdout: float = 0.2, seed: int = 0
+) -> StrongSplit:
     """Hold out whole users, and a random share of their likes.
 
     They are drawn from the users with at least two likes, since one like can't be both shown and

@@ -27,6 +27,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from autoenc.models.network_model import NetworkRecommender, check_widths, loss_named
 from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state, shapes_of_state
 
@@ -83,14 +85,14 @@ class AutoEncoder(NetworkRecommender):
     bias_offset: float = -10.0
     loss: str = "bce"
 
-    def _initial_state(self, n_items):
+    def _initial_state(self, n_items: int) -> dict[str, np.ndarray]:
         check_widths(self, "emb_dim", "hidden_dim")
         return initial_state(n_items, self.emb_dim, self.hidden_dim, self.bias_offset, self.seed_)
 
-    def _network_on(self, state):
+    def _network_on(self, state: dict[str, np.ndarray]) -> AutoEncoderNetwork:
         network = AutoEncoderNetwork(state, self.dropout, loss_named(self.loss))
         network.settings["loss"] = self.loss
         return network
 
-    def _shapes(self, n_items, emb_dim, hidden_dim):
+    def _shapes(self, n_items: int, emb_dim: int, hidden_dim: int) -> dict[str, tuple[int, ...]]:
         return shapes_of_state(n_items, emb_dim, hidden_dim)

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from autoenc.interactions import Interactions, as_user_items
+from autoenc.interactions import Interactions, UserItemsLike, as_user_items
 from autoenc.models.explaining import Explaining
 from autoenc.models.names import items_of
 from autoenc.models.recommending import Recommending
@@ -71,7 +71,7 @@ class Recommender(Recommending, Explaining):
     def check_memory(self, n_users: int, n_items: int) -> None:
         """Raise ValueError where a fit on so many would take more memory than it may. Here none does."""
 
-    def prepare(self, user_items: Any) -> Any:
+    def prepare(self, user_items: UserItemsLike) -> Any:
         """What `fit` may be given in place of the likes where it is called again with other hyperparameters.
 
         Here they are the likes. A model whose fit begins by what no hyperparameter changes returns
@@ -79,7 +79,7 @@ class Recommender(Recommending, Explaining):
         """
         return as_user_items(user_items)
 
-    def fit(self, user_items: Any, y: Any = None) -> Self:
+    def fit(self, user_items: UserItemsLike, y: object = None) -> Self:
         """Learn from who liked what.
 
         Parameters

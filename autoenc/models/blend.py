@@ -45,8 +45,9 @@ Example
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
@@ -65,6 +66,9 @@ from autoenc.models.blend_search import (
 from autoenc.models.estimator import unfitted
 from autoenc.models.network_model import NetworkRecommender
 from autoenc.models.random_state import RandomState, seed_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(eq=False, repr=False)
@@ -117,17 +121,17 @@ class Blend(Recommender):
     metric: str = "ndcg@100"
     validation: str = "strong"
     validation_users: float | None = None
-    candidates: dict[str, Sequence] | None = None
+    candidates: dict[str, Sequence[Any]] | None = None
     stop_every: int | None = None
     patience: int = 2
     lean_on: str | None = None
     fallback: dict[str, Recommender] | None = None
     random_state: RandomState = 0
 
-    def _fit(self, user_items):
+    def _fit(self, user_items: sparse.csr_array) -> None:
         self._check()
         self.seed_ = seed_of(self.random_state)
-        self.search_: list[dict] = []
+        self.search_: list[dict[str, Any]] = []
         models = []
         for name, model in self.named_models():
             models.append(unfitted(self._that_fits(name, model, user_items.shape)))
@@ -139,7 +143,7 @@ class Blend(Recommender):
             models, self.weights_ = self._choose(models, user_items)
         self.models_ = [model.fit(user_items) for model in models]
 
-    def _check(self):
+    def _check(self) -> None:
         self._check_models()
         name, _, k = str(self.metric).partition("@")
         if name not in PER_USER or not k.isdecimal() or int(k) < 1:
@@ -160,7 +164,7 @@ class Blend(Recommender):
         if self.stop_every is not None and not isinstance(self.models[0], NetworkRecommender):
             raise ValueError(f"stop_every stops a network, and the first model is {self.models[0]!r}; leave it out.")
 
-    def _check_models(self):
+    def _check_models(self) -> None:
         if not self.models:
             raise ValueError("models is empty; pass the models to blend, such as [AutoEncoder(), EASE()].")
         for model in [*self.models, *(self.fallback or {}).values()]:
@@ -173,7 +177,7 @@ class Blend(Recommender):
             if weights.shape != (len(self.models),) or not np.isfinite(weights).all():
                 raise ValueError(f"weights is {self.weights!r}; pass a number for each of {len(self.models)} models.")
 
-    def _check_candidates(self, first: str):
+    def _check_candidates(self, first: str) -> None:
         for name, values in (self.candidates or {}).items():
             if "__" not in name or name not in self.get_params():
                 raise ValueError(f"candidates has {name!r}; name a model's hyperparameter, such as 'ease__l2'.")
@@ -185,20 +189,21 @@ class Blend(Recommender):
                     "leave one of the two out."
                 )
 
-    def _that_fits(self, name, model, shape):
+    def _that_fits(self, name: str, model: Recommender, shape: tuple[int, int]) -> Recommender:
         """The model, or its fallback where it would refuse for want of memory."""
-        if name not in (self.fallback or {}):
+        fallback = self.fallback or {}
+        if name not in fallback:
             return model
         try:
             model.check_memory(*shape)
             return model
         except ValueError as error:
-            other = self.fallback[name]
+            other = fallback[name]
             told = f"{str(error).removesuffix('.')}; {type(other).__name__} is in its place"
             warnings.warn(told, stacklevel=4)  # of whoever called `fit`
             return other
 
-    def _choose(self, models, user_items):
+    def _choose(self, models: list[Recommender], user_items: sparse.csr_array) -> tuple[list[Recommender], np.ndarray]:
         """The models, unfitted and with what was chosen as their hyperparameters, and the weights (n_models,)."""
         train, judge = self._validation_split(models, user_items)
         for i in range(self.stop_every is not None, len(models)):
@@ -208,6 +213,7 @@ class Blend(Recommender):
             self.search_ += [trial.told(self.metric) for trial in trials]
         else:
             network, others = models[0], models[1:]
+            assert isinstance(network, NetworkRecommender)  # or `_check` has raised
             stopping = Stopping(judge, others, self.stop_every, self.patience)
             network.fit(train, callbacks=[stopping])
             self.search_ += [{"epoch": epoch, **trial.told(self.metric)} for epoch, trial in stopping.all_trials]
@@ -215,7 +221,9 @@ class Blend(Recommender):
         lean_on = None if self.lean_on is None else _names(self.models).index(self.lean_on)
         return [unfitted(model) for model in models], leaning(trials, lean_on).weights
 
-    def _validation_split(self, models, user_items):
+    def _validation_split(
+        self, models: list[Recommender], user_items: sparse.csr_array
+    ) -> tuple[sparse.csr_array, Judge]:
         """What to train on, and the judge of what comes of it."""
         n_users = number_who_validate(user_items, self.validation_users, self.validation)
         train, fold_in, held_out, _ = holdout_users(user_items, n_users, seed=self.seed_)
@@ -229,7 +237,7 @@ class Blend(Recommender):
         backends = {getattr(model, "backend", "numpy") for model in models}
         return train, Judge(fold_in, held_out, self.metric, "numba" if "numba" in backends else "numpy")
 
-    def _best_candidate(self, i, model, train, judge):
+    def _best_candidate(self, i: int, model: Recommender, train: sparse.csr_array, judge: Judge) -> Recommender:
         """The i-th model fitted on `train`, with the best of the candidates for each of its hyperparameters in turn."""
         search = CandidateSearch(_names(self.models)[i], model, train, judge)
         for parameter, values in (self.candidates or {}).items():
@@ -237,17 +245,17 @@ class Blend(Recommender):
         self.search_ += search.tried
         return search.best
 
-    def _score(self, user_items):
+    def _score(self, user_items: sparse.csr_array) -> np.ndarray:
         return weighted_sum((model._score(user_items) for model in self.models_), self.weights_)
 
-    def _contributions(self, row, column):
+    def _contributions(self, row: sparse.csr_array, column: int) -> np.ndarray:
         return weighted_sum((model._contributions(row, column) for model in self.models_), self.weights_)
 
     def named_models(self) -> list[tuple[str, Recommender]]:
         """The models, unfitted, each with the name that its hyperparameters go by."""
         return list(zip(_names(self.models), self.models))
 
-    def get_params(self, deep: bool = True) -> dict:
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The hyperparameters by name.
 
         With `deep` also the models, each under its class's name in small letters ("ease", or
@@ -260,7 +268,7 @@ class Blend(Recommender):
                 params |= {f"{name}__{inner}": value for inner, value in model.get_params().items()}
         return params
 
-    def set_params(self, **params) -> Blend:
+    def set_params(self, **params: Any) -> Self:
         """Change hyperparameters, the models' too ("ease__l2"), or a model ("ease"), for the next `fit`.
 
         Raises ValueError at a name that isn't one.
@@ -278,7 +286,7 @@ class Blend(Recommender):
                 self.models = [*self.models[:i], params[name], *self.models[i + 1 :]]
         return self
 
-    def _file_params(self):
+    def _file_params(self) -> dict[str, Any]:
         params = super()._file_params()
         del params["candidates"], params["fallback"]  # what was taken of them is the models' own
         if self.lean_on is not None:  # by the name of what was taken
@@ -291,7 +299,7 @@ class Blend(Recommender):
         return params
 
     @classmethod
-    def _of_file_params(cls, params, classes):
+    def _of_file_params(cls, params: dict[str, Any], classes: Mapping[str, type[Recommender]]) -> Recommender:
         own = {name: value for name, value in params.items() if name in cls._defaults()}
         names = str(own.get("models")).split(", ")
         if not set(names) <= set(classes) - {cls.__name__}:
@@ -301,13 +309,13 @@ class Blend(Recommender):
             blend.weights = [float(weight) for weight in str(own["weights"]).split(", ")]
         return blend.set_params(**{name: value for name, value in params.items() if name not in own})
 
-    def _arrays(self):
+    def _arrays(self) -> dict[str, np.ndarray]:
         arrays = {"weights": self.weights_}
         for name, model in zip(_names(self.models_), self.models_):
             arrays |= {f"{name}.{inner}": array for inner, array in model._arrays().items()}
         return arrays
 
-    def _set_arrays(self, arrays):
+    def _set_arrays(self, arrays: dict[str, np.ndarray]) -> int:
         weights = arrays.get("weights")
         if weights is None or weights.shape != (len(self.models),) or weights.dtype != np.float64:
             raise ValueError("weights must be there, a float64 for each model.")

@@ -22,6 +22,7 @@ from autoenc.models.base import Recommender
 from autoenc.models.estimator import unfitted
 from autoenc.models.scorer import BATCH_SIZE
 from autoenc.training.callbacks import Callback
+from autoenc.training.trainer import Trainer
 
 COARSE = 2.0 ** np.arange(-6, 7)
 FINE = 2.0 ** np.array([-0.5, 0, 0.5])
@@ -40,7 +41,7 @@ def number_who_validate(user_items: sparse.csr_array, wanted: float | None, vali
     """
     if wanted is not None:
         return number_of_users(user_items, wanted, "validation_users")
-    n_users = user_items.shape[0]
+    n_users: int = user_items.shape[0]
     most = min(int((np.diff(user_items.indptr) >= 2).sum()), n_users - 1)
     if most < 1:
         raise ValueError(
@@ -106,7 +107,7 @@ class Judge:
         """Weights (n_models,) with which all models' scores are spread as the first's are."""
         first_users = self.fold_in[:BATCH_SIZE]
         spreads = np.array([score(first_users).std(dtype=np.float64) for score in scorers])
-        weights = spreads[0] / np.where(spreads > 0, spreads, 1)
+        weights: np.ndarray = spreads[0] / np.where(spreads > 0, spreads, 1)
         weights[0] = 1
         return weights
 
@@ -190,7 +191,7 @@ class Stopping(Callback):
         self.trials: list[Trial] = []
         self.all_trials: list[tuple[int, Trial]] = []
 
-    def on_epoch_end(self, trainer: Any) -> None:
+    def on_epoch_end(self, trainer: Trainer) -> None:
         epoch = trainer.epoch + 1
         if epoch % max(1, round(self.every / trainer.n_steps)) and epoch < trainer.epochs:
             return
@@ -218,7 +219,7 @@ def leaning(trials: list[Trial], lean_on: int | None) -> Trial:
 
     def could_be_best(trial: Trial) -> bool:
         behind = best.values - trial.values
-        return behind.mean() <= behind.std() / len(behind) ** 0.5
+        return bool(behind.mean() <= behind.std() / len(behind) ** 0.5)
 
     return max(filter(could_be_best, trials), key=lambda trial: trial.weights[lean_on])
 
@@ -231,4 +232,5 @@ def weighted_sum(arrays: Iterable[np.ndarray], weights: np.ndarray) -> np.ndarra
     total: Any = 0.0
     for array, weight in zip(arrays, weights.tolist()):
         total = total + array * weight
-    return total
+    weighted: np.ndarray = total
+    return weighted

@@ -43,17 +43,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
+from autoenc.interactions import UserItemsLike
 from autoenc.machine import compute_threads
 from autoenc.models.network_model import NetworkRecommender
 from autoenc.networks.base import Key
 from autoenc.networks.deep import DeepNetwork, initial_state, shapes_of_state
 from autoenc.optim import Adam
-from autoenc.training.engine import engine_for
+from autoenc.training.engine import MakeEngine, engine_for
 from autoenc.training.plain import PlainEngine
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(eq=False, repr=False)
@@ -97,33 +102,33 @@ class DeepRecommender(NetworkRecommender):
     schedule: str = "cosine"
     schedule_length: float = 1.5
 
-    def _initial_state(self, n_items):
+    def _initial_state(self, n_items: int) -> dict[str, np.ndarray]:
         return initial_state(n_items, widths_of(self.hidden_dims), self.bias_offset, self.seed_)
 
-    def _network_on(self, state):
+    def _network_on(self, state: dict[str, np.ndarray]) -> DeepNetwork:
         network = DeepNetwork(state, self.dropout)
         network.settings["refeed"] = bool(self.refeed)
         return network
 
-    def _make_engine(self):
+    def _make_engine(self) -> MakeEngine | None:
         return RefeedingEngine if self.refeed else None
 
-    def _shapes(self, n_items, emb_dim, hidden_dim):
+    def _shapes(self, n_items: int, emb_dim: int, hidden_dim: int) -> dict[str, tuple[int, ...]]:
         return shapes_of_state(n_items, widths_of(self.hidden_dims))
 
-    def _file_params(self):
+    def _file_params(self) -> dict[str, Any]:
         return super()._file_params() | {"hidden_dims": ", ".join(map(str, widths_of(self.hidden_dims)))}
 
-    def _fit(self, user_items):
+    def _fit(self, user_items: sparse.csr_array) -> None:
         super()._fit(user_items)
         self._score_on_backend()
 
-    def partial_fit(self, user_items, y=None):
+    def partial_fit(self, user_items: UserItemsLike, y: object = None) -> Self:
         super().partial_fit(user_items)
         self._score_on_backend()
         return self
 
-    def _score_on_backend(self):
+    def _score_on_backend(self) -> None:
         if self.refeed:
             self._engine = engine_for(self.backend, self.network_)
 
@@ -131,7 +136,8 @@ class DeepRecommender(NetworkRecommender):
 class RefeedingEngine(PlainEngine):
     """The layers as they are, with a second step on the network's own answer."""
 
-    def train_step(self, user_items, key):
+    def train_step(self, user_items: sparse.csr_array, key: Key) -> float:
+        assert isinstance(self.network, DeepNetwork) and self.adam is not None
         with compute_threads():
             return refeeding_step(self.network, self.adam, user_items, key)
 
@@ -139,7 +145,7 @@ class RefeedingEngine(PlainEngine):
 def refeeding_step(network: DeepNetwork, adam: Adam, x: sparse.csr_array, key: Key) -> float:
     """One minibatch, likes or ratings, and the refed one: two steps of Adam. Returns the first's loss before it."""
     y = network.logits(x, key)
-    loss = network.loss.forward(y, x)
+    loss: float = network.loss.forward(y, x)
     network.backward()
     adam.step(network.grads)
     network.forward_refed(network.answer(y), key)
@@ -148,9 +154,9 @@ def refeeding_step(network: DeepNetwork, adam: Adam, x: sparse.csr_array, key: K
     return loss
 
 
-def widths_of(hidden_dims) -> tuple[int, ...]:
+def widths_of(hidden_dims: Sequence[int] | str) -> tuple[int, ...]:
     """The encoder's widths, from a sequence of whole numbers or their text. Raises ValueError for anything else."""
-    widths = hidden_dims
+    widths: Any = hidden_dims
     if isinstance(hidden_dims, str):
         widths = [int(part) if part.strip().isdecimal() else part for part in hidden_dims.split(",")]
     try:

@@ -34,6 +34,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from autoenc.models.network_model import NetworkRecommender, check_widths, loss_named
 from autoenc.networks.denoising import DenoisingNetwork, initial_state, shapes_of_state
 
@@ -81,15 +83,15 @@ class DenoisingAutoEncoder(NetworkRecommender):
     schedule: str = "cosine"
     schedule_length: float = 1.5
 
-    def _initial_state(self, n_items):
+    def _initial_state(self, n_items: int) -> dict[str, np.ndarray]:
         check_widths(self, "hidden_dim")
         return initial_state(n_items, self.hidden_dim, self.bias_offset, self.seed_)
 
-    def _network_on(self, state):
+    def _network_on(self, state: dict[str, np.ndarray]) -> DenoisingNetwork:
         loss = loss_named(self.loss, self.negative_weight)
         network = DenoisingNetwork(state, self.input_dropout, self.dropout, loss)
         network.settings |= {"loss": self.loss, "negative_weight": self.negative_weight}
         return network
 
-    def _shapes(self, n_items, emb_dim, hidden_dim):
+    def _shapes(self, n_items: int, emb_dim: int, hidden_dim: int) -> dict[str, tuple[int, ...]]:
         return shapes_of_state(n_items, hidden_dim)

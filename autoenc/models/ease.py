@@ -41,13 +41,18 @@ from __future__ import annotations
 import math
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import sparse
 
-from autoenc.interactions import as_user_items, likes_per_item
+from autoenc.interactions import UserItemsLike, as_user_items, likes_per_item
 from autoenc.machine import compute_threads, free_memory
 from autoenc.models.base import Recommender
 from autoenc.models.gram import BLOCK, Inverse, ItemGram, UserGram, bytes_needed, gram_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(eq=False, repr=False)
@@ -73,29 +78,29 @@ class EASE(Recommender):
     _: KW_ONLY
     max_memory: float = 4e9
 
-    def prepare(self, user_items):
+    def prepare(self, user_items: UserItemsLike) -> ItemGram | UserGram:
         """The likes' Gram matrix (`gram_of`), which `fit` takes in their place, whatever the hyperparameters."""
         likes = as_user_items(user_items)
         self.check_memory(*likes.shape)
         return gram_of(likes)
 
-    def fit(self, user_items, y=None):
+    def fit(self, user_items: UserItemsLike | ItemGram | UserGram, y: object = None) -> Self:
         """Learn from who liked what, as `Recommender.fit` has it, or from what `prepare` made of it."""
         if not isinstance(user_items, (ItemGram, UserGram)):
             return super().fit(user_items)
         self._fit_gram(user_items)
         return self._fitted_on(len(user_items.counts))
 
-    def _fit(self, user_items):
+    def _fit(self, user_items: sparse.csr_array) -> None:
         self._checked_penalty(likes_per_item(user_items))  # the Gram matrix takes long
         self._fit_gram(self.prepare(user_items))
 
-    def _fit_gram(self, gram):
+    def _fit_gram(self, gram: ItemGram | UserGram) -> None:
         penalty = self._checked_penalty(gram.counts)
         with compute_threads():
             self.item_weights_ = _weights(gram.inverse(penalty))
 
-    def _checked_penalty(self, counts):
+    def _checked_penalty(self, counts: np.ndarray) -> np.ndarray:
         """As `_penalty`. Raises ValueError where it is no good."""
         if not (isinstance(self.l2, Real) and self.l2 > 0 and math.isfinite(self.l2)):
             raise ValueError(f"l2 is {self.l2!r}; pass a number above 0, such as 500.")
@@ -108,7 +113,7 @@ class EASE(Recommender):
             )
         return penalty
 
-    def check_memory(self, n_users, n_items):
+    def check_memory(self, n_users: int, n_items: int) -> None:
         needed = bytes_needed(n_users, n_items) + 4 * n_items**2  # P, and B in float32 beside it
         if not (isinstance(self.max_memory, Real) and self.max_memory > 0):
             raise ValueError(f"max_memory is {self.max_memory!r}; pass a number of bytes, such as 4e9.")
@@ -130,16 +135,18 @@ class EASE(Recommender):
         """What goes onto the diagonal of G, whose own is `counts`: (n_items,) float64."""
         return np.full(len(counts), self.l2, np.float64)
 
-    def _score(self, user_items):
-        return user_items @ self.item_weights_  # (batch, n_items)
+    def _score(self, user_items: sparse.csr_array) -> np.ndarray:
+        scores: np.ndarray = user_items @ self.item_weights_  # (batch, n_items)
+        return scores
 
-    def _contributions(self, row, column):
-        return self.item_weights_[row.indices, column]
+    def _contributions(self, row: sparse.csr_array, column: int) -> np.ndarray:
+        weights: np.ndarray = self.item_weights_[row.indices, column]
+        return weights
 
-    def _arrays(self):
+    def _arrays(self) -> dict[str, np.ndarray]:
         return {"item_weights": self.item_weights_}
 
-    def _set_arrays(self, arrays):
+    def _set_arrays(self, arrays: dict[str, np.ndarray]) -> int:
         weights = arrays.get("item_weights")
         if weights is None or weights.ndim != 2 or weights.shape[0] != weights.shape[1] or weights.dtype != np.float32:
             raise ValueError("item_weights must be there, a square matrix of float32.")

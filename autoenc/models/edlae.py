@@ -34,6 +34,8 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 
+import numpy as np
+
 from autoenc.models.ease import EASE
 
 
@@ -60,7 +62,7 @@ class EDLAE(EASE):
     _: KW_ONLY
     dropout: float = 0.33
 
-    def _penalty(self, counts):
+    def _penalty(self, counts: np.ndarray) -> np.ndarray:
         if not (isinstance(self.dropout, Real) and 0 <= self.dropout < 1):
             raise ValueError(f"dropout is {self.dropout!r}; pass the share of likes to drop, 0 or more and below 1.")
         return self.dropout / (1 - self.dropout) * counts + self.l2

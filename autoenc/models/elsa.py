@@ -29,13 +29,16 @@ from __future__ import annotations
 import math
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from autoenc.batch_invariant import by_fixed_rows
 from autoenc.machine import compute_threads
 from autoenc.models.base import Recommender
 from autoenc.models.random_state import RandomState, seed_of
+from autoenc.networks.base import Key
 from autoenc.networks.elsa import CosineOfProduct, initial_weight
 from autoenc.optim import Adam
 from autoenc.training.callbacks import History
@@ -83,11 +86,11 @@ class ELSA(Recommender):
     schedule: str = "constant"
     random_state: RandomState = 0
 
-    def _fit(self, user_items):
+    def _fit(self, user_items: sparse.csr_array) -> None:
         self._check()
         self.seed_ = seed_of(self.random_state)
         n_users = int((np.diff(user_items.indptr) > 0).sum())
-        layer = CosineOfProduct(initial_weight(user_items.shape[1], self.emb_dim, self.seed_))
+        layer: Any = CosineOfProduct(initial_weight(user_items.shape[1], self.emb_dim, self.seed_))
         history = History()
         self.history_ = history.epochs
         Trainer(
@@ -103,7 +106,7 @@ class ELSA(Recommender):
         ).train(user_items)
         self.item_embeddings_ = layer.item_embeddings()[0]
 
-    def _check(self):
+    def _check(self) -> None:
         for name in ("emb_dim", "epochs", "batch_size"):
             value = getattr(self, name)
             if not (name == "epochs" and value is None) and (not isinstance(value, (int, np.integer)) or value < 1):
@@ -113,19 +116,21 @@ class ELSA(Recommender):
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule is {self.schedule!r}; pass one of {', '.join(SCHEDULES)}.")
 
-    def _score(self, user_items):
+    def _score(self, user_items: sparse.csr_array) -> np.ndarray:
         sums = user_items @ self.item_embeddings_  # (batch, emb_dim)
         scores = by_fixed_rows(lambda rows: rows @ self.item_embeddings_.T, sums)  # (batch, n_items)
         scores[user_items.nonzero()] -= 1
         return scores
 
-    def _contributions(self, row, column):
-        return self.item_embeddings_[row.indices] @ self.item_embeddings_[column] - (row.indices == column)
+    def _contributions(self, row: sparse.csr_array, column: int) -> np.ndarray:
+        products = self.item_embeddings_[row.indices] @ self.item_embeddings_[column]
+        contributions: np.ndarray = products - (row.indices == column)
+        return contributions
 
-    def _arrays(self):
+    def _arrays(self) -> dict[str, np.ndarray]:
         return {"item_embeddings": self.item_embeddings_}
 
-    def _set_arrays(self, arrays):
+    def _set_arrays(self, arrays: dict[str, np.ndarray]) -> int:
         item_embeddings = arrays.get("item_embeddings")
         if item_embeddings is None or item_embeddings.ndim != 2 or item_embeddings.dtype != np.float32:
             raise ValueError("item_embeddings must be there, a row of float32 an item.")
@@ -137,18 +142,20 @@ class ELSA(Recommender):
 class BlockwiseEngine(PlainEngine):
     """Takes a step of Adam a block of items at a time, so that what it computes on the way is as small as the block."""
 
-    def __init__(self, network: CosineOfProduct, adam: Adam):
+    def __init__(self, network: Any, adam: Adam):
         super().__init__(network, adam)
+        self.layer: CosineOfProduct = network
         self.blocks = [slice(start, start + BLOCK) for start in range(0, self.n_items, BLOCK)]
         self.optimizers = [rows_of(adam, block) for block in self.blocks]
 
-    def train_step(self, user_items, key):
+    def train_step(self, user_items: sparse.csr_array, key: Key) -> float:
+        assert self.adam is not None
         with compute_threads():
-            loss = user_items.shape[0] * self.network.forward(user_items)
-            self.network.backward_sums()
+            loss: float = user_items.shape[0] * self.layer.forward(user_items)
+            self.layer.backward_sums()
             for block, optimizer in zip(self.blocks, self.optimizers):
                 optimizer.lr = self.adam.lr
-                optimizer.step({"weight": self.network.backward_rows(block)})
+                optimizer.step({"weight": self.layer.backward_rows(block)})
         self.adam.step_count += 1
         return loss
 

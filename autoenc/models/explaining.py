@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
-from autoenc.interactions import as_user_items
+from autoenc.interactions import UserItemsLike, as_user_items
 from autoenc.models.names import named
 from autoenc.models.scorer import BATCH_SIZE, Scorer
 
@@ -15,7 +14,13 @@ from autoenc.models.scorer import BATCH_SIZE, Scorer
 class Explaining(Scorer):
     """Explains scores by leaving out one like at a time."""
 
-    def explain(self, user_items: Any = None, item: Any = None, *, liked: Any = None) -> tuple[np.ndarray, np.ndarray]:
+    def explain(
+        self,
+        user_items: UserItemsLike | None = None,
+        item: npt.ArrayLike | None = None,
+        *,
+        liked: npt.ArrayLike | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Which of a user's likes drive the score of an item, by leaving out one at a time.
 
         contribution[j] = score(item | all likes) - score(item | all likes but j)

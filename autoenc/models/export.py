@@ -7,6 +7,7 @@ batch of scores, and nothing of the answer.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import tempfile
@@ -24,6 +25,9 @@ from autoenc.models.base import Recommender
 from autoenc.storage.atomic import replacing
 
 ENDINGS = (".parquet", ".csv", ".npz")
+
+Write = Callable[[slice, np.ndarray, np.ndarray], None]
+"""Writes a batch: the users' rows, their items by number, and the scores, (batch, n) each."""
 
 _TO_QUOTE = re.compile('[,"\\r\\n]')  # in a cell of a .csv
 
@@ -80,7 +84,7 @@ def _moved(user_items: sparse.csr_array, item_ids: np.ndarray, known: np.ndarray
     return sparse.csr_array((np.ones(len(indices), np.float32), indices, indptr), (user_items.shape[0], len(known)))
 
 
-def check_ending(path) -> None:
+def check_ending(path: str | os.PathLike[str]) -> None:
     """Raise ValueError unless `path` can be written: another ending, or parquet without pyarrow."""
     if Path(path).suffix not in ENDINGS:
         raise ValueError(f"{path} ends in none of {', '.join(ENDINGS)}; call it recs.csv, say.")
@@ -94,7 +98,7 @@ def check_ending(path) -> None:
 
 
 def write_recommendations(
-    path,
+    path: str | os.PathLike[str],
     model: Recommender,
     user_items: sparse.csr_array,
     user_ids: np.ndarray,
@@ -132,18 +136,20 @@ def write_recommendations(
                 progress(users.stop, len(user_ids))
 
 
-def _rows(user_ids, item_ids, users, items, scores):
+def _rows(
+    user_ids: np.ndarray, item_ids: np.ndarray, users: slice, items: np.ndarray, scores: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The columns user, rank, item, score of a batch, without the padding."""
     row, place = np.nonzero(items >= 0)
     return user_ids[users][row], place + 1, item_ids[items[row, place]], scores[row, place]
 
 
 @contextlib.contextmanager
-def _csv(path, user_ids, item_ids, n) -> Iterator[Callable]:
+def _csv(path: Path, user_ids: np.ndarray, item_ids: np.ndarray, n: int) -> Iterator[Write]:
     with open(path, "w", newline="", encoding="utf-8") as file:
         file.write("user,rank,item,score\n")
 
-        def write(users, items, scores):
+        def write(users: slice, items: np.ndarray, scores: np.ndarray) -> None:
             # Formatted by hand: numbers need none of csv.writer's quotes, and take twice the time there.
             columns = _rows(user_ids, item_ids, users, items, scores)
             cells = (map(_quoted, c.tolist()) if c.dtype.kind == "U" else c.tolist() for c in columns)
@@ -157,7 +163,7 @@ def _quoted(cell: str) -> str:
 
 
 @contextlib.contextmanager
-def _parquet(path, user_ids, item_ids, n) -> Iterator[Callable]:
+def _parquet(path: Path, user_ids: np.ndarray, item_ids: np.ndarray, n: int) -> Iterator[Write]:
     import pyarrow
     from pyarrow import parquet
 
@@ -172,7 +178,7 @@ def _parquet(path, user_ids, item_ids, n) -> Iterator[Callable]:
     )
     with parquet.ParquetWriter(path, schema) as out:
 
-        def write(users, items, scores):
+        def write(users: slice, items: np.ndarray, scores: np.ndarray) -> None:
             columns = _rows(user_ids, item_ids, users, items, scores)
             arrays = [pyarrow.array(column, kind) for column, kind in zip(columns, schema.types)]
             out.write_table(pyarrow.table(arrays, schema=schema))
@@ -181,13 +187,13 @@ def _parquet(path, user_ids, item_ids, n) -> Iterator[Callable]:
 
 
 @contextlib.contextmanager
-def _npz(path, user_ids, item_ids, n) -> Iterator[Callable]:
+def _npz(path: Path, user_ids: np.ndarray, item_ids: np.ndarray, n: int) -> Iterator[Write]:
     padded = np.append(item_ids, item_ids.dtype.type(-1) if item_ids.dtype.kind == "i" else "")  # [-1] is the padding
     shape = (len(user_ids), n)
     # An archive takes one member after the other, so the columns wait on the disk, not in memory.
     with tempfile.TemporaryFile(dir=path.parent) as ids_file, tempfile.TemporaryFile(dir=path.parent) as scores_file:
 
-        def write(users, items, scores):
+        def write(users: slice, items: np.ndarray, scores: np.ndarray) -> None:
             ids_file.write(padded[items].tobytes())
             scores_file.write(scores.astype(np.float32, copy=False).tobytes())
 

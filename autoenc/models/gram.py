@@ -133,7 +133,7 @@ class UserGram:
             half[block] = linalg.solve_triangular(factor, likes / penalty[block], lower=True, overwrite_b=True).T
         diagonal = 1 / penalty - np.einsum("ij,ij->i", half, half)
 
-        def rows(start, stop):
+        def rows(start: int, stop: int) -> np.ndarray:
             product = half[start:stop] @ -half[start:].T  # (stop - start, n_items - start)
             np.fill_diagonal(product, diagonal[start:stop])
             return product

@@ -64,7 +64,7 @@ class ItemKNN(Recommender):
     _: KW_ONLY
     shrink: float = 20.0
 
-    def _fit(self, user_items):
+    def _fit(self, user_items: sparse.csr_array) -> None:
         if not isinstance(self.k, (int, np.integer)) or self.k < 1:
             raise ValueError(f"k is {self.k!r}; pass how many neighbours score an item, 1 or more.")
         if not (isinstance(self.shrink, Real) and self.shrink >= 0 and math.isfinite(self.shrink)):
@@ -94,27 +94,29 @@ class ItemKNN(Recommender):
         integer = sparse.get_index_dtype(maxval=max(n_items, indptr[-1]))  # 32 bits where that is enough
         indptr, columns = indptr.astype(integer), np.concatenate(indices).astype(integer)
         of_scored = sparse.csr_array((np.concatenate(values), columns, indptr), shape=(n_items, n_items))
-        self.nearest_ = of_scored.T.tocsr()
+        self.nearest_: sparse.csr_array = of_scored.T.tocsr()
 
-    def _score(self, user_items):
-        return (user_items @ self.nearest_).toarray()  # (batch, n_items)
+    def _score(self, user_items: sparse.csr_array) -> np.ndarray:
+        scores: np.ndarray = (user_items @ self.nearest_).toarray()  # (batch, n_items)
+        return scores
 
-    def _contributions(self, row, column):
-        return self.nearest_[row.indices][:, [column]].toarray().ravel()
+    def _contributions(self, row: sparse.csr_array, column: int) -> np.ndarray:
+        similarities: np.ndarray = self.nearest_[row.indices][:, [column]].toarray()  # (n_likes, 1)
+        return similarities.ravel()
 
-    def _arrays(self):
+    def _arrays(self) -> dict[str, np.ndarray]:
         nearest = self.nearest_
         return {"nearest.data": nearest.data, "nearest.indices": nearest.indices, "nearest.indptr": nearest.indptr}
 
-    def _set_arrays(self, arrays):
-        data, indices, indptr = (arrays.get(f"nearest.{name}") for name in ("data", "indices", "indptr"))
+    def _set_arrays(self, arrays: dict[str, np.ndarray]) -> int:
         try:
+            data, indices, indptr = (arrays[f"nearest.{name}"] for name in ("data", "indices", "indptr"))
             n_items = len(indptr) - 1
             nearest = sparse.csr_array((data, indices, indptr), shape=(n_items, n_items))
             nearest.check_format(full_check=True)
             if nearest.dtype != np.float32:
                 raise ValueError
-        except (TypeError, ValueError):
+        except (KeyError, TypeError, ValueError):
             raise ValueError(
                 "nearest.data, nearest.indices and nearest.indptr must be there, a square CSR matrix of float32."
             ) from None

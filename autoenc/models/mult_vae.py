@@ -34,10 +34,14 @@ Example
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from autoenc.models.network_model import NetworkRecommender, check_widths
 from autoenc.networks.variational import VariationalNetwork, initial_state, shapes_of_state
 from autoenc.training.callbacks import Callback
+from autoenc.training.trainer import Trainer
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -79,19 +83,19 @@ class MultVAE(NetworkRecommender):
     batch_size: int = 500
     lr: float = 0.001
 
-    def _initial_state(self, n_items):
+    def _initial_state(self, n_items: int) -> dict[str, np.ndarray]:
         check_widths(self, "hidden_dim", "latent_dim")
         return initial_state(n_items, self.hidden_dim, self.latent_dim, self.seed_)
 
-    def _network_on(self, state):
+    def _network_on(self, state: dict[str, np.ndarray]) -> VariationalNetwork:
         if not 0 <= self.anneal <= 1:
             raise ValueError(f"anneal must be a share from 0 to 1, got {self.anneal}")
         return VariationalNetwork(state, self.input_dropout, self.beta)
 
-    def _callbacks_of(self, n_steps):
+    def _callbacks_of(self, n_steps: int) -> list[Callback]:
         return [BetaAnnealing(self.beta, round(self.anneal * n_steps))]
 
-    def _shapes(self, n_items, emb_dim, hidden_dim):
+    def _shapes(self, n_items: int, emb_dim: int, hidden_dim: int) -> dict[str, tuple[int, ...]]:
         return shapes_of_state(n_items, hidden_dim, self.latent_dim)
 
 
@@ -101,13 +105,15 @@ class BetaAnnealing(Callback):
     def __init__(self, beta: float, n_steps: int):
         self.beta, self.n_steps = beta, n_steps
 
-    def on_step_begin(self, trainer):
+    def on_step_begin(self, trainer: Trainer) -> None:
         share = min(1.0, trainer.adam.step_count / self.n_steps) if self.n_steps else 1.0
-        trainer.engine.network.sample.beta = self.beta * share
+        network = trainer.engine.network
+        assert isinstance(network, VariationalNetwork)
+        network.sample.beta = self.beta * share
 
-    def state_dict(self):
+    def state_dict(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return {"beta": self.beta, "n_steps": self.n_steps}, {}
 
-    def load_state_dict(self, facts, arrays):
+    def load_state_dict(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         if facts != self.state_dict()[0]:
             raise ValueError(f"the checkpoint anneals by {facts} and this training by {self.state_dict()[0]}")

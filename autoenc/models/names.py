@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import reprlib
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from autoenc.interactions import Interactions
@@ -22,7 +22,7 @@ def catalogue_of(n_items: int, item_ids: np.ndarray, titles: np.ndarray | None) 
     return Interactions.from_csr(nobody, item_ids=item_ids, titles=titles)
 
 
-def columns_of_numbers(items: Any, argument: str, n_items: int) -> np.ndarray:
+def columns_of_numbers(items: npt.ArrayLike, argument: str, n_items: int) -> np.ndarray:
     """One item number or several as an array. Raises TypeError or ValueError, about `argument`, at anything else."""
     columns = np.atleast_1d(np.asarray(items, dtype=None if np.size(items) else np.int32))
     if columns.dtype.kind not in "iu":
@@ -33,7 +33,7 @@ def columns_of_numbers(items: Any, argument: str, n_items: int) -> np.ndarray:
     return columns
 
 
-def columns_of_names(names: Any, argument: str, catalogue: Interactions | None) -> np.ndarray:
+def columns_of_names(names: npt.ArrayLike, argument: str, catalogue: Interactions | None) -> np.ndarray:
     """The item numbers of titles or external ids. Raises ValueError where there is no such name, or there are none."""
     if catalogue is None:
         raise ValueError(
@@ -49,7 +49,7 @@ def named(catalogue: Interactions, columns: np.ndarray, scores: np.ndarray) -> t
     return names[columns[columns >= 0]], scores[columns >= 0]
 
 
-def check_is_rows(user_items: Any) -> None:
+def check_is_rows(user_items: object) -> None:
     """Raise TypeError where somebody who has one user in mind passes a name, a number, or a list of either."""
     is_one = np.isscalar(user_items)
     if isinstance(user_items, (list, tuple)) and user_items:

@@ -8,12 +8,16 @@ and which shapes they have.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import sparse
 
 from autoenc.checks import whole_number
 from autoenc.evaluation.splits import holdout_users, number_of_users
+from autoenc.interactions import UserItemsLike
 from autoenc.layers import Multinomial, SigmoidBCE, WeightedBCE
 from autoenc.machine import compute_threads
 from autoenc.models.base import Recommender
@@ -23,6 +27,9 @@ from autoenc.training.callbacks import Callback, History, Validation
 from autoenc.training.engine import MakeEngine, engine_for
 from autoenc.training.minibatches import default_epochs, steps_an_epoch
 from autoenc.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 LOSSES = ("bce", "multinomial")
 
@@ -78,7 +85,7 @@ class NetworkRecommender(Recommender):
         """What watches a training of so many steps besides validation and history. Here nothing."""
         return []
 
-    def fit(self, user_items, y=None, *, callbacks=()):
+    def fit(self, user_items: UserItemsLike, y: object = None, *, callbacks: Iterable[Callback] = ()) -> Self:
         """Train on who liked what.
 
         Parameters
@@ -101,7 +108,8 @@ class NetworkRecommender(Recommender):
         KeyboardInterrupt
             On Ctrl-C, after the step; the model is then fitted by the steps until there.
         """
-        self._callbacks, self._interrupt = list(callbacks), None
+        self._callbacks = list(callbacks)
+        self._interrupt: KeyboardInterrupt | None = None
         try:
             super().fit(user_items)
             if self._interrupt is not None:
@@ -110,10 +118,11 @@ class NetworkRecommender(Recommender):
         finally:
             del self._callbacks, self._interrupt
 
-    def _fit(self, user_items):
+    def _fit(self, user_items: sparse.csr_array) -> None:
         self.seed_ = seed_of(self.random_state)
         n_items = user_items.shape[1]
-        callbacks, validation = [], None
+        callbacks: list[Callback] = []
+        validation = None
         if self.early_stopping is not None:
             n_validating = number_of_users(user_items, self.validation_fraction, "validation_fraction")
             split = holdout_users(user_items, n_validating, seed=self.seed_)
@@ -129,9 +138,8 @@ class NetworkRecommender(Recommender):
         # A checkpoint, among the caller's, is to hold what the others have just taken down.
         self._own_callbacks = self._callbacks_of(n_steps)
         callbacks += [*self._own_callbacks, history, *self._callbacks]
-        self._trainer = self._trainer_of(
-            self._network_on(self._initial_state(n_items)), epochs, self.schedule, callbacks
-        )
+        network = self._network_on(self._initial_state(n_items))
+        self._trainer: Trainer | None = self._trainer_of(network, epochs, self.schedule, callbacks)
         self.history_ = history.epochs
         try:
             self._trainer.fit(user_items)
@@ -141,13 +149,16 @@ class NetworkRecommender(Recommender):
             self.network_ = self._trainer.engine.network
             self._engine = self._trainer.engine
 
-    def stopped_at(self, epochs: int) -> NetworkRecommender:
+    def stopped_at(self, epochs: int) -> Self:
         """An unfitted model that trains as this one has, for its first `epochs`: at the same rates, and no longer."""
+        assert self._trainer is not None
         params = self.get_params(deep=False)
         schedule_length = self.schedule_length * self._trainer.epochs / epochs
         return type(self)(**params | {"epochs": epochs, "schedule_length": schedule_length, "early_stopping": None})
 
-    def _trainer_of(self, network, epochs, schedule="constant", callbacks=()):
+    def _trainer_of(
+        self, network: Network, epochs: int, schedule: str = "constant", callbacks: Iterable[Callback] = ()
+    ) -> Trainer:
         return Trainer(
             network,
             epochs=epochs,
@@ -162,7 +173,7 @@ class NetworkRecommender(Recommender):
             make_engine=self._make_engine(),
         )
 
-    def partial_fit(self, user_items, y=None):
+    def partial_fit(self, user_items: UserItemsLike, y: object = None) -> Self:
         """One more epoch, on these likes; the first call fits for one epoch.
 
         The items must be those of the first fit. The optimizer goes on with its moments, but after
@@ -183,7 +194,7 @@ class NetworkRecommender(Recommender):
         self._trainer.fit(likes)
         return self
 
-    def user_embedding(self, user_items) -> np.ndarray:
+    def user_embedding(self, user_items: UserItemsLike) -> np.ndarray:
         """What the output layer gets for each user: (n_users, hidden_dim), for an index such as hnswlib or faiss.
 
         score = user_embedding @ network_.output.params["weight"].T + network_.output.params["bias"],
@@ -198,16 +209,16 @@ class NetworkRecommender(Recommender):
         """How many users `ranking` has scored at a time."""
         return self._engine.users_at_once
 
-    def top_n(self, user_items, n: int):
+    def top_n(self, user_items: UserItemsLike, n: int) -> tuple[np.ndarray, np.ndarray]:
         user_items = self._as_fitted(user_items)
         with compute_threads(self.threads):
             return self._engine.top_n(user_items, n)
 
-    def _score(self, user_items):
+    def _score(self, user_items: sparse.csr_array) -> np.ndarray:
         with compute_threads(self.threads):
             return self._engine.score(user_items)
 
-    def _contributions(self, row, column):
+    def _contributions(self, row: sparse.csr_array, column: int) -> np.ndarray:
         """Of sums: a user without the like j has the sum of all rows but j's, so one batch scores all of them."""
         weight = self.network_.state["embedding.weight"]
         item_sum = row @ weight  # (1, emb_dim)
@@ -215,17 +226,19 @@ class NetworkRecommender(Recommender):
         n_likes = np.append(row.nnz, np.full(row.nnz, row.nnz - 1))
         output = self.network_.state["output.weight"][column], self.network_.state["output.bias"][column]
         with compute_threads(self.threads):
-            scores = self._engine.encode_sums(without, n_likes) @ output[0] + output[1]  # (1 + n_likes,)
-        return scores[0] - scores[1:]
+            scores: np.ndarray = self._engine.encode_sums(without, n_likes) @ output[0] + output[1]  # (1 + n_likes,)
+        differences: np.ndarray = scores[0] - scores[1:]
+        return differences
 
-    def _arrays(self):
+    def _arrays(self) -> dict[str, np.ndarray]:
         return self.network_.state
 
-    def _set_arrays(self, arrays):
-        embedding, output = arrays.get("embedding.weight"), arrays.get("output.weight")
-        if any(a is None or a.ndim != 2 or a.size == 0 or a.dtype.kind != "f" for a in (embedding, output)):
+    def _set_arrays(self, arrays: dict[str, np.ndarray]) -> int:
+        embedding, output = (arrays.get(name, np.empty(0)) for name in ("embedding.weight", "output.weight"))
+        if any(a.ndim != 2 or a.size == 0 or a.dtype.kind != "f" for a in (embedding, output)):
             raise ValueError("embedding.weight and output.weight must both be there, each a matrix of floats")
-        shapes = self._shapes(*embedding.shape, output.shape[1])
+        n_items, emb_dim = embedding.shape
+        shapes = self._shapes(n_items, emb_dim, output.shape[1])
         for name, shape in shapes.items():
             found = arrays.get(name)
             if found is None or found.shape != shape or found.dtype != embedding.dtype:

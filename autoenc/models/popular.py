@@ -28,9 +28,10 @@ Example
 from __future__ import annotations
 
 import numpy as np
+from scipy import sparse
 
 from autoenc.evaluation.ranking import top_n_of_scores
-from autoenc.interactions import likes_per_item
+from autoenc.interactions import UserItemsLike, likes_per_item
 from autoenc.models.base import Recommender
 
 
@@ -43,17 +44,17 @@ class Popular(Recommender):
         How many users like each item.
     """
 
-    def _fit(self, user_items):
+    def _fit(self, user_items: sparse.csr_array) -> None:
         self._set_counts(likes_per_item(user_items))
 
-    def _set_counts(self, counts):
+    def _set_counts(self, counts: np.ndarray) -> None:
         self.item_counts_ = counts
         self._by_popularity = np.argsort(-counts.astype(np.float32), kind="stable")  # as scores are
 
-    def _score(self, user_items):
+    def _score(self, user_items: sparse.csr_array) -> np.ndarray:
         return np.tile(self.item_counts_.astype(np.float32), (user_items.shape[0], 1))  # (batch, n_items)
 
-    def top_n(self, user_items, n: int):
+    def top_n(self, user_items: UserItemsLike, n: int) -> tuple[np.ndarray, np.ndarray]:
         """The n best items of each user, liked ones struck, and their counts: (batch, n) each, int32 and float32.
 
         user_items is (batch, n_items). As `ranking.top_n_of_scores` has it of all scores: of equal ones
@@ -66,10 +67,10 @@ class Popular(Recommender):
         places, scores = top_n_of_scores(scores, user_items[:, head], n)
         return np.where(places >= 0, head[places], -1).astype(np.int32), scores
 
-    def _arrays(self):
+    def _arrays(self) -> dict[str, np.ndarray]:
         return {"item_counts": self.item_counts_}
 
-    def _set_arrays(self, arrays):
+    def _set_arrays(self, arrays: dict[str, np.ndarray]) -> int:
         counts = arrays.get("item_counts")
         if counts is None or counts.ndim != 1 or counts.dtype != np.int64:
             raise ValueError("item_counts must be there, a number an item of int64.")

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from scipy import sparse
@@ -29,6 +30,13 @@ from autoenc.models.estimator import NotFittedError
 from autoenc.models.random_state import RandomState, seed_of
 from autoenc.networks.deep import DeepNetwork, initial_state
 from autoenc.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from autoenc.datasets.columns import Ratings
+
+SparseMatrix: TypeAlias = "sparse.sparray | sparse.spmatrix"
 
 
 @dataclass(eq=False)
@@ -69,7 +77,7 @@ class RatingPredictor:
     lr: float = 0.001
     random_state: RandomState = 0
 
-    def fit(self, ratings) -> RatingPredictor:
+    def fit(self, ratings: SparseMatrix) -> Self:
         """Train on a scipy.sparse matrix (n_users, n_items) whose entries are ratings.
 
         Raises
@@ -100,15 +108,16 @@ class RatingPredictor:
         self.lowest_, self.highest_ = float(ratings.data.min()), float(ratings.data.max())
         return self
 
-    def predict(self, ratings) -> np.ndarray:
+    def predict(self, ratings: SparseMatrix) -> np.ndarray:
         """What these users, by the ratings that they gave, would rate each item: (n_users, n_items)."""
         if not hasattr(self, "network_"):
             raise NotFittedError("this RatingPredictor is not fitted yet; call fit(ratings) first.")
         ratings = as_ratings(ratings, self.network_.n_items)
         predicted = by_fixed_rows(self.network_.score, ratings)
-        return np.clip(predicted, self.lowest_, self.highest_)
+        clipped: np.ndarray = np.clip(predicted, self.lowest_, self.highest_)
+        return clipped
 
-    def rmse(self, ratings, held_out, batch_size: int = 256) -> float:
+    def rmse(self, ratings: SparseMatrix, held_out: SparseMatrix, batch_size: int = 256) -> float:
         """The root of the mean squared error of `predict(ratings)` over the ratings held out, of the same users.
 
         Raises
@@ -131,7 +140,7 @@ class RatingPredictor:
         return math.sqrt(total / held_out.nnz)
 
 
-def ratings_matrix(ratings) -> tuple[sparse.csr_array, sparse.csr_array | None]:
+def ratings_matrix(ratings: Ratings) -> tuple[sparse.csr_array, sparse.csr_array | None]:
     """What `datasets.read(path, values=True)` returned as matrices of users x items, both by ascending ids.
 
     Returns
@@ -156,14 +165,16 @@ def ratings_matrix(ratings) -> tuple[sparse.csr_array, sparse.csr_array | None]:
     rows, columns = np.divmod(cells, len(items))
     indptr = np.searchsorted(rows, np.arange(len(users) + 1)).astype(np.int32)
 
-    def matrix(values):
+    def matrix(values: np.ndarray) -> sparse.csr_array:
         return sparse.csr_array((values[last], columns.astype(np.int32), indptr), shape=(len(users), len(items)))
 
     values = matrix(ratings.ratings.astype(np.float32))
     return values, None if ratings.timestamps is None else matrix(ratings.timestamps)
 
 
-def holdout_ratings(values, times=None, holdout: float = 0.1, seed: int = 0):
+def holdout_ratings(
+    values: SparseMatrix, times: sparse.csr_array | None = None, holdout: float = 0.1, seed: int = 0
+) -> tuple[sparse.csr_array, sparse.csr_array]:
     """Hold out a share of all ratings: at random, or with `times` those that came last.
 
     Parameters
@@ -196,7 +207,7 @@ def holdout_ratings(values, times=None, holdout: float = 0.1, seed: int = 0):
     return keep(values, ~late), keep(values, late)
 
 
-def as_ratings(ratings, n_items: int | None = None) -> sparse.csr_array:
+def as_ratings(ratings: SparseMatrix, n_items: int | None = None) -> sparse.csr_array:
     """Ratings as a canonical CSR of float32; raises TypeError or ValueError where they aren't such a matrix."""
     if not sparse.issparse(ratings) or ratings.ndim != 2:
         raise TypeError(f"ratings is a {type(ratings).__name__}; pass a scipy.sparse matrix, users x items.")

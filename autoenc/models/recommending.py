@@ -5,12 +5,12 @@ The methods and their answers, arrays of item numbers and of scores, are those o
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from autoenc.evaluation.ranking import top_n_of_scores
+from autoenc.interactions import UserItemsLike
 from autoenc.models.names import columns_of_numbers, named
 from autoenc.models.scorer import BATCH_SIZE, Scorer
 
@@ -20,13 +20,13 @@ class Recommending(Scorer):
 
     def recommend(
         self,
-        user_items: Any = None,
+        user_items: UserItemsLike | None = None,
         N: int = 10,
         filter_already_liked_items: bool = True,
-        filter_items: Any = None,
-        items: Any = None,
+        filter_items: npt.ArrayLike | None = None,
+        items: npt.ArrayLike | None = None,
         *,
-        liked: Any = None,
+        liked: npt.ArrayLike | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The N best items for each user.
 
@@ -99,7 +99,7 @@ class Recommending(Scorer):
             scores[:, left_out] = -np.inf
         return top_n_of_scores(scores, user_items if strike_liked else None, n)
 
-    def similar_items(self, item: Any, N: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    def similar_items(self, item: npt.ArrayLike, N: int = 10) -> tuple[np.ndarray, np.ndarray]:
         """The items most like one item: what is recommended to somebody who likes it alone.
 
         Unlike implicit's, the answer leaves out the item itself.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from autoenc.evaluation.ranking import top_n_of_scores
-from autoenc.interactions import Interactions, as_user_items
+from autoenc.interactions import Interactions, UserItemsLike, as_user_items
 from autoenc.models.estimator import Estimator
 from autoenc.models.names import check_is_rows, columns_of_names, columns_of_numbers
 
@@ -37,7 +37,7 @@ class Scorer(Estimator, ABC):
         """How many users are ranked at a time."""
         return BATCH_SIZE
 
-    def score(self, user_items: Any, y: Any = None) -> np.ndarray:
+    def score(self, user_items: UserItemsLike, y: object = None) -> np.ndarray:
         """Every item's score for each user, liked ones too: (n_users, n_items), floating.
 
         All of them at once, so for many users rather `recommend` or `autoenc.evaluation.ranking.rank`. `y` is
@@ -45,17 +45,17 @@ class Scorer(Estimator, ABC):
         """
         return self._score(self._as_fitted(user_items))
 
-    def top_n(self, user_items: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
+    def top_n(self, user_items: UserItemsLike, n: int) -> tuple[np.ndarray, np.ndarray]:
         """The n best items of each user, liked ones struck, as `ranking.top_n_of_scores` has it."""
         user_items = self._as_fitted(user_items)
         return top_n_of_scores(self._score(user_items), user_items, n)
 
-    def row_of(self, liked: Any) -> sparse.csr_array:
+    def row_of(self, liked: npt.ArrayLike) -> sparse.csr_array:
         """One user's likes, named by titles or external ids, as a row (1, n_items)."""
         self._check_fitted()
         return as_user_items([self._columns(liked, "liked", by_name=True)], self.n_items_)
 
-    def _as_fitted(self, user_items: Any) -> sparse.csr_array:
+    def _as_fitted(self, user_items: UserItemsLike) -> sparse.csr_array:
         """Canonical likes over the items that the model was fitted on."""
         self._check_fitted()
         if isinstance(user_items, Interactions):
@@ -75,7 +75,7 @@ class Scorer(Estimator, ABC):
             )
         return as_user_items(user_items, self.n_items_)
 
-    def _rows(self, user_items: Any, liked: Any) -> tuple[sparse.csr_array, bool]:
+    def _rows(self, user_items: UserItemsLike | None, liked: npt.ArrayLike | None) -> tuple[sparse.csr_array, bool]:
         """The likes as rows, and whether they came by name. Raises TypeError unless exactly one of both is given."""
         self._check_fitted()
         if (user_items is None) == (liked is None):
@@ -83,7 +83,7 @@ class Scorer(Estimator, ABC):
         check_is_rows(user_items)
         return (self._as_fitted(user_items), False) if liked is None else (self.row_of(liked), True)
 
-    def _columns(self, items: Any, argument: str, by_name: bool) -> np.ndarray:
+    def _columns(self, items: npt.ArrayLike, argument: str, by_name: bool) -> np.ndarray:
         """Item numbers, from numbers or from names."""
         if by_name:
             return columns_of_names(items, argument, self.catalogue_)

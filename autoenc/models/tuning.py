@@ -31,7 +31,7 @@ from autoenc.checks import metric_at_k, whole_number
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.evaluation.metrics import PER_USER
 from autoenc.evaluation.splits import holdout_per_user, holdout_users
-from autoenc.interactions import as_user_items
+from autoenc.interactions import UserItemsLike, as_user_items
 from autoenc.models.base import Recommender
 from autoenc.models.blend import Blend
 from autoenc.models.elsa import LEAST_STEPS
@@ -154,7 +154,7 @@ class Tuned:
 
 def tune(
     model: Recommender,
-    user_items: Any,
+    user_items: UserItemsLike,
     search_space: Mapping[str, Range | Sequence[Any]] | None = None,
     *,
     metric: str = "ndcg@100",

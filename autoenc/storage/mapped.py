@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 LIKES_AT_ONCE = 2**20
@@ -74,13 +75,13 @@ def read_array(path: Path) -> np.ndarray:
     try:
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except ValueError:
-        array = np.load(path, allow_pickle=False)  # what is empty can't be mapped
+        array: np.ndarray = np.load(path, allow_pickle=False)  # what is empty can't be mapped
         if array.size:
             raise
         return array
 
 
-def _like_on_disk(n: int, dtype, beside: np.ndarray) -> np.ndarray:
+def _like_on_disk(n: int, dtype: npt.DTypeLike, beside: np.ndarray) -> np.ndarray:
     """An array (n,) in a temporary file in the folder of the file that another is of, or else in the system's."""
     if not n:
         return np.empty(0, dtype)

@@ -20,8 +20,11 @@ and shapes before it takes them.
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,14 +52,14 @@ class ModelFile:
     """
 
     model: str
-    params: dict
+    params: dict[str, Any]
     arrays: dict[str, np.ndarray]
     item_ids: np.ndarray | None = None
     titles: np.ndarray | None = None
-    about: dict = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
 
 
-def write_model_file(path, content: ModelFile) -> None:
+def write_model_file(path: str | os.PathLike[str], content: ModelFile) -> None:
     """Write `content` to `path` as one safetensors file, atomically.
 
     Raises OSError where that cannot be written.
@@ -79,7 +82,9 @@ def names_as_arrays(content: ModelFile) -> dict[str, np.ndarray]:
     return arrays
 
 
-def names_from_arrays(path, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray | None, np.ndarray | None]:
+def names_from_arrays(
+    path: str | os.PathLike[str], arrays: dict[str, np.ndarray]
+) -> tuple[np.ndarray | None, np.ndarray | None]:
     """The items' ids and titles, taken out of `arrays`. Raises ValueError, about `path`, where they are none."""
     item_ids = _unpack_text(path, "item_ids", arrays) if "item_ids.text" in arrays else arrays.pop("item_ids", None)
     titles = _unpack_text(path, "titles", arrays) if "titles.text" in arrays else None
@@ -90,7 +95,9 @@ def names_from_arrays(path, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray |
     return item_ids, titles
 
 
-def write_safetensors(path, arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> None:
+def write_safetensors(
+    path: str | os.PathLike[str], arrays: Mapping[str, Any], metadata: dict[str, str] | None = None
+) -> None:
     """Write `arrays` to `path` as a safetensors file, atomically and one at a time.
 
     An array may be anything that has dtype, shape and nbytes, and `blocks()`, its rows in order.
@@ -99,7 +106,7 @@ def write_safetensors(path, arrays: dict[str, np.ndarray], metadata: dict[str, s
     beside `path` when it is killed. The layout is the same: a header of JSON, whose length stands in
     the first 8 bytes, then the arrays' bytes, the widest numbers first so that all are aligned.
     """
-    header: dict = {"__metadata__": metadata} if metadata else {}
+    header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
     names = in_file_order(arrays)
     end = 0
     for name in names:
@@ -119,12 +126,12 @@ def write_safetensors(path, arrays: dict[str, np.ndarray], metadata: dict[str, s
                 file.write(np.ascontiguousarray(block, array.dtype.newbyteorder("<")).data)
 
 
-def in_file_order(arrays: dict) -> list[str]:
+def in_file_order(arrays: Mapping[str, Any]) -> list[str]:
     """The names in the order in which `write_safetensors` asks for the arrays."""
     return sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
 
 
-def read_model_file(path) -> ModelFile:
+def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
     """Read what `write_model_file` wrote, to the same bits.
 
     Raises
@@ -158,7 +165,7 @@ def read_model_file(path) -> ModelFile:
     return ModelFile(metadata["model"], metadata["params"], arrays, item_ids, titles, metadata["about"])
 
 
-def _read_metadata(path, entries):
+def _read_metadata(path: Path, entries: dict[str, str]) -> dict[str, Any]:
     if FORMAT not in entries:
         raise ValueError(f"{path} is a safetensors file, but not a model of autoenc's: its metadata names none")
     try:
@@ -181,14 +188,14 @@ def _read_metadata(path, entries):
     return metadata
 
 
-def _pack_text(name, values):
+def _pack_text(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
     encoded = [str(value).encode() for value in values]
     text = np.frombuffer(b"".join(encoded), np.uint8)
     return {f"{name}.text": text, f"{name}.ends": np.cumsum([len(e) for e in encoded], dtype=np.int64)}
 
 
-def _unpack_text(path, name, arrays):
-    text, ends = arrays.pop(f"{name}.text"), arrays.pop(f"{name}.ends", None)
+def _unpack_text(path: str | os.PathLike[str], name: str, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    text, ends = arrays.pop(f"{name}.text"), arrays.pop(f"{name}.ends", np.empty(0))
     try:
         raw = text.astype(np.uint8, casting="no", copy=False).tobytes()
         starts = np.concatenate(([0], ends[:-1]))

@@ -7,9 +7,11 @@ without has all. The rest of the arrays are in the first shard.
 from __future__ import annotations
 
 import contextlib
+import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +34,7 @@ class ShardFiles:
     (by its size), is no safetensors file, or the shards' items are not all items once.
     """
 
-    def __init__(self, folder, manifest: dict):
+    def __init__(self, folder: str | os.PathLike[str], manifest: dict[str, Any]):
         self.manifest = manifest
         self.n_items = manifest["shape"][0]
         self.paths = [Path(folder) / Path(shard["file"]).name for shard in manifest["shards"]]
@@ -58,7 +60,7 @@ class ShardFiles:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stack.close()
 
     def check(self, own: np.ndarray, wanted: dict[str, np.ndarray]) -> None:
@@ -92,7 +94,8 @@ class ShardFiles:
         """An array; of one by item the rows `own`, ascending."""
         with self._whole(self.paths[0]):
             if not is_by_item(name):
-                return self.files[0].get_tensor(name)
+                array: np.ndarray = self.files[0].get_tensor(name)
+                return array
             a_row = self.files[0].get_slice(name)[:1]
         rows = np.empty((len(own), *a_row.shape[1:]), a_row.dtype)
         self.read_into(rows, name, own)
@@ -115,14 +118,15 @@ class ShardFiles:
                     if len(at):
                         array[at] = rows[first : first + len(block)][taken]
 
-    def _has(self, k, name, dtype, shape):
+    def _has(self, k: int, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> bool:
         if name not in self.names[k]:
             return False
         rows = self.files[k].get_slice(name)
-        return rows.get_dtype() == f"{dtype.kind.upper()}{8 * dtype.itemsize}" and rows.get_shape() == list(shape)
+        same_dtype = rows.get_dtype() == f"{dtype.kind.upper()}{8 * dtype.itemsize}"
+        return bool(same_dtype and rows.get_shape() == list(shape))
 
     @contextlib.contextmanager
-    def _whole(self, path) -> Iterator[None]:
+    def _whole(self, path: Path) -> Iterator[None]:
         from safetensors import SafetensorError
 
         try:
@@ -131,7 +135,7 @@ class ShardFiles:
             raise ValueError(f"{path} is not whole ({error}); {START_AGAIN}") from None
 
 
-def crc32_of(path) -> int:
+def crc32_of(path: str | os.PathLike[str]) -> int:
     """Of a file's bytes."""
     crc32 = 0
     with open(path, "rb") as file:
