@@ -13,7 +13,7 @@ import numpy as np
 
 from autoenc.evaluation import plots
 from autoenc.evaluation.evaluate import evaluate
-from autoenc.interactions import as_user_items
+from autoenc.interactions import UserItemsLike, as_user_items
 
 if TYPE_CHECKING:
     from autoenc.training.trainer import Trainer
@@ -146,8 +146,8 @@ class Validation(Callback):
 
     def __init__(
         self,
-        train: Any,
-        held_out: Any,
+        train: UserItemsLike,
+        held_out: UserItemsLike,
         metric: str = "precision@10",
         patience: int | None = None,
         every: int = 1,

@@ -16,13 +16,12 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from numbers import Real
 from types import FrameType
-from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from autoenc.checks import whole_number
-from autoenc.interactions import as_user_items
+from autoenc.interactions import UserItemsLike, as_user_items
 from autoenc.machine import compute_threads
 from autoenc.networks.base import Network
 from autoenc.optim import Adam
@@ -159,7 +158,7 @@ class Trainer:
     def epoch_loss(self) -> float:
         return self.total_loss / self.users_done if self.users_done else math.nan
 
-    def fit(self, user_items: Any) -> Trainer:
+    def fit(self, user_items: UserItemsLike) -> Trainer:
         """Train on `user_items`, whatever `as_user_items` takes, from where the trainer stands.
 
         Users who liked nothing are left out. Ctrl-C ends the training after the step, with every
