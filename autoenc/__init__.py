@@ -7,7 +7,7 @@ The public names are imported when they are first used, so that `import autoenc`
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autoenc import datasets as datasets
@@ -80,7 +80,7 @@ _MODULES = {
 __all__ = list(_MODULE_OF)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _MODULES:
         module = globals()[name] = importlib.import_module(f"autoenc.{_MODULES[name]}")
         return module

@@ -24,7 +24,7 @@ from scipy import sparse
 from autoenc import __version__
 from autoenc.evaluation import plots
 from autoenc.evaluation.evaluate import Report, evaluate
-from autoenc.evaluation.ranking import rank
+from autoenc.evaluation.ranking import ScorerLike, rank
 from autoenc.evaluation.splits import holdout_per_user
 from autoenc.interactions import Interactions
 from autoenc.machine import compute_threads, peak_memory_mb, processors
@@ -338,7 +338,7 @@ def load_likes(settings: Settings, say: Callable[[str], object] = lambda line: N
     return Split(train, held_out, cache is not None)
 
 
-def write_rankings(path: str | Path, scorer: Any, train: Interactions, n: int = 10) -> None:
+def write_rankings(path: str | Path, scorer: ScorerLike, train: Interactions, n: int = 10) -> None:
     """Write each user's first n items by external id, in the order of the users: the task's results/topk."""
     from autoenc.datasets.task_cache import write_topk
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 
-import child
 import numpy as np
 import pytest
 
 from autoenc import cli
 from autoenc.interactions import Interactions
 from autoenc.models import EASE, ItemKNN, Popular
+from tests.helpers import child
 
 RUN = """
 import contextlib, json, os, sys

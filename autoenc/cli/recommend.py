@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from autoenc.checks import whole_number
 from autoenc.cli.common import MODEL_HELP, add_engine, add_progress, check_engine, say, wants_progress
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from autoenc.models.base import Recommender
 
 HELP = "recommend items to one person, or to everybody in a file"
@@ -81,7 +82,7 @@ def for_one(args: argparse.Namespace) -> int:
     return 0
 
 
-def named(model: Recommender, columns: Iterable[int]) -> list[str]:
+def named(model: Recommender, columns: list[int] | np.ndarray) -> list[str]:
     """Titles, or else ids, of a model's items."""
     return [str(c) for c in columns] if model.catalogue_ is None else model.catalogue_.item_names(columns)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -31,8 +32,11 @@ from autoenc.networks.denoising import DenoisingNetwork
 from autoenc.networks.elsa import CosineOfProduct
 from autoenc.networks.variational import VariationalNetwork
 
+Case = tuple[Any, ...]
+"""A layer or a network, and the arguments of its forward."""
 
-def check_layer(name: str, seed: int = 0, upstream: Callable | None = None) -> list[TensorCheck]:
+
+def check_layer(name: str, seed: int = 0, upstream: Callable[..., np.ndarray] | None = None) -> list[TensorCheck]:
     """Check what CASES has under that name, on small random arrays, or `full_size`: see `check_full_size`."""
     [name] = names_of(name)
     if name == "full_size":
@@ -54,7 +58,7 @@ def names_of(layer: str | None = None) -> list[str]:
 # nothing at a value that hides mistakes (BatchNorm's weight at 1, dropout's p at 0.5).
 
 
-def _likes(rng):
+def _likes(rng: np.random.Generator) -> sparse.csr_array:
     """A batch of 7 users and 9 items: items that users share, one that nobody likes, a user without any."""
     likes = rng.random((7, 9)) < 0.4
     likes[:3, 0] = True
@@ -63,69 +67,69 @@ def _likes(rng):
     return sparse.csr_array(likes.astype(np.float64))
 
 
-def _embedding(rng):
+def _embedding(rng: np.random.Generator) -> Case:
     return SparseEmbedding(rng.standard_normal((9, 5))), _likes(rng)
 
 
-def _relu(rng):
+def _relu(rng: np.random.Generator) -> Case:
     return ReLU(), rng.uniform(0.1, 2, (7, 5)) * rng.choice([-1, 1], (7, 5))
 
 
-def _batchnorm(rng):
+def _batchnorm(rng: np.random.Generator) -> Case:
     """More rows than elsewhere: what they share, as an error of 1/n, is smaller then, as in a real batch."""
     weight, bias = rng.uniform(0.5, 2, 3), rng.standard_normal(3)
     return BatchNorm1d(weight, bias, np.zeros(3), np.ones(3)), rng.standard_normal((64, 3)), True
 
 
-def _dropout(rng):
+def _dropout(rng: np.random.Generator) -> Case:
     return Dropout(p=0.3), rng.standard_normal((7, 5)), True, (0, 0, 0, 1)
 
 
-def _linear(rng):
+def _linear(rng: np.random.Generator) -> Case:
     return Linear(rng.standard_normal((4, 5)), rng.standard_normal(4)), rng.standard_normal((7, 5))
 
 
-def _sigmoid_bce(rng):
+def _sigmoid_bce(rng: np.random.Generator) -> Case:
     return SigmoidBCE(), 1.5 * rng.standard_normal((7, 9)), _likes(rng)
 
 
-def _weighted_bce(rng):
+def _weighted_bce(rng: np.random.Generator) -> Case:
     return WeightedBCE(negative_weight=0.3), 1.5 * rng.standard_normal((7, 9)), _likes(rng)
 
 
-def _multinomial(rng):
+def _multinomial(rng: np.random.Generator) -> Case:
     return Multinomial(), 1.5 * rng.standard_normal((7, 9)), _likes(rng)
 
 
-def _input_normalization(rng):
+def _input_normalization(rng: np.random.Generator) -> Case:
     """With a user who liked nothing; the sums are random, whatever the likes."""
     return InputNormalization(rng.standard_normal(5)), rng.standard_normal((7, 5)), np.array([0, 1, 2, 3, 5, 9, 30])
 
 
-def _tanh(rng):
+def _tanh(rng: np.random.Generator) -> Case:
     return Tanh(), rng.standard_normal((7, 5))
 
 
-def _gaussian_sample(rng):
+def _gaussian_sample(rng: np.random.Generator) -> Case:
     return GaussianSample(beta=0.7), rng.standard_normal((7, 10)), True, (0, 0, 0, 2)
 
 
-def _selu(rng):
+def _selu(rng: np.random.Generator) -> Case:
     return SELU(), rng.uniform(0.1, 2, (7, 5)) * rng.choice([-1, 1], (7, 5))
 
 
-def _masked_squared_error(rng):
+def _masked_squared_error(rng: np.random.Generator) -> Case:
     """Ratings where the likes are, and of 0 too."""
     ratings = _likes(rng)
     ratings.data = rng.integers(0, 6, ratings.nnz).astype(np.float64)
     return MaskedSquaredError(), rng.standard_normal((7, 9)), ratings
 
 
-def _soft_bce(rng):
+def _soft_bce(rng: np.random.Generator) -> Case:
     return SoftBCE(), 1.5 * rng.standard_normal((7, 9)), rng.random((7, 9))
 
 
-def _network(rng):
+def _network(rng: np.random.Generator) -> Case:
     """The whole, dropout on, redrawn until no ReLU's input is near its corner and no feature nearly constant.
 
     (BatchNorm divides by a feature's spread, and so bends more within a step the less there is.)
@@ -148,17 +152,17 @@ def _network(rng):
             return network, user_items, key
 
 
-def _denoising_network(rng):
+def _denoising_network(rng: np.random.Generator) -> Case:
     state = denoising.initial_state(n_items=9, hidden_dim=5, bias_offset=-1.0, dtype=np.float64)
     return DenoisingNetwork(_moved(state, rng), dropout=0.3), _likes(rng), (0, 0, 0)
 
 
-def _variational_network(rng):
+def _variational_network(rng: np.random.Generator) -> Case:
     state = variational.initial_state(n_items=9, hidden_dim=5, latent_dim=3, dtype=np.float64)
     return VariationalNetwork(_moved(state, rng), beta=0.7), _likes(rng), (0, 0, 0)
 
 
-def _deep_network(rng):
+def _deep_network(rng: np.random.Generator) -> Case:
     """Three dense layers and dropout, redrawn until no SELU's input is near its corner."""
     while True:
         state = deep.initial_state(n_items=9, widths=(6, 5, 3), bias_offset=-1.0, dtype=np.float64)
@@ -169,18 +173,18 @@ def _deep_network(rng):
             return network, user_items, (0, 0, 0)
 
 
-def _elsa(rng):
+def _elsa(rng: np.random.Generator) -> Case:
     """Each user likes something, as those that ELSA trains on do; one likes a single item."""
     likes = _likes(rng).toarray()
     likes[likes.sum(axis=1) == 0, 3] = 1
     return CosineOfProduct(rng.standard_normal((9, 4))), sparse.csr_array(likes)
 
 
-def _moved(state, rng):
+def _moved(state: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
     return {name: array + rng.uniform(-1, 1, array.shape) for name, array in state.items()}
 
 
-CASES: dict[str, Callable[[np.random.Generator], tuple]] = {
+CASES: dict[str, Callable[[np.random.Generator], Case]] = {
     "embedding": _embedding,
     "linear": _linear,
     "relu": _relu,
@@ -208,7 +212,7 @@ def check_direction(
     user_items: sparse.csr_array,
     key: tuple[int, int, int],
     rng: np.random.Generator,
-    step=3e-7,
+    step: float = 3e-7,
 ) -> TensorCheck:
     """Check all of a network's gradients at once, along one random direction.
 
@@ -223,7 +227,7 @@ def check_direction(
     network.backward()
     grads = network.grads
 
-    def loss_at(distance):
+    def loss_at(distance: float) -> tuple[float, np.ndarray, np.ndarray]:
         for name, w in params.items():
             w += distance * direction[name]
         loss = network.forward(user_items, key)

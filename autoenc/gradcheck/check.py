@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -148,7 +149,7 @@ def gradient_check(
     return checks
 
 
-def check_backward(layer, *args, upstream: Callable) -> list[TensorCheck]:
+def check_backward(layer: Any, *args: Any, upstream: Callable[..., np.ndarray]) -> list[TensorCheck]:
     """Check what `layer.backward` says of `layer.forward(*args)`: every parameter, and the input.
 
     `upstream` makes the upstream gradient for a shape: a generator's `standard_normal`, say. It
@@ -156,8 +157,8 @@ def check_backward(layer, *args, upstream: Callable) -> list[TensorCheck]:
     of the loss. The input is args[0], if it is an array.
     """
     output = layer.forward(*args)
+    grad_output: np.ndarray | float = 1.0
     if np.ndim(output) == 0:
-        grad_output = 1.0
         grad_input = layer.backward()
     else:
         grad_output = upstream(output.shape)
@@ -168,7 +169,7 @@ def check_backward(layer, *args, upstream: Callable) -> list[TensorCheck]:
     if not hasattr(layer, "penalty") or np.ndim(output) == 0:
         return gradient_check(lambda: layer.forward(*args), arrays, grads, grad_output)
 
-    def output_and_penalty():
+    def output_and_penalty() -> np.ndarray:
         output = layer.forward(*args)
         return np.append(output, layer.penalty)
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -93,10 +93,17 @@ MUTANTS = [
     Mutant(
         "network",
         "ReLU before BatchNorm, as in the forward",
+<<<<<<< HEAD
         "self.batchnorm1.backward(self.dropout1.backward(grad_h1))\n    "
         "self.embedding.backward(self.relu1.backward(grad_h1))",
         "self.relu1.backward(self.dropout1.backward(grad_h1))\n    "
         "self.embedding.backward(self.batchnorm1.backward(grad_h1))",
+=======
+        "grad_h2 = self.batchnorm2.backward(self.dropout2.backward(grad_h2))\n    "
+        "grad_h1 = self.bottleneck.backward(self.relu2.backward(grad_h2))",
+        "grad_h2 = self.relu2.backward(self.dropout2.backward(grad_h2))\n    "
+        "grad_h1 = self.bottleneck.backward(self.batchnorm2.backward(grad_h2))",
+>>>>>>> types2
     ),
     Mutant("input_normalization", "scale forgotten", "grad_output / size", "grad_output"),
     Mutant("input_normalization", "bias scaled too", "grad_output.sum(axis=0)", "(grad_output / size).sum(axis=0)"),
@@ -154,7 +161,7 @@ def mutants_of(layer: str | None = None) -> list[Mutant]:
     return mutants
 
 
-def break_backward(layer, mutant: Mutant) -> None:
+def break_backward(layer: Any, mutant: Mutant) -> None:
     """Give `layer`, this one object, the backward that the mutant's edit makes, or the part of it.
 
     Raises ValueError if what it replaces doesn't stand exactly once in the source of the layer's

@@ -57,7 +57,15 @@ class BatchNorm1d:
         The weight of the newest batch in the running statistics.
     """
 
-    def __init__(self, weight, bias, running_mean, running_var, eps=1e-5, momentum=0.1):
+    def __init__(
+        self,
+        weight: np.ndarray,
+        bias: np.ndarray,
+        running_mean: np.ndarray,
+        running_var: np.ndarray,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+    ):
         self.params: dict[str, np.ndarray] = {"weight": weight, "bias": bias}
         self.grads: dict[str, Any] = {"weight": None, "bias": None}
         self.buffers = {"running_mean": running_mean, "running_var": running_var}

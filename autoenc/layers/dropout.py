@@ -53,7 +53,7 @@ def philox_of(key: tuple[int, int, int, int]) -> np.random.Philox:
     return np.random.Philox(key=_words(seed, layer), counter=_words(0, 0, step, epoch))
 
 
-def _words(*numbers):
+def _words(*numbers: int) -> np.ndarray:
     return np.array(numbers, np.uint64)  # in a list, numbers of 2**63 or more would become floats
 
 
@@ -75,7 +75,7 @@ class Dropout:
         self.grads: dict[str, Any] = {}
         self.kept: Any = None
 
-    def forward(self, x: np.ndarray, training: bool, key=None) -> np.ndarray:
+    def forward(self, x: np.ndarray, training: bool, key: Any = None) -> np.ndarray:
         if not training:
             return x
         mask = draw_mask(x.shape, self.threshold, key)  # (batch, features)

@@ -62,7 +62,7 @@ class GaussianSample:
         self.grads: dict[str, Any] = {}
         self.kept: Any = None
 
-    def forward(self, x: np.ndarray, training: bool, key=None) -> np.ndarray:
+    def forward(self, x: np.ndarray, training: bool, key: Any = None) -> np.ndarray:
         mean, log_var = np.split(x, 2, axis=1)  # (batch, features) each
         if not training:
             return mean

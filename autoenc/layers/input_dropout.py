@@ -47,7 +47,7 @@ class InputDropout:
         self.grads: dict[str, Any] = {}
         self.kept: Any = None
 
-    def forward(self, user_items: sparse.csr_array, training: bool, key=None) -> sparse.csr_array:
+    def forward(self, user_items: sparse.csr_array, training: bool, key: Any = None) -> sparse.csr_array:
         if not training:
             return user_items
         mask = draw_mask((1, user_items.nnz), self.threshold, key)[0]  # (n_likes,)

@@ -36,7 +36,7 @@ from scipy import sparse
 class MaskedSquaredError:
     """The mean squared error over the ratings that were given."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.params: dict[str, np.ndarray] = {}
         self.grads: dict[str, Any] = {}
         self.kept: Any = None
@@ -50,7 +50,7 @@ class MaskedSquaredError:
         """The loss on dense ratings, all of which were given."""
         return self._loss(output, ..., ratings)
 
-    def _loss(self, output, rated, ratings):
+    def _loss(self, output: np.ndarray, rated: Any, ratings: np.ndarray) -> float:
         difference = output[rated] - ratings  # (n,), or (batch, n_items) where all were given
         self.kept = difference, rated, output.shape
         return float((difference * difference).sum(dtype=np.float64) / max(1, difference.size))

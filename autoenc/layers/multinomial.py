@@ -35,7 +35,7 @@ from scipy import sparse
 class Multinomial:
     """Cross-entropy of softmax(logits) with the batch itself as target, summed."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.params: dict[str, np.ndarray] = {}
         self.grads: dict[str, Any] = {}
         self.kept: Any = None

@@ -29,7 +29,7 @@ import numpy as np
 class ReLU:
     """Clip from below at zero. It has no parameters."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.params: dict[str, np.ndarray] = {}
         self.grads: dict[str, Any] = {}
         self.kept: Any = None

@@ -35,7 +35,7 @@ ALPHA = 1.6732632423543772848170429916717
 class SELU:
     """The scaled exponential linear unit. It has no parameters."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.params: dict[str, np.ndarray] = {}
         self.grads: dict[str, Any] = {}
         self.kept: Any = None

@@ -43,7 +43,7 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
 class SigmoidBCE:
     """Binary cross-entropy of sigmoid(logits) with the batch itself as target, summed."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.params: dict[str, np.ndarray] = {}
         self.grads: dict[str, Any] = {}
         self.kept: Any = None

@@ -36,7 +36,7 @@ from autoenc.layers.sigmoid_bce import sigmoid
 class SoftBCE:
     """Binary cross-entropy of sigmoid(logits) with targets from 0 to 1, summed."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.params: dict[str, np.ndarray] = {}
         self.grads: dict[str, Any] = {}
         self.kept: Any = None

@@ -29,7 +29,7 @@ import numpy as np
 class Tanh:
     """Squeeze between -1 and 1. It has no parameters."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.params: dict[str, np.ndarray] = {}
         self.grads: dict[str, Any] = {}
         self.kept: Any = None

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.layers import BatchNorm1d, Dropout, Linear, ReLU, SigmoidBCE, SparseEmbedding
-from autoenc.networks.base import Key, Network, arrays_of
+from autoenc.networks.base import Key, Loss, Network, arrays_of
 
 
 def shapes_of_state(n_items: int, emb_dim: int, hidden_dim: int) -> dict[str, tuple[int, ...]]:
@@ -44,7 +44,8 @@ def initial_state(
     The draws are made in float32 whatever `dtype` is, so a float64 network starts at the same numbers.
     """
     rng = np.random.Generator(np.random.Philox(seed))
-    state = {name: np.zeros(shape, dtype) for name, shape in shapes_of_state(n_items, emb_dim, hidden_dim).items()}
+    shapes = shapes_of_state(n_items, emb_dim, hidden_dim)
+    state: dict[str, np.ndarray] = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     state["embedding.weight"] = draw_normal(rng, (n_items, emb_dim))
     state["bottleneck.weight"] = draw_uniform(rng, (hidden_dim, emb_dim))
     state["output.weight"] = draw_uniform(rng, (n_items, hidden_dim))
@@ -77,7 +78,7 @@ class AutoEncoderNetwork(Network):
         Sigmoid and cross-entropy by default, or another with the same two methods.
     """
 
-    def __init__(self, state: dict[str, np.ndarray], dropout: float = 0.5, loss=None):
+    def __init__(self, state: dict[str, np.ndarray], dropout: float = 0.5, loss: Loss | None = None):
         self.state = state
         self.settings = {"dropout": dropout}
 
@@ -99,14 +100,18 @@ class AutoEncoderNetwork(Network):
         logits = self.output.forward(h2)  # (batch, n_items)
         return self.loss.forward(logits, user_items)  # h3 = sigmoid(logits), and its cross-entropy
 
-    def encode(self, user_items, training=False, key=(0, 0, 0)):
+    def encode(self, user_items: sparse.csr_array, training: bool = False, key: Key = (0, 0, 0)) -> np.ndarray:
         return self.encode_sums(self.embedding.forward(user_items, training), None, training, key)
 
-    def encode_sums(self, h1, n_likes=None, training=False, key=(0, 0, 0)):
+    def encode_sums(
+        self, h1: np.ndarray, n_likes: np.ndarray | None = None, training: bool = False, key: Key = (0, 0, 0)
+    ) -> np.ndarray:
         """h2 from x @ W_embedding, (batch, emb_dim). How many likes a user has makes no difference here."""
+        # h1 = dropout(batchnorm(relu(x @ W_embedding)))
         h1 = self.batchnorm1.forward(self.relu1.forward(h1, training), training)
         h1 = self.dropout1.forward(h1, training, (*key, 1))  # (batch, emb_dim)
 
+        # h2 = dropout(batchnorm(relu(h1 @ W_bottleneck + B_bottleneck)))
         h2 = self.relu2.forward(self.bottleneck.forward(h1, training), training)
         h2 = self.batchnorm2.forward(h2, training)
         return self.dropout2.forward(h2, training, (*key, 2))  # (batch, hidden_dim)

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from scipy import sparse
 
 Key = tuple[int, int, int]
 """(seed, epoch, step): names what is random in a step of training."""
+
+
+class Layer(Protocol):
+    """What all layers have. What their forward and backward take differs."""
+
+    params: dict[str, np.ndarray]
+    grads: dict[str, Any]
+    kept: Any
+
+
+class Loss(Layer, Protocol):
+    """A network's last layer: its logits against the likes, both (batch, n_items)."""
+
+    def forward(self, logits: np.ndarray, user_items: sparse.csr_array, /) -> float: ...
+
+    def backward(self) -> np.ndarray: ...
 
 
 class Network:
@@ -22,8 +38,7 @@ class Network:
     state : dict of str to array
         The parameters and the running statistics, held and not copied: training updates them in
         place, so `state` is at any time what there is to save.
-    loss : layer
-        Has `forward(logits, user_items)` and `backward()`.
+    loss : Loss
     settings : dict
         What makes two networks on the same state differ, as JSON holds it.
     """
@@ -32,7 +47,7 @@ class Network:
     settings: dict[str, Any]
     embedding: Any
     output: Any
-    loss: Any
+    loss: Loss
 
     def forward(self, user_items: sparse.csr_array, key: Key = (0, 0, 0)) -> float:
         """The loss of a batch in training, summed over its users and items."""
@@ -46,13 +61,18 @@ class Network:
         """What the output layer gets for each user: (batch, hidden_dim)."""
         raise NotImplementedError
 
+    def encode_sums(
+        self, item_sum: np.ndarray, n_likes: np.ndarray, training: bool = False, key: Key = (0, 0, 0)
+    ) -> np.ndarray:
+        """The same from sums of embedding rows, (batch, emb_dim), and how many rows each is of, (batch,)."""
+        raise NotImplementedError
+
     def score(self, user_items: sparse.csr_array) -> np.ndarray:
         """Every item's logit for each user, in evaluation: (batch, n_items).
 
         Sigmoid and softmax rise with the logit, so the ranking is the same without them.
         """
-        scores: np.ndarray = self.output.forward(self.encode(user_items), training=False)
-        return scores
+        return self.output.forward(self.encode(user_items), training=False)
 
     @property
     def n_items(self) -> int:
@@ -71,7 +91,7 @@ class Network:
         return self.state["embedding.weight"].dtype
 
     @property
-    def layers(self) -> dict[str, Any]:
+    def layers(self) -> dict[str, Layer]:
         """The layers by name, in the order of the forward."""
         return {name: layer for name, layer in vars(self).items() if hasattr(layer, "forward")}
 
@@ -86,7 +106,7 @@ class Network:
         return {f"{name}.{key}": g for name, layer in self.layers.items() for key, g in layer.grads.items()}
 
 
-def arrays_of(state: dict[str, np.ndarray], layer: str) -> dict[str, np.ndarray]:
+def arrays_of(state: dict[str, np.ndarray], layer: str) -> dict[str, Any]:
     """One layer's arrays out of a network's state."""
     prefix = layer + "."
     return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}
@@ -99,7 +119,7 @@ def xavier_state(shapes: dict[str, tuple[int, ...]], seed: int, dtype: type = np
     whatever `dtype` is.
     """
     rng = np.random.Generator(np.random.Philox(seed))
-    state = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
+    state: dict[str, np.ndarray] = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     for name, shape in shapes.items():
         if len(shape) == 2:
             weight = rng.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / sum(shape)))

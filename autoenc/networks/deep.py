@@ -124,14 +124,21 @@ class DeepNetwork(Network):
         y: np.ndarray = self.output.forward(self.encode(user_items, True, key))
         return y
 
-    def encode(self, user_items, training=False, key=(0, 0, 0)):
+    def encode(self, user_items: sparse.csr_array, training: bool = False, key: Key = (0, 0, 0)) -> np.ndarray:
         return self.encode_sums(self.embedding.forward(user_items, training), None, training, key)
 
-    def shown(self, user_items, training, key):
+    def shown(self, user_items: sparse.csr_array, training: bool, key: Key) -> sparse.csr_array:
         """The likes that the embedding is given: all."""
         return user_items
 
-    def encode_sums(self, item_sum, n_likes=None, training=False, key=(0, 0, 0), pass_number=1):
+    def encode_sums(
+        self,
+        item_sum: np.ndarray,
+        n_likes: np.ndarray | None = None,
+        training: bool = False,
+        key: Key = (0, 0, 0),
+        pass_number: int = 1,
+    ) -> np.ndarray:
         """hk from x @ W_embedding, (batch, widths[0]). How many likes a user has makes no difference here."""
         h = item_sum
         for layer in self.stack:
@@ -142,7 +149,7 @@ class DeepNetwork(Network):
         grad_h = self.output.backward(self.loss.backward())  # (batch, widths[0])
         self.embedding.backward(self.backward_to_sums(grad_h))
 
-    def backward_to_sums(self, grad_h):
+    def backward_to_sums(self, grad_h: np.ndarray) -> np.ndarray:
         """The gradient of item_sum, (batch, widths[0])."""
         for layer in reversed(self.stack):
             grad_h = layer.backward(grad_h)
@@ -156,7 +163,7 @@ class DeepNetwork(Network):
         """The loss with f(x) (batch, n_items) as input and as target; `key` names another dropout than forward's."""
         item_sum = self.embedding.forward(answer)  # (batch, widths[0]), a dense product
         y = self.output.forward(self.encode_sums(item_sum, None, True, key, pass_number=2))
-        if self.settings["loss"] == "bce":
+        if isinstance(self.refed_loss, SoftBCE):
             return self.refed_loss.forward(y, answer)
         return self.refed_loss.forward_dense(y, answer)
 

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.layers import Dropout, InputDropout, InputNormalization, Linear, SparseEmbedding, Tanh, WeightedBCE
-from autoenc.networks.base import Key, Network, arrays_of, xavier_state
+from autoenc.networks.base import Key, Loss, Network, arrays_of, xavier_state
 
 
 def shapes_of_state(n_items: int, hidden_dim: int) -> dict[str, tuple[int, ...]]:
@@ -56,7 +56,13 @@ class DenoisingNetwork(Network):
         If a dropout is not in [0, 1).
     """
 
-    def __init__(self, state: dict[str, np.ndarray], input_dropout: float = 0.5, dropout: float = 0.5, loss=None):
+    def __init__(
+        self,
+        state: dict[str, np.ndarray],
+        input_dropout: float = 0.5,
+        dropout: float = 0.5,
+        loss: Loss | None = None,
+    ):
         self.state = state
         self.settings = {"input_dropout": input_dropout, "dropout": dropout}
 
@@ -74,16 +80,18 @@ class DenoisingNetwork(Network):
         logits = self.output.forward(h)  # (batch, n_items)
         return self.loss.forward(logits, user_items)
 
-    def encode(self, user_items, training=False, key=(0, 0, 0)):
+    def encode(self, user_items: sparse.csr_array, training: bool = False, key: Key = (0, 0, 0)) -> np.ndarray:
         shown = self.shown(user_items, training, key)
         item_sum = self.embedding.forward(shown, training)  # (batch, hidden_dim)
         return self.encode_sums(item_sum, np.diff(shown.indptr), training, key)
 
-    def shown(self, user_items, training, key):
+    def shown(self, user_items: sparse.csr_array, training: bool, key: Key) -> sparse.csr_array:
         """The likes that the embedding is given; the targets are all of them."""
         return self.input_dropout.forward(user_items, training, (*key, 1))
 
-    def encode_sums(self, item_sum, n_likes, training=False, key=(0, 0, 0)):
+    def encode_sums(
+        self, item_sum: np.ndarray, n_likes: np.ndarray, training: bool = False, key: Key = (0, 0, 0)
+    ) -> np.ndarray:
         """h from the sums of n_likes (batch,) rows each, (batch, hidden_dim)."""
         u = self.normalization.forward(item_sum, n_likes, training)
         h = self.tanh.forward(u, training)
@@ -93,7 +101,7 @@ class DenoisingNetwork(Network):
         grad_h = self.output.backward(self.loss.backward())  # (batch, hidden_dim)
         self.embedding.backward(self.backward_to_sums(grad_h))
 
-    def backward_to_sums(self, grad_h):
+    def backward_to_sums(self, grad_h: np.ndarray) -> np.ndarray:
         """The gradient of item_sum, (batch, hidden_dim)."""
         grad_h = self.tanh.backward(self.dropout.backward(grad_h))
         return self.normalization.backward(grad_h)

@@ -80,16 +80,18 @@ class VariationalNetwork(Network):
         logits = self.output.forward(h2)  # (batch, n_items)
         return self.loss.forward(logits, user_items) + self.sample.penalty
 
-    def encode(self, user_items, training=False, key=(0, 0, 0)):
+    def encode(self, user_items: sparse.csr_array, training: bool = False, key: Key = (0, 0, 0)) -> np.ndarray:
         shown = self.shown(user_items, training, key)
         item_sum = self.embedding.forward(shown, training)  # (batch, hidden_dim)
         return self.encode_sums(item_sum, np.diff(shown.indptr), training, key)
 
-    def shown(self, user_items, training, key):
+    def shown(self, user_items: sparse.csr_array, training: bool, key: Key) -> sparse.csr_array:
         """The likes that the embedding is given; the targets are all of them."""
         return self.input_dropout.forward(user_items, training, (*key, 1))
 
-    def encode_sums(self, item_sum, n_likes, training=False, key=(0, 0, 0)):
+    def encode_sums(
+        self, item_sum: np.ndarray, n_likes: np.ndarray, training: bool = False, key: Key = (0, 0, 0)
+    ) -> np.ndarray:
         """h2 from the sums of n_likes (batch,) rows each, (batch, hidden_dim)."""
         u = self.normalization.forward(item_sum, n_likes, training)
         h1 = self.tanh1.forward(u, training)
@@ -101,7 +103,7 @@ class VariationalNetwork(Network):
         grad_h2 = self.output.backward(self.loss.backward())  # (batch, hidden_dim)
         self.embedding.backward(self.backward_to_sums(grad_h2))
 
-    def backward_to_sums(self, grad_h2):
+    def backward_to_sums(self, grad_h2: np.ndarray) -> np.ndarray:
         """The gradient of item_sum, (batch, hidden_dim)."""
         grad_z = self.decoder.backward(self.tanh2.backward(grad_h2))
         grad_h1 = self.encoder.backward(self.sample.backward(grad_z))

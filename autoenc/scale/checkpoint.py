@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from autoenc.scale.sharded import ShardedEngine
 from autoenc.scale.shards import Shard
 from autoenc.training.checkpoint import Checkpoints, Peers
+from autoenc.training.trainer import Trainer
 
 
 class ShardPeers(Peers):
@@ -22,6 +24,7 @@ class ShardPeers(Peers):
 class ShardedCheckpoints(Checkpoints):
     """`Checkpoints` of a Trainer whose engine is a ShardedEngine; all ranks have one."""
 
-    def on_train_begin(self, trainer):
+    def on_train_begin(self, trainer: Trainer) -> None:
+        assert isinstance(trainer.engine, ShardedEngine)
         self.peers = ShardPeers(trainer.engine.shard)
         super().on_train_begin(trainer)

@@ -20,11 +20,12 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from scipy import sparse
 
 from autoenc.datasets.prepared import is_prepared, read_prepared, read_rows
 from autoenc.evaluation.compare import Comparison
@@ -39,6 +40,7 @@ from autoenc.storage.model_file import ModelFile, write_model_file
 
 USERS_A_PART = 50_000
 SECONDS_TO_CONNECT = 10
+T = TypeVar("T")
 Say = Callable[[str], object]
 Progress = Callable[[int, int], object]
 
@@ -46,8 +48,8 @@ _one_part_at_a_time = threading.Lock()
 
 
 def recommend_dask(
-    model: Recommender, ddf, n: int = 10, *, user: str = "user", item: str = "item", shuffle: bool = True
-):
+    model: Recommender, ddf: Any, n: int = 10, *, user: str = "user", item: str = "item", shuffle: bool = True
+) -> Any:
     """The n best items of every user in a Dask DataFrame of likes, as another: nothing is computed yet.
 
     Parameters
@@ -74,8 +76,8 @@ def recommend_dask(
     ValueError
         Where the model is not fitted, there is no such column, or n is below 1.
     """
-    import dask
     import pandas as pd
+    from dask.delayed import delayed
 
     if not isinstance(n, (int, np.integer)) or n < 1:
         raise ValueError(f"n is {n!r}; pass how many items to recommend, 1 or more.")
@@ -94,10 +96,10 @@ def recommend_dask(
     likes = ddf[[user, item]]
     if shuffle:
         likes = likes.shuffle(on=user)
-    return likes.map_partitions(_recommend_frame, dask.delayed(model), n, user, item, meta, meta=meta)
+    return likes.map_partitions(_recommend_frame, delayed(model), n, user, item, meta, meta=meta)
 
 
-def _recommend_frame(frame, model: Recommender, n: int, user: str, item: str, meta):
+def _recommend_frame(frame: Any, model: Recommender, n: int, user: str, item: str, meta: Any) -> Any:
     import pandas as pd
 
     if frame.empty:
@@ -158,7 +160,14 @@ def cluster(scheduler: str | None = None, workers: int | None = None, say: Say =
 
 
 def recommend_parts(
-    client, model_path, folder, out, n: int = 10, *, users_a_part: int = USERS_A_PART, progress: Progress | None = None
+    client: Any,
+    model_path: str | Path,
+    folder: str | Path,
+    out: str | Path,
+    n: int = 10,
+    *,
+    users_a_part: int = USERS_A_PART,
+    progress: Progress | None = None,
 ) -> tuple[int, int]:
     """Write the n best items of every user of a prepared folder into a folder of parquet, a file a part.
 
@@ -213,10 +222,10 @@ def recommend_parts(
 
 
 def evaluate_parts(
-    client,
-    model_paths: dict[str, Any],
-    folder,
-    ks=(1, 5, 10),
+    client: Any,
+    model_paths: dict[str, str | Path],
+    folder: str | Path,
+    ks: Sequence[int] = (1, 5, 10),
     *,
     seed: int = 0,
     beside_popular: str | None = None,
@@ -261,7 +270,7 @@ def evaluate_parts(
     folder = Path(folder).absolute()
     with tempfile.TemporaryDirectory(prefix=".autoenc-", dir=folder.parent) as beside:
         halves = [(next(iter(paths.values())), folder, users, block, seed) for users, block in zip(parts, blocks)]
-        counts = sum(_run(client, _count_part, halves, parts, None))
+        counts: Any = sum(_run(client, _count_part, halves, parts, None))
         counts_path = Path(beside) / "counts.npy"
         np.save(counts_path, counts)
         if beside_popular is not None:
@@ -277,7 +286,7 @@ def evaluate_parts(
     return Comparison({name: whole.report() for name, whole in zip(paths, wholes)})
 
 
-def prepared(folder) -> Interactions:
+def prepared(folder: str | Path) -> Interactions:
     """The likes of a prepared folder, checked; raises ValueError where it is none."""
     if not Path(folder).exists():
         raise FileNotFoundError(f"There is no file or folder {folder}.")
@@ -304,13 +313,19 @@ def _parts(n_users: int, users_a_part: int) -> list[slice]:
     return [slice(start, min(n_users, start + users_a_part)) for start in range(0, n_users, users_a_part)]
 
 
-def _run(client, function, tasks: list[tuple], parts: list[slice], progress: Progress | None) -> list:
+def _run(
+    client: Any,
+    function: Callable[..., T],
+    tasks: list[tuple[Any, ...]],
+    parts: list[slice],
+    progress: Progress | None,
+) -> list[T]:
     """What the function answers to each of the tasks, in their order."""
     from dask.distributed import KilledWorker, as_completed
 
     futures = [client.submit(function, *task, pure=False) for task in tasks]
     number = {future.key: i for i, future in enumerate(futures)}
-    answers: list = [None] * len(tasks)
+    answers: list[Any] = [None] * len(tasks)
     n_done = 0
     try:
         for future in as_completed(futures):
@@ -356,10 +371,11 @@ def _recommend_part(model_path: Path, folder: Path, users: slice, out: Path, n: 
         model = _model(model_path)
         user_items = part_on_items_of(model, likes)
         write_recommendations(out, model, user_items, likes.user_ids, n)
-    return likes.n_likes - user_items.nnz
+    n_left_out: int = likes.n_likes - user_items.nnz
+    return n_left_out
 
 
-def _halves(model: Recommender, folder: Path, users: slice, block: Block, seed: int):
+def _halves(model: Recommender, folder: Path, users: slice, block: Block, seed: int) -> list[sparse.csr_array]:
     likes = read_rows(folder, users)
     halves = holdout_of_block(likes.user_items, block, seed)
     return [part_on_items_of(model, likes.with_user_items(half)) for half in halves]
@@ -371,7 +387,9 @@ def _count_part(model_path: Path, folder: Path, users: slice, block: Block, seed
         return likes_per_item(train)
 
 
-def _evaluate_part(model_paths, folder: Path, users: slice, block: Block, seed: int, counts_path, ks) -> list[Tally]:
+def _evaluate_part(
+    model_paths: list[Path], folder: Path, users: slice, block: Block, seed: int, counts_path: Path, ks: Sequence[int]
+) -> list[Tally]:
     tallies = []
     with _one_part():
         train, held_out = _halves(_model(model_paths[0]), folder, users, block, seed)

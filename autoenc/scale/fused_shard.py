@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+from scipy import sparse
+
+from autoenc.kernels.adam import Rates
 from autoenc.networks.autoencoder import AutoEncoderNetwork
 from autoenc.optim import Adam
 from autoenc.scale.ranks import Communicator
@@ -15,10 +19,10 @@ class FusedShard(FusedEngine):
         super().__init__(network, adam)
         self.ranks = ranks
 
-    def item_sums(self, user_items, weight):
+    def item_sums(self, user_items: sparse.csr_array, weight: np.ndarray) -> np.ndarray:
         return self.ranks.all_reduce(super().item_sums(user_items, weight))
 
-    def output_step(self, hidden, item_users, rates):
+    def output_step(self, hidden: np.ndarray, item_users: sparse.csc_array, rates: Rates) -> tuple[float, np.ndarray]:
         loss, grad_hidden = super().output_step(hidden, item_users, rates)
         grad_hidden = self.ranks.all_reduce(grad_hidden.sum(axis=0))[None]
         return self.ranks.all_reduce_number(loss), grad_hidden

@@ -6,7 +6,10 @@ together on one. Embedding rows that lag behind are brought to the checkpoint's 
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +20,7 @@ from autoenc.storage.shard_files import ROWS_AT_ONCE, START_AGAIN, ShardFiles, i
 from autoenc.training.checkpoint import MANIFEST, read_manifest
 
 
-def merge(folder, path) -> dict:
+def merge(folder: str | os.PathLike[str], path: str | os.PathLike[str]) -> dict[str, Any]:
     """Write the model of the checkpoint in `folder` to `path`; return what the file tells of it.
 
     Where the training keeps its best weights, these are the model's.
@@ -47,14 +50,14 @@ def merge(folder, path) -> dict:
     return content.about
 
 
-def _weights(shards, prefix):
+def _weights(shards: ShardFiles, prefix: str) -> dict[str, Any]:
     """The network's arrays, those by item as rows that are yet to be read."""
     manifest = shards.manifest
     dtype = shards.files[0].get_slice("embedding.weight")[:1].dtype
     shapes = shapes_of_state(*manifest["shape"])
     every_item = np.arange(shards.n_items)
     shards.check(every_item, {prefix + name: np.broadcast_to(dtype.type(0), shape) for name, shape in shapes.items()})
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, shape in shapes.items():
         if not is_by_item(name):
             arrays[name] = shards.read(prefix + name, every_item)
@@ -68,22 +71,22 @@ def _weights(shards, prefix):
 class _Rows:
     """An array by item in the order of the items, as `model_file.write_safetensors` takes it."""
 
-    def __init__(self, shards, name, dtype, shape):
+    def __init__(self, shards: ShardFiles, name: str, dtype: np.dtype, shape: tuple[int, ...]):
         self.shards, self.name, self.dtype, self.shape = shards, name, dtype, shape
         self.nbytes = dtype.itemsize * int(np.prod(shape))
 
-    def blocks(self):
+    def blocks(self) -> Iterator[np.ndarray]:
         for first in range(0, self.shape[0], ROWS_AT_ONCE):
             yield self.rows(np.arange(first, min(self.shape[0], first + ROWS_AT_ONCE)))
 
-    def rows(self, items):
+    def rows(self, items: np.ndarray) -> np.ndarray:
         return self.shards.read(self.name, items)
 
 
 class _CaughtUp(_Rows):
     """The embedding, whose rows stand at the steps that last_step says."""
 
-    def __init__(self, shards, name, dtype, shape):
+    def __init__(self, shards: ShardFiles, name: str, dtype: np.dtype, shape: tuple[int, ...]):
         from autoenc.training.fused import DriftTable
 
         super().__init__(shards, name, dtype, shape)
@@ -98,7 +101,7 @@ class _CaughtUp(_Rows):
             raise ValueError(f"{shards.paths[0]} lacks the tables of {adam.step_count} steps; {START_AGAIN}")
         self.last_step, self.history = last_step, drift.history()
 
-    def rows(self, items):
+    def rows(self, items: np.ndarray) -> np.ndarray:
         from autoenc.kernels.adam import Trained
         from autoenc.kernels.scatter_add import catch_up
 
@@ -108,7 +111,7 @@ class _CaughtUp(_Rows):
         return weight
 
 
-def _model_file(manifest, shards):
+def _model_file(manifest: dict[str, Any], shards: ShardFiles) -> ModelFile:
     """The model's name, params and the items' names; without arrays."""
     told = manifest.get("model")
     if told is None:

@@ -17,6 +17,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -55,7 +56,7 @@ class Communicator:
         """The same of one number, in float64."""
         return float(self.all_reduce(np.array([number], np.float64))[0])
 
-    def all_gather(self, value) -> list:
+    def all_gather(self, value: Any) -> list[Any]:
         """All ranks' values, small ones, on each, by rank."""
         return [value]
 
@@ -80,7 +81,7 @@ ALONE = Communicator()
 class Ranks(Communicator):
     """The ranks that a launcher has started, over mpi4py."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         try:
             from mpi4py import MPI
         except ImportError:
@@ -94,7 +95,7 @@ class Ranks(Communicator):
         self._aside, self._failures = self.world.Dup(), self.world.Dup()
         self.on_host = self.world.Split_type(MPI.COMM_TYPE_SHARED).size
 
-    def all_reduce(self, array):
+    def all_reduce(self, array: np.ndarray) -> np.ndarray:
         started = time.perf_counter()
         array = np.ascontiguousarray(array)
         self.world.Allreduce(self.mpi.IN_PLACE, array)
@@ -102,10 +103,11 @@ class Ranks(Communicator):
         self.sent += array.nbytes
         return array
 
-    def all_gather(self, value):
-        return self.world.allgather(value)
+    def all_gather(self, value: Any) -> list[Any]:
+        gathered: list[Any] = self.world.allgather(value)
+        return gathered
 
-    def gather_rows(self, rows, counts):
+    def gather_rows(self, rows: np.ndarray, counts: list[int]) -> np.ndarray | None:
         rows = np.ascontiguousarray(rows)
         width = int(np.prod(rows.shape[1:]))
         gathered = np.empty((sum(counts), *rows.shape[1:]), rows.dtype) if self.is_root else None
@@ -114,7 +116,7 @@ class Ranks(Communicator):
         return gathered
 
     @contextlib.contextmanager
-    def root_first(self):
+    def root_first(self) -> Iterator[None]:
         if not self.is_root:
             self._wait_for_all()
         yield
@@ -122,7 +124,7 @@ class Ranks(Communicator):
             self._wait_for_all()
 
     @contextlib.contextmanager
-    def together(self, name):
+    def together(self, name: str) -> Iterator[None]:
         stderr = sys.stderr
         if not self.is_root:
             # For good: where all ranks fail alike, the caller says so on each of them.
@@ -134,7 +136,7 @@ class Ranks(Communicator):
                 self._end_the_job(name, error, stderr)
             raise
 
-    def _wait_for_all(self):
+    def _wait_for_all(self) -> None:
         """A barrier that sleeps, as the rank that is waited for may need the processor."""
         request = self._aside.Ibarrier()
         while not request.Test():
@@ -150,7 +152,7 @@ class Ranks(Communicator):
             time.sleep(0.01)
         return True
 
-    def _end_the_job(self, name, error, stderr):
+    def _end_the_job(self, name: str, error: BaseException, stderr: TextIO) -> None:
         code = 1
         if isinstance(error, KeyboardInterrupt):
             code = 130

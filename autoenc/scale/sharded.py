@@ -21,17 +21,16 @@ Source
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from autoenc.batch_invariant import by_fixed_rows
-from autoenc.layers import SigmoidBCE
+from autoenc.layers import Linear, SigmoidBCE, SparseEmbedding
 from autoenc.networks.autoencoder import AutoEncoderNetwork, draw_normal, draw_uniform, initial_state
-from autoenc.networks.base import Key
+from autoenc.networks.base import Key, Network
 from autoenc.optim import Adam
 from autoenc.scale.ranks import Communicator
 from autoenc.scale.shards import Shard
@@ -71,28 +70,28 @@ def _own_rows(draw: Callable[[tuple[int, int]], np.ndarray], columns: int, shard
 class SummedForward:
     """A layer whose output is summed over the ranks; its gradient is already the same on each."""
 
-    def __init__(self, layer: Any, ranks: Communicator):
+    def __init__(self, layer: SparseEmbedding, ranks: Communicator):
         self.layer, self.ranks = layer, ranks
         self.params, self.grads = layer.params, layer.grads
 
-    def forward(self, x, training=True):
+    def forward(self, x: sparse.csr_array, training: bool = True) -> np.ndarray:
         return self.ranks.all_reduce(self.layer.forward(x, training))
 
-    def backward(self, grad_output):
-        return self.layer.backward(grad_output)
+    def backward(self, grad_output: np.ndarray) -> None:
+        self.layer.backward(grad_output)
 
 
 class SummedBackward:
     """A layer whose input's gradient is summed over the ranks; its input is already the same on each."""
 
-    def __init__(self, layer: Any, ranks: Communicator):
+    def __init__(self, layer: Linear, ranks: Communicator):
         self.layer, self.ranks = layer, ranks
         self.params, self.grads = layer.params, layer.grads
 
-    def forward(self, x, training=True):
+    def forward(self, x: np.ndarray, training: bool = True) -> np.ndarray:
         return self.layer.forward(x, training)
 
-    def backward(self, grad_output):
+    def backward(self, grad_output: np.ndarray) -> np.ndarray:
         return self.ranks.all_reduce(self.layer.backward(grad_output))
 
 
@@ -105,15 +104,15 @@ class PlainShard(PlainEngine):
         network.output = SummedBackward(network.output, ranks)
         self.ranks = ranks
 
-    def train_step(self, user_items, key):
+    def train_step(self, user_items: sparse.csr_array, key: Key) -> float:
         return self.ranks.all_reduce_number(super().train_step(user_items, key))
 
-    def encode(self, user_items):
+    def encode(self, user_items: sparse.csr_array) -> np.ndarray:
         # Summed over the ranks once, and not for each block of rows: ranks may have different ones.
         item_sum = self.network.embedding.forward(user_items, training=False)
         return self.encode_sums(item_sum, np.diff(user_items.indptr))
 
-    def score(self, user_items):
+    def score(self, user_items: sparse.csr_array) -> np.ndarray:
         return by_fixed_rows(partial(self.network.output.forward, training=False), self.encode(user_items))
 
 
@@ -147,7 +146,9 @@ class ShardedEngine:
         If it isn't the task's network with its loss: others have more sums over items.
     """
 
-    def __init__(self, network: AutoEncoderNetwork, adam: Adam | None, shard: Shard, backend: str = "numba"):
+    network: Network
+
+    def __init__(self, network: Network, adam: Adam | None, shard: Shard, backend: str = "numba"):
         if type(network) is not AutoEncoderNetwork or not isinstance(network.loss, SigmoidBCE):
             raise ValueError("ranks can share out the items of the task's network with loss='bce' alone; train on one")
         check_backend(backend)
@@ -201,7 +202,7 @@ class ShardedEngine:
 def sharded_by(shard: Shard, backend: str = "numba") -> MakeEngine:
     """What a Trainer takes as `make_engine`, to train one rank's part of a network."""
 
-    def make_engine(network, adam):
+    def make_engine(network: Network, adam: Adam) -> Engine:
         return ShardedEngine(network, adam, shard, backend)
 
     return make_engine
@@ -229,7 +230,7 @@ class RowsOfRanks:
         self.dtype, self.shape = own.dtype, (shard.n_items, *own.shape[1:])
         self.nbytes = self.dtype.itemsize * int(np.prod(self.shape))
 
-    def blocks(self):
+    def blocks(self) -> Iterator[np.ndarray]:
         """The rows in blocks; empty ones on ranks that are not the root."""
         ranks = self.shard.ranks
         for first in range(0, self.shape[0], self.rows_at_once):

@@ -9,7 +9,11 @@ AutoEncoder.
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 import numpy as np
+from scipy import sparse
 
 from autoenc.interactions import likes_per_item
 from autoenc.models.autoencoder import AutoEncoder
@@ -19,6 +23,7 @@ from autoenc.scale.sharded import RowsOfRanks, initial_shard, sharded_by
 from autoenc.scale.shards import Shard
 from autoenc.storage.model_file import ModelFile, in_file_order, write_model_file
 from autoenc.storage.shard_files import is_by_item
+from autoenc.training.engine import MakeEngine
 
 
 class ShardedAutoEncoder(AutoEncoder):
@@ -35,24 +40,24 @@ class ShardedAutoEncoder(AutoEncoder):
 
     _shard: Shard
 
-    def _fit(self, user_items):
+    def _fit(self, user_items: sparse.csr_array) -> None:
         if not isinstance(self.random_state, (int, np.integer)):
             raise ValueError(f"random_state must be a whole number, for all ranks alike, got {self.random_state!r}")
         self._shard = Shard.dealt(likes_per_item(user_items), world())
         super()._fit(user_items)
 
-    def _initial_state(self, n_items):
+    def _initial_state(self, n_items: int) -> dict[str, np.ndarray]:
         check_widths(self, "emb_dim", "hidden_dim")
         return initial_shard(self._shard, self.emb_dim, self.hidden_dim, self.bias_offset, self.seed_)
 
-    def _make_engine(self):
+    def _make_engine(self) -> MakeEngine:
         return sharded_by(self._shard, self.backend)
 
-    def _arrays(self):
+    def _arrays(self) -> dict[str, Any]:
         state = self.network_.state
         return {name: RowsOfRanks(a, self._shard) if is_by_item(name) else a for name, a in state.items()}
 
-    def save(self, path) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write an AutoEncoder's file, on the root's disk, gathering some rows at a time. All ranks call it."""
         self._check_fitted()
         arrays, known = self._arrays(), self.catalogue_

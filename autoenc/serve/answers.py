@@ -6,7 +6,9 @@ network note what they would need for a backward, so app.py asks one thing at a 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
+from typing import Any, SupportsFloat
 
 import numpy as np
 from scipy import sparse
@@ -19,6 +21,7 @@ from autoenc.networks.base import Network
 from autoenc.serve import strips
 from autoenc.serve.catalogue import Catalogue
 
+Answer = dict[str, Any]
 BATCH = 256
 """Users in the batch that training mode shows: the task's, the one who is looked at among them."""
 
@@ -38,17 +41,17 @@ class Answers:
         self.network: Network | None = getattr(model, "network_", None)
         self.catalogue = Catalogue(model)
 
-    def health(self) -> dict:
+    def health(self) -> Answer:
         model = type(self.model).__name__
         dataset = str(self.model.about_.get("dataset", ""))
         has_network = self.network is not None
         about = {"model": model, "dataset": dataset, "n_items": self.model.n_items, "network": has_network}
         return {"status": "ok", **about, "autoenc": __version__}
 
-    def items(self, search: str, n: int) -> dict:
+    def items(self, search: str, n: int) -> Answer:
         return {"items": self._items(self.catalogue.search(search, n))}
 
-    def recommend(self, like: list[str], n: int, explain: bool) -> dict:
+    def recommend(self, like: list[str], n: int, explain: bool) -> Answer:
         row = self._row(like)
         likes = self._columns(like)
         columns, scores = self.model.recommend(row, N=n)
@@ -58,7 +61,7 @@ class Answers:
                 item["contributions"] = self._contributions(row, int(column), likes)
         return {"likes": self._items(likes), "recommended": recommended}
 
-    def explain(self, like: list[str], item: str) -> dict:
+    def explain(self, like: list[str], item: str) -> Answer:
         row, likes, column = self._row(like), self._columns(like), self.catalogue.column_of(item)
         score = number(self.model.score(row)[0, column])
         contributions = self._contributions(row, column, likes)
@@ -67,14 +70,15 @@ class Answers:
             "because": [self._item(c) | {"contribution": value} for c, value in zip(likes, contributions)],
         }
 
-    def similar(self, item: str, n: int) -> dict:
+    def similar(self, item: str, n: int) -> Answer:
         column = self.catalogue.column_of(item)
         columns, scores = self.model.similar_items(column, n)
         return {"item": self._item(column), "similar": self._scored(columns, scores)}
 
-    def network_at_work(self, like: list[str], without: str | None, training: bool, seed: int) -> dict:
+    def network_at_work(self, like: list[str], without: str | None, training: bool, seed: int) -> Answer:
         """Each layer's answer to these likes, and with `without` what leaving out that one of them changes."""
-        if self.network is None:
+        network = self.network
+        if network is None:
             raise LookupError(f"{type(self.model).__name__} has no layers to show; the models that are networks have.")
         likes = self._columns(like)
         left_out = None if without is None else self.catalogue.column_of(without)
@@ -82,9 +86,9 @@ class Answers:
             raise LookupError(f"without is {without!r}, which is none of the likes; leave out one that is there.")
         others = self._others(seed) if training else self._row([])[:0]
 
-        def steps(columns):
+        def steps(columns: list[int]) -> list[strips.Step]:
             batch = sparse.vstack([as_user_items([columns], self.model.n_items), others], format="csr")
-            return strips.run(self.network, sparse.csr_array(batch), training, (seed, 0, 0))
+            return strips.run(network, sparse.csr_array(batch), training, (seed, 0, 0))
 
         with_all = steps(likes)
         rest = None if left_out is None else steps([c for c in likes if c != left_out])
@@ -92,7 +96,7 @@ class Answers:
             "likes": self._items(likes),
             "mode": "training" if training else "evaluation",
             "batch": self._beside if training else "",
-            "strips": strips.strips(self.network, with_all, rest, training),
+            "strips": strips.strips(network, with_all, rest, training),
             "highest": self._extremes(with_all[-1].output, 10, likes),
         }
         if rest is not None:
@@ -126,7 +130,7 @@ class Answers:
     def _row(self, like: list[str]) -> sparse.csr_array:
         return as_user_items([self._columns(like)], self.model.n_items)
 
-    def _contributions(self, row, column: int, likes: list[int]) -> list[float]:
+    def _contributions(self, row: sparse.csr_array, column: int, likes: list[int]) -> list[float]:
         """How much score each like brings, in the order of `likes`."""
         if not likes:
             return []
@@ -134,17 +138,17 @@ class Answers:
         of_column = dict(zip(columns.tolist(), contributions))
         return [number(of_column[like]) for like in likes]
 
-    def _item(self, column: int) -> dict:
+    def _item(self, column: int) -> Answer:
         return {"id": self.catalogue.ids[column], "title": self.catalogue.titles[column]}
 
-    def _items(self, columns) -> list[dict]:
+    def _items(self, columns: Iterable[int]) -> list[Answer]:
         return [self._item(column) for column in columns]
 
-    def _scored(self, columns, scores) -> list[dict]:
+    def _scored(self, columns: np.ndarray, scores: np.ndarray) -> list[Answer]:
         found = [(int(column), score) for column, score in zip(columns, scores) if column >= 0]
         return [self._item(column) | {"score": number(score)} for column, score in found]
 
-    def _extremes(self, values: np.ndarray, n: int, likes: list[int], sign: int = 1) -> list[dict]:
+    def _extremes(self, values: np.ndarray, n: int, likes: list[int], sign: int = 1) -> list[Answer]:
         """The n items of the highest values that are not liked already, with sign * value."""
         best = np.argsort(-values, kind="stable")[: n + len(likes)]
         best = best[~np.isin(best, likes)][:n]
@@ -164,6 +168,6 @@ def put_on_plain_layers(model: Recommender) -> None:
         model._set_arrays(model._arrays())
 
 
-def number(value) -> float:
+def number(value: SupportsFloat) -> float:
     """A score for JSON, to five decimals."""
     return round(float(value), 5)

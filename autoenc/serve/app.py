@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import anyio
 from starlette.applications import Starlette
@@ -16,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from autoenc.models import Recommender
 from autoenc.serve.answers import Answers
@@ -37,7 +39,7 @@ HEADERS = {
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def make_app(model: Recommender, hosts: tuple[str, ...] | None = LOOPBACK):
+def make_app(model: Recommender, hosts: tuple[str, ...] | None = LOOPBACK) -> Guard:
     """The ASGI application of a fitted model.
 
     Parameters
@@ -95,19 +97,19 @@ def make_app(model: Recommender, hosts: tuple[str, ...] | None = LOOPBACK):
     return Guard(app, hosts)
 
 
-def to_json(answer: dict) -> bytes:
+def to_json(answer: dict[str, Any]) -> bytes:
     return json.dumps(answer, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 class Guard:
     """Refuses what the application need not see, and adds HEADERS to every response."""
 
-    def __init__(self, app, hosts: tuple[str, ...] | None):
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...] | None):
         self.app = app
         self.hosts = hosts
 
-    async def __call__(self, scope, receive, send):
-        async def send_with_headers(message):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 own = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
                 message = {**message, "headers": [*message.get("headers", []), *own]}
@@ -121,7 +123,7 @@ class Guard:
             response = Response(to_json({"error": sentence}), status, media_type="application/json")
             await response(scope, receive, send_with_headers)
 
-    def refusal(self, scope) -> tuple[int, str] | None:
+    def refusal(self, scope: Scope) -> tuple[int, str] | None:
         """The status and sentence that a request gets instead of an answer, if any."""
         headers = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1")

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
+from types import FrameType
 
 
 @contextlib.contextmanager
@@ -25,7 +26,7 @@ def ending_on_signals(prog: str) -> Iterator[None]:
                 os.write(2, f"{prog}: interrupted\n".encode())
         os._exit(code)
 
-    def on_sigterm(number, frame) -> None:
+    def on_sigterm(number: int, frame: FrameType | None) -> None:
         nonlocal code
         code = 0
         signal.raise_signal(signal.SIGINT)  # a training, which takes Ctrl-C over, then stops for SIGTERM as well

@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from autoenc.training.callbacks import ProgressBar
 MOST_CONNECTIONS = 500
 SECONDS_TO_FINISH = 5
 
-DEMONSTRATION = {
+DEMONSTRATION: dict[str, Any] = {
     "emb_dim": 200, "hidden_dim": 100, "dropout": 0.3, "batch_size": 128, "epochs": 8, "lr": 0.005, "schedule": "cosine"
 }  # fmt: skip
 """For the few likes that somebody picks: shown four likes of users who were not trained on, .44 of its ten best are

@@ -19,7 +19,7 @@ from scipy import sparse
 
 from autoenc.layers import BatchNorm1d, Dropout, SigmoidBCE
 from autoenc.layers.sigmoid_bce import sigmoid
-from autoenc.networks.base import Network
+from autoenc.networks.base import Key, Network
 
 MOST_VALUES = 20_000
 """A strip holds no more of a layer than this many values, the first."""
@@ -41,20 +41,20 @@ class Step(NamedTuple):
 class _Watched:
     """A copy of a layer that appends a Step to `steps` when it runs."""
 
-    def __init__(self, name: str, layer, steps: list[Step]):
+    def __init__(self, name: str, layer: Any, steps: list[Step]):
         self.name, self.steps = name, steps
         self.layer = copy.copy(layer)
         if hasattr(layer, "buffers"):
             self.layer.buffers = {key: buffer.copy() for key, buffer in layer.buffers.items()}
 
-    def forward(self, x, *args):
+    def forward(self, x: Any, *args: Any) -> Any:
         output = self.layer.forward(x, *args)
         first = output[[0]].toarray()[0] if sparse.issparse(output) else output[0]
         self.steps.append(Step(self.name, self.layer, x, first))
         return output
 
 
-def run(network: Network, user_items: sparse.csr_array, training: bool, key=(0, 0, 0)) -> list[Step]:
+def run(network: Network, user_items: sparse.csr_array, training: bool, key: Key = (0, 0, 0)) -> list[Step]:
     """Every layer's answer to the first row, up to the probabilities.
 
     Parameters
@@ -99,7 +99,7 @@ def strips(
         if isinstance(step.layer, Dropout) and training:
             strip["dropped"] = np.flatnonzero(~step.layer.kept[0]).tolist()
         if isinstance(step.layer, BatchNorm1d):
-            running = network.layers[step.name].buffers
+            running = getattr(network, step.name).buffers
             strip["statistics"] = {key.replace("_", " "): plain(buffer) for key, buffer in running.items()}
             if training:
                 of_batch = {"batch mean": step.x.mean(axis=0), "batch var": step.x.var(axis=0)}
@@ -112,7 +112,8 @@ def plain(values: np.ndarray) -> list[float]:
     """At most MOST_VALUES numbers for JSON, to five digits."""
     values = values[:MOST_VALUES].astype(np.float64)
     size = 10.0 ** np.floor(np.log10(np.abs(values), where=values != 0, out=np.zeros_like(values)))
-    return (np.round(values / size * 1e4) / (1e4 / size)).tolist()
+    rounded: list[float] = (np.round(values / size * 1e4) / (1e4 / size)).tolist()
+    return rounded
 
 
 def lesson(layer: type, training: bool) -> dict[str, str]:

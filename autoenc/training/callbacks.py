@@ -7,16 +7,22 @@ through `trainer.engine`, so a run that is watched has the bits of one that isn'
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from autoenc.evaluation import plots
 from autoenc.evaluation.evaluate import evaluate
-from autoenc.interactions import as_user_items
+from autoenc.interactions import UserItemsLike, as_user_items
 
 if TYPE_CHECKING:
     from autoenc.training.trainer import Trainer
+
+Facts = dict[str, Any]
+"""The part of a callback's state that JSON holds."""
+Arrays = dict[str, np.ndarray]
+Shapes = dict[str, tuple[np.dtype, tuple[int, ...]]]
+"""The dtype and the shape of each array, by its name."""
 
 
 class Callback:
@@ -37,23 +43,23 @@ class Callback:
     def on_train_end(self, trainer: Trainer) -> None:
         """Called however the training ends, by an error or Ctrl-C too."""
 
-    def state_dict(self) -> tuple[dict, dict[str, np.ndarray]]:
+    def state_dict(self) -> tuple[Facts, Arrays]:
         """The callback's state: what JSON holds, and arrays."""
         return {}, {}
 
-    def load_state_dict(self, facts: dict, arrays: dict[str, np.ndarray]) -> None: ...
+    def load_state_dict(self, facts: Facts, arrays: Arrays) -> None: ...
 
 
 class ProgressBar(Callback):
     """A bar on stderr: users/s and the epoch's loss so far."""
 
-    def on_train_begin(self, trainer):
+    def on_train_begin(self, trainer: Trainer) -> None:
         from tqdm import tqdm
 
-        self.epoch = None
+        self.epoch: int | None = None
         self.bar = tqdm(unit=" users", unit_scale=True, dynamic_ncols=True, desc="training")
 
-    def on_step_end(self, trainer):
+    def on_step_end(self, trainer: Trainer) -> None:
         if self.epoch != trainer.epoch:
             self.epoch = trainer.epoch
             self.bar.reset(trainer.n_users)
@@ -61,7 +67,7 @@ class ProgressBar(Callback):
         self.bar.update(trainer.users_done - self.bar.n)
         self.bar.set_postfix(loss=f"{trainer.epoch_loss:.2f}", refresh=False)
 
-    def on_train_end(self, trainer):
+    def on_train_end(self, trainer: Trainer) -> None:
         self.bar.close()
 
 
@@ -81,23 +87,23 @@ class History(Callback):
 
     def __init__(self, validation: Validation | None = None):
         self.validation = validation
-        self.epochs: list[dict] = []
+        self.epochs: list[dict[str, Any]] = []
 
-    def on_epoch_end(self, trainer):
+    def on_epoch_end(self, trainer: Trainer) -> None:
         row = {"epoch": trainer.epoch + 1, "loss": trainer.epoch_loss, "lr": trainer.adam.lr}
         if self.validation is not None and self.validation.last_epoch == row["epoch"]:
             row[self.validation.metric] = self.validation.values[-1]
         self.epochs.append(row)
 
-    def state_dict(self):
+    def state_dict(self) -> tuple[Facts, Arrays]:
         return {"epochs": self.epochs}, {}
 
-    def load_state_dict(self, facts, arrays):
+    def load_state_dict(self, facts: Facts, arrays: Arrays) -> None:
         if not all(type(row) is dict for row in facts["epochs"]):
             raise ValueError("the epochs in History's state are rows by name; train from the beginning")
         self.epochs[:] = facts["epochs"]  # the same list: `AutoEncoder.history_` is it
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Any:
         """Draw the loss, and the validation's metric on an axis of its own; return matplotlib's Axes.
 
         Takes matplotlib, which `pip install autoenc[plot]` brings. `plots.draw_history` is the same
@@ -138,7 +144,15 @@ class Validation(Callback):
         Of the last of them, from 1; 0 where there was none since the training began or went on.
     """
 
-    def __init__(self, train, held_out, metric="precision@10", patience=None, every=1, keep_best=True):
+    def __init__(
+        self,
+        train: UserItemsLike,
+        held_out: UserItemsLike,
+        metric: str = "precision@10",
+        patience: int | None = None,
+        every: int = 1,
+        keep_best: bool = True,
+    ):
         name, _, k = metric.partition("@")
         if not name or not k.isdecimal() or int(k) < 1:
             raise ValueError(f'metric must be like "precision@10" or "ndcg@100", got {metric!r}')
@@ -148,21 +162,22 @@ class Validation(Callback):
         self.metric, self.k = metric, int(k)
         self.patience, self.every, self.keep_best = patience, every, keep_best
         self.values: list[float] = []
-        self.best, self.best_epoch, self.best_state = -math.inf, 0, None
+        self.best, self.best_epoch = -math.inf, 0
+        self.best_state: Arrays | None = None
         self.last_epoch = 0
-        self._shapes: dict | None = None  # of the network's arrays, once they are known
+        self._shapes: Shapes | None = None  # of the network's arrays, once they are known
 
-    def on_train_begin(self, trainer):
+    def on_train_begin(self, trainer: Trainer) -> None:
         self._shapes = None  # a training that is refused here ends, and must not be given other weights
         shapes = _shapes_of(trainer.engine.network.state)
         self._check_weights(self.best_state, shapes)
         self._shapes = shapes
 
-    def on_train_end(self, trainer):
+    def on_train_end(self, trainer: Trainer) -> None:
         if self.best_state is not None and self._shapes is not None:
             trainer.engine.load_state_dict(self.best_state)
 
-    def on_epoch_end(self, trainer):
+    def on_epoch_end(self, trainer: Trainer) -> None:
         if (trainer.epoch + 1) % self.every and trainer.epoch + 1 < trainer.epochs:
             return
         report = evaluate(trainer.engine, self.train, self.held_out, ks=(self.k,))
@@ -178,11 +193,11 @@ class Validation(Callback):
         if self.patience is not None and since_best >= self.patience:
             trainer.stop = True
 
-    def state_dict(self):
+    def state_dict(self) -> tuple[Facts, Arrays]:
         facts = {"values": self.values, "best": self.best, "best_epoch": self.best_epoch}
         return facts, dict(self.best_state or {})
 
-    def load_state_dict(self, facts, arrays):
+    def load_state_dict(self, facts: Facts, arrays: Arrays) -> None:
         values, best, best_epoch = facts["values"], facts["best"], facts["best_epoch"]
         numbers = type(values) is list and all(type(value) is float for value in [*values, best])
         if not numbers or type(best_epoch) is not int or bool(arrays) != (self.keep_best and best_epoch > 0):
@@ -194,7 +209,7 @@ class Validation(Callback):
         self.values, self.best, self.best_epoch = values, best, best_epoch
         self.best_state = arrays or None
 
-    def _check_weights(self, weights, shapes):
+    def _check_weights(self, weights: Arrays | None, shapes: Shapes | None) -> None:
         """Weights from a checkpoint must fit the network: checked as soon as both are known, whichever comes first."""
         if not weights or shapes is None:
             return
@@ -207,5 +222,5 @@ class Validation(Callback):
                 )
 
 
-def _shapes_of(state: dict[str, np.ndarray]) -> dict:
+def _shapes_of(state: Arrays) -> Shapes:
     return {name: (array.dtype, array.shape) for name, array in state.items()}

@@ -24,8 +24,9 @@ import os
 import reprlib
 import time
 import zlib
+from collections.abc import Callable, Set
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -41,6 +42,7 @@ MUST_AGREE = (
     *("network", "shape", "loss", "settings", "seed", "batch_size", "n_users", "schedule", "lr", "betas", "eps"),
     *("backend", "schedule_length", "likes", "callbacks"),
 )
+T = TypeVar("T")
 POSITION = ("next_epoch", "next_step", "users_done", "total_loss", "stop")
 
 
@@ -82,7 +84,7 @@ class Checkpoints(Callback):
 
     def __init__(
         self,
-        folder,
+        folder: str | Path,
         every_steps: int | None = None,
         every_minutes: float | None = None,
         resume: bool = True,
@@ -98,7 +100,7 @@ class Checkpoints(Callback):
         self.model_file = model_file
         self.peers = Peers()
 
-    def on_train_begin(self, trainer):
+    def on_train_begin(self, trainer: Trainer) -> None:
         if self.folder.exists() and not self.folder.is_dir():
             raise NotADirectoryError(f"{self.folder} is a file; name a folder for the checkpoints")
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -113,7 +115,7 @@ class Checkpoints(Callback):
             raise ValueError(f"{self.folder} holds a checkpoint already; resume it, name another folder, or delete it")
         self.steps, self.written = 0, time.monotonic()
 
-    def on_step_end(self, trainer):
+    def on_step_end(self, trainer: Trainer) -> None:
         self.steps += 1
         due = self.every_steps is not None and self.steps >= self.every_steps
         if self.every_minutes is not None:
@@ -122,12 +124,12 @@ class Checkpoints(Callback):
         if due:
             self._write(trainer)
 
-    def on_epoch_end(self, trainer):
+    def on_epoch_end(self, trainer: Trainer) -> None:
         last = trainer.next_epoch == trainer.epochs or trainer.stop
         if last or (self.every_steps is None and self.every_minutes is None):
             self._write(trainer)
 
-    def _write(self, trainer):
+    def _write(self, trainer: Trainer) -> None:
         save_checkpoint(self.folder, trainer, self.model_file, self.peers)
         self.steps, self.written = 0, time.monotonic()
 
@@ -147,18 +149,18 @@ def save_checkpoint(
     stem = f"step-{trainer.adam.step_count:09d}-epoch-{trainer.next_epoch:06d}"
     path = folder / f"{stem}-{peers.rank}-of-{peers.size}.safetensors"
 
-    def write_shard():
+    def write_shard() -> dict[str, Any]:
         write_safetensors(path, arrays)
         return {"file": path.name, "bytes": path.stat().st_size, "crc32": crc32_of(path)}
 
-    def write_manifest():
+    def write_manifest() -> None:
         for shard in shards:
             (folder / shard["file"]).stat()  # on hosts that share no folder it isn't there
         manifest = _manifest(trainer, [facts for facts, _ in states], model_file, shards)
         with replacing(folder / MANIFEST) as temporary:
             temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
-    def on_first(act):
+    def on_first(act: Callable[[], None]) -> Callable[[], None]:
         return act if peers.rank == 0 else lambda: None
 
     try:
@@ -173,7 +175,9 @@ def save_checkpoint(
         ) from None
 
 
-def _arrays_of_shard(trainer, callback_arrays, model_file, peers) -> dict[str, np.ndarray]:
+def _arrays_of_shard(
+    trainer: Trainer, callback_arrays: list[dict[str, np.ndarray]], model_file: ModelFile | None, peers: Peers
+) -> dict[str, np.ndarray]:
     """What this process writes: rank 0 everything, the others the rows of their items."""
     arrays = _named_arrays(trainer)
     arrays |= {f"training/{name}": array for name, array in trainer.engine.training_arrays().items()}
@@ -188,8 +192,10 @@ def _arrays_of_shard(trainer, callback_arrays, model_file, peers) -> dict[str, n
     return arrays
 
 
-def _manifest(trainer, facts, model_file, shards) -> dict:
-    manifest = {
+def _manifest(
+    trainer: Trainer, facts: list[dict[str, Any]], model_file: ModelFile | None, shards: list[dict[str, Any]]
+) -> dict[str, Any]:
+    manifest: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         **_description(trainer),
@@ -203,7 +209,7 @@ def _manifest(trainer, facts, model_file, shards) -> dict:
     return {**manifest, "crc32": _crc32(manifest)}
 
 
-def _on_all(peers: Peers, act) -> list:
+def _on_all(peers: Peers, act: Callable[[], T]) -> list[T]:
     """What `act` returned on each process; where it couldn't write on one, an OSError on all."""
     done = error = None
     try:
@@ -255,7 +261,7 @@ def restore_checkpoint(folder: str | Path, trainer: Trainer, peers: Peers | None
     return True
 
 
-def _check_manifest(manifest: dict, path: Path, trainer: Trainer) -> None:
+def _check_manifest(manifest: dict[str, Any], path: Path, trainer: Trainer) -> None:
     """Raise ValueError where it is of another training, or has a counter that no such training has."""
     description = _description(trainer)
     for key in MUST_AGREE:
@@ -271,10 +277,10 @@ def _check_manifest(manifest: dict, path: Path, trainer: Trainer) -> None:
             )
 
 
-def read_manifest(path) -> dict:
+def read_manifest(path: Path) -> dict[str, Any]:
     """The manifest, whole and of our format. Raises ValueError where it isn't."""
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if (manifest["format"], manifest["version"]) != (FORMAT, VERSION):
             raise ValueError
         whole = manifest.pop("crc32") == _crc32(manifest)
@@ -287,20 +293,20 @@ def read_manifest(path) -> dict:
     return manifest
 
 
-def _expected(trainer):
+def _expected(trainer: Trainer) -> dict[str, Callable[[Any], bool]]:
     """What each counter in a manifest must be, beyond any damage: a number of an array's elements, say."""
 
-    def count(most=2**53):
+    def count(most: int = 2**53) -> Callable[[Any], bool]:
         return lambda value: type(value) is int and 0 <= value <= most
 
-    def finite(value):
+    def finite(value: Any) -> bool:
         return type(value) in (int, float) and math.isfinite(value)
 
-    def are_dicts(values, n, keys=frozenset()):
+    def are_dicts(values: Any, n: int, keys: Set[str] = frozenset()) -> bool:
         return type(values) is list and len(values) == n and all(type(v) is dict and keys <= v.keys() for v in values)
 
-    def are_shards(values):
-        named = type(values) is list and values and are_dicts(values, len(values), {"file", "bytes", "crc32"})
+    def are_shards(values: Any) -> bool:
+        named = type(values) is list and len(values) > 0 and are_dicts(values, len(values), {"file", "bytes", "crc32"})
         return named and all(type(shard["file"]) is str for shard in values)
 
     return {
@@ -316,7 +322,7 @@ def _expected(trainer):
     }
 
 
-def _check_training_arrays(shards, given, trainer):
+def _check_training_arrays(shards: ShardFiles, given: dict[str, np.ndarray], trainer: Trainer) -> None:
     """Kernels look the steps of last_step up in tables of at least step_count + 1 columns, and check nothing."""
     step_count = shards.manifest["step_count"]
     for name, array in trainer.engine.training_arrays().items():
@@ -329,7 +335,7 @@ def _check_training_arrays(shards, given, trainer):
             raise ValueError(f"{shards.paths[0]} lacks training/{name} of {step_count} steps; {START_AGAIN}")
 
 
-def _sweep(folder):
+def _sweep(folder: Path) -> None:
     """Delete the shards that the manifest doesn't name, and what a killed training left half written."""
     try:
         named = {shard["file"] for shard in json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["shards"]}
@@ -343,7 +349,7 @@ def _sweep(folder):
             path.unlink()
 
 
-def _crc32(manifest):
+def _crc32(manifest: dict[str, Any]) -> int:
     """Of a manifest without its own. JSON gives back the floats and the order of what was written."""
     return zlib.crc32(json.dumps(manifest).encode())
 
@@ -352,7 +358,7 @@ _short = reprlib.Repr()  # for what a stranger's manifest may hold
 _short.maxdict = 20
 
 
-def _named_arrays(trainer):
+def _named_arrays(trainer: Trainer) -> dict[str, np.ndarray]:
     """The network's arrays and Adam's, by their names in a shard."""
     arrays = dict(trainer.engine.network.state)
     arrays |= {f"first_moment/{name}": array for name, array in trainer.adam.first_moment.items()}
@@ -360,12 +366,12 @@ def _named_arrays(trainer):
     return arrays
 
 
-def _with_state(trainer):
+def _with_state(trainer: Trainer) -> list[Callback]:
     """The callbacks that have a state; others, such as a progress bar, may come and go."""
     return [callback for callback in trainer.callbacks if type(callback).state_dict is not Callback.state_dict]
 
 
-def _description(trainer):
+def _description(trainer: Trainer) -> dict[str, Any]:
     """What two trainers must have in common for one to go on with the other's work."""
     adam, network = trainer.adam, trainer.engine.network
     return {

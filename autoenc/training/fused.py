@@ -18,7 +18,7 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.batch_invariant import by_fixed_rows
-from autoenc.kernels.adam import Trained, rates_at
+from autoenc.kernels.adam import Rates, Trained, rates_at
 from autoenc.kernels.gather_sum import balanced_blocks, gather_sum
 from autoenc.kernels.linear import linear, linear_backward_input, linear_backward_weight
 from autoenc.kernels.log_normalizer import log_normalizer
@@ -31,7 +31,7 @@ from autoenc.layers.batchnorm import check_batch
 from autoenc.layers.dropout import draw_mask
 from autoenc.machine import compute_threads
 from autoenc.networks.autoencoder import AutoEncoderNetwork
-from autoenc.networks.base import Key, Network
+from autoenc.networks.base import Key, Network, arrays_of
 from autoenc.optim import Adam
 
 
@@ -78,8 +78,9 @@ class FusedEngine:
         with compute_threads():
             return self._train_step(user_items, key)
 
-    def _train_step(self, user_items, key):
+    def _train_step(self, user_items: sparse.csr_array, key: Key) -> float:
         adam = self.adam
+        assert adam is not None
         self._middle.check_batch(user_items.shape[0])
         shown = self._middle.shown(user_items, key)  # to the embedding; the targets are all likes
         item_users = user_items.tocsc()
@@ -111,14 +112,15 @@ class FusedEngine:
         """Bring the embedding rows of a batch's items to the last step; their moments follow in `scatter_add`."""
         if self._lags:
             items = np.flatnonzero(np.diff(item_users.indptr))
-            items = items[self.last_step[items] < self.adam.step_count]
-            catch_up(items, self._embedding, self.last_step, self._drift.history(), self._embedding.weight)
+            history = self._drift.history()
+            items = items[self.last_step[items] < history.step]
+            catch_up(items, self._embedding, self.last_step, history, self._embedding.weight)
 
     def item_sums(self, user_items: sparse.csr_array, weight: np.ndarray) -> np.ndarray:
         """user_items @ weight: (batch, emb_dim), the sum over items on the way up."""
         return gather_sum(user_items.indptr, user_items.indices, weight, balanced_blocks(user_items.indptr))
 
-    def output_step(self, hidden: np.ndarray, item_users: sparse.csc_array, rates) -> tuple[float, np.ndarray]:
+    def output_step(self, hidden: np.ndarray, item_users: sparse.csc_array, rates: Rates) -> tuple[float, np.ndarray]:
         """Forward, backward and Adam of the output layer: the loss, and the gradient of `hidden`.
 
         The gradient is a sum over items, on the way down, in parts that are yet to be summed:
@@ -194,6 +196,7 @@ class KernelMiddle:
 
     def __init__(self, network: AutoEncoderNetwork, adam: Adam | None):
         self.network = network
+        self.kept: Any = None
         self.norm1, self.norm2 = self.normalizer("batchnorm1"), self.normalizer("batchnorm2")
         if adam is not None:
             self.scale1 = trained("batchnorm1.weight", adam), trained("batchnorm1.bias", adam)
@@ -207,7 +210,7 @@ class KernelMiddle:
         """The likes that the embedding is given in training: all."""
         return user_items
 
-    def forward(self, item_sum, n_likes, key):
+    def forward(self, item_sum: np.ndarray, n_likes: np.ndarray, key: Key) -> np.ndarray:
         bottleneck = self.network.bottleneck.params
         mask1 = self.mask(item_sum.shape, (*key, 1))
         mask2 = self.mask((len(item_sum), len(bottleneck["bias"])), (*key, 2))
@@ -217,7 +220,7 @@ class KernelMiddle:
         self.kept = kept1, mask1, h1, kept2, mask2
         return h2
 
-    def backward(self, grad_h2, rates):
+    def backward(self, grad_h2: np.ndarray, rates: Rates) -> np.ndarray:
         """From grad_h2 in parts to the gradient of item_sum."""
         (kept1, mask1, h1, kept2, mask2), self.kept = self.kept, None
         grad_z2 = normalize_backward(grad_h2, kept2, mask2, *self.scale2, rates)
@@ -225,7 +228,7 @@ class KernelMiddle:
         linear_backward_weight(grad_z2, h1, *self.bottleneck, rates)
         return normalize_backward(grad_h1, kept1, mask1, *self.scale1, rates)
 
-    def encode(self, item_sum, n_likes):
+    def encode(self, item_sum: np.ndarray, n_likes: np.ndarray) -> np.ndarray:
         """The bottleneck h2 in evaluation; overwrites item_sum."""
         bottleneck = self.network.bottleneck.params
         normalize_eval(item_sum, self.norm1)
@@ -233,13 +236,12 @@ class KernelMiddle:
         normalize_eval(h2, self.norm2)
         return h2
 
-    def normalizer(self, layer):
-        state, number = self.network.state, self.network.dtype.type
-        batchnorm = getattr(self.network, layer)
-        arrays = (state[f"{layer}.{key}"] for key in ("weight", "bias", "running_mean", "running_var"))
-        return Normalizer(*arrays, number(batchnorm.eps), number(batchnorm.momentum))
+    def normalizer(self, layer: str) -> Normalizer:
+        batchnorm, number = getattr(self.network, layer), self.network.dtype.type
+        arrays = arrays_of(self.network.state, layer)
+        return Normalizer(**arrays, eps=number(batchnorm.eps), momentum=number(batchnorm.momentum))
 
-    def mask(self, shape, key):
+    def mask(self, shape: tuple[int, int], key: tuple[int, int, int, int]) -> Mask:
         dropout = self.network.dropout1
         return Mask(draw_mask(shape, dropout.threshold, key), self.network.dtype.type(dropout.scale))
 
@@ -268,18 +270,19 @@ class LayerMiddle:
     def penalty(self) -> float:
         return sum(layer.penalty for layer in self.layers.values() if isinstance(layer, GaussianSample))
 
-    def forward(self, item_sum, n_likes, key):
+    def forward(self, item_sum: np.ndarray, n_likes: np.ndarray, key: Key) -> np.ndarray:
         return self.network.encode_sums(item_sum, n_likes, True, key)
 
-    def backward(self, grad_hidden, rates):
+    def backward(self, grad_hidden: np.ndarray, rates: Rates) -> np.ndarray:
         """From grad_hidden in parts to the gradient of item_sum, with a step of Adam."""
+        assert self.adam is not None
         grad_item_sum = self.network.backward_to_sums(grad_hidden.sum(axis=0))
         for name, layer in self.layers.items():
             for key, grad in layer.grads.items():
                 self.adam.move(f"{name}.{key}", grad)
         return grad_item_sum
 
-    def encode(self, item_sum, n_likes):
+    def encode(self, item_sum: np.ndarray, n_likes: np.ndarray) -> np.ndarray:
         return by_fixed_rows(self.network.encode_sums, item_sum, n_likes)
 
 
@@ -312,7 +315,7 @@ class DriftTable:
         """Take in the step that `adam.step_count` has just been counted up to."""
         self._advance_to(self.adam.step_count)
 
-    def _advance_to(self, step):
+    def _advance_to(self, step: int) -> None:
         if step == self.tables.shape[1]:
             self.tables = np.pad(self.tables, ((0, 0), (0, step)))
         step_size, inv_root, drift1, drift2 = self.tables

@@ -13,14 +13,15 @@ import math
 import signal
 import threading
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from numbers import Real
+from types import FrameType
 
 import numpy as np
 from scipy import sparse
 
 from autoenc.checks import whole_number
-from autoenc.interactions import as_user_items
+from autoenc.interactions import UserItemsLike, as_user_items
 from autoenc.machine import compute_threads
 from autoenc.networks.base import Network
 from autoenc.optim import Adam
@@ -29,7 +30,7 @@ from autoenc.training.engine import Engine, MakeEngine, check_backend, engine_fo
 from autoenc.training.minibatches import batch_bounds, minibatches
 
 # The share of lr that is left when a share of the steps, from 0 to 1, is done.
-SCHEDULES = {
+SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda progress: 1.0,
     "cosine": lambda progress: (1 + math.cos(math.pi * progress)) / 2,
 }
@@ -87,13 +88,22 @@ class Trainer:
     """
 
     epochs: int
+    batch_size: int
+    lr: float
+    schedule: str
+    schedule_length: float
+    seed: int
+    backend: str
     threads: int | None
     callbacks: list[Callback]
     adam: Adam
     engine: Engine
+    epoch: int
+    step: int
     n_users: int
     n_steps: int
     users_done: int
+    loss: float
     fingerprint: int
     next_epoch: int
     next_step: int
@@ -148,7 +158,7 @@ class Trainer:
     def epoch_loss(self) -> float:
         return self.total_loss / self.users_done if self.users_done else math.nan
 
-    def fit(self, user_items) -> Trainer:
+    def fit(self, user_items: UserItemsLike) -> Trainer:
         """Train on `user_items`, whatever `as_user_items` takes, from where the trainer stands.
 
         Users who liked nothing are left out. Ctrl-C ends the training after the step, with every
@@ -161,16 +171,18 @@ class Trainer:
         FloatingPointError
             If the loss becomes NaN or infinite.
         """
-        return self.train(as_user_items(user_items, self.engine.n_items))
-
-    def train(self, user_items: sparse.csr_array) -> Trainer:
-        """`fit` without its check, of a canonical matrix (n_users, n_items), whose entries may be ratings."""
-        with_likes = np.flatnonzero(np.diff(user_items.indptr))
-        if len(with_likes) < 2:
+        likes = as_user_items(user_items, self.engine.n_items)
+        n_users = int((np.diff(likes.indptr) > 0).sum())
+        if n_users < 2:
             raise ValueError(
-                f"training takes two users or more who liked something, got {len(with_likes)}; pass more, "
+                f"training takes two users or more who liked something, got {n_users}; pass more, "
                 "since BatchNorm, where a network has it, finds no variance over one"
             )
+        return self.train(likes)
+
+    def train(self, user_items: sparse.csr_array) -> Trainer:
+        """`fit` without its checks, of a canonical matrix (n_users, n_items), whose entries may be ratings."""
+        with_likes = np.flatnonzero(np.diff(user_items.indptr))
         self.n_users = len(with_likes)
         self.fingerprint = zlib.crc32(user_items.indices, zlib.crc32(user_items.indptr))
         self.n_steps = len(batch_bounds(len(with_likes), self.batch_size)) - 1
@@ -186,7 +198,7 @@ class Trainer:
                 self._tell("on_train_end")
         return self
 
-    def _run_epoch(self, user_items, with_likes, interrupted):
+    def _run_epoch(self, user_items: sparse.csr_array, with_likes: np.ndarray, interrupted: threading.Event) -> None:
         self.epoch = self.next_epoch
         if self.next_step == 0:
             self.users_done, self.total_loss = 0, 0.0
@@ -202,7 +214,7 @@ class Trainer:
         self.next_epoch, self.next_step = self.epoch + 1, 0
         self._tell("on_epoch_end")
 
-    def _run_step(self, step, user_items):
+    def _run_step(self, step: int, user_items: sparse.csr_array) -> None:
         self.step = step
         progress = (self.epoch * self.n_steps + step) / (self.schedule_length * self.epochs * self.n_steps)
         self.adam.lr = self.lr * SCHEDULES[self.schedule](progress)
@@ -218,26 +230,26 @@ class Trainer:
         self.total_loss += batch_loss
         self.loss = batch_loss / n_users
 
-    def _compile_kernels(self):
+    def _compile_kernels(self) -> None:
         if self.backend == "numba" and self.adam.params["output.weight"].dtype == np.float32:
             from autoenc.training.warm_up import compile_kernels  # imports numba
 
             compile_kernels(logging.getLogger("autoenc").warning)
 
-    def _tell(self, event):
+    def _tell(self, event: str) -> None:
         for callback in self.callbacks:
             getattr(callback, event)(self)
 
 
 @contextlib.contextmanager
-def _interrupt_between_steps():
+def _interrupt_between_steps() -> Iterator[threading.Event]:
     """Turn Ctrl-C into an event, so that no step is left half done; a second Ctrl-C breaks off at once."""
     interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield interrupted  # Python delivers signals to the main thread alone
         return
 
-    def on_interrupt(signal_number, frame):
+    def on_interrupt(signal_number: int, frame: FrameType | None) -> None:
         if interrupted.is_set():
             raise KeyboardInterrupt
         interrupted.set()

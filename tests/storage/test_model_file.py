@@ -61,7 +61,7 @@ def test_what_was_written_comes_back_to_the_same_bits(path, dtype, item_ids, tit
             np.testing.assert_array_equal(ours, array)
     assert (back.model, back.params, back.about) == (content.model, content.params, content.about)
     network = load_model(path).network_
-    assert network.dropout == 0.3
+    assert network.settings["dropout"] == 0.3
     assert {name: array.tobytes() for name, array in network.state.items()} == {
         name: array.tobytes() for name, array in content.arrays.items()
     }
