@@ -64,7 +64,7 @@ class CosineOfProduct:
     def __init__(self, weight: np.ndarray):
         self.params = {"weight": weight}
         self.grads: dict[str, np.ndarray] = {}
-        self.kept: tuple[Any, ...] = ()
+        self.kept: Any = None
 
     @property
     def n_items(self) -> int:
@@ -96,6 +96,7 @@ class CosineOfProduct:
         """Fill `grads` with the gradient of the last forward's loss."""
         self.backward_sums()
         self.grads["weight"] = self.backward_rows(slice(None))
+        self.kept = None
 
     def backward_sums(self) -> None:
         """The first half of `backward`: grad_Z and grad_M, which the gradients of all items need."""
