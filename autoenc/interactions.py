@@ -256,8 +256,8 @@ class Interactions:
             item_ids = _ascending_ids(item_ids, len(item_ids), "item_ids", "columns")
             columns = _positions(items, item_ids)
             if (columns < 0).any():
-                stranger = items[columns < 0][0]
-                raise ValueError(f"lists holds the item id {stranger}, which is not among item_ids; add it there.")
+                unknown = items[columns < 0][0]
+                raise ValueError(f"lists holds the item id {unknown}, which is not among item_ids; add it there.")
         n_users = len(rows)
         indptr = np.concatenate([[0], np.cumsum(rows)])
         ones = np.ones(len(columns), np.float32)
@@ -329,8 +329,8 @@ class Interactions:
         users = _ids(np.atleast_1d(users) if isinstance(users, (str, int, np.generic)) else users, "users")
         rows = _positions(users, self.user_ids)
         if (rows < 0).any():
-            stranger = users[rows < 0].tolist()[0]
-            raise ValueError(f"There is no user {stranger!r} among the {self.n_users:,}; see user_ids for those known.")
+            unknown = users[rows < 0].tolist()[0]
+            raise ValueError(f"There is no user {unknown!r} among the {self.n_users:,}; see user_ids for those known.")
         return rows
 
     def item_names(self, columns: npt.ArrayLike) -> list[str]:
@@ -464,7 +464,7 @@ def _check_entries(x: sparse.sparray) -> None:
         try:
             x.check_format(full_check=True)
         except ValueError as error:
-            raise ValueError(f"user_items is a broken {x.format} matrix ({error}); build it anew.") from None
+            raise ValueError(f"user_items is a broken {x.format} matrix ({error}); build it again.") from None
     if x.dtype.kind not in "biuf":
         raise TypeError(f"user_items is a sparse matrix of {x.dtype}; pass one of zeros and ones.")
     data = x.data if x.format in ("csr", "csc", "coo", "bsr") else x.tocoo().data
@@ -489,13 +489,13 @@ def _from_dense(x: np.ndarray, n_items: int | None) -> UserItems:
     return _canonical(matrix)
 
 
-def _check_values(data: np.ndarray, mend: str) -> None:
+def _check_values(data: np.ndarray, way_out: str) -> None:
     if data.size and data.min() == data.max() == 1:
         return  # the usual case, for which no array of what is wrong is made
     wrong = data[(data != 0) & (data != 1)]
     if wrong.size:
         value = "NaN" if np.isnan(wrong[0]) else wrong[0]
-        raise ValueError(f"user_items holds the value {value}; a like is 1 and no like is 0. {mend}")
+        raise ValueError(f"user_items holds the value {value}; a like is 1 and no like is 0. {way_out}")
 
 
 def _is_canonical(x: object) -> bool:

@@ -24,7 +24,7 @@ class Titles:
     >>> titles.columns_of("Aliens (1986)"), titles.search("alien", 5), titles.search("2001 amel", 5)
     ([1], [2, 1], [0])
     >>> titles.suggestion("Alien (1978)", "there is none.")
-    "did you mean 'Alien (1979)' or 'Aliens (1986)'?"
+    "did you mean 'Alien (1979)' or 'Aliens (1986)' or 'Amélie (2001)'?"
     """
 
     def __init__(self, titles: Sequence[str], order: Iterable[int] | None = None):

@@ -37,7 +37,7 @@ from autoenc.kernels.gather_sum import sum_rows
 from autoenc.kernels.jit import kernel
 
 
-class History(NamedTuple):
+class PastSteps(NamedTuple):
     """What the steps so far say about a row that missed some of them; each array is indexed by a step."""
 
     step: int  # t, the last step that is done; step s of the arrays below is at [s]

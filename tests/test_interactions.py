@@ -468,7 +468,7 @@ def test_a_broken_matrix_is_refused(format, indices, indptr):
     matrix = sparse.csr_array(np.eye(2, dtype=np.float32))
     matrix = format(matrix)
     matrix.indices, matrix.indptr = np.array(indices, np.int32), np.array(indptr, np.int32)
-    with pytest.raises(ValueError, match=f"user_items is a broken {matrix.format} matrix .*; build it anew"):
+    with pytest.raises(ValueError, match=f"user_items is a broken {matrix.format} matrix .*; build it again"):
         as_user_items(matrix)
 
 

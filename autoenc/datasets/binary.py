@@ -35,7 +35,7 @@ def read_npz(path: Path, values: bool) -> Ratings:
     if data.dtype.kind not in "biuf" or any(place.dtype.kind not in "iu" for place in places):
         raise ValueError(f"{path} holds a matrix of {data.dtype}; save one of numbers.")
     if np.isnan(data).any():
-        raise ValueError(f"{path} holds NaN; drop what is missing from the matrix and save it anew.")
+        raise ValueError(f"{path} holds NaN; drop what is missing from the matrix and save it again.")
     try:
         shape = tuple(_array(path, "shape").ravel().tolist())
         if kind == "coo":
@@ -45,7 +45,7 @@ def read_npz(path: Path, values: bool) -> Ratings:
             matrix.check_format(full_check=True)
             matrix = matrix.tocoo()
     except (ValueError, TypeError, IndexError, OverflowError) as error:
-        raise ValueError(f"{path} holds a broken {kind} matrix ({error}); save it anew.") from None
+        raise ValueError(f"{path} holds a broken {kind} matrix ({error}); save it again.") from None
     liked = matrix.data != 0
     users, items = matrix.row[liked].astype(np.int64), matrix.col[liked].astype(np.int64)
     ratings = matrix.data[liked].astype(np.float32) if values else None
@@ -68,9 +68,9 @@ def read_npz(path: Path, values: bool) -> Ratings:
 def _names(path: Path, name: str, n: int) -> np.ndarray:
     names = _array(path, name)
     if names.shape != (n,) or names.dtype.kind not in "iU":
-        raise ValueError(f"{path} has {name} of {names.dtype} and shape {names.shape} for {n:,}; save it anew.")
+        raise ValueError(f"{path} has {name} of {names.dtype} and shape {names.shape} for {n:,}; save it again.")
     if name != "titles" and names.dtype.kind == "U" and (width := names.itemsize // 4) > MAX_ID:
-        raise ValueError(f"{path} has {name} of up to {width:,} characters, where {MAX_ID} may be; save it anew.")
+        raise ValueError(f"{path} has {name} of up to {width:,} characters, where {MAX_ID} may be; save it again.")
     return names
 
 
@@ -79,7 +79,7 @@ def _array(path: Path, name: str, max_bytes: int | None = None) -> np.ndarray:
     if member is None:
         raise ValueError(f"{path} lacks {name}.npy, so it is no matrix that scipy.sparse.save_npz wrote.")
     if max_bytes is not None and member.file_size > max_bytes:
-        raise ValueError(f"{path} holds more values than places for them; save the matrix anew.")
+        raise ValueError(f"{path} holds more values than places for them; save the matrix again.")
     source = Source(path, member)
     max_ratio = MAX_RATIO if max_bytes is None else float("inf")
     try:

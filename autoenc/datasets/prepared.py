@@ -68,7 +68,7 @@ def read_prepared(
     names = [*NEEDED, *(name for name in OPTIONAL if name in manifest["arrays"])]
     arrays = {name: _checked(folder, name, manifest["arrays"][name], check) for name in names}
     if times and "times" not in arrays:
-        raise ValueError(f"{folder} was prepared without times; prepare it anew with --times.")
+        raise ValueError(f"{folder} was prepared without times; prepare it again with --times.")
     shape = manifest["users"], manifest["items"]
     try:
         user_items = sparse.csr_array((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
@@ -81,7 +81,7 @@ def read_prepared(
             arrays["times"] if times else None,
         )
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{folder} is damaged ({str(error).rstrip('.')}); prepare it anew.") from None
+        raise ValueError(f"{folder} is damaged ({str(error).rstrip('.')}); prepare it again.") from None
 
 
 def read_rows(folder: str | os.PathLike[str], users: slice) -> Interactions:
@@ -100,22 +100,22 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ValueError(
             f"{folder} has arrays but no {MANIFEST}: `autoenc prepare` did not finish, or not all was copied; "
-            "prepare it anew."
+            "prepare it again."
         ) from None
     except ValueError:
         manifest = None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ValueError(f"{folder / MANIFEST} is not the manifest of a prepared folder; prepare it anew.")
+        raise ValueError(f"{folder / MANIFEST} is not the manifest of a prepared folder; prepare it again.")
     if manifest.get("version") != VERSION:
         raise ValueError(
             f"{folder} is of version {manifest.get('version')!r} of the format, and this autoenc reads {VERSION}; "
-            "prepare it anew."
+            "prepare it again."
         )
     arrays = manifest.get("arrays")
     if not all(type(manifest.get(count)) is int for count in ("users", "items", "likes")) or not (
         isinstance(arrays, dict) and set(NEEDED) <= set(arrays) and all(isinstance(a, dict) for a in arrays.values())
     ):
-        raise ValueError(f"{folder / MANIFEST} lacks counts or arrays; prepare it anew.")
+        raise ValueError(f"{folder / MANIFEST} lacks counts or arrays; prepare it again.")
     return manifest
 
 
@@ -130,7 +130,7 @@ def _checked(folder: Path, name: str, facts: dict[str, Any], check: bool) -> np.
         return read_array(path)
     except (ValueError, OSError) as error:
         problem = error.strerror if isinstance(error, OSError) else error
-        raise ValueError(f"{path} can't be taken ({problem}); prepare the folder anew.") from None
+        raise ValueError(f"{path} can't be taken ({problem}); prepare the folder again.") from None
 
 
 def checksum(path: Path) -> int:

@@ -1,6 +1,6 @@
 """Where ratings stand: a file, a folder or a zip archive, each read as a stream and never unpacked.
 
-What is read may come from strangers, so:
+What is read may come from anybody, so:
 
 - Nothing is written. A member's name, ../../ratings.csv say, is compared and never used as a path.
 - A compressed stream that grows beyond MAX_BYTES, or beyond MAX_RATIO times its size on disk, is an
@@ -31,7 +31,7 @@ _UTF8_BOM = b"\xef\xbb\xbf"
 
 # The files that hold ratings, in the order in which they are looked for, with those that hold titles.
 _MOVIELENS = {"ratings.csv": "movies.csv", "ratings.dat": "movies.dat", "u.data": "u.item"}
-# The parts of LightGCN's data sets. The split is made anew, so together they are the ratings.
+# The parts of LightGCN's data sets. The split is made again, so together they are the ratings.
 _PARTS = ("train.txt", "valid.txt", "test.txt")
 
 

@@ -254,7 +254,7 @@ class _Preparation:
         for fault, condition in faults.items():
             wrong = self._ask(f"SELECT key FROM {column}_texts WHERE {condition} ORDER BY key LIMIT 1")
             if wrong:
-                raise ValueError(f"a {column} id, {short(wrong[0][0])}, {fault}; mend or drop its rows.")
+                raise ValueError(f"a {column} id, {short(wrong[0][0])}, {fault}; fix or drop its rows.")
 
     def _check_numbers(self, column: str, type_: str) -> None:
         if type_ not in _INTEGERS and type_ not in ("DOUBLE", "FLOAT"):

@@ -297,8 +297,8 @@ def _check_lists(array: object, n_lists: int, n_bytes: int) -> tuple[np.ndarray,
         if type(items) is not list:
             raise _Refused(f"what it has for user {user:,} is no list, but of type {type(items).__name__}")
         if not set(map(type, items)) <= {int}:
-            stranger = next(item for item in items if type(item) is not int)
-            raise _Refused(f"the list of user {user:,} holds something of type {type(stranger).__name__}, no item id")
+            unknown = next(item for item in items if type(item) is not int)
+            raise _Refused(f"the list of user {user:,} holds something of type {type(unknown).__name__}, no item id")
     lengths = np.fromiter(map(len, lists), np.int64, n_lists)
     if lengths.sum() > n_bytes:
         raise _Refused(f"it blows {n_bytes:,} bytes up into {lengths.sum():,} likes")

@@ -179,4 +179,4 @@ def read_titles(source: Source, numbers: bool) -> dict[Any, str]:
 
 
 def _fault(source: Source, line: int, problem: object) -> ValueError:
-    return ValueError(f"{source}, line {line:,}: {problem}; mend the line or delete it.")
+    return ValueError(f"{source}, line {line:,}: {problem}; fix the line or delete it.")

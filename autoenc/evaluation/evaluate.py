@@ -159,11 +159,11 @@ class Tally:
         self.item_counts = None
         return self
 
-    def merge(self, other: Tally) -> None:
+    def add_counts(self, other: Tally) -> None:
         """Count what another has counted, of users after these."""
         self.users += other.users
         for name, values in self.found.items():
-            values.merge(other.found[name])
+            values.add_counts(other.found[name])
         for k in self.ks:
             self.recommended[k] = np.union1d(self.recommended[k], other.recommended[k])
 
@@ -200,7 +200,7 @@ class Mean:
         self.total += float(values.sum())
         self.total_squares += float((values * values).sum())
 
-    def merge(self, other: Mean) -> None:
+    def add_counts(self, other: Mean) -> None:
         self.kept += other.kept
         self.n += other.n
         self.total += other.total

@@ -67,7 +67,7 @@ def top_n_of_scores(scores: np.ndarray, liked: sparse.csr_array | None, n: int) 
             f"scores has the dtype {scores.dtype}; pass floating numbers, such as scores.astype(np.float32)."
         )
     if np.isnan(scores).any():
-        raise ValueError("a score is NaN: the model has diverged; train it anew with a lower lr.")
+        raise ValueError("a score is NaN: the model has diverged; train it again with a lower lr.")
     if liked is not None:
         if liked.shape != scores.shape:
             raise ValueError(

@@ -105,7 +105,7 @@ def gradient_check(
     Parameters
     ----------
     function : callable without arguments
-        Computes its output, an array or a number, from `arrays`, anew at each call.
+        Computes its output, an array or a number, from `arrays`, again at each call.
     arrays : dict of str to array, float64
         What to differentiate by. Each number is moved by `step` in place, and put back.
     grads : dict of str to array

@@ -71,7 +71,7 @@ class Recommender(Recommending, Explaining):
     def check_memory(self, n_users: int, n_items: int) -> None:
         """Raise ValueError where a fit on so many would take more memory than it may. Here none does."""
 
-    def prepare(self, user_items: UserItemsLike) -> Any:
+    def precompute(self, user_items: UserItemsLike) -> Any:
         """What `fit` may be given in place of the likes where it is called again with other hyperparameters.
 
         Here they are the likes. A model whose fit begins by what no hyperparameter changes returns

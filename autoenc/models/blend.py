@@ -10,7 +10,7 @@ Weights, where none are given
     on the rest. The first model's weight stays 1. The others start where all scores are spread
     alike, and one after another each is multiplied by the best for the metric of 2**-6, 2**-5, ...
     2**6; with three models all over again, with four twice, and so on; and last by the best of
-    2**-.5, 1 and 2**.5. Then all models are fitted anew on all likes.
+    2**-.5, 1 and 2**.5. Then all models are fitted again on all likes.
 
 Also chosen there, where it is asked for
     The models' hyperparameters, each from a list. The epoch at which the first model's training

@@ -137,7 +137,7 @@ class CandidateSearch:
 
     def __init__(self, name: str, model: Recommender, train: sparse.csr_array, judge: Judge):
         self.name, self.judge = name, judge
-        self.likes = model.prepare(train)
+        self.likes = model.precompute(train)
         self.best = unfitted(model).fit(self.likes)
         self.tried: list[dict[str, Any]] = []
         self.best_value = -np.inf

@@ -78,14 +78,14 @@ class EASE(Recommender):
     _: KW_ONLY
     max_memory: float = 4e9
 
-    def prepare(self, user_items: UserItemsLike) -> ItemGram | UserGram:
+    def precompute(self, user_items: UserItemsLike) -> ItemGram | UserGram:
         """The likes' Gram matrix (`gram_of`), which `fit` takes in their place, whatever the hyperparameters."""
         likes = as_user_items(user_items)
         self.check_memory(*likes.shape)
         return gram_of(likes)
 
     def fit(self, user_items: UserItemsLike | ItemGram | UserGram, y: object = None) -> Self:
-        """Learn from who liked what, as `Recommender.fit` has it, or from what `prepare` made of it."""
+        """Learn from who liked what, as `Recommender.fit` has it, or from what `precompute` made of it."""
         if not isinstance(user_items, (ItemGram, UserGram)):
             return super().fit(user_items)
         self._fit_gram(user_items)
@@ -93,7 +93,7 @@ class EASE(Recommender):
 
     def _fit(self, user_items: sparse.csr_array) -> None:
         self._checked_penalty(likes_per_item(user_items))  # the Gram matrix takes long
-        self._fit_gram(self.prepare(user_items))
+        self._fit_gram(self.precompute(user_items))
 
     def _fit_gram(self, gram: ItemGram | UserGram) -> None:
         penalty = self._checked_penalty(gram.counts)

@@ -177,7 +177,7 @@ class NetworkRecommender(Recommender):
         """One more epoch, on these likes; the first call fits for one epoch.
 
         The items must be those of the first fit. The optimizer goes on with its moments, but after
-        `load` it starts anew.
+        `load` it starts again.
         """
         if not self.__sklearn_is_fitted__():
             epochs, self.epochs = self.epochs, 1

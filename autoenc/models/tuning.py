@@ -296,7 +296,7 @@ def _search(
 ) -> tuple[list[dict[str, Any]], str]:
     """All trials, and which limit ended them."""
     begun = time.perf_counter()
-    train = model.prepare(judge.train)  # gone before the last fit, which makes its own and may take the memory
+    train = model.precompute(judge.train)  # gone before the last fit, which makes its own and may take the memory
     before_a_fit = time.perf_counter() - begun
     done: list[dict[str, Any]] = []
     with _study(model, search_space, seed) as (study, distributions, failed):

@@ -282,7 +282,7 @@ def evaluate_parts(
     wholes = tallies[0]
     for of_part in tallies[1:]:
         for whole, tally in zip(wholes, of_part):
-            whole.merge(tally)
+            whole.add_counts(tally)
     return Comparison({name: whole.report() for name, whole in zip(paths, wholes)})
 
 

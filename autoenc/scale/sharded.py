@@ -179,7 +179,7 @@ class ShardedEngine:
         items, scores = self.own.top_n(self.shard.own(user_items), n)
         items = np.where(items >= 0, self.shard.items[items], -1).astype(np.int32)
         items_of_ranks, scores_of_ranks = zip(*self.shard.ranks.all_gather((items, scores)))
-        return merge_top_n(np.concatenate(items_of_ranks, axis=1), np.concatenate(scores_of_ranks, axis=1), n)
+        return best_of_candidates(np.concatenate(items_of_ranks, axis=1), np.concatenate(scores_of_ranks, axis=1), n)
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """This rank's part of the state as of the last step."""
@@ -208,7 +208,7 @@ def sharded_by(shard: Shard, backend: str = "numba") -> MakeEngine:
     return make_engine
 
 
-def merge_top_n(items: np.ndarray, scores: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+def best_of_candidates(items: np.ndarray, scores: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """The n best of candidates, (batch, n_candidates) each, of which item -1 is padding: (batch, n) each.
 
     Best first; of equal scores the lower item comes first, and padding last.

@@ -102,7 +102,7 @@ def bundled_model(progress: bool, say: Callable[[str], object]) -> Recommender:
             say(f"reading the model of the bundled ratings that is kept in {path}")
             return model
         except ValueError:
-            say(f"{path} is not what this autoenc writes, so it is trained anew")
+            say(f"{path} is not what this autoenc writes, so it is trained again")
     say(f"training on the bundled ratings first, which takes about 15 seconds, once; it is kept in {path}")
     model = AutoEncoder(**DEMONSTRATION).fit(in_pieces(datasets.load()), callbacks=[ProgressBar()] if progress else [])
     try:

@@ -354,7 +354,7 @@ def _crc32(manifest: dict[str, Any]) -> int:
     return zlib.crc32(json.dumps(manifest).encode())
 
 
-_short = reprlib.Repr()  # for what a stranger's manifest may hold
+_short = reprlib.Repr()  # for what an unknown manifest may hold
 _short.maxdict = 20
 
 

@@ -24,7 +24,7 @@ from autoenc.kernels.linear import linear, linear_backward_input, linear_backwar
 from autoenc.kernels.log_normalizer import log_normalizer
 from autoenc.kernels.normalize import Mask, Normalizer, normalize, normalize_backward, normalize_eval
 from autoenc.kernels.output_tile import output_tile
-from autoenc.kernels.scatter_add import History, catch_up, flush, scatter_add
+from autoenc.kernels.scatter_add import PastSteps, catch_up, flush, scatter_add
 from autoenc.kernels.top_n import MANY, top_n
 from autoenc.layers import GaussianSample, Multinomial, WeightedBCE
 from autoenc.layers.batchnorm import check_batch
@@ -307,7 +307,7 @@ class DriftTable:
             self.decay1, self.decay2 = beta1 / beta2**0.5, beta1 / beta2
             # After so many steps 1e-12 of a row's movement is still to come.
             self.horizon = math.ceil(math.log(1e-12) / math.log(self.decay2)) if beta1 > 0 else 1
-        self.tables = np.zeros((4, 1024))  # of History: step_size, inv_root, drift1, drift2
+        self.tables = np.zeros((4, 1024))  # of PastSteps: step_size, inv_root, drift1, drift2
         for step in range(1, adam.step_count + 1):
             self._advance_to(step)
 
@@ -329,8 +329,8 @@ class DriftTable:
         drift1[start:step] += step_size[step] / inv_root[step] * self.decay1**missed
         drift2[start:step] += step_size[step] / inv_root[step] ** 2 * self.decay2**missed
 
-    def history(self) -> History:
+    def history(self) -> PastSteps:
         step_size, inv_root, drift1, drift2 = self.tables
         beta1, beta2 = self.adam.betas
         step, eps = self.adam.step_count, self.adam.eps
-        return History(step, self.horizon, beta1, beta2, step_size, inv_root, drift1, drift2, eps)
+        return PastSteps(step, self.horizon, beta1, beta2, step_size, inv_root, drift1, drift2, eps)

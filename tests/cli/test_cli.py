@@ -97,7 +97,7 @@ def test_interrupt_is_130(probe, capsys):
 
 
 def test_interrupt_before_the_command_is_130_too(monkeypatch, capsys):
-    def interrupted():
+    def interrupted(command):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "build_parser", interrupted)

@@ -152,7 +152,7 @@ BAD = [
     ({"who": [1], "item": [1]}, "has the columns who, item, of which none is of users; call one user"),
     ({"user": [1], "what": [1]}, "has the columns user, what, of which none is of items; call one item"),
     ({"user": [1, None], "item": [1, 2]}, "the column of users lacks 1 of 2 values; drop those rows"),
-    ({"user": ["a", " None "], "item": [1, 2]}, "a user id, ' None ', is missing; mend or drop its rows"),
+    ({"user": ["a", " None "], "item": [1, 2]}, "a user id, ' None ', is missing; fix or drop its rows"),
     ({"user": [1, -2], "item": [1, 2]}, "the column of users holds -2 to 1, where ids are from 0"),
     ({"user": ["a", "-2"], "item": [1, 2]}, "a user id, '-2', is negative, where ids are from 0 on"),
     ({"user": ["a" * 257], "item": [1]}, r"a user id, 'a+\.\.\.', is longer than 256 characters"),
@@ -286,11 +286,15 @@ def damaged(folder: Path, name: str, change) -> None:
     [
         ("indices.npy", lambda data: data[:-4], "indices.npy can't be taken .it has .* bytes, and the manifest says"),
         ("indices.npy", lambda data: data[:-1] + b"\1", "indices.npy can't be taken .its checksum is not the manifest"),
-        ("manifest.json", lambda data: b"{", "is not the manifest of a prepared folder; prepare it anew"),
+        ("manifest.json", lambda data: b"{", "is not the manifest of a prepared folder; prepare it again"),
         ("manifest.json", lambda data: data.replace(b'"version": 1', b'"version": 2'), "is of version 2 of the format"),
         ("manifest.json", lambda data: data.replace(b'"users": 671', b'"users": 1.5'), "lacks counts or arrays"),
-        ("manifest.json", lambda data: data.replace(b'"users": 671', b'"users": 672'), "is damaged .* prepare it anew"),
-        ("manifest.json", lambda data: data.replace(b'"data"', b'"dada"'), "lacks counts or arrays; prepare it anew"),
+        (
+            "manifest.json",
+            lambda data: data.replace(b'"users": 671', b'"users": 672'),
+            "is damaged .* prepare it again",
+        ),
+        ("manifest.json", lambda data: data.replace(b'"data"', b'"dada"'), "lacks counts or arrays; prepare it again"),
     ],
 )
 def test_a_damaged_folder_is_refused(tmp_path, folder, name, change, sentence):
@@ -323,7 +327,7 @@ def test_no_pickle_is_read(tmp_path, folder):
 
 
 def test_times_that_were_not_kept(folder):
-    with pytest.raises(ValueError, match="was prepared without times; prepare it anew with --times"):
+    with pytest.raises(ValueError, match="was prepared without times; prepare it again with --times"):
         datasets.load(path=folder, times=True)
 
 

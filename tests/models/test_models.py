@@ -422,7 +422,7 @@ class TestEASE:
         for module in (gram, ease):
             monkeypatch.setattr(module, "BLOCK", block)
         train = weak_split[0][:, :100]
-        prepared = EASE().prepare(train)
+        prepared = EASE().precompute(train)
         for model in (EASE(l2=7.0), EDLAE(l2=3.0, dropout=0.4), EASE(l2=900.0), EASE(l2=7.0)):
             expected = copy.deepcopy(model).fit(train)
             fitted = model.fit(prepared)
@@ -431,7 +431,7 @@ class TestEASE:
         with pytest.raises(ValueError, match="l2 is -1; pass a number above 0"):
             EASE(l2=-1).fit(prepared)
         with pytest.raises(ValueError, match="EASE on 100 items needs 120,000 bytes, but max_memory is 9; raise"):
-            EASE(max_memory=9).prepare(train)
+            EASE(max_memory=9).precompute(train)
 
     @pytest.mark.parametrize("n_users", [None, 200], ids=["by items", "by users"])
     def test_the_bits_do_not_depend_on_blas_threads(self, weak_split, n_users):
@@ -452,8 +452,8 @@ class TestEASE:
         by_items, by_users = gram.ItemGram(train), gram.UserGram(train)
         expected = model.fit(by_items).item_weights_
         assert np.abs(model.fit(by_users).item_weights_ - expected).max() < 1e-6 * np.abs(expected).max()
-        assert isinstance(model.prepare(train), gram.UserGram)
-        assert isinstance(model.prepare(train[:, :239]), gram.ItemGram)
+        assert isinstance(model.precompute(train), gram.UserGram)
+        assert isinstance(model.precompute(train[:, :239]), gram.ItemGram)
 
     def test_it_refuses_items_squared_that_do_not_fit(self):
         wide = sparse.csr_array(([1.0], ([0], [0])), shape=(20_000, 50_000), dtype=np.float32)

@@ -114,9 +114,9 @@ def test_a_time_budget_leaves_room_for_the_trial_and_the_last_fit(likes, monkeyp
     class Slow(EASE):
         """A minute for each fit, and half a one to prepare what the trials share."""
 
-        def prepare(self, user_items):
+        def precompute(self, user_items):
             now[0] += 30
-            return super().prepare(user_items)
+            return super().precompute(user_items)
 
         def _fit_gram(self, gram):
             now[0] += 60

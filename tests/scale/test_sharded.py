@@ -24,7 +24,7 @@ from autoenc.optim import Adam
 from autoenc.scale import ranks
 from autoenc.scale.merge import merge
 from autoenc.scale.ranks import ALONE, Communicator, world
-from autoenc.scale.sharded import RowsOfRanks, ShardedEngine, initial_shard, merge_top_n
+from autoenc.scale.sharded import RowsOfRanks, ShardedEngine, best_of_candidates, initial_shard
 from autoenc.scale.sharded_autoencoder import ShardedAutoEncoder
 from autoenc.scale.shards import Shard, deal
 from autoenc.storage.model_file import read_model_file, write_safetensors
@@ -134,7 +134,7 @@ def test_merging_is_ranking_all_at_once():
     for items in shards:
         top, of_top = top_n_of_scores(scores[:, items], liked[:, items], 5)
         found.append((np.where(top >= 0, items[top], -1), of_top))
-    merged = merge_top_n(*(np.concatenate(arrays, axis=1) for arrays in zip(*found)), 5)
+    merged = best_of_candidates(*(np.concatenate(arrays, axis=1) for arrays in zip(*found)), 5)
     for got, expected in zip(merged, top_n_of_scores(scores, liked, 5)):
         assert (got == expected).all()
 

@@ -699,7 +699,7 @@ def test_without_a_model_it_trains_once_and_reads_that_the_next_time(tmp_path, m
 
     file.write_bytes(b"damaged")
     server.bundled_model(False, said.append)
-    assert said[2].endswith("is not what this autoenc writes, so it is trained anew")
+    assert said[2].endswith("is not what this autoenc writes, so it is trained again")
     assert load_model(file).n_items == ratings.n_items
 
 

@@ -204,7 +204,7 @@ def test_no_space_left_destroys_nothing(split, tmp_path, monkeypatch, place):
         return fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match=r"can't take a checkpoint of step 9 \(.*No space left on device\); mend that"):
+    with pytest.raises(OSError, match=r"can't take a checkpoint of step 9 \(.*No space left on device\); fix that"):
         train(split, Checkpoints(tmp_path, every_steps=3))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     monkeypatch.undo()
@@ -347,7 +347,7 @@ def test_facts_that_no_callback_remembers_are_refused(split, checkpoint):
     backend, folder, manifest = checkpoint
     manifest["callback_states"] = [{} for _ in manifest["callback_states"]]
     seal(folder, manifest)
-    refuses(split, backend, folder, "has what no Validation remembers; delete the folder and train from the beginning")
+    refuses(split, backend, folder, "has no state of a Validation; delete the folder and train from the beginning")
 
 
 def test_each_byte_of_a_manifest_counts(split, checkpoint):
@@ -425,5 +425,5 @@ def test_steps_that_the_kernels_would_look_up_beyond_their_tables_are_refused(sp
     spoilt = spoil(arrays.pop(f"training/{name}"))
     arrays |= {} if spoilt is None else {f"training/{name}": np.ascontiguousarray(spoilt)}
     seal(folder, manifest, arrays)
-    sentence = rf"(lacks training/{name} of 9 steps|\(training/{name} has not a row an item\)); delete the folder and"
+    sentence = rf"(lacks training/{name} of 9 steps|\(training/{name} does not have one row per item\)); delete the"
     refuses(split, backend, folder, sentence)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
@@ -15,6 +16,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from autoenc.kernels import output_tile
+from autoenc.layers import Multinomial, SigmoidBCE
 from autoenc.machine import compute_threads
 from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
 from autoenc.training.trainer import Trainer
@@ -29,12 +31,12 @@ EMB_DIM, HIDDEN_DIM, BATCH_SIZE = 37, 61, 137
 at_two_threads = pytest.mark.skipif(MOST < 2, reason="numba's pool has one thread on this machine")
 
 
-def digest_of_training(threads, backend="numba", loss="bce") -> str:
+def digest_of_training(threads, backend="numba", loss=SigmoidBCE) -> str:
     """A hash of all the bits of a training and of a ranking by it."""
     rng = np.random.default_rng(0)
     popularity = np.minimum(0.5, 5 / np.arange(1, N_ITEMS + 1))
     user_items = sparse.csr_array((rng.random((N_USERS, N_ITEMS)) < popularity).astype(np.float32))
-    network = AutoEncoderNetwork(initial_state(N_ITEMS, EMB_DIM, HIDDEN_DIM), loss=loss)
+    network = AutoEncoderNetwork(initial_state(N_ITEMS, EMB_DIM, HIDDEN_DIM), loss=loss())
     trainer = Trainer(network, epochs=2, batch_size=BATCH_SIZE, backend=backend, threads=threads).fit(user_items)
     arrays = [*network.state.values(), *trainer.adam.first_moment.values(), *trainer.adam.second_moment.values()]
     with compute_threads(threads):
@@ -52,7 +54,7 @@ def blas_threads() -> set[int]:
 
 
 @at_two_threads
-@pytest.mark.parametrize("loss", ["bce", "multinomial"])
+@pytest.mark.parametrize("loss", [SigmoidBCE, Multinomial])
 def test_the_same_bits_at_1_and_2_threads(loss):
     assert digest_of_training(1, loss=loss) == digest_of_training(2, loss=loss)
 
@@ -72,6 +74,17 @@ def test_the_numpy_backend_has_the_same_bits_whatever_blas_would_take():
             digests.add(digest_of_training(None, "numpy"))
             assert blas_threads() == {outside}
     assert len(digests) == 1
+
+
+def test_one_network_answers_several_threads_at_once():
+    """Evaluation keeps nothing in the layers, so that no thread sees what another one asks."""
+    user_items = sparse.csr_array((np.random.default_rng(0).random((64, N_ITEMS)) < 0.05).astype(np.float32))
+    network = AutoEncoderNetwork(initial_state(N_ITEMS, EMB_DIM, HIDDEN_DIM))
+    with compute_threads(), ThreadPoolExecutor(8) as pool:
+        alone = [network.score(user_items[u : u + 8]) for u in range(56)]
+        together = list(pool.map(lambda u: network.score(user_items[u : u + 8]), list(range(56)) * 4))
+    for u, scores in enumerate(together):
+        np.testing.assert_array_equal(scores, alone[u % 56])
 
 
 def test_blas_has_one_thread_inside_and_its_own_number_after():
