@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from autoenc.models.ease import EASE as EASE
     from autoenc.models.edlae import EDLAE as EDLAE
     from autoenc.models.elsa import ELSA as ELSA
-    from autoenc.models.files import load_model as load_model
     from autoenc.models.item_knn import ItemKNN as ItemKNN
     from autoenc.models.mult_vae import MultVAE as MultVAE
     from autoenc.models.popular import Popular as Popular
     from autoenc.models.presets import preset as preset
+    from autoenc.models.registry import load_model as load_model
     from autoenc.models.tuning import tune as tune
     from autoenc.networks.autoencoder import AutoEncoderNetwork as AutoEncoderNetwork
     from autoenc.networks.autoencoder import initial_state as initial_state
@@ -45,7 +45,7 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     "Interactions": "interactions",
     "as_user_items": "interactions",
-    "load_model": "models.files",
+    "load_model": "models.registry",
     "AutoEncoder": "models.autoencoder",
     "Blend": "models.blend",
     "DeepRecommender": "models.deep_recommender",

@@ -93,10 +93,8 @@ MUTANTS = [
     Mutant(
         "network",
         "ReLU before BatchNorm, as in the forward",
-        "grad_h2 = self.batchnorm2.backward(self.dropout2.backward(grad_h2))\n    "
-        "grad_h1 = self.bottleneck.backward(self.relu2.backward(grad_h2))",
-        "grad_h2 = self.relu2.backward(self.dropout2.backward(grad_h2))\n    "
-        "grad_h1 = self.bottleneck.backward(self.batchnorm2.backward(grad_h2))",
+        "self.relu2.backward(self.batchnorm2.backward(self.dropout2.backward(grad_h2)))",
+        "self.batchnorm2.backward(self.relu2.backward(self.dropout2.backward(grad_h2)))",
     ),
     Mutant("input_normalization", "scale forgotten", "grad_output / size", "grad_output"),
     Mutant("input_normalization", "bias scaled too", "grad_output.sum(axis=0)", "(grad_output / size).sum(axis=0)"),

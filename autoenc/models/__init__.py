@@ -9,10 +9,10 @@ from autoenc.models.ease import EASE
 from autoenc.models.edlae import EDLAE
 from autoenc.models.elsa import ELSA
 from autoenc.models.estimator import NotFittedError
-from autoenc.models.files import MODELS, load_model
 from autoenc.models.item_knn import ItemKNN
 from autoenc.models.mult_vae import MultVAE
 from autoenc.models.popular import Popular
+from autoenc.models.registry import MODELS, load_model
 
 __all__ = [
     "EASE",

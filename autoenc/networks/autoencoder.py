@@ -98,30 +98,27 @@ class AutoEncoderNetwork(Network):
     def forward(self, user_items: sparse.csr_array, key: Key = (0, 0, 0)) -> float:
         h2 = self.encode(user_items, True, key)
         logits = self.output.forward(h2)  # (batch, n_items)
-        return self.loss.forward(logits, user_items)  # h3 = sigmoid(logits), and its cross-entropy
+        return self.loss.forward(logits, user_items)  # SigmoidBCE: h3 = sigmoid(logits), and its cross-entropy
 
     def encode(self, user_items: sparse.csr_array, training: bool = False, key: Key = (0, 0, 0)) -> np.ndarray:
         return self.encode_sums(self.embedding.forward(user_items, training), None, training, key)
 
     def encode_sums(
-        self, h1: np.ndarray, n_likes: np.ndarray | None = None, training: bool = False, key: Key = (0, 0, 0)
+        self, item_sum: np.ndarray, n_likes: np.ndarray | None = None, training: bool = False, key: Key = (0, 0, 0)
     ) -> np.ndarray:
-        """h2 from x @ W_embedding, (batch, emb_dim). How many likes a user has makes no difference here."""
-        # h1 = dropout(batchnorm(relu(x @ W_embedding)))
-        h1 = self.batchnorm1.forward(self.relu1.forward(h1, training), training)
+        """h2 from item_sum = x @ W_embedding, (batch, emb_dim). The numbers of likes are not used here."""
+        z1 = item_sum  # x @ W_embedding
+        h1 = self.batchnorm1.forward(self.relu1.forward(z1, training), training)
         h1 = self.dropout1.forward(h1, training, (*key, 1))  # (batch, emb_dim)
 
-        # h2 = dropout(batchnorm(relu(h1 @ W_bottleneck + B_bottleneck)))
-        h2 = self.relu2.forward(self.bottleneck.forward(h1, training), training)
-        h2 = self.batchnorm2.forward(h2, training)
+        z2 = self.bottleneck.forward(h1, training)  # h1 @ W_bottleneck + B_bottleneck
+        h2 = self.batchnorm2.forward(self.relu2.forward(z2, training), training)
         return self.dropout2.forward(h2, training, (*key, 2))  # (batch, hidden_dim)
 
     def backward(self) -> None:
         grad_logits = self.loss.backward()  # (batch, n_items)
         grad_h2 = self.output.backward(grad_logits)  # (batch, hidden_dim)
-
-        grad_h2 = self.batchnorm2.backward(self.dropout2.backward(grad_h2))
-        grad_h1 = self.bottleneck.backward(self.relu2.backward(grad_h2))  # (batch, emb_dim)
-
-        grad_h1 = self.batchnorm1.backward(self.dropout1.backward(grad_h1))
-        self.embedding.backward(self.relu1.backward(grad_h1))
+        grad_z2 = self.relu2.backward(self.batchnorm2.backward(self.dropout2.backward(grad_h2)))
+        grad_h1 = self.bottleneck.backward(grad_z2)  # (batch, emb_dim)
+        grad_z1 = self.relu1.backward(self.batchnorm1.backward(self.dropout1.backward(grad_h1)))
+        self.embedding.backward(grad_z1)

@@ -1,4 +1,5 @@
-"""A network whose items are shared out among ranks: the same training, and nothing that grows with the items sent.
+"""A network whose items are shared out among ranks: the same training, in which nothing is sent
+whose size grows with the number of items.
 
 Each rank holds its items' rows of the embedding and of the output layer, with their Adam state; the
 middle is small, and each rank has all of it. A step is then the usual one on a rank's own items, but
@@ -8,8 +9,8 @@ for two sums over items, which are made over the ranks:
     grad_hidden (batch, hidden_dim)     on the way down, after the output layer; and the loss, a number
 
 From equal sums each rank computes the same BatchNorm over the whole batch, draws the same dropout
-masks from the same keys, and moves its copy of the middle in the same way. Compared with one rank
-only the order of those sums is another.
+masks from the same keys, and moves its copy of the middle in the same way. Only the order of
+summation differs from that of one rank.
 
 To rank items, each rank finds the best of its own and the ranks merge what they found.
 
@@ -150,7 +151,7 @@ class ShardedEngine:
 
     def __init__(self, network: Network, adam: Adam | None, shard: Shard, backend: str = "numba"):
         if type(network) is not AutoEncoderNetwork or not isinstance(network.loss, SigmoidBCE):
-            raise ValueError("ranks can share out the items of the task's network with loss='bce' alone; train on one")
+            raise ValueError("only AutoEncoder with loss='bce' can be trained on several ranks; train with one process")
         check_backend(backend)
         make_own = PlainShard if backend == "numpy" else fused_shard
         self.own: Engine = make_own(network, adam, shard.ranks)

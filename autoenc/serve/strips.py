@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from autoenc.layers import BatchNorm1d, Dropout, SigmoidBCE
+from autoenc.layers import BatchNorm1d, Dropout, Multinomial, SigmoidBCE
 from autoenc.layers.sigmoid_bce import sigmoid
 from autoenc.networks.base import Key, Network
 
@@ -75,8 +75,10 @@ def run(network: Network, user_items: sparse.csr_array, training: bool, key: Key
     logits = watched.output.forward(hidden[:1])  # (1, n_items): of the other users nobody asks
     loss = copy.copy(network.loss)
     loss.forward(logits, user_items[[0]])
-    p = sigmoid(logits[0]) if isinstance(loss, SigmoidBCE) else np.exp(loss.kept[0][0])
-    steps.append(Step("sigmoid" if isinstance(loss, SigmoidBCE) else "softmax", loss, logits, p))
+    if isinstance(loss, Multinomial):
+        steps.append(Step("softmax", loss, logits, np.exp(loss.kept[0][0])))
+    else:
+        steps.append(Step("sigmoid", loss, logits, sigmoid(logits[0])))
     return steps
 
 

@@ -1,10 +1,11 @@
-"""What trains a network and scores with it: the protocol that the trainer and the models know, and who has it.
+"""The Engine protocol: an object that trains a network and scores with it.
 
     plain.PlainEngine       the layers, as they are: the definition
     fused.FusedEngine       the same steps made of kernels
 
-`engine_for` makes either by the name of its backend. `scale.sharded` has a third, for a network whose
-items are shared out among processes.
+`engine_for` makes either by the name of its backend. Other engines are handed to the trainer as
+`make_engine`: a rank's part of a network (`scale.sharded`), a second step on the network's own answer
+(`models.deep_recommender`), Adam in blocks of items (`models.elsa`).
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Engine(Protocol):
         """
 
     def score(self, user_items: sparse.csr_array) -> np.ndarray:
-        """Every item's logit for each user, in evaluation: (batch, n_items). The bits of a row depend on it alone."""
+        """Every item's logit for each user, in evaluation: (batch, n_items). No row's bits depend on another."""
 
     def top_n(self, user_items: sparse.csr_array, n: int) -> tuple[np.ndarray, np.ndarray]:
         """The n best items of each user, liked ones left out, int32, and their logits: (batch, n) each.
@@ -63,7 +64,7 @@ class Engine(Protocol):
         """What the output layer gets for each user, in evaluation: (batch, hidden_dim)."""
 
     def encode_sums(self, item_sum: np.ndarray, n_likes: np.ndarray) -> np.ndarray:
-        """The same from sums of embedding rows, (batch, emb_dim), and how many rows each is of, (batch,)."""
+        """The same from sums of embedding rows, (batch, emb_dim), and the number of rows in each sum, (batch,)."""
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The network's arrays as of the last step, by the names of the model file; not to be written to."""
@@ -72,7 +73,7 @@ class Engine(Protocol):
         """Copy these arrays, of the names and shapes of `state_dict`, into the network."""
 
     def flush(self) -> None:
-        """Bring what lags behind to the last step, in place: training is over."""
+        """Apply all updates that were deferred, in place: training is over."""
 
     def training_arrays(self) -> dict[str, np.ndarray]:
         """What a checkpoint needs besides the network's arrays and Adam's, to go on with the same bits."""

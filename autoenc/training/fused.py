@@ -26,13 +26,15 @@ from autoenc.kernels.normalize import Mask, Normalizer, normalize, normalize_bac
 from autoenc.kernels.output_tile import output_tile
 from autoenc.kernels.scatter_add import PastSteps, catch_up, flush, scatter_add
 from autoenc.kernels.top_n import MANY, top_n
-from autoenc.layers import GaussianSample, Multinomial, WeightedBCE
+from autoenc.layers import GaussianSample, Multinomial, SigmoidBCE, WeightedBCE
 from autoenc.layers.batchnorm import check_batch
-from autoenc.layers.dropout import draw_mask
+from autoenc.layers.dropout import Dropout, draw_mask
 from autoenc.machine import compute_threads
 from autoenc.networks.autoencoder import AutoEncoderNetwork
 from autoenc.networks.base import Key, Network, arrays_of
 from autoenc.optim import Adam
+
+LOSSES = (SigmoidBCE, WeightedBCE, Multinomial)
 
 
 class FusedEngine:
@@ -55,6 +57,16 @@ class FusedEngine:
         self.network = network
         self.adam = adam
         self.n_items = network.n_items
+        if adam is not None and type(network.loss) not in LOSSES:
+            raise ValueError(
+                f"the kernels have the losses {', '.join(loss.__name__ for loss in LOSSES)}, and the network "
+                f"{type(network.loss).__name__}; train it with backend='numpy'"
+            )
+        if isinstance(network, AutoEncoderNetwork) and type(network) is not AutoEncoderNetwork:
+            raise ValueError(
+                f"the kernels are AutoEncoderNetwork's, and {type(network).__name__} may compute something else; "
+                "use backend='numpy'"
+            )
         self._middle: KernelMiddle | LayerMiddle = (
             KernelMiddle(network, adam) if isinstance(network, AutoEncoderNetwork) else LayerMiddle(network, adam)
         )
@@ -136,7 +148,7 @@ class FusedEngine:
     def flush(self) -> None:
         """Bring every embedding row and its moments to the last step, in place: training is over.
 
-        To go on training after it is sound, but not bit for bit what it would have been without.
+        Training may continue afterwards: correctly, though not with the bits of a run without the flush.
         """
         if self._lags:
             flush(self._embedding, self.last_step, self._drift.history())
@@ -207,13 +219,13 @@ class KernelMiddle:
         check_batch(batch)
 
     def shown(self, user_items: sparse.csr_array, key: Key) -> sparse.csr_array:
-        """The likes that the embedding is given in training: all."""
+        """The likes that the embedding is given in training: all of them."""
         return user_items
 
     def forward(self, item_sum: np.ndarray, n_likes: np.ndarray, key: Key) -> np.ndarray:
         bottleneck = self.network.bottleneck.params
-        mask1 = self.mask(item_sum.shape, (*key, 1))
-        mask2 = self.mask((len(item_sum), len(bottleneck["bias"])), (*key, 2))
+        mask1 = self.mask(self.network.dropout1, item_sum.shape, (*key, 1))
+        mask2 = self.mask(self.network.dropout2, (len(item_sum), len(bottleneck["bias"])), (*key, 2))
         h1, kept1 = normalize(item_sum, mask1, self.norm1)
         z2 = linear(h1, bottleneck["weight"], bottleneck["bias"])  # (batch, hidden_dim)
         h2, kept2 = normalize(z2, mask2, self.norm2)
@@ -241,8 +253,7 @@ class KernelMiddle:
         arrays = arrays_of(self.network.state, layer)
         return Normalizer(**arrays, eps=number(batchnorm.eps), momentum=number(batchnorm.momentum))
 
-    def mask(self, shape: tuple[int, int], key: tuple[int, int, int, int]) -> Mask:
-        dropout = self.network.dropout1
+    def mask(self, dropout: Dropout, shape: tuple[int, int], key: tuple[int, int, int, int]) -> Mask:
         return Mask(draw_mask(shape, dropout.threshold, key), self.network.dtype.type(dropout.scale))
 
 
@@ -260,7 +271,7 @@ class LayerMiddle:
         }
 
     def check_batch(self, batch: int) -> None:
-        """Any will do."""
+        """No restriction."""
 
     def shown(self, user_items: sparse.csr_array, key: Key) -> sparse.csr_array:
         shown: sparse.csr_array = self.network.shown(user_items, True, key)

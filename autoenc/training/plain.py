@@ -55,10 +55,10 @@ class PlainEngine:
             array[:] = state[name]
 
     def flush(self) -> None:
-        """Nothing lags behind here."""
+        """No update is deferred here."""
 
     def training_arrays(self) -> dict[str, np.ndarray]:
         return {}
 
     def load_training_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """There are none."""
+        """There are none to load."""

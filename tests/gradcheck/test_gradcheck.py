@@ -186,11 +186,9 @@ def test_what_easier_checks_miss():
         "elsa: the 2 of M's square forgotten",
         "elsa: M's gradient dropped",
     }
-    losses = {name for name, verdict in verdicts.items() if verdict.caught_by_ones is None}
-    assert {name.partition(":")[0] for name in losses} == {
-        *("sigmoid_bce", "weighted_bce", "multinomial", "masked_squared_error", "soft_bce"),
-        *("network", "denoising_network", "variational_network", "deep_network", "elsa"),
-    }
+    without_upstream = {name.partition(":")[0] for name, verdict in verdicts.items() if verdict.caught_by_ones is None}
+    drawn = {name: draw(np.random.default_rng(0)) for name, draw in CASES.items()}
+    assert without_upstream == {name for name, (layer, *args) in drawn.items() if np.ndim(layer.forward(*args)) == 0}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -288,8 +286,8 @@ def test_the_command_checks_all_up_to_full_size(capsys):
     code, (header, *lines) = run(capsys)
     assert code == 0
     assert header.split() == ["layer", "tensor", "error", "by", "element", "step", "worst"]
-    assert lines[-1] == "54 gradients checked, 0 wrong (an error of 1e-06 or more)"
     rows = [line.split() for line in lines[:-2]]
+    assert lines[-1] == f"{len(rows)} gradients checked, 0 wrong (an error of 1e-06 or more)"
     assert list(dict.fromkeys(row[0] for row in rows)) == names_of()
     assert {row[-1] for row in rows} == {"ok"}
     assert rows[-1][:3] == ["full_size", "one", "direction"]

@@ -32,7 +32,6 @@ from autoenc.layers.dropout import draw_mask
 from autoenc.layers.gaussian_sample import draw_noise
 from autoenc.layers.sigmoid_bce import sigmoid
 
-LOSSES = ("elsa", "sigmoid_bce", "weighted_bce", "multinomial", "masked_squared_error", "soft_bce")
 SINGLE = [name for name in CASES if not name.endswith("network")]
 
 
@@ -84,7 +83,7 @@ def test_dtype_follows_the_input(name, dtype):
 def test_what_is_kept_is_dropped(name):
     layer, args = a_case(name)
     assert layer.kept is None
-    if name not in LOSSES:
+    if "training" in inspect.signature(layer.forward).parameters:
         evaluate(layer, args)
         assert layer.kept is None, "evaluation keeps nothing, so that several threads may ask one layer"
     output = layer.forward(*args)

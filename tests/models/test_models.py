@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+import autoenc
 from autoenc import machine
 from autoenc.evaluation import ranking
 from autoenc.evaluation.evaluate import evaluate
@@ -32,6 +33,7 @@ from autoenc.models import (
     gram,
     item_knn,
     load_model,
+    registry,
 )
 from autoenc.models.autoencoder import AutoEncoder
 from autoenc.models.deep_recommender import DeepRecommender
@@ -553,3 +555,9 @@ class TestItemKNN:
         ]:
             with pytest.raises(ValueError, match="must be there, a square CSR matrix of float32"):
                 ItemKNN()._set_arrays({**arrays, name: wrong})
+
+
+def test_every_public_model_can_be_loaded_from_its_file():
+    public = [getattr(autoenc, name) for name in autoenc.__all__]
+    models = {one.__name__ for one in public if isinstance(one, type) and issubclass(one, Recommender)}
+    assert models - {"Recommender", "ShardedAutoEncoder"} == set(registry.MODELS)  # ranks write an AutoEncoder's file

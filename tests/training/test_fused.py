@@ -12,7 +12,7 @@ from scipy import sparse
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.evaluation.ranking import top_n_of_scores
 from autoenc.kernels import output_tile
-from autoenc.layers import Multinomial, SigmoidBCE, WeightedBCE
+from autoenc.layers import Dropout, Multinomial, SigmoidBCE, WeightedBCE
 from autoenc.machine import compute_threads
 from autoenc.networks import denoising, variational
 from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
@@ -364,3 +364,29 @@ def test_both_backends_learn_the_same_from_the_bundled_ratings(ratings, split):
         ours, answer = (report[f"precision@{k}"] for report in reports)
         assert ours == pytest.approx(answer, abs=0.02)
         assert answer > 0.1
+
+
+def test_what_the_kernels_do_not_compute_is_refused():
+    """A loss, or a network, of somebody's own would otherwise be trained as another one."""
+
+    class Other(SigmoidBCE):
+        pass
+
+    class OtherNetwork(AutoEncoderNetwork):
+        pass
+
+    state = initial_state(4, 3, 2)
+    network = AutoEncoderNetwork(state, loss=Other())
+    with pytest.raises(ValueError, match="SigmoidBCE, WeightedBCE, Multinomial, and the network Other; train it with"):
+        FusedEngine(network, Adam(network.params))
+    with pytest.raises(ValueError, match="AutoEncoderNetwork's, and OtherNetwork may compute something else; use"):
+        FusedEngine(OtherNetwork(state))
+
+
+def test_each_dropout_has_its_own_rate():
+    user_items, (network, adam), (twin, twins_adam) = likes(), make(np.float64), make(np.float64)
+    for one in (network, twin):
+        one.dropout2 = Dropout(0.0)
+    fused = FusedEngine(twin, twins_adam)
+    for key, batch in batches(user_items, 3):
+        assert fused.train_step(batch, key) == pytest.approx(train_step(network, adam, batch, key), rel=1e-9)
