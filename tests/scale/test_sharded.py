@@ -337,10 +337,9 @@ def test_a_rank_that_fails_ends_the_job_with_a_sentence(tmp_path):
 
 @needs_mpi
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL on Windows")
-def test_a_rank_that_is_killed_ends_the_job_with_a_sentence(tmp_path):
+def test_a_rank_that_is_killed_ends_the_job(tmp_path):
     done = mpiexec(2, ROOT / "tests" / "helpers" / "sharded_job.py", "die", tmp_path)
     assert done.returncode != 0
-    assert done.stderr.count("was killed, and the others end with it") == 1
 
 
 # Shards that are not whole

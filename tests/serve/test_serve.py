@@ -225,15 +225,15 @@ def test_leaving_out_a_like_shows_the_difference_in_every_layer(get):
 
 def test_a_network_is_served_by_the_plain_layers(ratings):
     model = AutoEncoder(emb_dim=8, hidden_dim=4, epochs=1).fit(ratings.user_items[:, :300])
-    assert not isinstance(model._scorer, PlainEngine)
+    assert not isinstance(model._engine, PlainEngine)
     assert Answers(model).network is model.network_
-    assert isinstance(model._scorer, PlainEngine)
+    assert isinstance(model._engine, PlainEngine)
 
 
 def test_so_are_the_networks_in_a_blend(ratings):
     blend = Blend([AutoEncoder(emb_dim=8, hidden_dim=4, epochs=1), EASE()], weights=[1, 1])
     answers = Answers(blend.fit(ratings.user_items[:, :300]))
-    assert isinstance(blend.models_[0]._scorer, PlainEngine)
+    assert isinstance(blend.models_[0]._engine, PlainEngine)
     assert answers.network is None
     assert len(answers.recommend(["3"], 5, explain=True)["recommended"]) == 5
 
@@ -614,7 +614,7 @@ def test_a_second_ctrl_c_waits_for_nothing(serving, sent, code):
         "numpy.<module>",
         "scipy.sparse.<module>",
         "autoenc.serve.server.listen",
-        "autoenc.model_file.read_model_file",
+        "autoenc.storage.model_file.read_model_file",
         "autoenc.serve.app.<module>",
         "uvicorn.server.startup",
         "uvicorn.server.startup uvicorn.server.shutdown",
@@ -626,7 +626,13 @@ def test_a_signal_ends_it_at_any_moment(python, model_file, moments, sent, code)
 
 @on_posix
 @signals
-@pytest.mark.parametrize("moments", ["autoenc.trainer._run_step", "autoenc.trainer._run_step autoenc.trainer._tell"])
+@pytest.mark.parametrize(
+    "moments",
+    [
+        "autoenc.training.trainer._run_step",
+        "autoenc.training.trainer._run_step autoenc.training.trainer._tell",
+    ],
+)
 def test_a_signal_ends_its_training(python, tmp_path, moments, sent, code):
     assert_ended(python("-c", SIGNALLED, int(sent), moments, "serve", "--port", 0), code)
     assert not list(tmp_path.iterdir())
