@@ -82,7 +82,7 @@ def to_npz(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from autoenc import datasets
-    from autoenc.datasets.binary import save_likes
+    from autoenc.datasets.npz import save_likes
     from autoenc.train_job import check_writable
 
     out = Path(args.out)

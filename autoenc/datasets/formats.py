@@ -39,8 +39,9 @@ from typing import Any
 
 import numpy as np
 
-from autoenc.datasets.binary import read_npz, read_parquet
 from autoenc.datasets.columns import Ratings, positions, short, whole
+from autoenc.datasets.npz import read_npz
+from autoenc.datasets.parquet import read_parquet
 from autoenc.datasets.sources import Source, find, members
 from autoenc.datasets.text import Table, dsstne_line, lightgcn_line, read_lists, read_table, read_titles
 

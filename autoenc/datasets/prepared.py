@@ -30,6 +30,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from autoenc.interactions import Interactions
+from autoenc.storage.csr import check_compressed
 from autoenc.storage.mapped import read_array
 
 FORMAT, VERSION = "autoenc prepared likes", 1
@@ -71,6 +72,7 @@ def read_prepared(
         raise ValueError(f"{folder} was prepared without times; prepare it again with --times.")
     shape = manifest["users"], manifest["items"]
     try:
+        check_compressed(arrays["indptr"], arrays["indices"], shape)
         user_items = sparse.csr_array((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
         return Interactions(
             user_items,
@@ -90,7 +92,9 @@ def read_rows(folder: str | os.PathLike[str], users: slice) -> Interactions:
     indptr, indices, _, user_ids, item_ids = (read_array(folder / f"{name}.npy") for name in NEEDED)
     first, last = indptr[users.start], indptr[users.stop]
     arrays = np.ones(last - first, np.float32), indices[first:last].copy(), indptr[users.start : users.stop + 1] - first
-    user_items = sparse.csr_array(arrays, shape=(users.stop - users.start, len(item_ids)))
+    shape = users.stop - users.start, len(item_ids)
+    check_compressed(arrays[2], arrays[1], shape)
+    user_items = sparse.csr_array(arrays, shape=shape)
     return Interactions(user_items, user_ids[users].copy(), item_ids)
 
 

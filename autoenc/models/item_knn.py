@@ -39,6 +39,7 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.models.base import Recommender
+from autoenc.storage.csr import check_compressed
 
 BLOCK_PAIRS = 2**22  # pairs of items looked at together; those that nobody likes both of take no memory
 
@@ -112,6 +113,7 @@ class ItemKNN(Recommender):
         try:
             data, indices, indptr = (arrays[f"nearest.{name}"] for name in ("data", "indices", "indptr"))
             n_items = len(indptr) - 1
+            check_compressed(indptr, indices, (n_items, n_items))
             nearest = sparse.csr_array((data, indices, indptr), shape=(n_items, n_items))
             nearest.check_format(full_check=True)
             if nearest.dtype != np.float32:

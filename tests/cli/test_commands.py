@@ -19,7 +19,7 @@ from scipy import sparse
 
 from autoenc import EASE, EDLAE, AutoEncoder, Blend, ItemKNN, Popular, datasets, load_model, plots
 from autoenc.cli import main
-from autoenc.datasets.binary import save_likes
+from autoenc.datasets.npz import save_likes
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.evaluation.splits import holdout_by_time, holdout_per_user, holdout_users
 from autoenc.interactions import Interactions

@@ -14,7 +14,7 @@ import pytest
 from scipy import sparse
 
 from autoenc import datasets, load_model
-from autoenc.datasets.binary import save_likes
+from autoenc.datasets.npz import save_likes
 from autoenc.interactions import Interactions
 from autoenc.models import Popular
 from autoenc.models.export import check_ending, ids_of, on_items_of, write_recommendations
@@ -194,7 +194,7 @@ import numpy as np
 from scipy import sparse
 from autoenc.interactions import Interactions
 from autoenc.models import AutoEncoder
-from autoenc.datasets.binary import save_likes
+from autoenc.datasets.npz import save_likes
 
 folder, n_items, n_likes = sys.argv[1], {N_ITEMS}, {LIKES_OF_A_USER}
 rng = np.random.default_rng(0)

@@ -1,0 +1,127 @@
+"""Ratings in parquet files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autoenc.datasets.columns import Ids, Ratings, positions
+from autoenc.datasets.sources import Source
+
+
+def read_parquet(path: Path, values: bool) -> Ratings:
+    """A table whose columns have the names that a text table's may have. Needs pyarrow.
+
+    Strings are read as a dictionary, in which each stands once however often it occurs, since a file
+    of a few bytes may repeat a long one a billion times.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise ValueError(
+            f"{path} is a parquet file, which needs pyarrow: pip install 'autoenc[parquet]', or save it as CSV."
+        ) from None
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+        names = file.schema_arrow.names
+        at = positions(names)
+        if not {"user", "item"} <= set(at):
+            raise ValueError(f"its columns are {', '.join(names)}; call one user (or userId) and one item (or itemId)")
+        wanted = {name: names[at[name]] for name in at if values or name in ("user", "item")}
+        for name in wanted.values():
+            if names.count(name) > 1:
+                raise ValueError(f"it has {names.count(name)} columns {name}; rename all but one")
+        _check_growth(file.metadata, len(wanted), Source(path).max_bytes())
+        strings = [wanted[name] for name in ("user", "item") if _is_text(file.schema_arrow.field(at[name]).type)]
+        with pyarrow.parquet.ParquetFile(path, read_dictionary=strings) as file:
+            table = file.read(columns=list(wanted.values()))
+        columns = {
+            name: _ids(name, table.column(wanted[name]), Source(path).max_bytes())
+            if name in ("user", "item")
+            else _numbers(name, table.column(wanted[name]))
+            for name in wanted
+        }
+    except (pyarrow.ArrowException, ValueError, OSError, MemoryError) as error:
+        raise ValueError(f"{path} cannot be read: {' '.join(str(error).split()).rstrip('.')}.") from None
+    ratings, timestamps = columns.get("rating"), columns.get("timestamp")
+    return Ratings(
+        columns["user"],
+        columns["item"],
+        None if ratings is None else ratings.astype(np.float32),
+        None if timestamps is None else timestamps.astype(np.int64),
+    )
+
+
+def _check_growth(metadata: Any, n_columns: int, max_bytes: float) -> None:
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    n_rows = max(metadata.num_rows, sum(group.num_rows for group in groups))
+    n_bytes = max(8 * n_rows * n_columns, sum(group.total_byte_size for group in groups))
+    if not 0 <= n_bytes <= max_bytes:
+        raise ValueError(
+            f"it grows to {n_bytes:,} bytes when it is decompressed, past the bound of {max_bytes:,.0f}; save it as CSV"
+        )
+
+
+def _is_text(type_: Any) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_string(type_) or types.is_large_string(type_) or types.is_binary(type_))
+
+
+def _ids(name: str, column: Any, max_bytes: float) -> np.ndarray:
+    """As in text: int64 where all are whole numbers, otherwise str."""
+    import pyarrow
+
+    _check_whole(name, column)
+    if isinstance(column.type, pyarrow.DictionaryType):
+        if not _is_text(column.type.value_type):
+            return _ids(name, column.cast(column.type.value_type), max_bytes)
+        coded = pyarrow.concat_arrays(column.unify_dictionaries().chunks)
+        used, rows = np.unique(coded.indices.to_numpy(), return_inverse=True)
+        texts = coded.dictionary.cast(pyarrow.binary()).to_pylist()
+        ids = Ids(name, any_ids=True)
+        numbers = np.array([ids[texts[code].decode("latin-1")] for code in used], np.int64)
+        ids.rows.frombytes(numbers[rows].tobytes())
+        if (n_bytes := ids.n_characters) > max_bytes:
+            raise ValueError(
+                f"the column {name} grows to {n_bytes:,} bytes of text, past the bound of {max_bytes:,.0f}; "
+                "save it as CSV"
+            )
+        return ids.to_array()
+    array = _primitive(name, column)
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"the column {name} is of {column.type}; make it whole numbers or strings")
+    if array.dtype.kind == "f" and not (array == np.floor(array)).all():
+        raise ValueError(f"the column {name} holds a number that is not whole; make it whole numbers or strings")
+    if len(array) and not 0 <= int(array.min()) <= int(array.max()) < 2**63:
+        raise ValueError(
+            f"the column {name} holds {array.min()} to {array.max()}, where ids are from 0 and below 2**63"
+        )
+    return array.astype(np.int64)
+
+
+def _numbers(name: str, column: Any) -> np.ndarray:
+    _check_whole(name, column)
+    array = _primitive(name, column)
+    if array.dtype.kind == "M":
+        array = array.astype("datetime64[s]").astype(np.int64)
+    if array.dtype.kind not in "iuf" or not (np.abs(array.astype(np.float64)) < 2**53).all():
+        raise ValueError(f"the column {name}, of {column.type}, holds what is not a number below 2**53")
+    return array
+
+
+def _primitive(name: str, column: Any) -> np.ndarray:
+    from pyarrow import types
+
+    if not (types.is_primitive(column.type) and not types.is_boolean(column.type)):
+        raise ValueError(f"the column {name} is of {column.type}; make it numbers")
+    array: np.ndarray = column.to_numpy()
+    return array
+
+
+def _check_whole(name: str, column: Any) -> None:
+    if column.null_count:
+        raise ValueError(f"the column {name} lacks {column.null_count:,} values; drop those rows")
