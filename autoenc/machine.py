@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import os
 import platform
 import sys
@@ -116,13 +117,40 @@ def compute_threads(threads: int | None = None) -> Iterator[None]:
     the Python thread that first set a limit: a program that computes in others should be inside
     this in that one all the while.
 
+    Where numba has its "workqueue" threading layer alone (no OpenMP: slim images, wheels on macOS),
+    two Python threads in kernels at once would abort the process, so the second waits for the first.
+
     Raises TypeError if `threads` is no whole number, ValueError if it is below 1 or more than
     numba's pool has.
     """
     if threads is not None:
         _check_threads(threads)
-    with _numba_threads(threads), _blas_on_one_thread:
+    with _kernels_in_turn(), _numba_threads(threads), _blas_on_one_thread:
         yield
+
+
+_in_kernels = threading.RLock()
+
+
+def _kernels_in_turn() -> contextlib.AbstractContextManager[object]:
+    """A lock where numba is loaded and can't run two parallel kernels at once, else nothing."""
+    if "numba" not in sys.modules or _layer_takes_several_threads():
+        return contextlib.nullcontext()
+    return _in_kernels
+
+
+@functools.cache
+def _layer_takes_several_threads() -> bool:
+    """Whether numba's threading layer, asked for or found, may be entered by several Python threads at once."""
+    from numba import config
+
+    if config.THREADING_LAYER == "workqueue":
+        return False
+    for pool in ("tbbpool", "omppool"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(f"numba.np.ufunc.{pool}")
+            return True
+    return False
 
 
 class _BlasOnOneThread:

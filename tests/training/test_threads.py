@@ -181,3 +181,23 @@ with compute_threads():
     sentence, *numbers = done.stdout.splitlines()
     assert sentence.startswith("threads must be from 1 to 2, got 3; more needs NUMBA_NUM_THREADS=3 set before")
     assert numbers == ["1", "1", "2", "2"], done.stderr
+
+
+@pytest.mark.parametrize("layer", ["workqueue", "default"])
+def test_several_python_threads_may_ask_one_model(layer):
+    """numba's workqueue layer aborts the process where two threads run parallel kernels at once."""
+    code = """
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+import autoenc
+from autoenc.datasets.synthetic import synthetic
+likes = synthetic(400, 300, 8000)
+model = autoenc.AutoEncoder(emb_dim=64, hidden_dim=32, epochs=1, random_state=0).fit(likes)
+alone = model.recommend(likes, N=5)[1]
+with ThreadPoolExecutor(4) as pool:
+    for _, scores in pool.map(lambda _: model.recommend(likes, N=5), range(60)):
+        assert np.array_equal(scores, alone)
+"""
+    env = {**os.environ, "NUMBA_THREADING_LAYER": layer}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, (done.returncode, done.stderr[-500:])
