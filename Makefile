@@ -32,9 +32,11 @@ train: $(VENV)/installed
 reproduce: $(VENV)/installed
 	$(BIN)/python run_train.py --dataset ml-10m $(ARGS)
 
+# Two processes, whose OpenMP threads are not to spin while they wait for each other's cores.
+test: export OMP_WAIT_POLICY := passive
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest $(ARGS)
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m "kernels and not long" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "kernels and not long and not optional" $(ARGS)
 
 test-all: $(VENV)/installed-test-all
 	$(BIN)/python -m pytest -m "optional and not long" $(ARGS)

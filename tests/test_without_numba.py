@@ -77,6 +77,7 @@ def test_the_fast_preset_and_what_makes_no_model(folder):
     runs_without_numba(folder, *(command.format("fast") for command in ASKING))
 
 
+@pytest.mark.optional
 def test_the_search_of_a_model_without_kernels(folder):
     pytest.importorskip("optuna")
     runs_without_numba(folder, "tune --model knn --data likes.csv --metric ndcg@5 --trials 2")
