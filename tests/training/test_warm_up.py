@@ -21,7 +21,7 @@ warm_up(lines.append)
 kernels = [
     normalize.normalize, normalize.normalize_backward, normalize.normalize_eval, linear.linear,
     linear.linear_backward_input, linear.linear_backward_weight, gather_sum.gather_sum, output_tile.output_tile,
-    scatter_add.scatter_add, scatter_add.catch_up, top_n.top_n,
+    scatter_add.scatter_add, scatter_add.catch_up, top_n.top_n_of_blocks,
 ]
 compiled = [k.__name__ for k in kernels if k.stats.cache_misses]
 found = [k.__name__ for k in kernels if k.stats.cache_hits]
@@ -35,7 +35,7 @@ MIDDLE = {
     "linear_backward_input",
     "linear_backward_weight",
 }
-ENDS = {"gather_sum", "output_tile", "scatter_add", "catch_up", "top_n"}
+ENDS = {"gather_sum", "output_tile", "scatter_add", "catch_up", "top_n_of_blocks"}
 
 
 @pytest.fixture(autouse=True)
