@@ -10,7 +10,7 @@
 #   make bench        how fast, beside PyTorch and implicit
 #   make reproduce    MovieLens 10M with the task's settings: PASS or FAIL at p@1 >= 0.475
 #
-# PYTHON=python3.12 picks the Python (an existing .venv is made anew where it has another),
+# PYTHON=python3.12 picks the Python (an existing .venv is made again where it has another),
 # ARGS="..." is passed on: make train ARGS="--epochs 5".
 
 VENV ?= .venv
@@ -82,7 +82,7 @@ $(BIN)/python:
 	    echo "$(PYTHON) is not a Python 3.10 or newer that can make environments." >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 
-# PYTHON was asked for, and .venv has another: make it anew.
+# PYTHON was asked for, and .venv has another: make it again.
 ifneq ($(filter command environment,$(firstword $(origin PYTHON))),)
 ifneq ($(shell $(PYTHON) $(VERSION)),$(shell test -x $(BIN)/python && $(BIN)/python $(VERSION)))
 .PHONY: $(BIN)/python

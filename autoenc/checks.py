@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 
 def whole_number(name: str, value: object, least: int, most: float = math.inf) -> int:
-    """`value` as an int. Raises TypeError if it is no whole number, ValueError if it is out of the range."""
+    """`value` as an int. Raises TypeError if it is not a whole number, ValueError if it is out of the range."""
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:

@@ -120,7 +120,7 @@ def compute_threads(threads: int | None = None) -> Iterator[None]:
     Where numba has its "workqueue" threading layer alone (no OpenMP: slim images, wheels on macOS),
     two Python threads in kernels at once would abort the process, so the second waits for the first.
 
-    Raises TypeError if `threads` is no whole number, ValueError if it is below 1 or more than
+    Raises TypeError if `threads` is not a whole number, ValueError if it is below 1 or more than
     numba's pool has.
     """
     if threads is not None:

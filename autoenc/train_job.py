@@ -333,7 +333,7 @@ def load_likes(settings: Settings, say: Callable[[str], object] = lambda line: N
         train = likes.with_user_items(train_items)
     say(
         f"{train.name}: {train.n_users:,} users x {train.n_items:,} items; "
-        f"training on {train.n_likes:,} likes, judged by {held_out.nnz:,}"
+        f"training on {train.n_likes:,} likes, evaluating on {held_out.nnz:,}"
     )
     return Split(train, held_out, cache is not None)
 

@@ -100,7 +100,7 @@ def record_model(name: str, seed: int, folder: Path) -> dict:
 
 
 def record_splits(seed: int, folder: Path) -> dict:
-    """What is held out, and every metric of a model that is judged by it."""
+    """The held-out likes, and every metric of a model evaluated on them."""
     import autoenc
 
     ratings = autoenc.datasets.load()

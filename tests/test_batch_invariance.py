@@ -26,7 +26,7 @@ from autoenc import (
     MultVAE,
     Popular,
 )
-from autoenc.batch_invariant import ROWS, by_fixed_rows
+from autoenc.batch_invariant import SIZES, by_fixed_rows
 from autoenc.datasets.synthetic import synthetic
 from autoenc.evaluation.ranking import rank
 from autoenc.models.rating_predictor import RatingPredictor
@@ -80,16 +80,24 @@ def test_user_embeddings_and_predicted_ratings(likes):
     np.testing.assert_array_equal(predictor.predict(ratings[5:8]), predictor.predict(ratings)[5:8])
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 3 * ROWS + 1), st.integers(1, 70), st.integers(1, 70), st.sampled_from(["float32", "float64"]))
-def test_fixed_rows_of_a_product(n_users, depth, width, dtype):
+shapes = st.sampled_from([(3, 7), (33, 64), (70, 5), (64, 33), (256, 400), (400, 800), (700, 1001)])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2 * SIZES[-1] + 1), shapes, st.sampled_from(["float32", "float64"]))
+def test_fixed_rows_of_a_product(n_users, shape, dtype):
+    """Whatever the sizes of the calls that the users are divided into: of small products there is one size."""
     rng = np.random.default_rng(0)
-    a, b = rng.standard_normal((n_users, depth)).astype(dtype), rng.standard_normal((depth, width)).astype(dtype)
-    together = by_fixed_rows(lambda rows: rows @ b, a)
-    assert together.shape == (n_users, width) and together.dtype == a.dtype
+    a, b = rng.standard_normal((n_users, shape[0])).astype(dtype), rng.standard_normal(shape).astype(dtype)
+
+    def product(rows):
+        return by_fixed_rows(lambda rows: rows @ b, rows, weights=[b])
+
+    together = product(a)
+    assert together.shape == (n_users, shape[1]) and together.dtype == a.dtype
     np.testing.assert_allclose(together, a @ b, rtol=1e-3, atol=1e-4)
-    for u in range(0, n_users, 50):
-        np.testing.assert_array_equal(by_fixed_rows(lambda rows: rows @ b, a[u : u + 1]), together[u : u + 1])
+    for first, last in [(0, 1), (n_users // 2, n_users // 2 + 20), (n_users // 3, n_users), (7, 70)]:
+        np.testing.assert_array_equal(product(a[first:last]), together[first:last])
 
 
 def run_under(environment):

@@ -1,7 +1,7 @@
 """Every reader fed with damaged files: a sentence or an answer, no code run, no memory beyond its bound.
 
-Samples of each format, sound and hostile ones, are cut, overwritten, stretched and spliced with one another. A hundred
-or two of a reader in `make test`, some thousands in `make test-long`; always the same, but for
+Samples of each format, sound and hostile ones, are cut, overwritten, stretched and spliced with one another. A few
+hundred of a reader in `make test`, some thousands in `make test-long`; always the same, but for
 `make test-long ARGS="--hypothesis-profile random"`.
 """
 
@@ -50,7 +50,7 @@ MAX_MEMORY = max_memory(MAX_GROWN)
 
 SMALL = ["--epochs", "1", "--emb-dim", "2", "--hidden-dim", "2", "--backend", "numpy"]
 
-short = settings(max_examples=150, suppress_health_check=list(HealthCheck))
+short = settings(max_examples=400, suppress_health_check=list(HealthCheck))
 long = settings(max_examples=3_000, suppress_health_check=list(HealthCheck))
 
 

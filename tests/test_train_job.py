@@ -80,7 +80,7 @@ def test_run_train_prints_one_line_of_json():
     assert report["dataset"] == "ml-latest-small" and report["backend"] == "numba"
     assert 0 < report["train_seconds"] < report["seconds"]
     assert report["users_evaluated"] + report["users_skipped"] == report["users"] == 671
-    assert "ml-latest-small: 671 users x 9,066 items; training on 80,003 likes, judged by 20,001" in done.stderr
+    assert "ml-latest-small: 671 users x 9,066 items; training on 80,003 likes, evaluating on 20,001" in done.stderr
     assert files() == []
 
 
@@ -335,7 +335,7 @@ def test_the_main_job_can_be_called():
     said = []
     report = main_job(Settings(epochs=1, emb_dim=4, hidden_dim=4, progress=False, backend="numpy"), said.append)
     assert list(report) == KEYS and report["status"] == "DONE"
-    assert said == ["ml-latest-small: 671 users x 9,066 items; training on 80,003 likes, judged by 20,001"]
+    assert said == ["ml-latest-small: 671 users x 9,066 items; training on 80,003 likes, evaluating on 20,001"]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("resource") is None, reason="this system doesn't tell the peak")

@@ -150,7 +150,7 @@ def strongly(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Sco
     everything = loaded.train.with_user_items(loaded.train.user_items + loaded.held_out)
     user_items, _, _ = on_items_of(next(iter(scorers.values())), everything)
     split = holdout_users(user_items, seed=seed)
-    say(f"training on {split.train.shape[0]:,} users, judged by the other {len(split.test_users):,}")
+    say(f"training on {split.train.shape[0]:,} users, evaluating on the other {len(split.test_users):,}")
     scorers = {name: fit_again(trained, split.train, wants_progress(args)) for name, trained in scorers.items()}
     return scorers, Asked(loaded.train.name, split.train, split.fold_in, split.held_out)
 
@@ -168,7 +168,7 @@ def by_time(args: argparse.Namespace, scorers: Scorers) -> tuple[Scorers, Asked]
     likes = load(source["dataset"] or NAMES[0], path=source["data"], progress=wants_progress(args), times=True)
     split = holdout_by_time(likes)
     say(
-        f"training on {split.train.nnz:,} likes before {np.datetime64(split.cut, 's')}, judged by "
+        f"training on {split.train.nnz:,} likes before {np.datetime64(split.cut, 's')}, evaluating on "
         f"{split.held_out.nnz:,}; left out {split.n_left_out:,} of {split.n_newcomers:,} users new since"
     )
     scorers = {name: fit_again(trained, split.train, wants_progress(args)) for name, trained in scorers.items()}

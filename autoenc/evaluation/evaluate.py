@@ -106,7 +106,9 @@ def evaluate(
     held_out = as_user_items(held_out, scorer.n_items)
     n_users = train.shape[0]
     if held_out.shape[0] != n_users:
-        raise ValueError(f"train has {n_users:,} rows and held_out {held_out.shape[0]:,}; pass a row a user in both.")
+        raise ValueError(
+            f"train has {n_users:,} rows and held_out {held_out.shape[0]:,}; pass one row per user in both."
+        )
     ks = sorted({at_least_1(k, "ks") for k in ks})
     if not ks:
         raise ValueError("ks is empty; pass at least one k, such as 10.")

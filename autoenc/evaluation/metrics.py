@@ -153,7 +153,9 @@ def _hits(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> tuple[np
     top_items = _first(top_items, k)
     batch, n_items = held_out.shape
     if len(top_items) != batch:
-        raise ValueError(f"top_items has {len(top_items):,} rows and held_out {batch:,}; pass a row a user in both.")
+        raise ValueError(
+            f"top_items has {len(top_items):,} rows and held_out {batch:,}; pass one row per user in both."
+        )
     if top_items.size and top_items.max() >= n_items:
         raise ValueError(f"top_items holds the item {top_items.max()}, but held_out has {n_items:,} columns.")
     if not held_out.has_canonical_format:

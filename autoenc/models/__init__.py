@@ -1,4 +1,4 @@
-"""The models, all with one face: what `base.Recommender` promises."""
+"""The models. All have the methods that `base.Recommender` describes."""
 
 from autoenc.models.autoencoder import AutoEncoder
 from autoenc.models.base import Recommender

@@ -1,7 +1,7 @@
 """Choosing a blend's weights, its models' hyperparameters, and where its network's training stops.
 
-All of it is judged by a metric of the weighted sum's ranking, on users held out; `models.blend` says
-in which order.
+Each choice is the one with the best metric of the weighted sum's ranking on held-out users. The order
+of the choices is in `models.blend`.
 """
 
 from __future__ import annotations

@@ -118,7 +118,8 @@ class ELSA(Recommender):
 
     def _score(self, user_items: sparse.csr_array) -> np.ndarray:
         sums = user_items @ self.item_embeddings_  # (batch, emb_dim)
-        scores = by_fixed_rows(lambda rows: rows @ self.item_embeddings_.T, sums)  # (batch, n_items)
+        weight = self.item_embeddings_
+        scores = by_fixed_rows(lambda rows: rows @ weight.T, sums, weights=[weight])  # (batch, n_items)
         scores[user_items.nonzero()] -= 1
         return scores
 

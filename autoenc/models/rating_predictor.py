@@ -113,7 +113,8 @@ class RatingPredictor:
         if not hasattr(self, "network_"):
             raise NotFittedError("this RatingPredictor is not fitted yet; call fit(ratings) first.")
         ratings = as_ratings(ratings, self.network_.n_items)
-        predicted = by_fixed_rows(self.network_.score, ratings)
+        network = self.network_
+        predicted = by_fixed_rows(network.score, ratings, weights=network.dense_weights)
         clipped: np.ndarray = np.clip(predicted, self.lowest_, self.highest_)
         return clipped
 

@@ -115,6 +115,9 @@ class AutoEncoderNetwork(Network):
         h2 = self.batchnorm2.forward(self.relu2.forward(z2, training), training)
         return self.dropout2.forward(h2, training, (*key, 2))  # (batch, hidden_dim)
 
+    def score(self, user_items: sparse.csr_array) -> np.ndarray:
+        return self.output.forward(self.encode(user_items), training=False)  # (batch, n_items)
+
     def backward(self) -> None:
         grad_logits = self.loss.backward()  # (batch, n_items)
         grad_h2 = self.output.backward(grad_logits)  # (batch, hidden_dim)

@@ -72,7 +72,7 @@ class Network:
 
         Sigmoid and softmax rise with the logit, so the ranking is the same without them.
         """
-        return self.output.forward(self.encode(user_items), training=False)
+        raise NotImplementedError
 
     @property
     def n_items(self) -> int:
@@ -89,6 +89,11 @@ class Network:
     @property
     def dtype(self) -> np.dtype:
         return self.state["embedding.weight"].dtype
+
+    @property
+    def dense_weights(self) -> list[np.ndarray]:
+        """The matrices of the layers behind the embedding."""
+        return [w for name, w in self.params.items() if w.ndim == 2 and name != "embedding.weight"]
 
     @property
     def layers(self) -> dict[str, Layer]:

@@ -145,6 +145,9 @@ class DeepNetwork(Network):
             h = layer.forward(h, training, (*key, pass_number)) if layer is self.dropout else layer.forward(h, training)
         return h  # (batch, widths[0])
 
+    def score(self, user_items: sparse.csr_array) -> np.ndarray:
+        return self.output.forward(self.encode(user_items), training=False)  # (batch, n_items)
+
     def backward(self) -> None:
         grad_h = self.output.backward(self.loss.backward())  # (batch, widths[0])
         self.embedding.backward(self.backward_to_sums(grad_h))

@@ -97,6 +97,9 @@ class DenoisingNetwork(Network):
         h = self.tanh.forward(u, training)
         return self.dropout.forward(h, training, (*key, 2))  # (batch, hidden_dim)
 
+    def score(self, user_items: sparse.csr_array) -> np.ndarray:
+        return self.output.forward(self.encode(user_items), training=False)  # (batch, n_items)
+
     def backward(self) -> None:
         grad_h = self.output.backward(self.loss.backward())  # (batch, hidden_dim)
         self.embedding.backward(self.backward_to_sums(grad_h))

@@ -99,6 +99,9 @@ class VariationalNetwork(Network):
         z = self.sample.forward(mean_and_log_var, training, (*key, 2))  # (batch, latent_dim)
         return self.tanh2.forward(self.decoder.forward(z, training), training)  # (batch, hidden_dim)
 
+    def score(self, user_items: sparse.csr_array) -> np.ndarray:
+        return self.output.forward(self.encode(user_items), training=False)  # (batch, n_items)
+
     def backward(self) -> None:
         grad_h2 = self.output.backward(self.loss.backward())  # (batch, hidden_dim)
         self.embedding.backward(self.backward_to_sums(grad_h2))

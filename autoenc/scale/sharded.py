@@ -50,11 +50,12 @@ def initial_shard(
     dtype: type = np.float32,
 ) -> dict[str, np.ndarray]:
     """One rank's rows of what `autoencoder.initial_state` draws for all items, which are never there at once."""
-    state = initial_state(len(shard.items), emb_dim, hidden_dim, bias_offset, seed, dtype)
+    state = initial_state(1, emb_dim, hidden_dim, bias_offset, seed, dtype)  # what has no row per item stays
     rng = np.random.Generator(np.random.Philox(seed))
-    state["embedding.weight"][:] = _own_rows(partial(draw_normal, rng), emb_dim, shard)
-    state["bottleneck.weight"][:] = draw_uniform(rng, (hidden_dim, emb_dim))
-    state["output.weight"][:] = _own_rows(partial(draw_uniform, rng), hidden_dim, shard)
+    state["embedding.weight"] = _own_rows(partial(draw_normal, rng), emb_dim, shard).astype(dtype, copy=False)
+    state["bottleneck.weight"] = draw_uniform(rng, (hidden_dim, emb_dim)).astype(dtype, copy=False)
+    state["output.weight"] = _own_rows(partial(draw_uniform, rng), hidden_dim, shard).astype(dtype, copy=False)
+    state["output.bias"] = np.full(len(shard.items), bias_offset, dtype)
     return state
 
 
@@ -111,10 +112,12 @@ class PlainShard(PlainEngine):
     def encode(self, user_items: sparse.csr_array) -> np.ndarray:
         # Summed over the ranks once, and not for each block of rows: ranks may have different ones.
         item_sum = self.network.embedding.forward(user_items, training=False)
-        return self.encode_sums(item_sum, np.diff(user_items.indptr))
+        n_likes = np.diff(user_items.indptr)
+        return by_fixed_rows(self.network.encode_sums, item_sum, n_likes, weights=self.network.dense_weights)
 
     def score(self, user_items: sparse.csr_array) -> np.ndarray:
-        return by_fixed_rows(partial(self.network.output.forward, training=False), self.encode(user_items))
+        logits_of = partial(self.network.output.forward, training=False)
+        return by_fixed_rows(logits_of, self.encode(user_items), weights=self.network.dense_weights)
 
 
 def fused_shard(network: AutoEncoderNetwork, adam: Adam | None, ranks: Communicator) -> Engine:

@@ -206,4 +206,4 @@ def _unpack_text(path: str | os.PathLike[str], name: str, arrays: dict[str, np.n
         return np.array([raw[start:end].decode() for start, end in zip(starts, ends, strict=True)], dtype=str)
     except (AttributeError, TypeError, ValueError, IndexError):
         way_out = "or has one far longer than the rest; write it again"
-        raise ValueError(f"{path}: {name} is missing, is no list of UTF-8 strings, {way_out}") from None
+        raise ValueError(f"{path}: {name} is missing, is not a list of UTF-8 strings, {way_out}") from None

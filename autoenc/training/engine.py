@@ -64,7 +64,10 @@ class Engine(Protocol):
         """What the output layer gets for each user, in evaluation: (batch, hidden_dim)."""
 
     def encode_sums(self, item_sum: np.ndarray, n_likes: np.ndarray) -> np.ndarray:
-        """The same from sums of embedding rows, (batch, emb_dim), and the number of rows in each sum, (batch,)."""
+        """The same from sums of embedding rows, (batch, emb_dim), and the number of rows in each sum, (batch,).
+
+        Of one user's sums: a row's bits may depend on the others.
+        """
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The network's arrays as of the last step, by the names of the model file; not to be written to."""

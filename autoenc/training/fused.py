@@ -294,7 +294,7 @@ class LayerMiddle:
         return grad_item_sum
 
     def encode(self, item_sum: np.ndarray, n_likes: np.ndarray) -> np.ndarray:
-        return by_fixed_rows(self.network.encode_sums, item_sum, n_likes)
+        return by_fixed_rows(self.network.encode_sums, item_sum, n_likes, weights=self.network.dense_weights)
 
 
 def trained(name: str, adam: Adam) -> Trained:

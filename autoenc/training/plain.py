@@ -36,16 +36,17 @@ class PlainEngine:
             return train_step(self.network, self.adam, user_items, key)
 
     def score(self, user_items: sparse.csr_array) -> np.ndarray:
-        return by_fixed_rows(self.network.score, user_items)
+        return by_fixed_rows(self.network.score, user_items, weights=self.network.dense_weights)
 
     def top_n(self, user_items: sparse.csr_array, n: int) -> tuple[np.ndarray, np.ndarray]:
         return top_n_of_scores(self.score(user_items), user_items, n)
 
     def encode(self, user_items: sparse.csr_array) -> np.ndarray:
-        return by_fixed_rows(self.network.encode, user_items)
+        return by_fixed_rows(self.network.encode, user_items, weights=self.network.dense_weights)
 
     def encode_sums(self, item_sum: np.ndarray, n_likes: np.ndarray) -> np.ndarray:
-        return by_fixed_rows(self.network.encode_sums, item_sum, n_likes)
+        with compute_threads():
+            return self.network.encode_sums(item_sum, n_likes)
 
     def state_dict(self) -> dict[str, np.ndarray]:
         return self.network.state

@@ -185,7 +185,7 @@ def test_evaluate_draws(ask, popular_file, protocol, monkeypatch):
 
 def test_evaluate_strongly_trains_anew_without_the_users_that_judge(ask, model_file, ratings):
     code, out, err = ask("evaluate", model_file, "--protocol", "strong", "--k", "5", "--json", "--seed", "3")
-    assert code == 0 and "training on 604 users, judged by the other 67" in err and "\r" not in err
+    assert code == 0 and "training on 604 users, evaluating on the other 67" in err and "\r" not in err
     held = holdout_users(ratings.user_items, seed=3)
     trained = load_model(model_file)
     trained = AutoEncoder(**trained.get_params()).fit(held.train)
@@ -213,7 +213,9 @@ def test_evaluate_by_time_trains_anew_on_what_came_before(ask, popular_file):
         "evaluate", popular_file, "--dataset", "ml-latest-small", "--protocol", "time", "--k", "5", "--json"
     )
     split = holdout_by_time(datasets.load(times=True))
-    assert code == 0 and "training on 80,003 likes before 2012-06-09T07:32:05, judged by 3,454; left out 16,547" in err
+    assert (
+        code == 0 and "training on 80,003 likes before 2012-06-09T07:32:05, evaluating on 3,454; left out 16,547" in err
+    )
     popular = evaluate(Popular().fit(split.train), split.train, split.held_out, ks=[5])
     assert json.loads(out)["models"]["Popular"] == pytest.approx(popular.as_row())
     code, _, err = ask("evaluate", popular_file, "--dataset", "synthetic", "--protocol", "time")

@@ -214,7 +214,7 @@ def test_a_report_says_which_metrics_it_has():
 
 def test_what_cannot_be_evaluated_is_refused():
     scorer = Scores(np.zeros((4, 4)))
-    with pytest.raises(ValueError, match="train has 2 rows and held_out 1; pass a row a user in both"):
+    with pytest.raises(ValueError, match="train has 2 rows and held_out 1; pass one row per user in both"):
         evaluate(scorer, [[0], [1]], [[2]])
     with pytest.raises(ValueError, match="ks is empty; pass at least one k"):
         evaluate(scorer, [[0]], [[2]], ks=[])

@@ -258,7 +258,7 @@ def test_the_sound_file_is_taken(path):
 NOT_WHOLE = r"is no whole safetensors file \(.*\); write it again"
 NO_METADATA = "is a safetensors file, but not a model of autoenc's: its metadata names none"
 NO_MATRICES = "embedding.weight and output.weight must both be there, each a matrix of floats; write it again"
-NO_TITLES = "titles is missing, is no list of UTF-8 strings, or has one far longer than the rest; write it again"
+NO_TITLES = "titles is missing, is not a list of UTF-8 strings, or has one far longer than the rest; write it again"
 SENTENCES = {
     **dict.fromkeys(
         ["empty", "text", "pickle", "pickle_in_its_place", "npy", "trailing", "no_utf8", "deep"], NOT_WHOLE

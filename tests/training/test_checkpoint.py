@@ -147,7 +147,11 @@ def test_other_callbacks_are_refused_and_nothing_is_changed(split, tmp_path):
 @pytest.mark.parametrize("change", [{"dropout": 0.25}, {"loss": Multinomial()}])
 def test_another_network_is_refused(split, tmp_path, change):
     Trainer(network(split), callbacks=[Checkpoints(tmp_path)]).fit(split[0])
-    differs = "loss 'SigmoidBCE', and this one has 'Multinomial'" if "loss" in change else "settings .*, and .*0.25"
+    differs = (
+        "loss 'SigmoidBCE', and this one has 'Multinomial'"
+        if "loss" in change
+        else "settings .*, and this one has .*0.25"
+    )
     with pytest.raises(ValueError, match=f"holds a training with {differs}"):
         Trainer(network(split, **change), callbacks=[Checkpoints(tmp_path)]).fit(split[0])
 
@@ -226,14 +230,19 @@ def test_a_folder_that_cannot_be_one_is_refused_before_the_training(split, tmp_p
 
 HOSTILE = DATA / "hostile" / "checkpoint"
 NONE_OF_OURS = "is no checkpoint that this autoenc reads; name another folder, or delete this one"
-OF_ANOTHER = "holds a training with network None, and this one has 'AutoEncoderNetwork'; give it the same"
+OF_ANOTHER = (
+    "holds a training with network None, and this one has 'AutoEncoderNetwork'; "
+    "give it the same, or name another folder"
+)
 SENTENCES = {
     **dict.fromkeys(["empty", "no_json", "no_utf8", "pickle", "list", "number", "deep"], NONE_OF_OURS),
     **dict.fromkeys(["foreign", "later_version", "no_checksum"], NONE_OF_OURS),
     "another_checksum": "is damaged: its checksum is another; delete the folder and train from the beginning",
     **dict.fromkeys(["no_shards", "shards_by_name", "shard_without_a_name", "shard_of_a_number"], OF_ANOTHER),
     **dict.fromkeys(["traversal", "of_no_training"], OF_ANOTHER),
-    "of_a_deep_network": r"holds a training with network \[{7}\.\.\.\]{7}, and this one has 'AutoEncoderNetwork'",
+    "of_a_deep_network": (
+        r"holds a training with network \[{7}\.\.\.\]{7}, and this one has 'AutoEncoderNetwork'; give it"
+    ),
 }
 
 
@@ -425,5 +434,6 @@ def test_steps_that_the_kernels_would_look_up_beyond_their_tables_are_refused(sp
     spoilt = spoil(arrays.pop(f"training/{name}"))
     arrays |= {} if spoilt is None else {f"training/{name}": np.ascontiguousarray(spoilt)}
     seal(folder, manifest, arrays)
-    sentence = rf"(lacks training/{name} of 9 steps|\(training/{name} does not have one row per item\)); delete the"
+    wrong = rf"(lacks training/{name} of 9 steps|\(training/{name} does not have one row per item\))"
+    sentence = f"{wrong}; delete the folder and"
     refuses(split, backend, folder, sentence)
