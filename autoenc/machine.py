@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
+import itertools
 import os
 import platform
 import sys
@@ -21,7 +21,7 @@ import threading
 from collections.abc import Iterator
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 
 def processors() -> dict[str, Any]:
@@ -97,12 +97,8 @@ def users_of(library: str) -> list[str]:
     return [name for name in ("numpy", "scipy") if name in folders] or ["numpy", "scipy"]
 
 
-@functools.cache
-def _blas() -> Any:
-    import scipy.linalg.blas  # noqa: F401  must be loaded to be found
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
+# Held while a number of threads is set, and by whoever forks: a child finds none half set, and nobody in the lock.
+_setting = threading.RLock()
 
 
 @contextlib.contextmanager
@@ -113,68 +109,117 @@ def compute_threads(threads: int | None = None) -> Iterator[None]:
     that is entered with numba loaded, as the kernels' callers do.
 
     May be nested; an inner block without `threads` changes nothing. May be entered by several Python
-    threads at once: BLAS keeps to one thread until the last has left. But threadpoolctl obeys only
-    the Python thread that first set a limit: a program that computes in others should be inside
-    this in that one all the while.
-
-    Where numba has its "workqueue" threading layer alone (no OpenMP: slim images, wheels on macOS),
-    two Python threads in kernels at once would abort the process, so the second waits for the first.
+    threads at once: BLAS keeps to one thread until the last has left. A process forked inside keeps
+    the limits until the thread that forked it has left.
 
     Raises TypeError if `threads` is not a whole number, ValueError if it is below 1 or more than
     numba's pool has.
     """
     if threads is not None:
         _check_threads(threads)
-    with _kernels_in_turn(), _numba_threads(threads), _blas_on_one_thread:
+    with _numba_threads(threads), _blas_on_one_thread:
         yield
 
 
-_in_kernels = threading.RLock()
+class _BlasOnOneThread:
+    """Holds BLAS to one thread while anybody is inside.
+
+    A pool is the process's, or, where BLAS is built on OpenMP, each Python thread's own.
+    """
+
+    def __init__(self) -> None:
+        self.inside = 0  # Python threads
+        self.here = threading.local()  # depth, and `own`: what this thread's own pools had
+        self.shared: list[int] = []  # what the process's pools had
+
+    def __enter__(self) -> None:
+        depth = getattr(self.here, "depth", 0)
+        if depth == 0:
+            with _setting:
+                pools = _blas()
+                self.here.own = [pool.num_threads for pool in pools.own]
+                _set_threads(pools.own, [1] * len(pools.own))
+                if self.inside == 0:
+                    self.shared = [pool.num_threads for pool in pools.shared]
+                    _set_threads(pools.shared, [1] * len(pools.shared))
+                self.inside += 1
+        self.here.depth = depth + 1
+
+    def __exit__(self, *error: object) -> None:
+        self.here.depth -= 1
+        if self.here.depth == 0:
+            with _setting:
+                _set_threads(_blas().own, self.here.own)
+                self.inside -= 1
+                if self.inside == 0:
+                    self._restore()
+
+    def _restore(self) -> None:
+        _set_threads(_blas().shared, self.shared)
+        for pool in _blas().shared:
+            _clear_controlling_thread(pool)
+
+    def keep_the_thread_that_forked(self) -> None:
+        """In a child: of all threads that were inside, it has none but its own."""
+        before, self.inside = self.inside, int(getattr(self.here, "depth", 0) > 0)
+        if before and not self.inside:
+            self._restore()
 
 
-def _kernels_in_turn() -> contextlib.AbstractContextManager[object]:
-    """A lock where numba is loaded and can't run two parallel kernels at once, else nothing."""
-    if "numba" not in sys.modules or _layer_takes_several_threads():
-        return contextlib.nullcontext()
-    return _in_kernels
+class _Pools(NamedTuple):
+    """The pools of the BLAS libraries, as threadpoolctl controls them."""
+
+    shared: list[Any]
+    own: list[Any]  # where each Python thread has one
 
 
 @functools.cache
-def _layer_takes_several_threads() -> bool:
-    """Whether numba's threading layer, asked for or found, may be entered by several Python threads at once."""
-    from numba import config
+def _blas() -> _Pools:
+    import scipy.linalg.blas  # noqa: F401  must be loaded to be found
+    from threadpoolctl import ThreadpoolController
 
-    if config.THREADING_LAYER == "workqueue":
-        return False
-    for pool in ("tbbpool", "omppool"):
-        with contextlib.suppress(ImportError):
-            importlib.import_module(f"numba.np.ufunc.{pool}")
-            return True
-    return False
+    pools = [pool for pool in ThreadpoolController().lib_controllers if pool.user_api == "blas"]
+    own = [getattr(pool, "threading_layer", None) == "openmp" for pool in pools]
+    return _Pools([pool for pool, is_own in zip(pools, own) if not is_own], list(itertools.compress(pools, own)))
 
 
-class _BlasOnOneThread:
-    """Holds BLAS, whose limit is the process's, while anybody is inside."""
+def _set_threads(pools: list[Any], threads: list[int]) -> None:
+    for pool, number in zip(pools, threads):
+        _clear_controlling_thread(pool)
+        pool.set_num_threads(number)
 
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.inside = 0
-        self.limit: Any = None
 
-    def __enter__(self) -> None:
-        with self.lock:
-            if self.inside == 0:
-                self.limit = _blas().limit(limits=1, user_api="blas")
-            self.inside += 1
-
-    def __exit__(self, *error: object) -> None:
-        with self.lock:
-            self.inside -= 1
-            if self.inside == 0:
-                self.limit.restore_original_limits()
+def _clear_controlling_thread(pool: Any) -> None:
+    """Let any Python thread set the pool's number: threadpoolctl 3.7 ignores all but the first that did, in silence."""
+    if hasattr(pool, "clear_controlling_thread"):
+        pool.clear_controlling_thread(force=True)
 
 
 _blas_on_one_thread = _BlasOnOneThread()
+
+_layer_at_fork: str | None = None
+
+
+def _after_fork_in_child() -> None:
+    global _setting, _layer_at_fork
+    _setting = threading.RLock()
+    _blas_on_one_thread.keep_the_thread_that_forked()
+    with contextlib.suppress(KeyError, AttributeError, ValueError):  # numba is not loaded, or not wholly, or has none
+        _layer_at_fork = sys.modules["numba"].threading_layer()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=lambda: _setting.acquire(),
+        after_in_parent=lambda: _setting.release(),
+        after_in_child=_after_fork_in_child,
+    )
+
+
+def numba_layer_at_fork() -> str | None:
+    """numba's threading layer ("omp", "tbb", "workqueue"), where this process was forked after its threads started."""
+    return _layer_at_fork
+
 
 _asked_for = threading.local()  # threads: what an outer block wants of numba as soon as it is loaded
 
@@ -192,16 +237,29 @@ def _numba_threads(threads: int | None) -> Iterator[None]:
         finally:
             _asked_for.threads = before
     else:
-        import numba
-
-        there = numba.get_num_threads()
-        numba.set_num_threads(threads)
+        there = kernel_threads()
+        set_kernel_threads(threads)
         _asked_for.threads = None
         try:
             yield
         finally:
             _asked_for.threads = before
-            numba.set_num_threads(there)
+            set_kernel_threads(there)
+
+
+def kernel_threads() -> int:
+    """How many threads of numba's pool the kernels of this Python thread may use; loads numba."""
+    import numba
+
+    with _setting:
+        return int(numba.get_num_threads())
+
+
+def set_kernel_threads(threads: int) -> None:
+    import numba
+
+    with _setting:
+        numba.set_num_threads(threads)
 
 
 def _check_threads(threads: int) -> None:

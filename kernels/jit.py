@@ -1,10 +1,15 @@
-"""How every kernel is compiled: cached on disk where that can be, without the interpreter's lock."""
+"""How every kernel is compiled: kept on the disk where that can be, without the interpreter's lock."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import warnings
 
-from numba import njit
+from numba import config, njit
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
+
+from autoenc.kernels.launch import ParallelKernel
 
 # A product and a sum may fuse into one instruction; no sum may be reordered and no NaN assumed away.
 FASTMATH = frozenset({"contract"})
@@ -19,8 +24,8 @@ PRANGE_ONLY = {
 def kernel(function=None, *, parallel=False, fastmath=FASTMATH):
     """Compile `function` with numba, for each dtype when it is first called with it.
 
-    Where numba finds no folder to cache compiled code in, each process compiles the
-    kernel again, with one warning.
+    What was compiled is kept on the disk. Where it can't be, or what is there is damaged, the kernel
+    is compiled again, with one warning.
     """
     if function is None:
         return lambda f: kernel(f, parallel=parallel, fastmath=fastmath)
@@ -32,13 +37,16 @@ def kernel(function=None, *, parallel=False, fastmath=FASTMATH):
         "parallel": PRANGE_ONLY if parallel else False,
         "fastmath": set(fastmath),
     }
+    dispatcher = njit(**options)(function)
+    if config.DISABLE_JIT:
+        return dispatcher
     try:
-        return njit(cache=True, **options)(function)
+        dispatcher._cache = KernelCache(function)  # where njit(cache=True) puts numba's own
     except RuntimeError as error:
         if "cannot cache function" not in str(error):
             raise
-        _warn_once()
-        return njit(**options)(function)
+        _warn_once("numba finds no writable cache folder")
+    return ParallelKernel(dispatcher) if parallel else dispatcher
 
 
 def was_compiled_and_kept(kernel) -> bool:
@@ -47,16 +55,45 @@ def was_compiled_and_kept(kernel) -> bool:
     return stats is not None and stats.cache_path is not None and sum(stats.cache_misses.values()) > 0
 
 
-def _warn_once():
+class Places(CompileResultCacheImpl):
+    """The folders that numba looks for: where the user's home is unknown none in it, which would be one named ~."""
+
+    if not (os.path.isabs(os.path.expanduser("~")) or os.environ.get("XDG_CACHE_HOME")):
+        _locator_classes = [
+            locator for locator in CompileResultCacheImpl._locator_classes if "UserWide" not in locator.__name__
+        ]
+
+
+class KernelCache(FunctionCache):
+    """numba's cache of a function on the disk, whose failures cost no more than the time to compile."""
+
+    _impl_class = Places
+
+    def load_overload(self, sig, target_context):
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # of unpickling what is damaged, or names a type that is no more, it may be any
+            with contextlib.suppress(OSError):
+                self.flush()  # forgets all of this function; the next save replaces it
+            return None
+
+    def save_overload(self, sig, data):
+        try:
+            super().save_overload(sig, data)
+        except Exception as error:
+            _warn_once(f"numba can't keep what it compiles in {self.cache_path} ({error})")
+
+
+_warned = False
+
+
+def _warn_once(reason):
     global _warned
     if not _warned:
         _warned = True
         warnings.warn(
-            "numba finds no writable cache folder, so every start compiles the kernels again (about 25 s): "
+            f"{reason}, so every start compiles the kernels again (about 25 s): "
             "set NUMBA_CACHE_DIR to a folder that can be written to",
             RuntimeWarning,
             stacklevel=4,
         )
-
-
-_warned = False

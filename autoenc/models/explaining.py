@@ -7,6 +7,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from autoenc.interactions import UserItemsLike, as_user_items
+from autoenc.machine import compute_threads
 from autoenc.models.names import named
 from autoenc.models.scorer import BATCH_SIZE, Scorer
 
@@ -52,7 +53,8 @@ class Explaining(Scorer):
         if row.shape[0] != 1:
             raise ValueError(f"user_items has {row.shape[0]:,} rows; pass one user's, such as user_items[[0]].")
         [column] = self._columns(item, "item", by_name)
-        contributions = self._contributions(row, column)
+        with compute_threads():
+            contributions = self._contributions(row, column)
         most_first = np.argsort(-contributions, kind="stable")
         columns, contributions = row.indices[most_first], contributions[most_first]
         if by_name:

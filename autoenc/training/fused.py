@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
 from scipy import sparse
 
@@ -29,7 +28,7 @@ from autoenc.kernels.top_n import MANY, top_n
 from autoenc.layers import GaussianSample, Multinomial, SigmoidBCE, WeightedBCE
 from autoenc.layers.batchnorm import check_batch
 from autoenc.layers.dropout import Dropout, draw_mask
-from autoenc.machine import compute_threads
+from autoenc.machine import compute_threads, kernel_threads
 from autoenc.networks.autoencoder import AutoEncoderNetwork
 from autoenc.networks.base import Key, Network, arrays_of
 from autoenc.optim import Adam
@@ -84,7 +83,7 @@ class FusedEngine:
 
     @property
     def users_at_once(self) -> int:
-        return 4 * MANY * numba.get_num_threads()  # four blocks of `top_n` a thread
+        return 4 * MANY * kernel_threads()  # four blocks of `top_n` a thread
 
     def train_step(self, user_items: sparse.csr_array, key: Key) -> float:
         with compute_threads():

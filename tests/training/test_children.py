@@ -1,0 +1,82 @@
+"""A process started by one that has computed answers with the same bits, however it was started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numba
+import pytest
+
+from autoenc import machine
+from autoenc.kernels import launch
+from tests.helpers import ROOT
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+
+WAYS = ["fork", "spawn", "forkserver", "grandchild", "prefork"]
+
+
+def differing(way, layer, *handled):
+    """The kinds of work whose bits differ in the child, and how often it warned."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_NUM_THREADS": "2", "NUMBA_THREADING_LAYER": layer}
+    command = [sys.executable, "-m", "tests.helpers.children", way, *handled]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr[-2000:]
+    *kinds, n_warnings = done.stdout.split()
+    return kinds, int(n_warnings)
+
+
+def check(way, layer, *handled):
+    is_gnu = layer == "omp" and machine_has_gnu_openmp()
+    inherits = way not in ("spawn", "forkserver", "loky")
+    assert differing(way, layer, *handled) == ([], int(is_gnu and inherits))
+
+
+def machine_has_gnu_openmp():
+    omppool = pytest.importorskip("numba.np.ufunc.omppool")
+    return omppool.openmp_vendor == "GNU"
+
+
+def test_a_forked_worker_that_handles_sigterm():
+    check("fork", "omp", "handled")
+
+
+def test_a_fork_while_another_thread_computes():
+    check("locked", "workqueue")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+@pytest.mark.parametrize("way", ["locked", "thread"])
+def test_a_process_of_several_threads_forks(way, layer):
+    check(way, layer)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("handled", [(), ("handled",)], ids=["", "SIGTERM handled"])
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+@pytest.mark.parametrize("way", WAYS)
+def test_however_a_process_is_started(way, layer, handled):
+    check(way, layer, *handled)
+
+
+@pytest.mark.long
+@pytest.mark.optional
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+@pytest.mark.parametrize("way", ["loky", "joblib"])
+def test_a_worker_of_joblibs(way, layer):
+    pytest.importorskip("joblib")
+    check(way, layer)
+
+
+def test_kernels_wait_for_each_other_where_numba_would_abort(monkeypatch):
+    monkeypatch.setattr(numba, "threading_layer", lambda: "workqueue")
+    assert not launch.several_may_run()
+    monkeypatch.setattr(numba, "threading_layer", lambda: "omp")
+    assert launch.several_may_run()
+
+
+def test_a_process_that_was_not_forked_keeps_its_threads():
+    assert machine.numba_layer_at_fork() is None
