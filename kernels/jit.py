@@ -73,14 +73,20 @@ class KernelCache(FunctionCache):
         try:
             return super().load_overload(sig, target_context)
         except Exception:  # of unpickling what is damaged, or names a type that is no more, it may be any
-            with contextlib.suppress(OSError):
-                self.flush()  # forgets all of this function; the next save replaces it
+            with self.failures_that_cost_time():
+                self.flush()  # forgets all of this function: the next save replaces it
             return None
 
     def save_overload(self, sig, data):
-        try:
+        with self.failures_that_cost_time():
             super().save_overload(sig, data)
+
+    @contextlib.contextmanager
+    def failures_that_cost_time(self):
+        try:
+            yield
         except Exception as error:
+            self.disable()
             _warn_once(f"numba can't keep what it compiles in {self.cache_path} ({error})")
 
 

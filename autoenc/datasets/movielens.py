@@ -14,6 +14,8 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
+from autoenc.datasets.cache import cache_folder
+
 BUNDLED = "ml-latest-small"
 """The edition of October 2016; today's download of that name is another, and so it is never fetched."""
 
@@ -77,12 +79,12 @@ def fetch(
     Raises
     ------
     OSError
-        Where it can't be had, with what to fetch by hand and where to put it.
+        Where it can't be had, with what to fetch by hand and where to put it, or no folder to keep it in is known.
     """
     import pooch
 
     known = ARCHIVES[name]
-    folder = Path(cache_dir or os.environ.get("AUTOENC_CACHE_DIR") or pooch.os_cache("autoenc")).expanduser()
+    folder = Path(cache_dir).expanduser() if cache_dir else cache_folder()
     base_url = (base_url or os.environ.get("AUTOENC_MOVIELENS_URL") or URL).rstrip("/") + "/"
     file = f"{name}.zip"
     store = pooch.create(path=folder, base_url=base_url, registry={file: known.hash}, retry_if_failed=1)

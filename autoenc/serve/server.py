@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from autoenc import __version__, datasets
+from autoenc.datasets.cache import cache_folder
 from autoenc.interactions import Interactions, as_user_items
 from autoenc.machine import compute_threads
 from autoenc.models import AutoEncoder, Recommender, load_model
@@ -95,7 +95,11 @@ def bundled_model(progress: bool, say: Callable[[str], object]) -> Recommender:
 
     `say` is told which of the two it is, and where the file is.
     """
-    path = demonstration_file()
+    try:
+        path = demonstration_file()
+    except OSError as error:
+        say(f"training on the bundled ratings first, which takes about 15 seconds; it can't be kept: {error}")
+        return demonstration(progress)
     if path.is_file():
         try:
             model = load_model(path)
@@ -104,7 +108,7 @@ def bundled_model(progress: bool, say: Callable[[str], object]) -> Recommender:
         except ValueError:
             say(f"{path} is not what this autoenc writes, so it is trained again")
     say(f"training on the bundled ratings first, which takes about 15 seconds, once; it is kept in {path}")
-    model = AutoEncoder(**DEMONSTRATION).fit(in_pieces(datasets.load()), callbacks=[ProgressBar()] if progress else [])
+    model = demonstration(progress)
     try:
         with interrupted_after():  # else a part of the file could be left beside it
             model.save(path)
@@ -113,17 +117,19 @@ def bundled_model(progress: bool, say: Callable[[str], object]) -> Recommender:
     return model
 
 
+def demonstration(progress: bool) -> Recommender:
+    return AutoEncoder(**DEMONSTRATION).fit(in_pieces(datasets.load()), callbacks=[ProgressBar()] if progress else [])
+
+
 def demonstration_file() -> Path:
     """Where the demonstration's model is kept: under AUTOENC_CACHE_DIR, or else the platform's folder for caches.
 
     Its name has a digest of all that makes it: the ratings, the settings and the version.
+    Raises OSError where no folder is known.
     """
-    import pooch
-
     made_of = hashlib.sha256(BUNDLED.read_bytes())
     made_of.update(json.dumps([DEMONSTRATION, PIECE, __version__]).encode())
-    folder = Path(os.environ.get("AUTOENC_CACHE_DIR") or pooch.os_cache("autoenc")).expanduser()
-    return folder / f"{BUNDLED.stem}-{made_of.hexdigest()[:12]}.safetensors"
+    return cache_folder() / f"{BUNDLED.stem}-{made_of.hexdigest()[:12]}.safetensors"
 
 
 def in_pieces(ratings: Interactions) -> Interactions:

@@ -1,0 +1,22 @@
+"""Where what can be had again is kept: downloads, and the demonstration's model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """AUTOENC_CACHE_DIR, or else the platform's folder for caches.
+
+    Raises
+    ------
+    OSError
+        Where neither is known, as of a user without a home folder.
+    """
+    import pooch  # slow to import
+
+    try:
+        return Path(os.environ.get("AUTOENC_CACHE_DIR") or pooch.os_cache("autoenc")).expanduser()
+    except RuntimeError:  # platformdirs' or pathlib's, where ~ is nowhere
+        raise OSError("this user has no home folder to keep data in; set AUTOENC_CACHE_DIR to a folder") from None
