@@ -45,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     code 2, a FloatingPointError (a training that diverged) one sentence and code 1. Raises
     SystemExit, as argparse does, for --help, --version and arguments that it refuses.
     """
+    open_missing_streams()
     argv = sys.argv[1:] if argv is None else list(argv)
     command = next((argument for argument in argv if not argument.startswith("-")), "")
     prog = "autoenc"
@@ -67,6 +68,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{prog}: {one_line(error)}", file=sys.stderr)
         return 1 if isinstance(error, FloatingPointError) else 2
     return code or 0
+
+
+def open_missing_streams() -> None:
+    """Where a standard stream is closed (`>&-`, pythonw), read from and write to nothing instead.
+
+    Else it is None in `sys`, `print` to it goes to stdout, and the next file that is opened gets its number.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  open to the end
 
 
 def command_names() -> list[str]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 
 MODEL_HELP = "what `autoenc train --out` wrote"
 
 
 def say(line: str) -> None:
-    """Tell the person who waits how far it is; stdout is for the answer."""
-    print(line, file=sys.stderr, flush=True)
+    """Tell the person who waits how far it is; stdout is for the answer. Where nobody reads it, the work goes on."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def add_likes(parser: argparse.ArgumentParser, default: str) -> None:

@@ -7,6 +7,7 @@ through `trainer.engine`, so a run that is watched has the bits of one that isn'
 from __future__ import annotations
 
 import math
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,13 +52,14 @@ class Callback:
 
 
 class ProgressBar(Callback):
-    """A bar on stderr: users/s and the epoch's loss so far."""
+    """A bar on stderr, where there is one: users/s and the epoch's loss so far."""
 
     def on_train_begin(self, trainer: Trainer) -> None:
         from tqdm import tqdm
 
         self.epoch: int | None = None
-        self.bar = tqdm(unit=" users", unit_scale=True, dynamic_ncols=True, desc="training")
+        nowhere = sys.stderr is None  # under pythonw
+        self.bar = tqdm(unit=" users", unit_scale=True, dynamic_ncols=True, desc="training", disable=nowhere)
 
     def on_step_end(self, trainer: Trainer) -> None:
         if self.epoch != trainer.epoch:

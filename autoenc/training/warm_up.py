@@ -50,6 +50,20 @@ def compile_kernels(say: Say = lambda line: None) -> None:
         _compile_the_first_time()
 
 
+def compile_middle_for_parent() -> None:
+    """What the process aside runs: `compile_middle`, and no longer than the process that started it lives.
+
+    That one holds the other end of this one's stdin, which ends with it, however it ends.
+    """
+    threading.Thread(target=_exit_after_stdin, daemon=True).start()
+    compile_middle()
+
+
+def _exit_after_stdin() -> None:
+    os.read(0, 1)
+    os._exit(1)
+
+
 def compile_middle() -> None:
     """Compile what KernelMiddle calls, and nothing else."""
     network = _task_network()
@@ -101,7 +115,7 @@ def _compile_the_first_time() -> None:
 
 @contextlib.contextmanager
 def _middle_compiled_aside() -> Iterator[None]:
-    """Run `compile_middle` in a process of its own beside the block, and wait for both.
+    """Run `compile_middle_for_parent` in a process of its own beside the block, and wait for both.
 
     Where that process can't be started, or fails, nothing is lost: its kernels are compiled here
     when they are needed.
@@ -114,11 +128,11 @@ def _middle_compiled_aside() -> Iterator[None]:
     command = [
         sys.executable or "python",
         "-c",
-        "from autoenc.training.warm_up import compile_middle; compile_middle()",
+        "from autoenc.training.warm_up import compile_middle_for_parent; compile_middle_for_parent()",
     ]
     nothing = subprocess.DEVNULL
     try:
-        aside = subprocess.Popen(command, env=environment, stdin=nothing, stdout=nothing, stderr=nothing)
+        aside = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=nothing, stderr=nothing)
     except OSError:
         yield
         return
@@ -129,3 +143,5 @@ def _middle_compiled_aside() -> Iterator[None]:
         raise
     finally:
         aside.wait()
+        assert aside.stdin is not None
+        aside.stdin.close()  # not before: its end is the other's

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import subprocess
+import sys
 
 import pytest
 
 from autoenc import AutoEncoder
 from autoenc.training import warm_up as module
 from autoenc.training.warm_up import compile_middle, warm_up
+from tests.helpers import ROOT
 from tests.helpers.child import run
 
 COMPILE = """
@@ -71,6 +75,7 @@ def test_a_process_compiles_once_however_often_it_trains(monkeypatch):
     class Aside:
         def __init__(self, *_, **__):
             started.append(self)
+            self.stdin = io.BytesIO()
 
         def wait(self):
             pass
@@ -96,11 +101,13 @@ def test_the_process_aside_ends_with_a_failure_here(monkeypatch):
     aside = []
 
     class Aside:
-        def __init__(self, command, env, **_):
-            assert "compile_middle()" in command[-1]
+        def __init__(self, command, env, stdin, **_):
+            assert "compile_middle_for_parent()" in command[-1]
             assert env["AUTOENC_MPI"] == "0"
+            assert stdin == subprocess.PIPE
             aside.append(self)
             self.done = []
+            self.stdin = io.BytesIO()
 
         def kill(self):
             self.done.append("kill")
@@ -117,6 +124,20 @@ def test_the_process_aside_ends_with_a_failure_here(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         warm_up()
     assert aside[0].done == ["kill", "wait"]
+
+
+def test_the_process_aside_ends_with_the_one_that_started_it_however_that_ends():
+    """Its stdin ends; a compiler that goes on for long stands in for ours."""
+    code = """
+import time
+from autoenc.training import warm_up
+warm_up.compile_middle = lambda: time.sleep(250)
+warm_up.compile_middle_for_parent()
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    aside = subprocess.Popen([sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE)
+    aside.stdin.close()
+    assert aside.wait(timeout=200) == 1
 
 
 @pytest.mark.parametrize(("backend", "times"), [("numba", 1), ("numpy", 0)])
