@@ -372,6 +372,10 @@ def _in_sentences(duckdb: Any, path: str | os.PathLike[str], memory: float) -> I
             f"{path} takes more than the {memory:,.0f} bytes of memory, or the disk beside the folder is full "
             f"({_first_line(error)}); give more by --memory, or room."
         ) from None
+    except (RuntimeError, duckdb.InterruptException) as error:
+        if "interrupted" not in str(error).lower():
+            raise
+        raise KeyboardInterrupt from None  # which DuckDB makes these of
     except duckdb.Error as error:
         raise ValueError(f"{path} can't be read: {_first_line(error)}.") from None
 

@@ -16,11 +16,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
+import logging
 import os
 import shutil
+import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -118,6 +121,9 @@ def _recommend_frame(frame: Any, model: Recommender, n: int, user: str, item: st
 def cluster(scheduler: str | None = None, workers: int | None = None, say: Say = lambda line: None) -> Iterator[Any]:
     """Yield Dask's client of a running scheduler, or of a cluster of processes on this machine.
 
+    The latter is closed to everybody else: it listens on this machine alone, by TLS, with a certificate of
+    its own.
+
     Parameters
     ----------
     scheduler : str, optional
@@ -130,33 +136,80 @@ def cluster(scheduler: str | None = None, workers: int | None = None, say: Say =
     Raises
     ------
     ValueError
-        Where Dask isn't installed, or both are given.
+        Where Dask or, for a cluster here, cryptography isn't installed, or both are given.
     OSError
         Where there is no scheduler at the address.
     """
     try:
-        from dask.distributed import Client, LocalCluster
+        from dask.distributed import Client
     except ImportError:
         raise ValueError("--engine dask takes Dask: pip install 'autoenc[dask]'") from None
     if scheduler is not None and workers is not None:
         raise ValueError("--workers is of a cluster on this machine; leave it out where --scheduler names one")
     with contextlib.ExitStack() as stack:
         if scheduler is None:
-            here = LocalCluster(
-                n_workers=workers or os.cpu_count(), threads_per_worker=1, processes=True, dashboard_address=":0"
-            )
-            scheduler = stack.enter_context(here)
-        try:
-            client = stack.enter_context(Client(scheduler, timeout=SECONDS_TO_CONNECT))
-        except (OSError, ValueError, TimeoutError) as error:
-            raise OSError(
-                f"there is no Dask scheduler at {scheduler} ({error}); start one by `dask scheduler`"
-            ) from None
+            with _interrupted_after():
+                here = stack.enter_context(_cluster_here(workers or os.cpu_count() or 1))
+                client = stack.enter_context(Client(here))
+        else:
+            try:
+                client = stack.enter_context(Client(scheduler, timeout=SECONDS_TO_CONNECT))
+            except (OSError, ValueError, TimeoutError) as error:
+                raise OSError(
+                    f"there is no Dask scheduler at {scheduler} ({error}); start one by `dask scheduler`"
+                ) from None
         if importlib.util.find_spec("bokeh"):
             say(f"Dask's dashboard: {client.dashboard_link}")
         else:
             say("Dask's dashboard takes bokeh: pip install bokeh")
         yield client
+
+
+def _cluster_here(workers: int) -> Any:
+    """Processes on this machine that obey whoever has the certificate made for the run, and nobody else.
+
+    They say nothing themselves: of what they can't do, whoever asks them says a sentence.
+    """
+    from dask.distributed import LocalCluster
+    from distributed.security import Security
+
+    try:
+        security = Security.temporary()
+    except ImportError:
+        raise ValueError(
+            "a cluster on this machine takes cryptography, whose certificate keeps other users out: "
+            "pip install 'autoenc[dask]'"
+        ) from None
+    return LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=True,
+        security=security,
+        dashboard_address="127.0.0.1:0",
+        silence_logs=logging.CRITICAL,
+    )
+
+
+@contextlib.contextmanager
+def _interrupted_after() -> Iterator[None]:
+    """Ctrl-C waits for the end of this block, and never reaches the processes that it, or a thread of it, starts.
+
+    A terminal sends it to them as well, and each would print where it was.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # which unblocks SIGINT where it has to start one
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # threads and processes inherit it
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 def recommend_parts(

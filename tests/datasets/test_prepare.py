@@ -22,6 +22,7 @@ from autoenc.interactions import Interactions
 from autoenc.storage import mapped
 from autoenc.storage.mapped import is_mapped, take_rows
 from tests.helpers import ROOT
+from tests.helpers.child import run
 
 pytest.importorskip("duckdb")
 pa = pytest.importorskip("pyarrow")
@@ -370,3 +371,21 @@ def test_training_on_a_folder_is_training_on_its_likes(folder, ratings):
     one, other = (AutoEncoder(**small).fit(likes) for likes in (datasets.load(path=folder), ratings))
     for name, array in one.network_.state.items():
         np.testing.assert_array_equal(array, other.network_.state[name])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")
+def test_ctrl_c_in_a_query_is_ctrl_c():
+    """DuckDB makes a RuntimeError of it."""
+    code = """
+import os, signal, threading
+import duckdb
+from autoenc.datasets import tables
+signal.signal(signal.SIGINT, signal.default_int_handler)
+threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    with tables._in_sentences(duckdb, "likes", 1):
+        duckdb.sql("SELECT sum(a.range * b.range) FROM range(100000000) a, range(100000000) b").fetchall()
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    assert run(code) == "interrupted\n"

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ from autoenc.models.export import write_recommendations
 from tests.helpers import ROOT
 from tests.helpers.child import run
 
-pytest.importorskip("dask.distributed", reason="Dask is not installed")
+dask_distributed = pytest.importorskip("dask.distributed", reason="Dask is not installed")
+pytest.importorskip("cryptography", reason="Dask's certificates take it")
 pytest.importorskip("duckdb")
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -32,6 +34,8 @@ from autoenc.datasets import tables  # noqa: E402
 from autoenc.scale import dask as distributed  # noqa: E402
 
 pytestmark = pytest.mark.optional
+
+LISTENING = Path("/proc/self/net/tcp")
 
 
 @pytest.fixture(scope="module")
@@ -184,9 +188,16 @@ def test_bad_frames(place):
         distributed.recommend_dask(model, frame, 0, item="what")
 
 
-def test_commands_by_a_scheduler(place, client, tmp_path, capsys):
+@pytest.fixture(scope="module")
+def scheduler():
+    """The address of one that others started, open to whoever reaches it."""
+    with dask_distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
+        yield cluster.scheduler_address
+
+
+def test_commands_by_a_scheduler(place, scheduler, tmp_path, capsys):
     model, likes, out = str(place / "model.safetensors"), str(place / "likes"), str(tmp_path / "out")
-    by_dask = ["--engine", "dask", "--scheduler", client.scheduler.address]
+    by_dask = ["--engine", "dask", "--scheduler", scheduler]
     assert main(["recommend", model, "--users", likes, "--out", out, *by_dask, "--json"]) == 0
     said = capsys.readouterr()
     wanted, n_dropped = recommended_here(place, tmp_path)
@@ -300,3 +311,75 @@ def test_the_commands_on_a_cluster_of_their_own(place, tmp_path):
         assert done.stdout == f"wrote the 10 best of 671 users to {out}\n"
         written.append({path.name: path.read_bytes() for path in out.iterdir()})
     assert written[0] == written[1]
+
+
+def test_a_cluster_here_is_closed_to_others(client):
+    address = client.scheduler.address
+    assert address.startswith("tls://127.0.0.1:")
+    assert all(worker.startswith("tls://127.0.0.1:") for worker in client.scheduler_info()["workers"])
+    with pytest.raises((OSError, TypeError)):  # without a certificate, and with another
+        dask_distributed.Client(address, timeout=2)
+    other = dask_distributed.Security.temporary()
+    with pytest.raises(OSError):
+        dask_distributed.Client(address, timeout=2, security=other)
+
+
+def test_a_cluster_without_cryptography_is_refused_in_a_sentence(monkeypatch):
+    def missing():
+        raise ImportError("Using `Security.temporary` requires `cryptography`")
+
+    monkeypatch.setattr(dask_distributed.Security, "temporary", missing)
+    with (
+        pytest.raises(ValueError, match=r"takes cryptography, .* pip install 'autoenc\[dask\]'"),
+        distributed.cluster(workers=1),
+    ):
+        pass
+
+
+@pytest.mark.skipif(not LISTENING.exists(), reason="reads Linux' /proc")
+def test_the_dashboard_is_where_the_log_says_on_this_machine_alone():
+    said = []
+    with distributed.cluster(workers=1, say=said.append):
+        name, address = said[0].split(": ", 1)
+        assert name == "Dask's dashboard" and address.startswith("http://127.0.0.1:")
+        assert urllib.request.urlopen(address).status == 200
+        port = f"{int(address.split(':')[2].split('/')[0]):04X}"
+        assert [line.split()[1] for line in LISTENING.read_text().splitlines() if f":{port} 00000000" in line] == [
+            f"0100007F:{port}"
+        ]
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+from autoenc.scale import dask
+
+def interrupt(*_):
+    os.killpg(0, signal.SIGINT)  # as a terminal does it: the workers, too
+    time.sleep(60)
+
+if sys.argv.pop(1) == "while it starts":
+    timer = threading.Timer(1, interrupt)
+    timer.daemon = True
+    timer.start()
+else:
+    dask._run = interrupt
+from autoenc.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no groups of processes to send it to")
+@pytest.mark.parametrize("when", ["while it starts", "while it works"])
+def test_ctrl_c_is_one_sentence(place, tmp_path, when):
+    command = ["recommend", place / "model.safetensors", "--users", place / "likes", "--out", tmp_path / "out"]
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, when, *map(str, command), "--engine", "dask", "--workers", "2"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+    )
+    said = [line for line in done.stderr.splitlines() if not line.startswith("Dask's dashboard: ")]
+    assert (done.returncode, said) == (130, ["autoenc recommend: interrupted"])
+    assert list(tmp_path.iterdir()) == []
