@@ -31,6 +31,7 @@ Example
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
@@ -76,7 +77,7 @@ class ItemKNN(Recommender):
         norms = np.sqrt(counts, dtype=np.float32)
         lengths, indices, values = [], [], []
         bounds = _blocks(user_items)
-        for start, end in zip(bounds, bounds[1:]):
+        for start, end in itertools.pairwise(bounds):
             both = (by_item[:, start:end].T @ user_items).tocsr()  # (block, n_items)
             both.sort_indices()
             n_alike = np.diff(both.indptr)
@@ -130,6 +131,6 @@ def _blocks(user_items: sparse.csr_array) -> list[int]:
     """Bounds of blocks of items, from 0 to n_items, of about BLOCK_PAIRS pairs each."""
     n_items = user_items.shape[1]
     n_likes = np.diff(user_items.indptr)  # (n_users,)
-    n_pairs = np.bincount(user_items.indices, np.repeat(n_likes, n_likes), minlength=n_items)  # one for each user's like
+    n_pairs = np.bincount(user_items.indices, np.repeat(n_likes, n_likes), minlength=n_items)  # (n_items,)
     blocks = np.cumsum(np.minimum(n_pairs, n_items)) // BLOCK_PAIRS  # (n_items,): which one each item ends in
     return [0, *(np.flatnonzero(np.diff(blocks)) + 1).tolist(), n_items]
