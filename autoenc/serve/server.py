@@ -137,7 +137,7 @@ def without_descriptors(say: Callable[[str], object]) -> Callable[[asyncio.Abstr
             loop.default_exception_handler(context)
         elif not said:
             said = True
-            say(f"new clients wait, as all file descriptors are in use ({error.strerror}); a higher `ulimit -n` has more")
+            say(f"new clients have to wait: {error.strerror}; raise the limit by `ulimit -n`")
 
     return handle
 
