@@ -46,8 +46,8 @@ class Titles:
         First those whose title begins with it, then those with its words at the beginnings of
         words, then the rest. An empty text finds the first.
         """
-        words = list(dict.fromkeys(folded(text).split()))
-        beginning = " " + " ".join(words)
+        beginning = " " + folded(text)
+        words = dict.fromkeys(beginning.split())
         ranked: tuple[list[int], list[int], list[int]] = ([], [], [])
         for column, title in self._folded:
             if all(word in title for word in words):

@@ -45,6 +45,10 @@ def test_search_ranks_by_where_the_words_stand(titles, typed, columns):
     assert titles.search(typed, 5) == columns
 
 
+def test_a_word_that_is_typed_twice_counts_in_how_a_title_begins():
+    assert Titles(["New York (1990)", "New York, New York (1977)"]).search("new york new york", 2) == [1, 0]
+
+
 def test_equals_come_in_the_order_that_is_given():
     assert Titles(FILMS, [5, 0, 1, 2, 3, 4, 6]).search("alien", 2) == [0, 1]
 

@@ -42,7 +42,7 @@ from scipy import sparse
 from autoenc.models.base import Recommender
 from autoenc.storage.csr import check_compressed
 
-BLOCK_PAIRS = 2**22  # pairs of items looked at together, as many as a block may have and one item's more
+BLOCK_PAIRS = 2**22  # pairs of items looked at together; one item's may come on top
 
 
 @dataclass(eq=False, repr=False)
@@ -131,6 +131,6 @@ def _blocks(user_items: sparse.csr_array) -> list[int]:
     """Bounds of blocks of items, from 0 to n_items, of about BLOCK_PAIRS pairs each."""
     n_items = user_items.shape[1]
     n_likes = np.diff(user_items.indptr)  # (n_users,)
-    n_pairs = np.bincount(user_items.indices, np.repeat(n_likes, n_likes), minlength=n_items)  # (n_items,)
+    n_pairs = np.bincount(user_items.indices, np.repeat(n_likes, n_likes), minlength=n_items)  # of each item
     blocks = np.cumsum(np.minimum(n_pairs, n_items)) // BLOCK_PAIRS  # (n_items,): which one each item ends in
     return [0, *(np.flatnonzero(np.diff(blocks)) + 1).tolist(), n_items]
