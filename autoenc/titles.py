@@ -7,6 +7,11 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
+import numpy as np
+
+MOST_COMPARED = 100
+"""Titles that a misspelt one is compared with, letter by letter."""
+
 
 class Titles:
     """The titles of items, which are numbered by their columns.
@@ -41,8 +46,8 @@ class Titles:
         First those whose title begins with it, then those with its words at the beginnings of
         words, then the rest. An empty text finds the first.
         """
-        words = folded(text).split()
-        beginning = " " + " ".join(words)
+        beginning = " " + folded(text)
+        words = dict.fromkeys(beginning.split())
         ranked: tuple[list[int], list[int], list[int]] = ([], [], [])
         for column, title in self._folded:
             if all(word in title for word in words):
@@ -64,7 +69,7 @@ class Titles:
             return found
         beginning = unaccented(text).partition(" (")[0]
         found = [column for title, column in self._unaccented.items() if beginning and title.startswith(beginning)][:n]
-        alike = difflib.get_close_matches(unaccented(text), self._unaccented, n)
+        alike = difflib.get_close_matches(unaccented(text), self._pairs.in_common(unaccented(text), MOST_COMPARED), n)
         return list(dict.fromkeys(found + [self._unaccented[title] for title in alike]))[:n]
 
     def suggestion(self, text: str, otherwise: str) -> str:
@@ -90,6 +95,48 @@ class Titles:
         for column in self._order:
             columns.setdefault(unaccented(self.titles[column]), column)
         return columns
+
+    @cached_property
+    def _pairs(self) -> Pairs:
+        return Pairs(list(self._unaccented))
+
+
+class Pairs:
+    """Texts by their pairs of neighbouring letters: which of many are worth comparing with another.
+
+    It takes 2 bytes a letter, and one pass over them for each question.
+
+    Parameters
+    ----------
+    texts : list of str
+
+    Examples
+    --------
+    >>> Pairs(["heat", "alien", "aliens"]).in_common("ailen", 2)
+    ['alien', 'aliens']
+    """
+
+    def __init__(self, texts: list[str]):
+        self.texts = texts
+        self._pairs = _pairs_of_letters(texts)
+        self._sizes = np.array([len(text) + 1 for text in texts], np.int64)  # (n_texts,)
+        self._starts = np.cumsum(self._sizes) - self._sizes
+
+    def in_common(self, text: str, n: int) -> list[str]:
+        """At most n of the texts: those with the most pairs in common with `text`, for their length."""
+        pairs = _pairs_of_letters([text])
+        occurs = np.zeros(2**16, np.uint8)
+        occurs[pairs] = 1
+        shared = np.add.reduceat(occurs[self._pairs], self._starts, dtype=np.int64)  # (n_texts,)
+        likeness = np.minimum(shared, len(pairs)) / (self._sizes + len(pairs))
+        return [self.texts[i] for i in np.argsort(-likeness, kind="stable")[:n]]
+
+
+def _pairs_of_letters(texts: list[str]) -> np.ndarray:
+    """A number of 16 bits for each pair, texts end to end: the ends of a text are pairs with a line break."""
+    joined = "".join(f"\n{text}" for text in texts) + "\n"
+    codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
+    return (codes[:-1] * 251 + codes[1:]).astype(np.uint16)
 
 
 def folded(text: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+
 import pytest
 
-from autoenc.titles import Titles
+from autoenc.titles import MOST_COMPARED, Pairs, Titles, unaccented
 
 FILMS = [
     "Aliens (1986)",
@@ -43,6 +45,10 @@ def test_search_ranks_by_where_the_words_stand(titles, typed, columns):
     assert titles.search(typed, 5) == columns
 
 
+def test_a_word_that_is_typed_twice_counts_in_how_a_title_begins():
+    assert Titles(["New York (1990)", "New York, New York (1977)"]).search("new york new york", 2) == [1, 0]
+
+
 def test_equals_come_in_the_order_that_is_given():
     assert Titles(FILMS, [5, 0, 1, 2, 3, 4, 6]).search("alien", 2) == [0, 1]
 
@@ -64,3 +70,29 @@ def test_nothing_is_near_to_what_has_no_letters_in_common(titles, typed):
 def test_a_suggestion_names_each_title_once(titles):
     assert titles.suggestion("hamlet", "") == "did you mean 'Hamlet (1996)'?"
     assert titles.suggestion("aliens", "") == "did you mean 'Aliens (1986)' or 'Hotel for Aliens (2004)'?"
+
+
+def test_few_titles_are_compared_letter_by_letter(monkeypatch):
+    compared = []
+
+    def get_close_matches(text, among, n):
+        compared.append(len(among))
+        return []
+
+    monkeypatch.setattr(difflib, "get_close_matches", get_close_matches)
+    Titles([f"Alien {number}" for number in range(1000)]).near("Ailen")
+    assert compared == [MOST_COMPARED]
+
+
+@pytest.mark.parametrize("typed", ["Tirminator, The (1984)", "Godfahter, The (1972)", "Leon: The Profesional (1994)"])
+def test_what_is_nearest_of_all_is_among_them(ratings, typed):
+    titles = [unaccented(title) for title in ratings.titles]
+    [nearest] = difflib.get_close_matches(unaccented(typed), titles, 1)
+    assert nearest in Pairs(titles).in_common(unaccented(typed), MOST_COMPARED)
+
+
+def test_titles_may_hold_anything():
+    odd = ["", "\n", "\ud800", "a\nb", "ab" * 5000, "\U0010ffff"]
+    assert sorted(Pairs(odd).in_common("\udfff\n", 9)) == sorted(odd)
+    assert Pairs([]).in_common("Alien", 3) == []
+    assert Titles([]).near("Alien") == []

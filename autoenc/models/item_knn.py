@@ -31,6 +31,7 @@ Example
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
@@ -41,7 +42,7 @@ from scipy import sparse
 from autoenc.models.base import Recommender
 from autoenc.storage.csr import check_compressed
 
-BLOCK_PAIRS = 2**22  # pairs of items looked at together; those that nobody likes both of take no memory
+BLOCK_PAIRS = 2**22  # pairs of items looked at together; one item's may come on top
 
 
 @dataclass(eq=False, repr=False)
@@ -75,9 +76,9 @@ class ItemKNN(Recommender):
         counts = np.diff(by_item.indptr)
         norms = np.sqrt(counts, dtype=np.float32)
         lengths, indices, values = [], [], []
-        block_size = max(1, BLOCK_PAIRS // n_items)
-        for start in range(0, n_items, block_size):
-            both = (by_item[:, start : start + block_size].T @ user_items).tocsr()  # (block, n_items)
+        bounds = _blocks(user_items)
+        for start, end in itertools.pairwise(bounds):
+            both = (by_item[:, start:end].T @ user_items).tocsr()  # (block, n_items)
             both.sort_indices()
             n_alike = np.diff(both.indptr)
             rows, items = np.repeat(np.arange(len(n_alike)), n_alike), both.indices
@@ -124,3 +125,12 @@ class ItemKNN(Recommender):
             ) from None
         self.nearest_ = nearest
         return n_items
+
+
+def _blocks(user_items: sparse.csr_array) -> list[int]:
+    """Bounds of blocks of items, from 0 to n_items, of about BLOCK_PAIRS pairs each."""
+    n_items = user_items.shape[1]
+    n_likes = np.diff(user_items.indptr)  # (n_users,)
+    n_pairs = np.bincount(user_items.indices, np.repeat(n_likes, n_likes), minlength=n_items)  # of each item
+    blocks = np.cumsum(np.minimum(n_pairs, n_items)) // BLOCK_PAIRS  # (n_items,): which one each item ends in
+    return [0, *(np.flatnonzero(np.diff(blocks)) + 1).tolist(), n_items]

@@ -67,6 +67,9 @@ class Popular(Recommender):
         places, scores = top_n_of_scores(scores, user_items[:, head], n)
         return np.where(places >= 0, head[places], -1).astype(np.int32), scores
 
+    def _contributions(self, row: sparse.csr_array, column: int) -> np.ndarray:
+        return np.zeros(row.nnz, np.float32)  # no score depends on a like
+
     def _arrays(self) -> dict[str, np.ndarray]:
         return {"item_counts": self.item_counts_}
 

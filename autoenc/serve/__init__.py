@@ -6,9 +6,10 @@
     api.py        the API's operations and parameters: one table, from which requests are read and
                   the OpenAPI description is written
     app.py        both over HTTP, with bounds and headers
+    connection.py how long a client may keep a connection waiting
     server.py     a process that listens, and what it serves when nothing is named
     ending.py     what Ctrl-C and SIGTERM do to it
     static/       the page: HTML, CSS and JavaScript modules as they are, without a build
 
-Only app.py and server.py need the extra `serve` (Starlette and uvicorn).
+Only app.py, connection.py and server.py need the extra `serve` (Starlette and uvicorn).
 """

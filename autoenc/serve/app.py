@@ -50,7 +50,7 @@ def make_app(model: Recommender, hosts: tuple[str, ...] | None = LOOPBACK) -> Gu
         own: else a page from elsewhere whose name is made to point here could ask it. None: any.
     """
     answers = Answers(model)
-    one_at_a_time = anyio.CapacityLimiter(1)
+    one_at_a_time = anyio.Lock()
     description = to_json(openapi(answers.catalogue.ids[:3]))
 
     def route(operation: Operation) -> Route:
@@ -64,7 +64,10 @@ def make_app(model: Recommender, hosts: tuple[str, ...] | None = LOOPBACK) -> Gu
                 if operation.answer == "health":  # answers while another computes
                     content = compute(query)
                 else:
-                    content = await anyio.to_thread.run_sync(compute, query, limiter=one_at_a_time)
+                    async with one_at_a_time:
+                        if await request.is_disconnected():  # while it waited
+                            return Response()
+                        content = await anyio.to_thread.run_sync(compute, query)
             except LookupError as unknown:
                 raise HTTPException(404, str(unknown.args[0])) from None
             except ValueError as error:

@@ -21,6 +21,11 @@ class Catalogue(Titles):
     ids, titles : list of str
         By column.
 
+    Raises
+    ------
+    ValueError
+        If a score is infinite or NaN, which finite weights can come to.
+
     Examples
     --------
     >>> from autoenc.interactions import Interactions
@@ -38,7 +43,11 @@ class Catalogue(Titles):
         columns = range(model.n_items)
         self.ids = [str(column) for column in columns] if known is None else [str(item) for item in known.item_ids]
         # To somebody of whom nothing is known a model recommends what is popular.
-        popular_first = np.argsort(-model.score([[]])[0], kind="stable").tolist()
+        with np.errstate(all="ignore"):  # what they come to is looked at below
+            scores = model.score([[]])[0]
+        if not np.isfinite(scores).all():
+            raise ValueError("the model's scores are not finite, so it can't be served; train it again with a lower lr")
+        popular_first = np.argsort(-scores, kind="stable").tolist()
         super().__init__(self.ids if known is None else known.item_names(columns), popular_first)
         self._column_of_id = {item: column for column, item in enumerate(self.ids)}
 

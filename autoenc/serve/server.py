@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import hashlib
 import importlib.util
+import ipaddress
 import json
 import socket
 from collections.abc import Callable
@@ -49,26 +52,32 @@ def serve(model: Recommender, listening: socket.socket, host: str, say: Callable
     """
     import uvicorn
 
-    from autoenc.serve.app import LOOPBACK, make_app
+    from autoenc.serve.app import make_app
+    from autoenc.serve.connection import Connection
 
-    own_names = LOOPBACK if host in LOOPBACK else None
     with compute_threads():
         config = uvicorn.Config(
-            make_app(model, own_names),
-            http="h11",
+            make_app(model, own_names(host, listening)),
+            http=Connection,
             ws="none",
             lifespan="off",
-            log_level="warning",
+            log_level="error",  # its warnings are of requests, one each
             access_log=False,
             server_header=False,
-            limit_concurrency=MOST_CONNECTIONS,
+            backlog=MOST_CONNECTIONS,
+            limit_concurrency=most_connections(),
             timeout_graceful_shutdown=SECONDS_TO_FINISH,
             h11_max_incomplete_event_size=2 * LONGEST_QUERY,
         )
         name = f"[{host}]" if ":" in host else host
         address = f"http://{name}:{listening.getsockname()[1]}/"
         say(f"serving {type(model).__name__} ({model.n_items:,} items) at {address} until Ctrl-C")
-        uvicorn.Server(config).run(sockets=[listening])
+
+        async def run() -> None:
+            asyncio.get_running_loop().set_exception_handler(without_descriptors(say))
+            await uvicorn.Server(config).serve(sockets=[listening])
+
+        asyncio.run(run())
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -88,6 +97,49 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
     # asyncio sends small packets without delay only where the protocol is named; else an answer waits 40 ms
     return socket.socket(made.family, made.type, socket.IPPROTO_TCP, made.detach())
+
+
+def own_names(host: str, listening: socket.socket) -> tuple[str, ...] | None:
+    """The names by which a request may call a server that `listen` made on `host`; None, which is any, beyond loopback.
+
+    The address that is bound decides: there are many ways to write 127.0.0.1.
+    """
+    from autoenc.serve.app import LOOPBACK
+
+    bound = listening.getsockname()[0]
+    address = ipaddress.ip_address(bound)
+    if not (getattr(address, "ipv4_mapped", None) or address).is_loopback:
+        return None
+    return tuple(dict.fromkeys((*LOOPBACK, bound, host.lower())))
+
+
+def most_connections() -> int:
+    """MOST_CONNECTIONS, or half of the files that this process may have open, where that is less."""
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return MOST_CONNECTIONS
+    most_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CONNECTIONS if most_files == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, most_files // 2)
+
+
+def without_descriptors(say: Callable[[str], object]) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
+    """An event loop's handler of exceptions that says once that no connection can be accepted for want of descriptors.
+
+    asyncio tries again every second, and reports each try with a traceback.
+    """
+    said = False
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        nonlocal said
+        error = context.get("exception")
+        if not (isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)):
+            loop.default_exception_handler(context)
+        elif not said:
+            said = True
+            say(f"new clients have to wait: {error.strerror}; raise the limit by `ulimit -n`")
+
+    return handle
 
 
 def bundled_model(progress: bool, say: Callable[[str], object]) -> Recommender:

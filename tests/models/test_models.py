@@ -376,6 +376,12 @@ class TestPopular:
         model = Popular().fit([[0, 1], [1], [1, 3]])
         np.testing.assert_array_equal(model.score([[2], []]), [[1, 3, 0, 1]] * 2)
 
+    def test_explaining_scores_nobody(self, monkeypatch):
+        model = Popular().fit([[0, 1], [1]])
+        monkeypatch.setattr(Popular, "_score", lambda *_: pytest.fail("scored"))
+        items, contributions = model.explain([[0, 1]], 1)
+        assert (items.tolist(), contributions.tolist(), contributions.dtype) == ([0, 1], [0, 0], np.float32)
+
     def test_it_ranks_the_head_of_the_items_as_all_of_them(self):
         """With many ties, and users who have liked nothing, everything, or just what is most popular."""
         rng = np.random.default_rng(0)
@@ -526,6 +532,15 @@ class TestItemKNN:
         in_blocks = ItemKNN().fit(likes).nearest_
         for name in ("data", "indices", "indptr"):
             np.testing.assert_array_equal(getattr(in_blocks, name), getattr(expected, name))
+
+    def test_blocks_are_cut_by_pairs_so_that_items_nobody_likes_cost_nothing(self, likes, monkeypatch):
+        many_items = as_user_items([[0, 999_999], [0]], 1_000_000)
+        assert item_knn._blocks(many_items) == [0, 1_000_000]
+        monkeypatch.setattr(item_knn, "BLOCK_PAIRS", 100 * likes.n_items)
+        bounds = item_knn._blocks(likes.user_items)
+        assert len(bounds) > 2 and bounds[0] == 0 and bounds[-1] == likes.n_items
+        together = (likes.user_items.T @ likes.user_items).tocsr()
+        assert np.diff(together.indptr[bounds]).max() <= 101 * likes.n_items
 
     @pytest.mark.parametrize(
         ("params", "message"),

@@ -8,8 +8,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -33,20 +31,12 @@ from autoenc.serve import server, strips
 from autoenc.serve.answers import Answers
 from autoenc.serve.api import LONGEST_QUERY, MOST_ITEMS, MOST_LIKES, OPERATIONS, openapi
 from autoenc.serve.app import HEADERS, STATIC, make_app
+from autoenc.storage.model_file import read_model_file, write_model_file
 from autoenc.training.plain import PlainEngine
-from tests.helpers import ROOT
 
 pytestmark = pytest.mark.optional
 
 ALIEN, MATRIX, HEAT = "1214", "2571", "6"
-
-
-@pytest.fixture(scope="module")
-def model_file(ratings, tmp_path_factory):
-    """A small autoencoder of the bundled ratings."""
-    path = tmp_path_factory.mktemp("served") / "model.safetensors"
-    AutoEncoder(emb_dim=64, hidden_dim=32, epochs=20).fit(ratings).save(path)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -395,43 +385,6 @@ def test_answers_are_as_described_at_length(model):
 # The process
 
 
-@pytest.fixture
-def python(tmp_path):
-    """python(*arguments): a Python process, killed at the test's end, that finds no model kept."""
-    processes = []
-
-    def start(*arguments):
-        process = subprocess.Popen(
-            [sys.executable, *map(str, arguments)],
-            cwd=ROOT,
-            env={**os.environ, "AUTOENC_CACHE_DIR": str(tmp_path)},
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        processes.append(process)
-        return process
-
-    yield start
-    for process in processes:
-        with process:  # which closes its pipes
-            process.kill()
-
-
-@pytest.fixture
-def serving(python, model_file):
-    """serving(*program): a process, by default `autoenc`, that serves the model on a free port, and its address."""
-
-    def start(*program):
-        process = python(*(program or ("-m", "autoenc")), "serve", model_file, "--port", 0)
-        for line in process.stderr:
-            if line.startswith("serving"):
-                return process, line.split(" at ")[1].split()[0]
-        pytest.fail(f"the server ended with code {process.wait()}")
-
-    return start
-
-
 def fetch(address):
     try:
         with urllib.request.urlopen(address, timeout=30) as response:
@@ -679,6 +632,19 @@ def test_what_cannot_be_served_is_one_sentence(capsys, arguments, sentence):
     assert main(["serve", *arguments]) == 2
     err = capsys.readouterr().err
     assert err.startswith(f"autoenc serve: {sentence}") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("scale", [np.inf, 1e38])
+def test_a_model_that_is_not_finite_or_scores_so_is_one_sentence(model_file, tmp_path, capsys, scale):
+    content = read_model_file(model_file)
+    content.arrays["output.bias"] = np.full_like(content.arrays["output.bias"], scale)
+    content.arrays["output.weight"] = np.full_like(content.arrays["output.weight"], min(scale, 1e38))
+    write_model_file(tmp_path / "model.safetensors", content)
+    assert main(["serve", str(tmp_path / "model.safetensors"), "--port", "0"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    what = "the array output.bias holds a number that is" if scale == np.inf else "the model's scores are"
+    assert f"{what} not finite" in err and err.endswith("a lower lr\n")
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch, capsys):
