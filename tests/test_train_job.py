@@ -22,7 +22,8 @@ from autoenc.evaluation.evaluate import evaluate
 from autoenc.interactions import Interactions
 from autoenc.models import load_model
 from autoenc.models.popular import Popular
-from autoenc.train_job import Settings, check_writable, fingerprint, main_job, write_rankings
+from autoenc.storage.atomic import check_writable
+from autoenc.train_job import Settings, fingerprint, main_job, write_rankings
 from tests.helpers import ROOT
 
 SMALL = ["--emb-dim", "24", "--hidden-dim", "12", "--no-progress"]
