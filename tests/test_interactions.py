@@ -521,6 +521,30 @@ def test_more_likes_than_32_bits_count_are_refused(monkeypatch):
             make()
 
 
+HALF = "Am\ud83d"
+BEYOND = np.array([0x41, 0x110000], np.uint32).view("<U2")
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: Interactions.from_pairs([1, 1], [1, 2], titles={2: HALF}), r"titles\[1\] holds the code 0xd83d"),
+        (lambda: Interactions.from_pairs([1, 1], ["a", HALF]), r"item_ids\[0\] holds the code 0xd83d"),
+        (lambda: Interactions.from_pairs([HALF, "b"], [1, 2]), r"user_ids\[0\] holds the code 0xd83d"),
+        (lambda: Interactions(np.ones((1, 1)), [0], [0], titles=BEYOND), r"titles\[0\] holds the code 0x110000"),
+    ],
+)
+def test_text_that_could_not_be_saved_is_refused(make, sentence):
+    with pytest.raises(ValueError, match=sentence + ", which is no character"):
+        make()
+
+
+def test_text_of_any_characters_is_taken():
+    titles = ["", "Amélie", "\U0010ffff\ud7ff\ue000"]
+    likes = Interactions.from_pairs([1, 1, 1], [1, 2, 3], titles=dict(enumerate(titles, 1)))
+    assert likes.item_names([0, 1, 2]) == titles
+
+
 def test_a_width_that_was_asked_for_is_taken():
     assert as_user_items([[10**9]], n_items=10**9 + 1).shape == (1, 10**9 + 1)
 
