@@ -156,6 +156,7 @@ class _Preparation:
 
     def run(self, tables: Tables, times: bool) -> Counts:
         self.db.execute("SET enable_progress_bar = false")  # which it draws where a query takes long, unasked
+        self.db.execute("PRAGMA disable_checkpoint_on_shutdown")  # what it would write is deleted
         columns, types = self._open(tables, times)
         n_rows = self._check_rows(columns)
         n_users = self._number("user", types["user"])
