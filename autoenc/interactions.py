@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from autoenc.storage.csr import MOST_ENTRIES, check_number, indptr_of
 from autoenc.titles import Titles
 
 UserItemsLike: TypeAlias = "Interactions | sparse.sparray | sparse.spmatrix | npt.ArrayLike | Iterable[Iterable[int]]"
@@ -38,8 +39,6 @@ TitlesLike: TypeAlias = "Mapping[int, str] | Mapping[str, str] | npt.ArrayLike"
 MAX_INFERRED_ITEMS = 10_000_000
 """The widest matrix that is made without being asked for by `n_items` or `item_ids`: a single wild
 id would otherwise ask for a model of terabytes."""
-
-_INT32_MAX = 2**31 - 1
 
 _OF_A_DENSE_ARRAY = (
     "Pass `user_items > 0` if whatever is above 0 is a like, user_items.tolist() if a row lists items, "
@@ -137,6 +136,8 @@ class Interactions:
         set_field(self, "user_ids", _ascending_ids(self.user_ids, self.n_users, "user_ids", "rows"))
         set_field(self, "item_ids", _ascending_ids(self.item_ids, self.n_items, "item_ids", "columns"))
         set_field(self, "titles", _titles(self.titles, self.item_ids))
+        for argument in ("user_ids", "item_ids", "titles"):
+            _check_text(getattr(self, argument), argument)
 
     def __repr__(self) -> str:
         name = f"{self.name!r}, " if self.name else ""
@@ -184,6 +185,7 @@ class Interactions:
             )
         if len(users) == 0:
             raise ValueError("users and items are empty; pass at least one pair.")
+        check_number(len(users))
         user_ids, rows = _number(users)
         item_ids, columns = _number(items)
         ones = np.ones(len(rows), np.float32)
@@ -259,7 +261,7 @@ class Interactions:
                 unknown = items[columns < 0][0]
                 raise ValueError(f"lists holds the item id {unknown}, which is not among item_ids; add it there.")
         n_users = len(rows)
-        indptr = np.concatenate([[0], np.cumsum(rows)])
+        indptr = indptr_of(rows)
         ones = np.ones(len(columns), np.float32)
         user_items = _canonical(sparse.csr_array((ones, columns, indptr), shape=(n_users, len(item_ids))))
         user_ids = np.arange(n_users) if user_ids is None else _ids(user_ids, "user_ids")
@@ -419,7 +421,7 @@ def as_user_items(x: UserItemsLike, n_items: int | None = None) -> UserItems:
             f"user_items lists the item index {largest}, where there are {n_items:,} items; "
             f"pass indices from 0 to {n_items - 1}."
         )
-    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    indptr = indptr_of(lengths)
     ones = np.ones(len(items), np.float32)
     return _canonical(sparse.csr_array((ones, items, indptr), shape=(len(lengths), n_items)))
 
@@ -454,8 +456,9 @@ def _check_shape(x: sparse.sparray, n_items: int | None) -> None:
             f"user_items has {x.shape[1]:,} columns where {n_items:,} items are expected; "
             f"give it the shape ({x.shape[0]}, {n_items})."
         )
-    if max(x.shape[1], x.nnz) > _INT32_MAX:
-        raise ValueError(f"user_items has {x.shape[1]:,} columns and {x.nnz:,} entries; at most {_INT32_MAX:,} fit.")
+    if x.shape[1] > MOST_ENTRIES:
+        raise ValueError(f"user_items has {x.shape[1]:,} columns; at most {MOST_ENTRIES:,} fit.")
+    check_number(x.nnz)
 
 
 def _check_entries(x: sparse.sparray) -> None:
@@ -651,6 +654,23 @@ def _titles(titles: TitlesLike | None, item_ids: np.ndarray) -> np.ndarray | Non
     if titles.shape != item_ids.shape:
         raise ValueError(f"titles has shape {titles.shape} for {len(item_ids):,} items; pass one title for each.")
     return titles
+
+
+def _check_text(names: np.ndarray | None, argument: str) -> None:
+    """Raise ValueError where a name has a code that UTF-8 lacks: it could be neither saved nor printed."""
+    if names is None or names.dtype.kind != "U" or not names.itemsize:
+        return
+    for start in range(0, len(names), 2**16):
+        block = np.ascontiguousarray(names[start : start + 2**16])
+        codes = block.view(np.uint32).reshape(len(block), -1)
+        wrong = (((codes >= 0xD800) & (codes < 0xE000)) | (codes > 0x10FFFF)).any(axis=1)
+        if wrong.any():
+            row = start + int(wrong.argmax())
+            code = next(c for c in codes[row - start].tolist() if 0xD800 <= c < 0xE000 or c > 0x10FFFF)
+            raise ValueError(
+                f"{argument}[{row}] holds the code {code:#x}, which is no character (half of one, perhaps); "
+                "decode the text again, or replace it."
+            )
 
 
 def _times(times: npt.ArrayLike, n: int, of: str) -> np.ndarray:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import time
 import warnings
 import zlib
@@ -36,6 +35,7 @@ from autoenc.models.presets import PRESETS, preset
 from autoenc.scale.checkpoint import ShardedCheckpoints
 from autoenc.scale.ranks import Communicator, world
 from autoenc.scale.sharded_autoencoder import ShardedAutoEncoder
+from autoenc.storage.atomic import check_writable
 from autoenc.storage.model_file import ModelFile
 from autoenc.training.callbacks import Callback, ProgressBar
 from autoenc.training.checkpoint import Checkpoints
@@ -166,7 +166,7 @@ def check_outputs(settings: Settings, split: Split, ranks: Communicator) -> None
     if settings.plot is not None:
         plots.check_plot(settings.plot)
     for path in filter(None, (settings.out, settings.topk, settings.plot)) if ranks.is_root else ():
-        check_writable(path)
+        check_writable(path, settings.data)
 
 
 def model_of(settings: Settings, ranks: Communicator) -> Recommender:
@@ -347,18 +347,6 @@ def write_rankings(path: str | Path, scorer: ScorerLike, train: Interactions, n:
         top_items[users] = items
     if world().is_root:
         write_topk(path, np.where(top_items >= 0, train.item_ids[top_items], 0))
-
-
-def check_writable(path: str | Path) -> None:
-    """Raise OSError if `path` could not be written: before the training, not after it."""
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; name a file in it")
-    there = next(folder for folder in path.absolute().parents if folder.exists())
-    if not there.is_dir():
-        raise NotADirectoryError(f"{there} is a file, so there can be no {path}; name a file in a folder")
-    if not os.access(there, os.W_OK):
-        raise PermissionError(f"{path.parent} can't be written to; name a file in a folder of yours")
 
 
 @contextlib.contextmanager

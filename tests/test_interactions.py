@@ -16,6 +16,7 @@ from scipy import sparse
 
 from autoenc import interactions
 from autoenc.interactions import Interactions, as_user_items
+from autoenc.storage import csr
 from tests.helpers import ROOT
 
 DENSE = np.array([[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 1, 1]])
@@ -499,7 +500,7 @@ def test_lists_of_indices():
         ([["a"]], None, TypeError, "lists items like 'a'; pass indices from 0 on, or Interactions.from_lists"),
         ([[1, 10**9]], None, ValueError, "would be 1,000,000,001 items wide; pass n_items or item_ids if that is"),
         (sparse.coo_array((1, 10**9)), None, ValueError, "would be 1,000,000,000 items wide"),
-        (sparse.coo_array((1, 2**40)), 2**40, ValueError, "has 1,099,511,627,776 columns .* at most 2,147,483,647 fit"),
+        (sparse.coo_array((1, 2**40)), 2**40, ValueError, "has 1,099,511,627,776 columns; at most 2,147,483,647 fit"),
     ],
 )
 def test_bad_user_items(x, n_items, error, sentence):
@@ -508,9 +509,40 @@ def test_bad_user_items(x, n_items, error, sentence):
 
 
 def test_more_likes_than_32_bits_count_are_refused(monkeypatch):
-    monkeypatch.setattr(interactions, "_INT32_MAX", 4)
-    with pytest.raises(ValueError, match="4 columns and 5 entries; at most 4 fit"):
-        as_user_items(sparse.csr_array(DENSE))
+    monkeypatch.setattr(csr, "MOST_ENTRIES", 4)
+    lists = [[0, 1, 2], [1, 2]]
+    for make in (
+        lambda: as_user_items(sparse.csr_array(DENSE)),
+        lambda: as_user_items(lists),
+        lambda: Interactions.from_lists(lists),
+        lambda: Interactions.from_pairs([0, 0, 0, 1, 1], [0, 1, 2, 1, 2]),
+    ):
+        with pytest.raises(ValueError, match="there are 5 likes, and at most 4 fit; take a part of the users"):
+            make()
+
+
+HALF = "Am\ud83d"
+BEYOND = np.array([0x41, 0x110000], np.uint32).view("<U2")
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: Interactions.from_pairs([1, 1], [1, 2], titles={2: HALF}), r"titles\[1\] holds the code 0xd83d"),
+        (lambda: Interactions.from_pairs([1, 1], ["a", HALF]), r"item_ids\[0\] holds the code 0xd83d"),
+        (lambda: Interactions.from_pairs([HALF, "b"], [1, 2]), r"user_ids\[0\] holds the code 0xd83d"),
+        (lambda: Interactions(np.ones((1, 1)), [0], [0], titles=BEYOND), r"titles\[0\] holds the code 0x110000"),
+    ],
+)
+def test_text_that_could_not_be_saved_is_refused(make, sentence):
+    with pytest.raises(ValueError, match=sentence + ", which is no character"):
+        make()
+
+
+def test_text_of_any_characters_is_taken():
+    titles = ["", "Amélie", "\U0010ffff\ud7ff\ue000"]
+    likes = Interactions.from_pairs([1, 1, 1], [1, 2, 3], titles=dict(enumerate(titles, 1)))
+    assert likes.item_names([0, 1, 2]) == titles
 
 
 def test_a_width_that_was_asked_for_is_taken():

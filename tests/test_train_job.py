@@ -22,7 +22,8 @@ from autoenc.evaluation.evaluate import evaluate
 from autoenc.interactions import Interactions
 from autoenc.models import load_model
 from autoenc.models.popular import Popular
-from autoenc.train_job import Settings, check_writable, fingerprint, main_job, write_rankings
+from autoenc.storage.atomic import check_writable
+from autoenc.train_job import Settings, fingerprint, main_job, write_rankings
 from tests.helpers import ROOT
 
 SMALL = ["--emb-dim", "24", "--hidden-dim", "12", "--no-progress"]
@@ -299,6 +300,17 @@ def test_a_training_that_diverges_is_code_1_and_writes_nothing(train):
     assert "autoenc train: the loss became" in err and "train with a lower lr than 1e+30" in err
     assert "Traceback" not in err
     assert files() == []
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+def test_a_training_whose_last_step_diverges_is_code_1_and_writes_nothing(train, backend):
+    """No loss tells of it, as none is computed after that step."""
+    arguments = ["--epochs", "1", "--lr", "1e10", "--out", "model.safetensors", "--checkpoint", "state"]
+    code, report, err = train(*arguments, "--backend", backend, "--no-progress")
+    assert (code, report) == (1, None)
+    assert "running_var became infinite or NaN in epoch 1; train with a lower lr than 10000000000.0" in err
+    assert "Traceback" not in err
+    assert files() == ["state"] and list(Path("state").iterdir()) == []
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")

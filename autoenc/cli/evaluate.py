@@ -87,13 +87,13 @@ class Asked(NamedTuple):
 def check(args: argparse.Namespace) -> None:
     """Raise ValueError or OSError for what can be told before anything is read."""
     from autoenc.evaluation import plots
-    from autoenc.train_job import check_writable
+    from autoenc.storage.atomic import check_writable
 
     check_engine(args)
     whole_number("--k", min(args.k), 1)
     if args.plot is not None:
         plots.check_plot(args.plot)
-        check_writable(args.plot)
+        check_writable(args.plot, *args.models, args.data)
 
 
 def source_of(args: argparse.Namespace, about: dict[str, Any]) -> dict[str, Any]:

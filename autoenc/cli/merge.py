@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from autoenc.scale.merge import merge
-    from autoenc.train_job import check_writable
+    from autoenc.storage.atomic import check_writable
 
     check_writable(args.model)
     about = merge(args.folder, args.model)

@@ -83,14 +83,14 @@ def to_npz(args: argparse.Namespace) -> int:
 
     from autoenc import datasets
     from autoenc.datasets.npz import save_likes
-    from autoenc.train_job import check_writable
+    from autoenc.storage.atomic import check_writable
 
     out = Path(args.out)
     if out.suffix != ".npz":
         if out.suffix:
             raise ValueError(f"--out is {out}; name a file that ends in .npz, or a folder")
         out = out / "likes.npz"
-    check_writable(out)
+    check_writable(out, args.likes)
     likes = datasets.load(path=args.likes)
     save_likes(likes, out)
     counts = {"users": likes.n_users, "items": likes.n_items, "likes": likes.n_likes}

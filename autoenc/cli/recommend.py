@@ -91,10 +91,11 @@ def for_all(args: argparse.Namespace) -> int:
     from autoenc import datasets
     from autoenc.models import load_model
     from autoenc.models.export import check_ending, on_items_of, write_recommendations
-    from autoenc.train_job import check_writable, progress_bar
+    from autoenc.storage.atomic import check_writable
+    from autoenc.train_job import progress_bar
 
     check_ending(args.out)
-    check_writable(args.out)
+    check_writable(args.out, args.model, args.users)
     model = load_model(args.model)
     likes = datasets.load(path=args.users)
     user_items, n_unknown, n_dropped = on_items_of(model, likes)

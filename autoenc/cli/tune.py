@@ -64,11 +64,12 @@ def run(args: argparse.Namespace) -> int:
     from autoenc.evaluation.compare import compare
     from autoenc.evaluation.metrics import PER_USER
     from autoenc.models import Popular
-    from autoenc.train_job import Settings, check_writable, load_likes
+    from autoenc.storage.atomic import check_writable
+    from autoenc.train_job import Settings, load_likes
 
     whole_number("--seed", args.seed, 0)
     if args.out is not None:
-        check_writable(args.out)
+        check_writable(args.out, args.data)
     model = unfitted(args)
     source = {"dataset": args.dataset, "data": args.data, "cache_path": args.cache_path}
     split = load_likes(Settings(**source, seed=args.seed, progress=wants_progress(args)), say)

@@ -18,10 +18,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
-import tempfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +27,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from autoenc.interactions import Interactions
+from autoenc.storage.atomic import replacing_folder
 from autoenc.storage.csr import check_compressed
 from autoenc.storage.mapped import read_array
 
@@ -179,38 +177,32 @@ class Column:
         np.lib.format.write_array_header_1_0(self.file, header)
 
 
-@contextlib.contextmanager
-def new_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary folder beside `folder`, which takes its place when the block ends well.
+def new_folder(folder: str | os.PathLike[str]) -> contextlib.AbstractContextManager[Path]:
+    """A context that yields a temporary folder beside `folder`, which takes its place when the block ends well.
 
-    Raises FileExistsError where something else than a prepared or an empty folder stands there.
+    Raises FileExistsError as `check_replaceable` does.
     """
-    folder = Path(folder)
-    check_replaceable(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
-    try:
-        yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o777 & ~umask)  # mkdtemp makes folders for their owner alone
-        if folder.exists():
-            with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent) as old:
-                os.replace(folder, Path(old) / "old")
-                os.replace(temporary, folder)
-        else:
-            os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    return replacing_folder(folder, check_replaceable)
 
 
-def check_replaceable(folder: str | os.PathLike[str]) -> None:
-    """Raise FileExistsError where something stands at a path that a prepared folder must not replace."""
-    folder = Path(folder)
-    if folder.is_dir() and (is_prepared(folder) or not any(folder.iterdir())):
+def check_replaceable(folder: Path) -> None:
+    """Raise FileExistsError unless there is nothing at a path, an empty folder, or what `prepare` wrote and no more."""
+    if not folder.exists():
         return
-    if folder.exists():
+    if not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file; name a folder for --out.")
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        ours = {MANIFEST, *(f"{name}.npy" for name in manifest["arrays"])} if manifest["format"] == FORMAT else set()
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        ours = set()
+    others = sorted(path.name for path in folder.iterdir() if path.name not in ours or not path.is_file())
+    if others and not ours:
         raise FileExistsError(f"{folder} is there, and is no prepared folder; name another for --out.")
+    if others:
+        raise FileExistsError(
+            f"{folder} holds {others[0]} beside what `autoenc prepare` wrote; move that, or name another for --out."
+        )
 
 
 def write_manifest(folder: Path, users: int, items: int, likes: int) -> None:

@@ -27,11 +27,11 @@ from autoenc.datasets.columns import MAX_ID, positions, short
 from autoenc.datasets.prepared import Column, new_folder, write_manifest
 from autoenc.datasets.sources import Source, find
 from autoenc.datasets.text import read_titles
+from autoenc.storage.csr import MOST_ENTRIES
 
 ROWS_AT_ONCE = 2**20
 LEAST_MEMORY = 500_000_000
 BESIDE_DUCKDB = 250_000_000  # the interpreter, pyarrow, and what DuckDB takes beyond its own limit
-MOST_LIKES = 2**31 - 1
 
 _CSV = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _INTEGERS = {f"{sign}{size}INT" for sign in ("", "U") for size in ("TINY", "SMALL", "BIG", "HUGE")}
@@ -156,6 +156,7 @@ class _Preparation:
 
     def run(self, tables: Tables, times: bool) -> Counts:
         self.db.execute("SET enable_progress_bar = false")  # which it draws where a query takes long, unasked
+        self.db.execute("PRAGMA disable_checkpoint_on_shutdown")  # what it would write is deleted
         columns, types = self._open(tables, times)
         n_rows = self._check_rows(columns)
         n_users = self._number("user", types["user"])
@@ -241,8 +242,8 @@ class _Preparation:
             )
             self.db.execute(f"CREATE VIEW {column}_rows AS SELECT id::{type_} AS key, rowid AS row FROM {column}_ids")
         [(n_ids,)] = self._ask(f"SELECT count(*) FROM {column}_ids")
-        if n_ids > MOST_LIKES:
-            raise ValueError(f"there are {n_ids:,} {column}s, where at most {MOST_LIKES:,} fit.")
+        if n_ids > MOST_ENTRIES:
+            raise ValueError(f"there are {n_ids:,} {column}s, where at most {MOST_ENTRIES:,} fit.")
         return int(n_ids)
 
     def _check_texts(self, column: str, as_text: str) -> None:
@@ -325,9 +326,9 @@ class _Preparation:
                 data.append(np.ones(len(pairs), np.float32))
                 if times is not None:
                     times.append(batch.column(1).to_numpy()[is_new])
-                if indices.n > MOST_LIKES:
+                if indices.n > MOST_ENTRIES:
                     raise ValueError(
-                        f"{self.name} holds more likes than fit, {MOST_LIKES:,}; prepare a part of the users."
+                        f"{self.name} holds more likes than fit, {MOST_ENTRIES:,}; prepare a part of the users."
                     )
         if n_seen != n_rows:
             raise ValueError(f"{self.name} had {n_rows:,} rows, and then {n_seen:,}: it changed while it was read.")

@@ -31,6 +31,7 @@ from scipy import sparse
 
 from autoenc.interactions import MAX_INFERRED_ITEMS, Interactions, UserItemsLike, as_user_items
 from autoenc.storage.atomic import replacing
+from autoenc.storage.csr import indptr_of
 
 
 def read_task_cache(prefix: str | os.PathLike[str]) -> tuple[Interactions, Interactions]:
@@ -72,7 +73,7 @@ def read_task_cache(prefix: str | os.PathLike[str]) -> tuple[Interactions, Inter
         raise ValueError(f"{paths[0]} and {paths[1]} list no item; pass a cache with likes in it.")
 
     def interactions(lengths: np.ndarray, ids: np.ndarray) -> Interactions:
-        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        indptr = indptr_of(lengths)
         ones = np.ones(len(ids), np.float32)
         user_items = sparse.csr_array((ones, ids - 1, indptr), shape=(len(lengths), n_items))
         return Interactions.from_csr(user_items, item_ids=np.arange(1, n_items + 1), name=Path(prefix).name)

@@ -191,7 +191,8 @@ def _npz(path: Path, user_ids: np.ndarray, item_ids: np.ndarray, n: int) -> Iter
     padded = np.append(item_ids, item_ids.dtype.type(-1) if item_ids.dtype.kind == "i" else "")  # [-1] is the padding
     shape = (len(user_ids), n)
     # An archive takes one member after the other, so the columns wait on the disk, not in memory.
-    with tempfile.TemporaryFile(dir=path.parent) as ids_file, tempfile.TemporaryFile(dir=path.parent) as scores_file:
+    beside = path.parent if path.is_file() else None  # and not beside a device
+    with tempfile.TemporaryFile(dir=beside) as ids_file, tempfile.TemporaryFile(dir=beside) as scores_file:
 
         def write(users: slice, items: np.ndarray, scores: np.ndarray) -> None:
             ids_file.write(padded[items].tobytes())

@@ -29,6 +29,7 @@ from autoenc.models.deep_recommender import RefeedingEngine, widths_of
 from autoenc.models.estimator import NotFittedError
 from autoenc.models.random_state import RandomState, seed_of
 from autoenc.networks.deep import DeepNetwork, initial_state
+from autoenc.storage.csr import indptr_of
 from autoenc.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def ratings_matrix(ratings: Ratings) -> tuple[sparse.csr_array, sparse.csr_array
     cells, from_behind = np.unique(cells[::-1], return_index=True)
     last = len(rows) - 1 - from_behind
     rows, columns = np.divmod(cells, len(items))
-    indptr = np.searchsorted(rows, np.arange(len(users) + 1)).astype(np.int32)
+    indptr = indptr_of(np.bincount(rows, minlength=len(users)))
 
     def matrix(values: np.ndarray) -> sparse.csr_array:
         return sparse.csr_array((values[last], columns.astype(np.int32), indptr), shape=(len(users), len(items)))

@@ -62,7 +62,7 @@ class CosineOfProduct:
     """
 
     def __init__(self, weight: np.ndarray):
-        self.params = {"weight": weight}
+        self.params = self.state = {"weight": weight}
         self.grads: dict[str, np.ndarray] = {}
         self.kept: Any = None
 

@@ -18,9 +18,7 @@ import functools
 import importlib.util
 import logging
 import os
-import shutil
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import resource_tracker
@@ -39,6 +37,7 @@ from autoenc.interactions import Interactions, likes_per_item
 from autoenc.machine import compute_threads
 from autoenc.models import Recommender, load_model
 from autoenc.models.export import ids_of, on_items_of, part_on_items_of, write_recommendations
+from autoenc.storage.atomic import replacing_folder, scratch_folder
 from autoenc.storage.model_file import ModelFile, write_model_file
 
 USERS_A_PART = 50_000
@@ -253,10 +252,8 @@ def recommend_parts(
     check_new(out)
     likes = prepared(folder)
     _check_knows(load_model(model_path), likes)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent)).absolute()
-    try:
-        paths = Path(model_path).absolute(), Path(folder).absolute()
+    paths = Path(model_path).absolute(), Path(folder).absolute()
+    with replacing_folder(out.absolute(), check_new) as temporary:
         parts = _parts(likes.n_users, users_a_part)
         tasks = [(*paths, users, temporary / f"part-{number:06}.parquet", n) for number, users in enumerate(parts)]
         n_left_out = sum(_run(client, _recommend_part, tasks, parts, progress))
@@ -265,12 +262,6 @@ def recommend_parts(
         found = sorted(path.name for path in temporary.iterdir())
         if found != [task[3].name for task in tasks]:
             raise OSError(f"{len(tasks)} parts were to be in {temporary}, and {len(found)} are; is the disk shared?")
-        temporary.chmod(0o755)
-        if out.exists():
-            out.rmdir()
-        os.replace(temporary, out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return likes.n_users, n_left_out
 
 
@@ -321,13 +312,13 @@ def evaluate_parts(
     blocks = [Block(likes.n_users, int(indptr[users.start]), n_held_out[users]) for users in parts]
     paths = {name: Path(path).absolute() for name, path in model_paths.items()}
     folder = Path(folder).absolute()
-    with tempfile.TemporaryDirectory(prefix=".autoenc-", dir=folder.parent) as beside:
+    with scratch_folder(folder) as beside:
         halves = [(next(iter(paths.values())), folder, users, block, seed) for users, block in zip(parts, blocks)]
         counts: Any = sum(_run(client, _count_part, halves, parts, None))
-        counts_path = Path(beside) / "counts.npy"
+        counts_path = beside / "counts.npy"
         np.save(counts_path, counts)
         if beside_popular is not None:
-            paths[beside_popular] = Path(beside) / "popular.safetensors"
+            paths[beside_popular] = beside / "popular.safetensors"
             of_popular = ModelFile("Popular", {}, {"item_counts": counts}, ids_of(first), None, {})
             write_model_file(paths[beside_popular], of_popular)
         tasks = [(list(paths.values()), *half[1:], counts_path, ks) for half in halves]

@@ -19,11 +19,13 @@ from autoenc.storage.model_file import ModelFile, names_from_arrays, write_model
 from autoenc.storage.shard_files import ROWS_AT_ONCE, START_AGAIN, ShardFiles, is_by_item
 from autoenc.training.checkpoint import MANIFEST, read_manifest
 
+ATTEMPTS = 10
+
 
 def merge(folder: str | os.PathLike[str], path: str | os.PathLike[str]) -> dict[str, Any]:
     """Write the model of the checkpoint in `folder` to `path`; return what the file tells of it.
 
-    Where the training keeps its best weights, these are the model's.
+    Where the training keeps its best weights, these are the model's. It may still be running.
 
     Raises
     ------
@@ -32,12 +34,23 @@ def merge(folder: str | os.PathLike[str], path: str | os.PathLike[str]) -> dict[
     ValueError
         If it is damaged, or of another network than AutoEncoder's.
     OSError
-        If `path` can't be written.
+        If `path` can't be written, or the training replaces its checkpoints faster than they are opened.
     """
     manifest_path = Path(folder) / MANIFEST
     if not manifest_path.is_file():
         raise FileNotFoundError(f"there is no checkpoint in {folder}; `autoenc train --checkpoint {folder}` makes one")
-    manifest = read_manifest(manifest_path)
+    for _ in range(ATTEMPTS):
+        manifest = read_manifest(manifest_path)
+        try:
+            return _merge(manifest, folder, path)
+        except ValueError:
+            if read_manifest(manifest_path) == manifest:
+                raise
+        # A training has put another checkpoint there, and deleted the shards of the one that was being opened.
+    raise OSError(f"a training replaces the checkpoint in {folder} before it can be opened; merge it when that is over")
+
+
+def _merge(manifest: dict[str, Any], folder: str | os.PathLike[str], path: str | os.PathLike[str]) -> dict[str, Any]:
     if manifest.get("network") != "AutoEncoderNetwork":
         raise ValueError(f"{folder} holds a training of {manifest.get('network')}; only the task's network is merged")
     with ShardFiles(folder, manifest) as shards:

@@ -1,12 +1,29 @@
-"""Writing a file so that it is there whole or not at all."""
+"""Writing a file or a folder so that it is there whole or not at all, and what stood there before until then.
+
+What is new is written beside its place under a name of its own, `.autoenc-XXXXXXXX-YYYYYYYY.part`, X by its
+name to be, Y at random, and is locked meanwhile. What a killed process left of it is deleted by the next
+that writes to the same place; where the system or the file system has no locks (Windows), it stays.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
 import os
-import tempfile
-from collections.abc import Iterator
+import re
+import secrets
+import shutil
+import stat
+import sys
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from autoenc.storage.locks import is_at, lock, lock_if_possible
+
+HAS_LOCKS = os.name == "posix"  # on Windows a locked file can't be written to by another descriptor
+PART, OLD = "part", "old"
 
 
 @contextlib.contextmanager
@@ -14,21 +31,216 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends well it takes `path`'s place at once.
 
     Creates the folder where it is missing. When the block raises, or the process dies, what stood
-    at `path` stands there still. Raises OSError where the folder can't be written to.
+    at `path` stands there still. A file that is replaced keeps its mode, and a symbolic link is followed.
+    A device or a pipe is yielded itself, to be written to. Raises OSError where `path` can't be written to.
     """
     path = Path(path)
+    there = _status(path)
+    if there is not None and not (stat.S_ISREG(there.st_mode) or stat.S_ISDIR(there.st_mode)):
+        yield path
+        return
+    path = _followed(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(descriptor)
-    temporary = Path(name)
-    try:
+    with _temporary(path, _new_file, there) as temporary:
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        # mkstemp makes files that only their owner reads; a model is a file like any other.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: str | os.PathLike[str], check: Callable[[Path], object]) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`, which takes its place when the block ends well.
+
+    Parameters
+    ----------
+    path : str or Path
+    check : callable
+        Called with `path` before the block and again when it ended; raises where what stands there must not
+        be replaced.
+    """
+    path = _followed(Path(path))
+    check(path)
+    there = _status(path)
+    if there is not None and not os.access(path, os.W_OK | os.X_OK):
+        raise PermissionError(f"{path} can't be written to; name another folder, or allow it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _temporary(path, _new_folder, there) as temporary:
+        yield temporary
+        check(path)
+        if path.exists():
+            exchange(temporary, path)
+        else:
+            temporary.rename(path)
+
+
+@contextlib.contextmanager
+def scratch_folder(beside: Path) -> Iterator[Path]:
+    """Yield a folder for temporary files, beside a file or folder."""
+    with _temporary(beside, _new_folder) as folder:
+        yield folder
+
+
+def check_writable(path: str | os.PathLike[str], *read: str | os.PathLike[str] | None) -> None:
+    """Raise OSError if `path` could not be written, ValueError if it is one of the files `read`: before the work."""
+    path = Path(path)
+    there = _status(path)
+    for other in read:
+        if there is not None and other is not None and _is_same(there, Path(other)):
+            raise ValueError(f"{path} is what is read, and would be lost; name another file to write")
+    if there is not None and stat.S_ISDIR(there.st_mode):
+        raise IsADirectoryError(f"{path} is a folder; name a file in it")
+    if there is not None and not os.access(path, os.W_OK):
+        raise PermissionError(f"{path} can't be written to; name another file, or allow it")
+    if there is not None and not stat.S_ISREG(there.st_mode):
+        return
+    folder = next(folder for folder in _followed(path.absolute()).parents if folder.exists())
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file, so there can be no {path}; name a file in a folder")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"{path.parent} can't be written to; name a file in a folder of yours")
+
+
+def delete_leftovers(folder: Path, target: Path | None = None) -> None:
+    """Delete what killed processes left in a folder and none holds any more, of one target or of all.
+
+    A folder that was moved away, and nothing into its place, is moved back.
+    """
+    if not HAS_LOCKS:
+        return
+    key = "[0-9a-f]{8}" if target is None else _key(target)
+    ours = re.compile(rf"\.autoenc-{key}-[0-9a-f]{{8}}\.({PART}|{OLD})")
+    names: list[str] = []
+    with contextlib.suppress(OSError):  # a folder may be written to and not read
+        names = os.listdir(folder)
+    for path in [folder / name for name in names if ours.fullmatch(name)]:
+        with contextlib.suppress(OSError), _locked(path):
+            if path.suffix == f".{OLD}" and target is not None and not target.exists():
+                path.rename(target)
+            elif path.suffix == f".{PART}" or target is not None:
+                _delete(path)
+
+
+def exchange(new: Path, old: Path) -> None:
+    """Give each of two folders the other's name: in one step, where the system and the file system can."""
+    if _exchanged_in_one_step(new, old):
+        return
+    aside = _name_beside(old, OLD)
+    try:
+        old.rename(aside)
+        new.rename(old)
+    except BaseException:
+        if aside.exists() and not old.exists():
+            aside.rename(old)
+        raise
+    aside.rename(new)
+
+
+def _exchanged_in_one_step(new: Path, old: Path) -> bool:
+    names = os.fsencode(new.absolute()), os.fsencode(old.absolute())
+    if sys.platform not in ("linux", "darwin"):
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    at_fdcwd, rename_exchange, rename_swap = -100, 2, 2  # of Linux's and of Apple's headers
+    try:
+        if sys.platform == "linux":
+            failed = libc.renameat2(at_fdcwd, names[0], at_fdcwd, names[1], rename_exchange)
+        else:
+            failed = libc.renamex_np(*names, rename_swap)
+    except AttributeError:  # an older C library
+        return False
+    number = ctypes.get_errno()
+    if failed and number not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        raise OSError(number, os.strerror(number), str(old))
+    return not failed
+
+
+@contextlib.contextmanager
+def _temporary(target: Path, make: Callable[[Path, int], int], there: os.stat_result | None = None) -> Iterator[Path]:
+    """Yield something new beside `target`, locked; what has its name when the block ends is deleted.
+
+    Of the mode and the owner of what is `there`, where that is allowed.
+    """
+    delete_leftovers(target.parent, target)
+    temporary, descriptor = _made(target, make, 0o777 if there is None else 0o700)
+    try:
+        if there is not None:
+            with contextlib.suppress(AttributeError, PermissionError):  # Windows has no owners, and others' aren't ours
+                os.chown(temporary, there.st_uid, there.st_gid)
+            temporary.chmod(stat.S_IMODE(there.st_mode))
+        yield temporary
     finally:
-        temporary.unlink(missing_ok=True)
+        _delete(temporary)
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _made(target: Path, make: Callable[[Path, int], int], mode: int) -> tuple[Path, int]:
+    while True:
+        path = _name_beside(target, PART)
+        try:
+            descriptor = make(path, mode)
+        except FileExistsError:
+            continue
+        if descriptor < 0:
+            return path, descriptor
+        with contextlib.suppress(BlockingIOError):  # another process has just taken it for a leftover
+            lock_if_possible(descriptor)
+            if is_at(path, descriptor):
+                return path, descriptor
+        os.close(descriptor)
+
+
+def _new_file(path: Path, mode: int) -> int:
+    """Make a file, of a mode less the umask, and return a descriptor; where it can't be locked close it, and -1."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode & 0o666)
+    if HAS_LOCKS:
+        return descriptor
+    os.close(descriptor)
+    return -1
+
+
+def _new_folder(path: Path, mode: int) -> int:
+    path.mkdir(mode)
+    return os.open(path, os.O_RDONLY) if HAS_LOCKS else -1
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        lock(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _is_same(there: os.stat_result, other: Path) -> bool:
+    return stat.S_ISREG(there.st_mode) and (found := _status(other)) is not None and os.path.samestat(there, found)
+
+
+def _key(target: Path) -> str:
+    return f"{zlib.crc32(os.fsencode(target.name)):08x}"
+
+
+def _name_beside(target: Path, ending: str) -> Path:
+    return target.with_name(f".autoenc-{_key(target)}-{secrets.token_hex(4)}.{ending}")
+
+
+def _followed(path: Path) -> Path:
+    """What a symbolic link points to; another path as it is."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None

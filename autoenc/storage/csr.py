@@ -1,8 +1,10 @@
-"""The arrays of a CSR or CSC matrix from a file, checked before anything computes with them."""
+"""The arrays of a CSR or CSC matrix: checked where they come from a file, and within the 32 bits that kernels take."""
 
 from __future__ import annotations
 
 import numpy as np
+
+MOST_ENTRIES = 2**31 - 1
 
 
 def check_compressed(indptr: np.ndarray, indices: np.ndarray, shape: tuple[int, int]) -> None:
@@ -31,3 +33,19 @@ def check_compressed(indptr: np.ndarray, indices: np.ndarray, shape: tuple[int, 
         raise ValueError("indptr is not ascending")
     if len(indices) and not (indices.min() >= 0 and indices.max() < n_columns):
         raise ValueError(f"indices go from {indices.min()} to {indices.max()}, where there are {n_columns:,} columns")
+
+
+def check_number(n_entries: int) -> None:
+    """Raise ValueError where indptr of 32 bits could not count so many entries."""
+    if n_entries > MOST_ENTRIES:
+        raise ValueError(f"there are {n_entries:,} likes, and at most {MOST_ENTRIES:,} fit; take a part of the users.")
+
+
+def indptr_of(lengths: np.ndarray) -> np.ndarray:
+    """Where rows of so many entries begin, and after the last where they end: (n_rows + 1,) int32.
+
+    Raises ValueError as `check_number` does.
+    """
+    indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    check_number(int(indptr[-1]))
+    return indptr.astype(np.int32)

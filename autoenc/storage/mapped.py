@@ -8,14 +8,18 @@ temporary files beside it for the same reason; they have no name, and are gone w
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
+
+from autoenc.storage.csr import indptr_of
 
 LIKES_AT_ONCE = 2**20
 
@@ -38,8 +42,15 @@ def empty_rows(like: sparse.csr_array, lengths: np.ndarray) -> sparse.csr_array:
     -------
     csr_array (n_rows, n_items)
         int32 indices and indptr; its `indices` and `data` hold anything.
+
+    Raises
+    ------
+    ValueError
+        Where these are more entries than 32 bits count.
+    OSError
+        Where the disk has no room for them.
     """
-    indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int32)
+    indptr = indptr_of(lengths)
     if is_mapped(like.indices):
         arrays = [_like_on_disk(indptr[-1], dtype, like.indices) for dtype in (like.data.dtype, np.int32)]
     else:
@@ -90,7 +101,29 @@ def _like_on_disk(n: int, dtype: npt.DTypeLike, beside: np.ndarray) -> np.ndarra
     if file_of_other is not None and file_of_other.filename is not None:
         folder = Path(file_of_other.filename).parent
     with tempfile.NamedTemporaryFile(prefix=".autoenc-", dir=folder if os.access(folder, os.W_OK) else None) as file:
-        return np.asarray(np.memmap(file, dtype, "w+", shape=(int(n),)))
+        _reserve(file, int(n) * np.dtype(dtype).itemsize)
+        return np.asarray(np.memmap(file, dtype, "r+", shape=(int(n),)))
+
+
+def _reserve(file: IO[bytes], n_bytes: int) -> None:
+    """Take the room on the disk: on one that is full, to write to a mapped file ends the process by SIGBUS."""
+    try:
+        try:
+            os.posix_fallocate(file.fileno(), 0, n_bytes)
+        except (AttributeError, OSError) as error:
+            if getattr(error, "errno", None) == errno.ENOSPC:
+                raise
+            _fill(file, n_bytes)  # the system, or the file system, reserves nothing
+    except OSError as error:
+        folder = Path(file.name).parent
+        raise OSError(f"{folder} has no room for {n_bytes:,} bytes of likes ({error.strerror}); make some") from None
+
+
+def _fill(file: IO[bytes], n_bytes: int) -> None:
+    zeros = bytes(2**20)
+    for start in range(0, n_bytes, len(zeros)):
+        file.write(zeros[: n_bytes - start])
+    file.flush()
 
 
 def _file_of(array: np.ndarray) -> np.memmap | None:

@@ -62,11 +62,12 @@ class ModelFile:
 def write_model_file(path: str | os.PathLike[str], content: ModelFile) -> None:
     """Write `content` to `path` as one safetensors file, atomically.
 
-    Raises OSError where that cannot be written.
+    Raises OSError where that cannot be written, FloatingPointError where an array holds a number that isn't
+    finite, which no model file may.
     """
     metadata = {"version": VERSION, "model": content.model, "params": content.params, "about": content.about}
     try:
-        write_safetensors(path, content.arrays | names_as_arrays(content), {FORMAT: json.dumps(metadata)})
+        write_safetensors(path, content.arrays | names_as_arrays(content), {FORMAT: json.dumps(metadata)}, finite=True)
     except OSError as error:
         if error.filename is not None:  # it says what is wrong with which place
             raise
@@ -96,9 +97,13 @@ def names_from_arrays(
 
 
 def write_safetensors(
-    path: str | os.PathLike[str], arrays: Mapping[str, Any], metadata: dict[str, str] | None = None
+    path: str | os.PathLike[str],
+    arrays: Mapping[str, Any],
+    metadata: dict[str, str] | None = None,
+    *,
+    finite: bool = False,
 ) -> None:
-    """Write `arrays` to `path` as a safetensors file, atomically and one at a time.
+    """Write `arrays` to `path` as a safetensors file, atomically and one at a time; all `finite`, if they must be.
 
     An array may be anything that has dtype, shape and nbytes, and `blocks()`, its rows in order.
 
@@ -123,7 +128,14 @@ def write_safetensors(
         for name in names:
             array = arrays[name]
             for block in array.blocks() if hasattr(array, "blocks") else [array]:
+                if finite and not is_finite(block):
+                    raise FloatingPointError(f"{name} holds a number that is not finite; train again with a lower lr")
                 file.write(np.ascontiguousarray(block, array.dtype.newbyteorder("<")).data)
+
+
+def is_finite(array: np.ndarray) -> bool:
+    """Whether all numbers are finite, found without an array of what is."""
+    return array.size == 0 or bool(np.isfinite([array.min(), array.max()]).all())
 
 
 def in_file_order(arrays: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -43,10 +43,12 @@ class ShardFiles:
         from safetensors import safe_open
 
         with contextlib.ExitStack() as stack:
-            self.files = []
+            self.files, self.raw = [], []
             for path, shard in zip(self.paths, self.manifest["shards"]):
                 with self._whole(path):
-                    if (n_bytes := path.stat().st_size) != shard["bytes"]:
+                    # Once it is open, a training that goes on may delete it.
+                    self.raw.append(stack.enter_context(open(path, "rb")))
+                    if (n_bytes := os.fstat(self.raw[-1].fileno()).st_size) != shard["bytes"]:
                         raise ValueError(f"{n_bytes} bytes instead of {shard['bytes']}")
                     self.files.append(stack.enter_context(safe_open(path, framework="numpy")))
             self.names = [set(file.keys()) for file in self.files]
@@ -73,7 +75,7 @@ class ShardFiles:
             if k > 0 and not np.isin(self.items[k], own).any():
                 continue
             with self._whole(path):
-                if crc32_of(path) != shard["crc32"]:
+                if _crc32(self.raw[k]) != shard["crc32"]:
                     raise ValueError("its checksum is another")
             for name, array in wanted.items():
                 if k > 0 and not is_by_item(name):
@@ -137,8 +139,13 @@ class ShardFiles:
 
 def crc32_of(path: str | os.PathLike[str]) -> int:
     """Of a file's bytes."""
-    crc32 = 0
     with open(path, "rb") as file:
-        while chunk := file.read(2**20):
-            crc32 = zlib.crc32(chunk, crc32)
+        return _crc32(file)
+
+
+def _crc32(file: BinaryIO) -> int:
+    crc32 = 0
+    file.seek(0)
+    while chunk := file.read(2**20):
+        crc32 = zlib.crc32(chunk, crc32)
     return crc32

@@ -21,6 +21,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import reprlib
 import time
 import zlib
@@ -30,7 +31,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from autoenc.storage.atomic import replacing
+from autoenc.storage.atomic import delete_leftovers, replacing
+from autoenc.storage.locks import FolderLock
 from autoenc.storage.model_file import ModelFile, names_as_arrays, write_safetensors
 from autoenc.storage.shard_files import START_AGAIN, ShardFiles, crc32_of, is_by_item
 from autoenc.training.callbacks import Callback
@@ -38,6 +40,7 @@ from autoenc.training.trainer import Trainer
 
 FORMAT, VERSION = "autoenc checkpoint", 1
 MANIFEST = "manifest.json"
+SHARD = re.compile(r"step-[0-9]{9,}-epoch-[0-9]{6,}-[0-9]+-of-[0-9]+\.safetensors")
 MUST_AGREE = (
     *("network", "shape", "loss", "settings", "seed", "batch_size", "n_users", "schedule", "lr", "betas", "eps"),
     *("backend", "schedule_length", "likes", "callbacks"),
@@ -71,7 +74,7 @@ class Checkpoints(Callback):
     Parameters
     ----------
     folder : path
-        Made if it is missing. One training a folder.
+        Made if it is missing. One training a folder: it is locked meanwhile.
     every_steps : int, optional
     every_minutes : float, optional
         Whichever comes first. With neither: after every epoch.
@@ -99,6 +102,7 @@ class Checkpoints(Callback):
         self.resume = resume
         self.model_file = model_file
         self.peers = Peers()
+        self._lock = FolderLock(self.folder)
 
     def on_train_begin(self, trainer: Trainer) -> None:
         if self.folder.exists() and not self.folder.is_dir():
@@ -106,6 +110,7 @@ class Checkpoints(Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         if not os.access(self.folder, os.W_OK):
             raise PermissionError(f"{self.folder} can't be written to; name a folder of yours for the checkpoints")
+        _on_all(self.peers, self._lock_folder if self.peers.rank == 0 else lambda: None)
         if self.resume:
             restore_checkpoint(self.folder, trainer, self.peers)
             self.peers.all_gather(None)  # all have read what is there
@@ -128,6 +133,17 @@ class Checkpoints(Callback):
         last = trainer.next_epoch == trainer.epochs or trainer.stop
         if last or (self.every_steps is None and self.every_minutes is None):
             self._write(trainer)
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        self._lock.release()
+
+    def _lock_folder(self) -> None:
+        try:
+            self._lock.acquire()
+        except BlockingIOError:
+            raise OSError(
+                f"another training writes its checkpoints to {self.folder}; wait for its end, or name another folder"
+            ) from None
 
     def _write(self, trainer: Trainer) -> None:
         save_checkpoint(self.folder, trainer, self.model_file, self.peers)
@@ -343,10 +359,11 @@ def _sweep(folder: Path) -> None:
         named = set()
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return  # what can't be read may name anything
-    shards = [path for path in folder.glob("step-*.safetensors") if path.name not in named]
-    for path in (*shards, *folder.glob(".step-*.safetensors.*.part"), *folder.glob(f".{MANIFEST}.*.part")):
-        with contextlib.suppress(OSError):
-            path.unlink()
+    for path in folder.glob("step-*.safetensors"):
+        if SHARD.fullmatch(path.name) and path.name not in named:
+            with contextlib.suppress(OSError):
+                path.unlink()
+    delete_leftovers(folder)
 
 
 def _crc32(manifest: dict[str, Any]) -> int:

@@ -25,6 +25,7 @@ from autoenc.interactions import UserItemsLike, as_user_items
 from autoenc.machine import compute_threads
 from autoenc.networks.base import Network
 from autoenc.optim import Adam
+from autoenc.storage.model_file import is_finite
 from autoenc.training.callbacks import Callback
 from autoenc.training.engine import Engine, MakeEngine, check_backend, engine_for
 from autoenc.training.minibatches import batch_bounds, minibatches
@@ -169,7 +170,7 @@ class Trainer:
         ValueError
             If the items aren't the network's, or fewer than two users liked anything.
         FloatingPointError
-            If the loss becomes NaN or infinite.
+            If the loss or a weight becomes NaN or infinite.
         """
         likes = as_user_items(user_items, self.engine.n_items)
         n_users = int((np.diff(likes.indptr) > 0).sum())
@@ -211,8 +212,20 @@ class Trainer:
                 raise KeyboardInterrupt
             if self.stop:
                 return
+        self._check_weights()
         self.next_epoch, self.next_step = self.epoch + 1, 0
         self._tell("on_epoch_end")
+
+    def _check_weights(self) -> None:
+        """Raise FloatingPointError where one isn't finite: of the last step's update no loss tells.
+
+        Rows that lag behind are looked at as they stand, for which no network is copied.
+        """
+        for name, array in self.engine.network.state.items():
+            if not is_finite(array):
+                raise FloatingPointError(
+                    f"{name} became infinite or NaN in epoch {self.epoch + 1}; train with a lower lr than {self.lr}"
+                )
 
     def _run_step(self, step: int, user_items: sparse.csr_array) -> None:
         self.step = step

@@ -275,7 +275,7 @@ def test_interrupted_recommend_leaves_nothing(crowd, ending):
     before = sorted(entry.name for entry in crowd.iterdir())
     arguments = ["recommend", "model", "--users", "users.npz", "--out", f"recs.{ending}", "-n", "100"]
     process = start(*arguments, cwd=crowd, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while not list(crowd.glob(".recs.*")) and process.poll() is None:
+    while not list(crowd.glob(".autoenc-*.part")) and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()

@@ -262,6 +262,82 @@ def test_what_stands_there_is_replaced_when_the_new_is_whole(tmp_path, folder):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["few", "none", "out"]
 
 
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def with_a_manifest(folder: Path, manifest: str) -> None:
+    folder.mkdir()
+    (folder / "manifest.json").write_text(manifest)
+    (folder / "thesis.tex").write_text("the work of three years")
+
+
+def with_the_source_in_it(folder: Path, prepared: Path) -> None:
+    shutil.copytree(prepared, folder)
+    write_parts(folder / "source", {"user": [1], "item": [1]})
+
+
+def with_notes_in_it(folder: Path, prepared: Path) -> None:
+    shutil.copytree(prepared, folder)
+    (folder / "notes.txt").write_text("mine")
+
+
+def with_a_folder_for_an_array(folder: Path, prepared: Path) -> None:
+    shutil.copytree(prepared, folder)
+    (folder / "data.npy").unlink()
+    (folder / "data.npy").mkdir()
+    (folder / "data.npy/notes.txt").write_text("mine")
+
+
+NOT_PREPARED = "is there, and is no prepared folder; name another for --out"
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        *(
+            (lambda out, prepared, manifest=manifest: with_a_manifest(out, manifest), NOT_PREPARED)
+            for manifest in (
+                "",
+                "[]",
+                "{}",
+                '{"format": "autoenc checkpoint", "arrays": {}}',
+                '{"name": "an extension of a browser"}',
+                '{"format": "autoenc prepared likes"}',
+                '{"format": "autoenc prepared likes", "arrays": 1}',
+                "[" * 100_000,
+            )
+        ),
+        (lambda out, prepared: with_a_manifest(out, '{"format": "autoenc prepared likes", "arrays": {}}'), "thesis"),
+        (with_the_source_in_it, "out holds source beside what `autoenc prepare` wrote; move that, or name another"),
+        (with_notes_in_it, "out holds notes.txt beside what `autoenc prepare` wrote"),
+        (with_a_folder_for_an_array, "out holds data.npy beside what `autoenc prepare` wrote"),
+    ],
+)
+def test_a_folder_of_somebody_s_work_is_not_replaced(tmp_path, folder, capsys, make, sentence):
+    out = tmp_path / "out"
+    make(out, folder)
+    source = out / "source" if (out / "source").exists() else write_parts(tmp_path / "in", {"user": [1], "item": [1]})
+    before = files_below(tmp_path)
+    assert main(["prepare", str(source), "--out", str(out)]) == 2
+    assert sentence in capsys.readouterr().err
+    assert files_below(tmp_path) == before
+
+
+def test_the_folder_that_is_read_is_not_replaced(tmp_path, capsys):
+    source = write_parts(tmp_path / "in", {"user": [1], "item": [1]})
+    before = files_below(tmp_path)
+    assert main(["prepare", str(source), "--out", str(source)]) == 2
+    assert NOT_PREPARED in capsys.readouterr().err
+    assert files_below(tmp_path) == before
+
+
+def test_the_likes_that_are_read_are_not_replaced(tmp_path, capsys):
+    (tmp_path / "likes.npz").write_bytes(b"ratings")
+    assert main(["prepare", str(tmp_path / "likes.npz"), "--out", str(tmp_path / "likes.npz")]) == 2
+    assert "likes.npz is what is read, and would be lost; name another file to write" in capsys.readouterr().err
+
+
 def test_a_process_that_dies_leaves_no_folder(tmp_path):
     code = f"""
 import os

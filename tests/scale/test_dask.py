@@ -251,6 +251,26 @@ def test_parts_that_are_not_there_are_missed(place, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(os.name != "posix", reason="about POSIX permissions")
+def test_the_folder_of_parts_follows_the_umask(place, tmp_path, monkeypatch):
+    def run(client, function, tasks, parts, progress):
+        return [function(*task) for task in tasks]
+
+    monkeypatch.setattr(distributed, "_run", run)
+    before = os.umask(0o027)
+    try:
+        for there in (False, True):
+            out = tmp_path / f"out-{there}"
+            if there:
+                out.mkdir(0o700)
+            distributed.recommend_parts(None, place / "model.safetensors", place / "likes", out, users_a_part=400)
+            modes = [path.stat().st_mode & 0o777 for path in (out, *out.iterdir())]
+            assert modes == [0o700 if there else 0o750, 0o640, 0o640]
+    finally:
+        os.umask(before)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out-False", "out-True"]
+
+
 @pytest.mark.long
 @pytest.mark.skipif(os.name != "posix", reason="kills by SIGKILL")
 def test_a_worker_that_is_killed_costs_no_row(place, tmp_path):

@@ -148,6 +148,15 @@ def test_an_error_in_the_middle_leaves_the_old_file(path, monkeypatch):
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_what_could_not_be_read_again_is_not_written(path, number):
+    path.write_text("old")
+    arrays = {"item_counts": np.ones(3), "weight": np.array([1, number], np.float32)}
+    with pytest.raises(FloatingPointError, match="weight holds a number that is not finite; train again with a lower"):
+        write_model_file(path, ModelFile("Popular", {}, arrays))
+    assert path.read_text() == "old"
+
+
 def test_a_missing_file_is_named_with_its_mend(path):
     for missing in (path, path.parent):
         with pytest.raises(FileNotFoundError, match=r"there is no model file .*; `autoenc train --out .*` makes one"):

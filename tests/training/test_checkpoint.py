@@ -69,6 +69,49 @@ def test_a_folder_with_a_checkpoint_is_refused_where_it_is_not_resumed(split, tm
         train(split, Checkpoints(tmp_path, resume=False))
 
 
+class Meanwhile(Callback):
+    """Calls a function after a step."""
+
+    def __init__(self, step, act):
+        self.step, self.act = step, act
+
+    def on_step_end(self, trainer):
+        if trainer.adam.step_count == self.step:
+            self.act()
+
+
+def test_two_trainings_do_not_share_a_folder(split, tmp_path):
+    refusal = (
+        f"another training writes its checkpoints to {re.escape(str(tmp_path))}; wait for its end, or name another"
+    )
+    answers = []
+
+    def second():
+        before = content_of(tmp_path)
+        with pytest.raises(OSError, match=refusal):
+            train(split, Checkpoints(tmp_path, every_steps=3), Callback())
+        answers.append(content_of(tmp_path) == before)
+
+    whole = train(split)
+    assert train(split, Checkpoints(tmp_path, every_steps=3), Meanwhile(7, second)) == whole
+    assert answers == [True]
+    assert train(split, Checkpoints(tmp_path, every_steps=3), Callback()) == whole  # nothing is locked any more
+
+
+def test_what_a_killed_training_locked_is_free(split, tmp_path):
+    code = f"""
+import os
+from pathlib import Path
+from autoenc.storage.locks import FolderLock
+FolderLock(Path({str(tmp_path)!r})).acquire()
+os._exit(9)
+"""
+    assert subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}).returncode == 9
+    assert (tmp_path / ".lock").exists()
+    assert train(split, Checkpoints(tmp_path)) == train(split)
+    assert not (tmp_path / ".lock").exists()
+
+
 @pytest.mark.parametrize("arguments", [{"every_steps": 0}, {"every_minutes": 0.0}])
 def test_bad_intervals_are_refused(tmp_path, arguments):
     with pytest.raises(ValueError, match="every_steps must be 1 or more and every_minutes above 0"):
@@ -120,10 +163,20 @@ def test_a_crash_between_shard_and_manifest(split, tmp_path, monkeypatch, moment
 def test_what_a_killed_training_left_is_swept_away(split, tmp_path):
     train(split, Checkpoints(tmp_path))
     before = sorted(tmp_path.iterdir())
-    others = [tmp_path / "model.safetensors", tmp_path / "notes.part"]
+    others = [
+        tmp_path / name
+        for name in (
+            "model.safetensors",
+            "notes.part",
+            "step-1.safetensors",
+            "step-000000099-of-my-own.safetensors",
+            "step-000000099-epoch-000001-0-of-1.safetensors.bak",
+            "my-step-000000099-epoch-000001-0-of-1.safetensors",
+        )
+    ]
     for path in others:
         path.write_text("the user's own")
-    for name in (".step-000000001-0.safetensors.abc.part", ".manifest.json.abc.part", "step-000000099-0.safetensors"):
+    for name in (".autoenc-01234567-89abcdef.part", "step-000000099-epoch-000001-0-of-1.safetensors"):
         (tmp_path / name).write_text("half")
     train(split, Checkpoints(tmp_path))
     assert sorted(tmp_path.iterdir()) == sorted(before + others)

@@ -1,0 +1,74 @@
+"""A folder is one process's at a time, and no longer than that lives."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import suppress
+
+import pytest
+
+from autoenc.storage import locks
+from autoenc.storage.locks import FolderLock
+
+
+def test_a_folder_is_locked_until_it_is_released(tmp_path):
+    first, second = FolderLock(tmp_path), FolderLock(tmp_path)
+    first.acquire()
+    first.acquire()
+    with pytest.raises(BlockingIOError, match="another process is at work in"):
+        second.acquire()
+    first.release()
+    first.release()
+    assert list(tmp_path.iterdir()) == []
+    second.acquire()
+    second.release()
+
+
+def test_a_process_that_is_killed_locks_nothing(tmp_path):
+    code = f"""
+import sys
+from pathlib import Path
+from autoenc.storage.locks import FolderLock
+FolderLock(Path({str(tmp_path)!r})).acquire()
+print("locked", flush=True)
+sys.stdin.read()
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"locked\n"
+        with pytest.raises(BlockingIOError):
+            FolderLock(tmp_path).acquire()
+        process.kill()
+    lock = FolderLock(tmp_path)
+    lock.acquire()
+    lock.release()
+
+
+def test_a_lock_whose_file_was_deleted_in_the_meantime_is_none(tmp_path, monkeypatch):
+    """Released by another process after it was opened here: a third would make a new file, and lock that."""
+    lock, deleted = FolderLock(tmp_path), []
+    real = locks.lock_if_possible
+
+    def late(descriptor):
+        if not deleted:
+            deleted.append(lock.path.unlink())
+        real(descriptor)
+
+    monkeypatch.setattr(locks, "lock_if_possible", late)
+    lock.acquire()
+    monkeypatch.undo()
+    with pytest.raises(BlockingIOError):
+        FolderLock(tmp_path).acquire()
+    lock.release()
+
+
+def test_a_file_system_without_locks_locks_nothing(tmp_path, monkeypatch):
+    def none(descriptor):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(locks, "lock", none)
+    lock = FolderLock(tmp_path)
+    lock.acquire()
+    with suppress(BlockingIOError):
+        FolderLock(tmp_path).acquire()
+    lock.release()
