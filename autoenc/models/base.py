@@ -69,7 +69,10 @@ class Recommender(Recommending, Explaining):
         """
 
     def check_memory(self, n_users: int, n_items: int) -> None:
-        """Raise ValueError where a fit on so many would take more memory than it may. Here none does."""
+        """Raise ValueError where a fit on so many would take more memory than it may, or than there is.
+
+        Here none does.
+        """
 
     def precompute(self, user_items: UserItemsLike) -> Any:
         """What `fit` may be given in place of the likes where it is called again with other hyperparameters.
@@ -106,6 +109,7 @@ class Recommender(Recommending, Explaining):
             raise ValueError(f"user_items is of shape {likes.shape}; pass one user and one item or more to learn from.")
         if not likes.nnz:
             raise ValueError("user_items holds no likes, so there is nothing to learn from; pass some.")
+        self.check_memory(*likes.shape)
         self._fit(likes)
         self._fitted_on(likes.shape[1])
         if isinstance(user_items, Interactions):

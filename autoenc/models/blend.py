@@ -52,8 +52,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from autoenc.checks import split_metric
 from autoenc.evaluation.metrics import PER_USER
 from autoenc.evaluation.splits import holdout_users
+from autoenc.messages import shown
 from autoenc.models.base import Recommender
 from autoenc.models.blend_search import (
     CandidateSearch,
@@ -145,9 +147,11 @@ class Blend(Recommender):
 
     def _check(self) -> None:
         self._check_models()
-        name, _, k = str(self.metric).partition("@")
-        if name not in PER_USER or not k.isdecimal() or int(k) < 1:
-            raise ValueError(f'metric is {self.metric!r}; pass one of {", ".join(PER_USER)} at a k, as "ndcg@100".')
+        name, k = split_metric(self.metric)
+        if name not in PER_USER or k is None:
+            raise ValueError(
+                f'metric is {shown(self.metric)}; pass one of {", ".join(PER_USER)} at a k, as "ndcg@100".'
+            )
         if self.validation not in ("strong", "weak"):
             raise ValueError(f'validation is {self.validation!r}; pass "strong" or "weak".')
         names = _names(self.models)
