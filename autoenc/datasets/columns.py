@@ -9,10 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autoenc.datasets.sources import MAX_BYTES, MAX_RATIO, SMALL
+from autoenc.datasets.sources import MAX_BYTES, MAX_RATIO
 
 MAX_ID = 256
 """The longest id, in characters."""
+
+SMALL = 64 * 2**20
+"""Bytes that a column of ids may take, however small its file is."""
 
 NAMES = {
     "user": {"u", "user", "customer"},
