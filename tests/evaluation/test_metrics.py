@@ -128,7 +128,7 @@ def test_a_k_beyond_the_catalogue_is_of_misses_and_costs_nothing(name):
     assert np.isfinite(measured(top_items, 10**15)).all()
     assert tracemalloc.get_traced_memory()[1] < 1_000_000
     tracemalloc.stop()
-    with pytest.raises(ValueError, match="pass .batch, n. with n at least the 4 items"):
+    with pytest.raises(ValueError, match="with n at least the 4 items"):
         measured(top_items[:, :3], 10)
 
 
