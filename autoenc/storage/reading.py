@@ -9,6 +9,7 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 from autoenc.messages import sentence, shown
 
@@ -32,7 +33,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
         raise ValueError(f"{path} takes more memory to read than there is; pass a smaller file") from None
     except FAULTS as error:
         told = str(error)
-        if not (isinstance(error, ValueError) and told.startswith(str(path))):
+        if not (isinstance(error, ValueError) and told.startswith((str(path), str(Path(path))))):
             told = f"{path} is damaged ({told or type(error).__name__}); write or fetch it again"
             if isinstance(error, KeyError):
                 told = f"{path} is damaged (it lacks {shown(error.args[0])}); write or fetch it again"
