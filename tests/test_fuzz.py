@@ -16,7 +16,6 @@ import runpy
 import sys
 import zipfile
 import zlib
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +30,7 @@ from autoenc.datasets.task_cache import read_task_cache, write_task_cache
 from autoenc.storage.model_file import read_model_file
 from autoenc.training.checkpoint import MANIFEST, Checkpoints, restore_checkpoint
 from tests.helpers import DATA
+from tests.helpers.bounds import limited_memory, max_memory, ran_out
 from tests.helpers.killed import KillAt, Killed, new_trainer
 from tests.helpers.torture import small_split, train
 
@@ -39,11 +39,6 @@ MAKE = runpy.run_path(str(DATA / "make_hostile.py"))
 MAX_FILE = 200_000
 MAX_GROWN = 1_000_000
 """Samples are smaller than these, compressed and as they are, so that reading one takes less than MAX_MEMORY."""
-
-
-def max_memory(n_bytes: int) -> int:
-    """What `autoenc.datasets.formats` states for a file that grows to so many bytes."""
-    return 2**28 + 200 * n_bytes
 
 
 MAX_MEMORY = max_memory(MAX_GROWN)
@@ -203,30 +198,6 @@ def harmless(max_bytes=MAX_MEMORY):
             assert found == []
 
 
-def ran_out(error) -> bool:
-    """Whether memory did: readers make a sentence of it, but Python remembers of what they made it."""
-    while error is not None and not isinstance(error, MemoryError):
-        error = error.__context__
-    return error is not None
-
-
-@contextlib.contextmanager
-def limited_memory(max_bytes=MAX_MEMORY):
-    """Whoever asks for more than that gets a MemoryError. Without effect but on Linux."""
-    if not sys.platform.startswith("linux"):
-        yield
-        return
-    import resource
-
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + max_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def imported(tmp_path_factory):
     """What readers import, and the memory that libraries set aside when they are first used."""
@@ -359,7 +330,7 @@ manifests = damages | st.tuples(st.sampled_from(["manifest", "shard", "facts"]),
 
 def command_line(content, folder):
     (folder / "d").write_bytes(content)
-    with limited_memory():
+    with limited_memory(MAX_MEMORY):
         takes_or_refuses(*run(["train", "--data", str(folder / "d"), *SMALL]))
 
 

@@ -30,6 +30,10 @@ _WHOLE = re.compile(r"\d+(\.0+)?", re.ASCII)
 _NEGATIVE = re.compile(r"-\d+(\.0+)?", re.ASCII)
 
 
+SPACES = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
+"""What surrounds an id and is no part of it, which is what `str.strip` takes off."""
+
+
 class Ratings(NamedTuple):
     """Who rated what, by external ids, in the order of the file."""
 
@@ -83,6 +87,8 @@ class Ids(dict[str, int]):
             raise FieldError(f"the {self.column} id {short(name)} is negative, where ids are from 0 on")
         if len(name) > MAX_ID:
             raise FieldError(f"the {self.column} id {short(name)} has {len(name):,} characters, where {MAX_ID} may be")
+        if "\0" in name:  # NumPy's strings end at one
+            raise FieldError(f"the {self.column} id {short(name)} holds the character NUL")
         if not self.any_ids and whole(name) is None:
             raise FieldError(f"the {self.column} id {short(name)} is not a whole number below 2**63")
         self[text] = number = len(self)

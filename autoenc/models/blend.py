@@ -73,6 +73,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+MOST_MODELS = 100  # in a file
+
+
 @dataclass(eq=False, repr=False)
 class Blend(Recommender):
     """A weighted sum of models.
@@ -306,8 +309,8 @@ class Blend(Recommender):
     def _of_file_params(cls, params: dict[str, Any], classes: Mapping[str, type[Recommender]]) -> Recommender:
         own = {name: value for name, value in params.items() if name in cls._defaults()}
         names = str(own.get("models")).split(", ")
-        if not set(names) <= set(classes) - {cls.__name__}:
-            raise ValueError(f"its models are {own.get('models')!r}, and not all are known here")
+        if len(names) > MOST_MODELS or not set(names) <= set(classes) - {cls.__name__}:
+            raise ValueError(f"its models are {shown(own.get('models'))}, and not all are known here")
         blend = cls(**{**own, "models": [classes[name]() for name in names]})
         if own.get("weights") is not None:
             blend.weights = [float(weight) for weight in str(own["weights"]).split(", ")]

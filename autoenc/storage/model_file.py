@@ -30,6 +30,7 @@ import numpy as np
 
 from autoenc.messages import shown
 from autoenc.storage.atomic import replacing
+from autoenc.storage.npy import check_strings
 from autoenc.storage.reading import FAULTS, reading
 
 FORMAT, VERSION = "autoenc", 1
@@ -209,9 +210,9 @@ def _unpack_text(path: str | os.PathLike[str], name: str, arrays: dict[str, np.n
         raw = text.astype(np.uint8, casting="no", copy=False).tobytes()
         starts = np.concatenate(([0], ends[:-1]))
         wrong = ends.dtype != np.int64 or (ends < starts).any() or (len(ends) and ends[-1] != len(raw))
-        # In NumPy's array each string takes the room of the longest, 4 bytes a character.
-        if wrong or len(ends) * int((ends - starts).max(initial=0)) > 64 * len(raw) + 2**24:
+        if wrong:
             raise ValueError
+        check_strings(len(ends), int((ends - starts).max(initial=0)), len(raw))
         return np.array([raw[start:end].decode() for start, end in zip(starts, ends, strict=True)], dtype=str)
     except FAULTS:
         way_out = "or has one far longer than the rest; write it again"

@@ -104,6 +104,16 @@ def map_npy(path: str | os.PathLike[str]) -> np.ndarray:
     return np.asarray(np.memmap(path, dtype, "r", start, shape))
 
 
+def check_strings(n: int, longest: int, n_characters: int) -> None:
+    """Raise ValueError where an array of n strings is out of proportion to the characters that they have in all.
+
+    NumPy gives each string the room of the longest, 4 bytes a character, so that a single one makes an
+    array of short ones a thousand times as large.
+    """
+    if 4 * n * longest > 2**26 + 256 * n_characters:
+        raise ValueError(f"one of {n:,} strings has {longest:,} characters, far more than the rest; shorten it")
+
+
 def check_text(array: np.ndarray) -> None:
     """Raise ValueError where an array of strings holds numbers that are no characters, on which Python fails."""
     if array.dtype.kind == "U" and array.size:

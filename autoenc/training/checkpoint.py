@@ -324,7 +324,7 @@ def _are_dicts(values: Any, keys: Set[str] = frozenset()) -> bool:
 def _are_shards(values: Any) -> bool:
     return (
         _are_dicts(values, {"file", "bytes", "crc32"})
-        and len(values) > 0
+        and len(values) == len({str(shard["file"]) for shard in values}) > 0
         and all(type(shard["file"]) is str and _is_count(shard["bytes"]) for shard in values)
     )
 
