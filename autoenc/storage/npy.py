@@ -63,8 +63,9 @@ def read_header(file: IO[bytes], n_bytes: float, objects: bool = False) -> tuple
         raise ValueError(f"its header says that its shape is {shown(shape)}")
     dtype = np.dtype(descr)
     size = math.prod(shape) * dtype.itemsize
-    if not of_objects and size > n_bytes - len(start) - width - length:
-        raise ValueError(f"its header says {size:,} bytes, and there are {n_bytes:,.0f} at most")
+    left = n_bytes - len(start) - width - length
+    if not of_objects and size > left:
+        raise ValueError(f"its header says {size:,} bytes, and there are {left:,.0f} at most")
     return dtype, shape
 
 
