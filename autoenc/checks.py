@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterable
+from numbers import Real
 
 from autoenc.messages import shown
 
@@ -19,6 +21,14 @@ def whole_number(name: str, value: object, least: int, most: int = 2**63 - 1) ->
     if number > most:
         raise ValueError(f"{name} must be {most} or less, got {shown(number)}")
     return number
+
+
+def number(name: str, value: object) -> None:
+    """Raise TypeError where `value` is no number, ValueError where it is NaN or infinite."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {shown(value)}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, got {shown(value)}")
 
 
 def metric_at_k(name: str, value: object, metrics: Iterable[str]) -> tuple[str, int]:

@@ -104,6 +104,7 @@ class Recommender(Recommending, Explaining):
             Where `user_items` is not what `as_user_items` takes or holds no likes, or a hyperparameter
             is no good.
         """
+        self._check_sizes()
         likes = as_user_items(user_items)
         if 0 in likes.shape:
             raise ValueError(f"user_items is of shape {likes.shape}; pass one user and one item or more to learn from.")

@@ -174,6 +174,9 @@ class Blend(Recommender):
     def _check_models(self) -> None:
         if not self.models:
             raise ValueError("models is empty; pass the models to blend, such as [AutoEncoder(), EASE()].")
+        for name in ("fallback", "candidates"):
+            if not isinstance(getattr(self, name) or {}, Mapping):
+                raise TypeError(f"{name} is {shown(getattr(self, name))}; pass a dict, or None.")
         for model in [*self.models, *(self.fallback or {}).values()]:
             if not isinstance(model, Recommender):
                 raise TypeError(f"models holds {model!r}; pass models, such as EASE().")

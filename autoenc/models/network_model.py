@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from autoenc.checks import whole_number
+from autoenc.checks import number, whole_number
 from autoenc.evaluation.splits import holdout_users, number_of_users
 from autoenc.interactions import UserItemsLike
 from autoenc.layers import Multinomial, SigmoidBCE, WeightedBCE
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 LOSSES = ("bce", "multinomial")
+NUMBERS = ("dropout", "input_dropout", "beta", "anneal", "bias_offset", "negative_weight", "validation_fraction")
+"""Hyperparameters that a network may have, each a finite number."""
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -92,6 +94,8 @@ class NetworkRecommender(Recommender):
 
     def check_memory(self, n_users: int, n_items: int) -> None:
         """Weights and Adam's two moments; what a batch takes comes on top."""
+        for name in NUMBERS:
+            number(name, getattr(self, name, 0.0))
         n_weights = sum(math.prod(shape) for shape in self._shapes(n_items, *self._widths()).values())
         check_free(f"a network for {n_items:,} items", 3 * 4 * n_weights, "make it narrower, or fit on fewer items")
 
@@ -144,11 +148,11 @@ class NetworkRecommender(Recommender):
         epochs = self.epochs
         if epochs is None:
             epochs = default_epochs(n_users, self.batch_size, self.default_steps, self.default_epochs)
+        network = self._network_on(self._initial_state(n_items))
         n_steps = whole_number("epochs", epochs, 0) * steps_an_epoch(n_users, self.batch_size)
         # A checkpoint, among the caller's, is to hold what the others have just taken down.
         self._own_callbacks = self._callbacks_of(n_steps)
         callbacks += [*self._own_callbacks, history, *self._callbacks]
-        network = self._network_on(self._initial_state(n_items))
         self._trainer: Trainer | None = self._trainer_of(network, epochs, self.schedule, callbacks)
         self.history_ = history.epochs
         try:

@@ -173,7 +173,7 @@ def parquet_files() -> st.SearchStrategy[bytes]:
     import pyarrow as pa
 
     odd, whole = [0.0, 1.0, 2.5, np.nan, np.inf, -np.inf, 1e308, -0.0], [0, 1, 2, -1, 2**53, 2**63 - 1]
-    columns = [pa.array(odd), pa.array(np.array(odd).astype(np.float32)), pa.array(whole), pa.array([1, 2, 3])]
+    columns = [pa.array(odd), pa.array(np.array(odd[:6], np.float32)), pa.array(whole), pa.array([1, 2, 3])]
     columns += [pa.array([1.0, 2.0, 3.0]), pa.array([1.0, np.inf, 2.0]), pa.array([np.inf, np.inf, np.inf])]
     columns += [pa.array([1, 2, 2**64 - 1], pa.uint64()), pa.array([True, False, True]), pa.array([None, 1, 2])]
     columns += [pa.array(["a", "", "\0", "\x1b[2J", "\u2003b"]), pa.array([b"\xff", b"a", b"b"]), pa.nulls(3)]
