@@ -5,19 +5,30 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable
+from numbers import Real
+
+from autoenc.messages import shown
 
 
-def whole_number(name: str, value: object, least: int, most: float = math.inf) -> int:
+def whole_number(name: str, value: object, least: int, most: int = 2**63 - 1) -> int:
     """`value` as an int. Raises TypeError if it is not a whole number, ValueError if it is out of the range."""
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+        raise TypeError(f"{name} must be a whole number, got {shown(value)}") from None
     if number < least:
-        raise ValueError(f"{name} must be {least} or more, got {number}")
+        raise ValueError(f"{name} must be {least} or more, got {shown(number)}")
     if number > most:
-        raise ValueError(f"{name} must be {most} or less, got {number}")
+        raise ValueError(f"{name} must be {most} or less, got {shown(number)}")
     return number
+
+
+def number(name: str, value: object) -> None:
+    """Raise TypeError where `value` is no number, ValueError where it is NaN or infinite."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {shown(value)}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, got {shown(value)}")
 
 
 def metric_at_k(name: str, value: object, metrics: Iterable[str]) -> tuple[str, int]:
@@ -25,7 +36,14 @@ def metric_at_k(name: str, value: object, metrics: Iterable[str]) -> tuple[str, 
 
     Raises ValueError, which calls the value `name`, if it is anything else.
     """
-    metric, _, k = str(value).partition("@")
-    if metric not in metrics or not k.isdecimal() or int(k) < 1:
-        raise ValueError(f"{name} is {value!r}; pass one of {', '.join(metrics)} with its k, such as 'ndcg@100'.")
-    return metric, int(k)
+    metric, k = split_metric(value)
+    if metric not in metrics or k is None:
+        raise ValueError(f"{name} is {shown(value)}; pass one of {', '.join(metrics)} with its k, such as 'ndcg@100'.")
+    return metric, k
+
+
+def split_metric(value: object) -> tuple[str, int | None]:
+    """The metric's name and the k of a value such as "ndcg@100"; None where it has no k from 1 on, below 2**63."""
+    metric, _, digits = str(value).partition("@")
+    k = int(digits) if digits.isdecimal() and len(digits) < 20 else 0
+    return metric, k if 1 <= k < 2**63 else None

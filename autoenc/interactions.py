@@ -27,6 +27,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from autoenc.storage.csr import MOST_ENTRIES, check_number, indptr_of
+from autoenc.storage.npy import check_strings
 from autoenc.titles import Titles
 
 UserItemsLike: TypeAlias = "Interactions | sparse.sparray | sparse.spmatrix | npt.ArrayLike | Iterable[Iterable[int]]"
@@ -649,7 +650,10 @@ def _titles(titles: TitlesLike | None, item_ids: np.ndarray) -> np.ndarray | Non
     if titles is None:
         return None
     if isinstance(titles, Mapping):
-        return np.array([str(titles.get(item, item)) for item in item_ids.tolist()], dtype=str)
+        found = [str(titles.get(item, item)) for item in item_ids.tolist()]
+        lengths = list(map(len, found))
+        check_strings(len(found), max(lengths, default=0), sum(lengths))
+        return np.array(found, dtype=str)
     titles = np.asarray(titles, dtype=str)
     if titles.shape != item_ids.shape:
         raise ValueError(f"titles has shape {titles.shape} for {len(item_ids):,} items; pass one title for each.")

@@ -57,6 +57,14 @@ def free_memory() -> int | None:
     return _bytes_in("/proc/meminfo", "MemAvailable")
 
 
+def check_free(what: str, n_bytes: int, way_out: str) -> None:
+    """Raise ValueError where `what` needs more bytes than this machine could give, before it asks for them."""
+    free = free_memory()
+    if n_bytes > (sys.maxsize if free is None else free):
+        there = "no machine has them" if free is None else f"the machine has {free:,} free"
+        raise ValueError(f"{what} needs {n_bytes:,} bytes, but {there}; {way_out}.")
+
+
 def peak_memory_mb() -> int | None:
     """The most memory that this process has held so far, in 10**6 bytes; None where the system doesn't say."""
     peak = _bytes_in("/proc/self/status", "VmHWM")  # Linux' getrusage counts what the process that started it held, too

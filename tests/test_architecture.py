@@ -14,6 +14,7 @@ from tests.helpers import ROOT
 
 # A module imports only from those above it.
 ORDER = (
+    "messages",
     "checks",
     "machine",
     "batch_invariant",

@@ -1,8 +1,8 @@
 """Every reader fed with damaged files: a sentence or an answer, no code run, no memory beyond its bound.
 
-Samples of each format, sound and hostile ones, are cut, overwritten, stretched and spliced with one another. A few
-hundred of a reader in `make test`, some thousands in `make test-long`; always the same, but for
-`make test-long ARGS="--hypothesis-profile random"`.
+Samples of each format, sound and hostile ones, are cut, overwritten, stretched and spliced with one another, and
+sound frames get a wrong inside (tests/helpers/frames.py). A few hundred of a reader in `make test`, some thousands in
+`make test-long`; always the same, but for `make test-long ARGS="--hypothesis-profile random"`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ import functools
 import gzip
 import io
 import json
-import runpy
+import shutil
 import sys
 import zipfile
 import zlib
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -27,23 +26,21 @@ from hypothesis import strategies as st
 from autoenc import load_model
 from autoenc.cli import main
 from autoenc.datasets import read, sources
+from autoenc.datasets.prepared import read_prepared, write_manifest
 from autoenc.datasets.task_cache import read_task_cache, write_task_cache
+from autoenc.interactions import Interactions
+from autoenc.scale.merge import merge
 from autoenc.storage.model_file import read_model_file
 from autoenc.training.checkpoint import MANIFEST, Checkpoints, restore_checkpoint
-from tests.helpers import DATA
+from tests.helpers import DATA, frames
+from tests.helpers.bounds import limited_memory, max_memory, ran_out
+from tests.helpers.frames import MAKE, MATRIX, anything, places, with_tensors
 from tests.helpers.killed import KillAt, Killed, new_trainer
 from tests.helpers.torture import small_split, train
-
-MAKE = runpy.run_path(str(DATA / "make_hostile.py"))
 
 MAX_FILE = 200_000
 MAX_GROWN = 1_000_000
 """Samples are smaller than these, compressed and as they are, so that reading one takes less than MAX_MEMORY."""
-
-
-def max_memory(n_bytes: int) -> int:
-    """What `autoenc.datasets.formats` states for a file that grows to so many bytes."""
-    return 2**28 + 200 * n_bytes
 
 
 MAX_MEMORY = max_memory(MAX_GROWN)
@@ -76,7 +73,6 @@ NUMBERS = [0, 1, 7, 8, 127, 128, 255, 2**16 - 1, 2**31 - 1, 2**32 - 1, 2**63 - 1
 WORDS = [str(number).encode() for number in NUMBERS] + [b"-1", b"nan", b"1e999", b"", b"\0", b"\r", b"\n", b"\t", b'"']
 WORDS += [number.to_bytes(8, "little")[:width] for number in NUMBERS for width in (1, 2, 4, 8)]
 junk = st.sampled_from(WORDS) | st.binary(max_size=8)
-places = st.integers(0, 2**20)
 damages = st.lists(
     st.tuples(st.sampled_from(["overwrite", "insert", "delete", "repeat", "cut", "splice"]), places, places, junk),
     min_size=1,
@@ -131,9 +127,6 @@ def packed_samples(contents):
         st.lists(names, min_size=1, max_size=2, unique=True),
         st.just([]) | damages,
     )
-
-
-MATRIX = runpy.run_path(str(DATA / "make.py"))["matrix"]
 
 
 def matrices():
@@ -203,30 +196,6 @@ def harmless(max_bytes=MAX_MEMORY):
             assert found == []
 
 
-def ran_out(error) -> bool:
-    """Whether memory did: readers make a sentence of it, but Python remembers of what they made it."""
-    while error is not None and not isinstance(error, MemoryError):
-        error = error.__context__
-    return error is not None
-
-
-@contextlib.contextmanager
-def limited_memory(max_bytes=MAX_MEMORY):
-    """Whoever asks for more than that gets a MemoryError. Without effect but on Linux."""
-    if not sys.platform.startswith("linux"):
-        yield
-        return
-    import resource
-
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + max_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def imported(tmp_path_factory):
     """What readers import, and the memory that libraries set aside when they are first used."""
@@ -251,6 +220,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fuzz")
     write_task_cache(folder / "c", [[0], [1]], [[1], [0]])
     killed_training(folder)
+    mergeable(folder)
     return folder
 
 
@@ -325,18 +295,26 @@ def arrays_of(trainer, copied=False):
     return [array.copy() for array in arrays] if copied else arrays
 
 
-def checkpoint(change, folder):
+def change(manifest, place, key, value):
+    """Set a field of a manifest, of its first shard or of its first callback's facts."""
+    holder = {"manifest": manifest, "shard": manifest["shards"][0], "facts": manifest["callback_states"][0]}[place]
+    holder[sorted(holder)[key % len(holder)]] = value
+
+
+def with_checksum(manifest) -> bytes:
+    manifest.pop("crc32", None)
+    return json.dumps({**manifest, "crc32": zlib.crc32(json.dumps(manifest).encode())}).encode()
+
+
+def checkpoint(damage, folder):
     """A manifest that is damaged, or whose checksum is right though a thing in it is another."""
     trainer, beginning, sound, ending = killed_training(folder)
-    if type(change) is list:
-        content = damaged(sound, sound, change)
+    if type(damage) is list:
+        content = damaged(sound, sound, damage)
     else:
         manifest = json.loads(sound)
-        place, key, value = change
-        holder = {"manifest": manifest, "shard": manifest["shards"][0], "facts": manifest["callback_states"][0]}[place]
-        holder[sorted(holder)[key % len(holder)]] = value
-        manifest.pop("crc32", None)
-        content = json.dumps({**manifest, "crc32": zlib.crc32(json.dumps(manifest).encode())}).encode()
+        change(manifest, *damage)
+        content = with_checksum(manifest)
     (folder / "state" / MANIFEST).write_bytes(content)
     for array, value in zip(arrays_of(trainer), beginning):
         array[:] = value
@@ -348,18 +326,71 @@ def checkpoint(change, folder):
         answer = beginning
     else:
         answer = ending
-        assert type(change) is tuple or json.loads(content) == json.loads(sound)
+        assert type(damage) is tuple or json.loads(content) == json.loads(sound)
     assert all(np.array_equal(array, value) for array, value in zip(arrays_of(trainer), answer))
 
 
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["..", 9, 10])
-anything = scalars | st.lists(scalars, max_size=3) | st.dictionaries(st.text(max_size=3), scalars, max_size=3)
-manifests = damages | st.tuples(st.sampled_from(["manifest", "shard", "facts"]), st.integers(0, 30), anything)
+changed_fields = st.tuples(st.sampled_from(["manifest", "shard", "facts"]), st.integers(0, 30), anything)
+manifests = damages | changed_fields
+
+
+def prepared_folder(content, folder):
+    """Arrays of any kind, for which the manifest vouches, or a manifest that says what it likes."""
+    changes, told = content
+    place = folder / "prepared"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    likes = Interactions.from_pairs([1, 2, 3], [5, 6, 7])
+    for name in ("indptr", "indices", "data"):
+        np.save(place / f"{name}.npy", getattr(likes.user_items, name))
+    for name in ("user_ids", "item_ids"):
+        np.save(place / f"{name}.npy", getattr(likes, name))
+    for name, array in changes.items():
+        (place / f"{name}.npy").write_bytes(array)
+    write_manifest(place, 3, 3, 3)
+    manifest = json.loads((place / "manifest.json").read_text(encoding="utf-8"))
+    (place / "manifest.json").write_text(json.dumps({**manifest, **told}), encoding="utf-8")
+    try:
+        with harmless():
+            found = read_prepared(place, times="times" in changes)
+            assert found.user_items.sum() == found.n_likes and found.item_names(range(found.n_items))
+    except ValueError as error:
+        assert str(error).startswith(str(place)) and "\n" not in str(error)
+
+
+@functools.cache
+def mergeable(folder):
+    """A checkpoint of the kernels' engine, its manifest and its shard."""
+    state = folder / "merged"
+    train(small_split(), Checkpoints(state), backend="numba", epochs=1)
+    manifest = json.loads((state / MANIFEST).read_text(encoding="utf-8"))
+    return state, manifest, (state / manifest["shards"][0]["file"]).read_bytes()
+
+
+def merged(content, folder):
+    """A shard of other arrays, or a manifest of other fields, with sizes and checksums that are right."""
+    tensors, changes = content
+    state, sound, shard = mergeable(folder)
+    manifest = json.loads(json.dumps(sound))
+    shard = with_tensors(shard, tensors)
+    (state / manifest["shards"][0]["file"]).write_bytes(shard)
+    manifest["shards"][0] |= {"bytes": len(shard), "crc32": zlib.crc32(shard)}
+    for place, key, value in changes:
+        change(manifest, place, key, value)
+    (state / MANIFEST).write_bytes(with_checksum(manifest))
+    try:
+        with limited_memory(MAX_MEMORY):
+            merge(state, folder / "m")
+    except ValueError as error:
+        assert str(error).startswith(str(state)) and "\n" not in str(error)
+    else:
+        with contextlib.suppress(ValueError):
+            load_model(folder / "m")
 
 
 def command_line(content, folder):
     (folder / "d").write_bytes(content)
-    with limited_memory():
+    with limited_memory(MAX_MEMORY):
         takes_or_refuses(*run(["train", "--data", str(folder / "d"), *SMALL]))
 
 
@@ -377,6 +408,12 @@ READERS = {
     "checkpoint": (checkpoint, manifests, 1.2),
     "cache": (cache, damaged_samples(CACHES), 1),
     "model": (model, damaged_samples(MODELS), 0.7),
+    "members": (ratings, frames.matrices, 0.5),
+    "prepared": (prepared_folder, st.tuples(frames.arrays_of_folders, frames.fields_of_folders), 0.4),
+    "merge": (merged, st.tuples(frames.changed_tensors, st.lists(changed_fields, max_size=1)), 0.2),
+    "tensors": (model, frames.model_files, 0.6),
+    "pickles": (cache, frames.pickles, 0.6),
+    **({"parquet": (ratings, frames.parquet_files(), 0.4)} if HAS_PARQUET else {}),
     "train": (command_line, damaged_samples(RATINGS), 0.2),
     "recommend": (command_line_with_a_model, damaged_samples(MODELS), 0.2),
 }

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import autoenc
+from autoenc.messages import sentence
 
 DESCRIPTION = "A recommender that is an autoencoder of likes: train it, measure it, ask it."
 EPILOG = """\
@@ -36,15 +37,15 @@ class OneSentenceParser(argparse.ArgumentParser):
     """Says what is wrong with the arguments in one sentence, without the usage above it."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: {sentence(message)} (see {self.prog} --help)\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that `argv` (by default the process's arguments) names; return the exit code.
 
     Bad input (ValueError, TypeError or OSError, whatever raises it) is one sentence on stderr and
-    code 2, a FloatingPointError (a training that diverged) one sentence and code 1. Raises
-    SystemExit, as argparse does, for --help, --version and arguments that it refuses.
+    code 2, a FloatingPointError (a training that diverged) or a MemoryError one sentence and code 1.
+    Raises SystemExit, as argparse does, for --help, --version and arguments that it refuses.
     """
     open_missing_streams()
     argv = sys.argv[1:] if argv is None else list(argv)
@@ -65,11 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # written at exit, where Python would complain of it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+    except (ValueError, TypeError, OSError, FloatingPointError, OverflowError, MemoryError) as error:
         if os.environ.get("AUTOENC_DEBUG", "0") not in ("", "0"):
             traceback.print_exc()
         print(f"{prog}: {one_line(error)}", file=sys.stderr)
-        return 1 if isinstance(error, FloatingPointError) else 2
+        return 1 if isinstance(error, (FloatingPointError, MemoryError)) else 2
     return code or 0
 
 
@@ -112,7 +113,9 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
 
 def one_line(error: Exception) -> str:
     """The sentence of an error; of an OSError that the system raised, without its number."""
-    sentence = str(error)
+    told = str(error)
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        sentence = f"{error.filename}: {error.strerror}"
-    return " ".join(sentence.split()) or type(error).__name__
+        told = f"{error.filename}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        told = f"the memory is not enough ({told or 'none is left'}); take less data or a smaller model, or free some"
+    return sentence(told) or type(error).__name__

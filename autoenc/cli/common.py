@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
+import math
 import sys
+from typing import Any, TextIO
+
+from autoenc.messages import printable
 
 MODEL_HELP = "what `autoenc train --out` wrote"
 
@@ -12,7 +17,32 @@ MODEL_HELP = "what `autoenc train --out` wrote"
 def say(line: str) -> None:
     """Tell the person who waits how far it is; stdout is for the answer. Where nobody reads it, the work goes on."""
     with contextlib.suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
+        _tell(line, sys.stderr)
+
+
+def show(text: str) -> None:
+    """Print an answer that a person reads: any number of lines."""
+    _tell(text, sys.stdout)
+
+
+def _tell(text: str, stream: TextIO) -> None:
+    """Print lines as a terminal may show them; what the stream's encoding lacks is escaped too."""
+    text = "\n".join(map(printable, text.split("\n")))
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=stream is sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """Print the answer as one line of JSON, which has no NaN and no infinity: they are null."""
+    print(json.dumps(_as_json(value), allow_nan=False))
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _as_json(inner) for key, inner in value.items()}
+    return [_as_json(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def add_likes(parser: argparse.ArgumentParser, default: str) -> None:

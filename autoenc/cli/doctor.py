@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from autoenc.cli.common import say
+from autoenc.cli.common import print_json, say, show
 
 HELP = "say how fast this machine trains, and what holds it back"
 EPILOG = """\
@@ -20,12 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    import json
-
     from autoenc.doctor import as_text, examine
     from autoenc.training.warm_up import warm_up
 
     warm_up(say)
     facts = examine()
-    print(json.dumps(facts) if args.json else as_text(facts))
+    if args.json:
+        print_json(facts)
+    else:
+        show(as_text(facts))
     return 0 if facts["ok"] else 1

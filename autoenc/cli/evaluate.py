@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autoenc.checks import whole_number
-from autoenc.cli.common import MODEL_HELP, add_engine, add_likes, add_progress, check_engine, say, wants_progress
+from autoenc.cli.common import (
+    MODEL_HELP,
+    add_engine,
+    add_likes,
+    add_progress,
+    check_engine,
+    print_json,
+    say,
+    show,
+    wants_progress,
+)
+from autoenc.messages import printable
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -224,11 +234,11 @@ def by_dask(args: argparse.Namespace, seed: int) -> int:
 def told(args: argparse.Namespace, comparison: Comparison, dataset: str, seed: int) -> int:
     if args.json:
         figures = {name: report.as_row() for name, report in comparison.reports.items()}
-        print(json.dumps({"dataset": dataset, "protocol": args.protocol, "seed": seed, "models": figures}))
+        print_json({"dataset": dataset, "protocol": args.protocol, "seed": seed, "models": figures})
         return 0
     for name, report in comparison.reports.items():
-        print(f"{name}\n{report}\n")
-    print(comparison)
+        show(f"{printable(name)}\n{report}\n")
+    show(str(comparison))
     return 0
 
 

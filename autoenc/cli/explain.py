@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 
-from autoenc.cli.common import MODEL_HELP
+from autoenc.cli.common import MODEL_HELP, print_json, show
+from autoenc.messages import printable
 
 HELP = "tell which likes drive the score of an item, and by how much"
 EPILOG = """\
@@ -33,10 +33,10 @@ def run(args: argparse.Namespace) -> int:
     likes, contributions = model.explain(liked=args.liked, item=args.item)
     rows = [{"item": str(like), "contribution": float(c)} for like, c in zip(likes, contributions)]
     if args.json:
-        print(json.dumps({"item": args.item, "score": score, "because": rows}))
+        print_json({"item": args.item, "score": score, "because": rows})
         return 0
-    print(f"{args.item} has the score {score:.3f}; without a like it would lose")
-    width = max(len(str(like)) for like in likes)
-    for row in rows:
-        print(f"  {row['item']:<{width}}  {row['contribution']:+8.3f}")
+    show(f"{printable(args.item)} has the score {score:.3f}; without a like it would lose")
+    titles = [printable(like) for like in likes]
+    for title, row in zip(titles, rows):
+        show(f"  {title:<{max(map(len, titles))}}  {row['contribution']:+8.3f}")
     return 0

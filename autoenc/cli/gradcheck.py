@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from typing import Any
 
 from autoenc.checks import whole_number
+from autoenc.cli.common import print_json
 
 HELP = "check every gradient against finite differences"
 EPILOG = """\
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
     status, rows = (run_mutants if args.mutate else run_checks)(args, say)
     if args.json:
-        print(json.dumps({"status": status, "seed": args.seed, "mutants" if args.mutate else "checks": rows}))
+        print_json({"status": status, "seed": args.seed, "mutants" if args.mutate else "checks": rows})
     return 1 if status == "FAIL" else 0
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
+
+from autoenc.cli.common import print_json, show
 
 HELP = "make a checkpoint, of one process or of many, into a model file"
 EPILOG = """\
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     check_writable(args.model)
     about = merge(args.folder, args.model)
     if args.json:
-        print(json.dumps({"model": args.model, **about}))
+        print_json({"model": args.model, **about})
     else:
-        print(f"wrote the model of {about['epochs']} epochs to {args.model}")
+        show(f"wrote the model of {about['epochs']} epochs to {args.model}")
     return 0

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import re
 
 from autoenc.checks import whole_number
+from autoenc.cli.common import print_json, show
 
 HELP = "turn likes of any format into one .npz that loads fast, or tables of any size into a folder"
 EPILOG = """\
@@ -61,9 +61,9 @@ def to_folder(args: argparse.Namespace) -> int:
     memory = bytes_of(args.memory or "2GB")
     counts = prepare(args.likes, args.out, memory=memory, times=args.times, threads=args.threads)
     if args.json:
-        print(json.dumps({"out": args.out, **counts._asdict()}))
+        print_json({"out": args.out, **counts._asdict()})
     else:
-        print(
+        show(
             f"wrote {counts.likes:,} likes of {counts.users:,} users x {counts.items:,} items, from {counts.rows:,} "
             f"rows, to {args.out}"
         )
@@ -95,7 +95,7 @@ def to_npz(args: argparse.Namespace) -> int:
     save_likes(likes, out)
     counts = {"users": likes.n_users, "items": likes.n_items, "likes": likes.n_likes}
     if args.json:
-        print(json.dumps({"out": str(out), **counts, "titles": likes.titles is not None}))
+        print_json({"out": str(out), **counts, "titles": likes.titles is not None})
     else:
-        print(f"wrote {likes.n_likes:,} likes of {likes.n_users:,} users x {likes.n_items:,} items to {out}")
+        show(f"wrote {likes.n_likes:,} likes of {likes.n_users:,} users x {likes.n_items:,} items to {out}")
     return 0

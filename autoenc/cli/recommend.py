@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 from typing import TYPE_CHECKING, Any
 
 from autoenc.checks import whole_number
-from autoenc.cli.common import MODEL_HELP, add_engine, add_progress, check_engine, say, wants_progress
+from autoenc.cli.common import MODEL_HELP, add_engine, add_progress, check_engine, print_json, say, show, wants_progress
+from autoenc.messages import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +63,7 @@ def for_one(args: argparse.Namespace) -> int:
     model = load_model(args.model)
     names = functools.partial(named, model)
     row = model.row_of(args.liked)
-    items, scores = model.recommend(row, N=args.n)
+    items, scores = model.recommend(row, N=min(args.n, model.n_items))
     rows: list[dict[str, Any]] = []
     for item, score in zip(items[0], scores[0]):
         if item < 0:
@@ -72,13 +72,14 @@ def for_one(args: argparse.Namespace) -> int:
         drivers = [{"item": name, "contribution": float(c)} for name, c in zip(names(likes), contributions)]
         rows.append({"item": names([item])[0], "score": float(score), "because": drivers})
     if args.json:
-        print(json.dumps({"liked": args.liked, "recommended": rows}))
+        print_json({"liked": args.liked, "recommended": rows})
         return 0
-    width = max([len(row["item"]) for row in rows], default=0)
-    for place, row in enumerate(rows, 1):
+    titles = [printable(row["item"]) for row in rows]
+    width = max(map(len, titles), default=0)
+    for place, (title, row) in enumerate(zip(titles, rows), 1):
         drivers = [driver for driver in row["because"][:3] if driver["contribution"] > 0]
-        because = ", ".join(f"{d['item']} {d['contribution']:+.2f}" for d in drivers)
-        print(f"{place:>3}  {row['item']:<{width}}  {row['score']:8.3f}  {because}")
+        because = ", ".join(f"{printable(d['item'])} {d['contribution']:+.2f}" for d in drivers)
+        show(f"{place:>3}  {title:<{width}}  {row['score']:8.3f}  {because}")
     return 0
 
 
@@ -131,7 +132,7 @@ def by_dask(args: argparse.Namespace) -> int:
 
 def told(args: argparse.Namespace, counts: dict[str, Any]) -> int:
     if args.json:
-        print(json.dumps({"out": args.out, **counts}))
+        print_json({"out": args.out, **counts})
     else:
-        print(f"wrote the {args.n} best of {counts['users']:,} users to {args.out}")
+        show(f"wrote the {args.n} best of {counts['users']:,} users to {args.out}")
     return 0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from autoenc.checks import whole_number
-from autoenc.cli.common import MODEL_HELP
+from autoenc.cli.common import MODEL_HELP, print_json, show
+from autoenc.messages import printable
 
 HELP = "list the items most like one item"
 EPILOG = """\
@@ -28,12 +28,14 @@ def run(args: argparse.Namespace) -> int:
     from autoenc.models import load_model
 
     whole_number("-n", args.n, 1)
-    titles, scores = load_model(args.model).similar_items(args.title, args.n)
+    model = load_model(args.model)
+    titles, scores = model.similar_items(args.title, min(args.n, model.n_items))
     rows = [{"item": str(title), "score": float(score)} for title, score in zip(titles, scores)]
     if args.json:
-        print(json.dumps({"item": args.title, "similar": rows}))
+        print_json({"item": args.title, "similar": rows})
         return 0
-    width = max([len(str(title)) for title in titles], default=0)
-    for place, row in enumerate(rows, 1):
-        print(f"{place:>3}  {row['item']:<{width}}  {row['score']:8.3f}")
+    shown = [printable(title) for title in titles]
+    width = max(map(len, shown), default=0)
+    for place, (title, row) in enumerate(zip(shown, rows), 1):
+        show(f"{place:>3}  {title:<{width}}  {row['score']:8.3f}")
     return 0

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import fields
 
-from autoenc.cli.common import add_progress, say, wants_progress
+from autoenc.cli.common import add_progress, print_json, say, wants_progress
 
 HELP = "train the autoencoder on likes and report precision@1, 5 and 10"
 EPILOG = """\
@@ -82,5 +81,5 @@ def run(args: argparse.Namespace) -> int:
     except FloatingPointError as error:
         say(f"autoenc train: {error}")
         return 1
-    print(json.dumps(report))
+    print_json(report)
     return 1 if report["status"] == "FAIL" else 0

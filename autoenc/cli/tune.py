@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from autoenc.checks import metric_at_k, whole_number
-from autoenc.cli.common import add_likes, add_progress, say, wants_progress
+from autoenc.cli.common import add_likes, add_progress, print_json, say, wants_progress
 
 if TYPE_CHECKING:
     from autoenc.evaluation.compare import Comparison
@@ -80,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     _, k = metric_at_k("--metric", args.metric, PER_USER)
     test = compare(scorers, split.train.user_items, split.held_out, sorted({1, 5, 10, k}))
     if args.json:
-        print(json.dumps(as_json(args, tuned, test, split.train.name)))
+        print_json(as_json(args, tuned, test, split.train.name))
     else:
         print_tables(args, tuned, test)
     return 0

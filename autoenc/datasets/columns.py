@@ -9,10 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autoenc.datasets.sources import MAX_BYTES, MAX_RATIO, SMALL
+from autoenc.datasets.sources import MAX_BYTES, MAX_RATIO
 
 MAX_ID = 256
 """The longest id, in characters."""
+
+SMALL = 64 * 2**20
+"""Bytes that a column of ids may take, however small its file is."""
 
 NAMES = {
     "user": {"u", "user", "customer"},
@@ -25,6 +28,10 @@ NAMES = {
 _MISSING = {"", "nan", "null", "none", "<na>"}
 _WHOLE = re.compile(r"\d+(\.0+)?", re.ASCII)
 _NEGATIVE = re.compile(r"-\d+(\.0+)?", re.ASCII)
+
+
+SPACES = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
+"""What surrounds an id and is no part of it, which is what `str.strip` takes off."""
 
 
 class Ratings(NamedTuple):
@@ -80,6 +87,8 @@ class Ids(dict[str, int]):
             raise FieldError(f"the {self.column} id {short(name)} is negative, where ids are from 0 on")
         if len(name) > MAX_ID:
             raise FieldError(f"the {self.column} id {short(name)} has {len(name):,} characters, where {MAX_ID} may be")
+        if "\0" in name:  # NumPy's strings end at one
+            raise FieldError(f"the {self.column} id {short(name)} holds the character NUL")
         if not self.any_ids and whole(name) is None:
             raise FieldError(f"the {self.column} id {short(name)} is not a whole number below 2**63")
         self[text] = number = len(self)

@@ -44,6 +44,7 @@ from autoenc.datasets.npz import read_npz
 from autoenc.datasets.parquet import read_parquet
 from autoenc.datasets.sources import Source, find, members
 from autoenc.datasets.text import Table, dsstne_line, lightgcn_line, read_lists, read_table, read_titles
+from autoenc.storage.reading import reading
 
 _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?", re.ASCII)
 _LIST_OF_NUMBERS = re.compile(r"\s*-?\d+(\s+-?\d+)*\s*", re.ASCII)
@@ -76,6 +77,11 @@ def read(path: str | os.PathLike[str], values: bool = False) -> Ratings:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no file or folder {path}.")
+    with reading(path):
+        return _read(path, values)
+
+
+def _read(path: Path, values: bool) -> Ratings:
     titles = titles_of = None
     if _is_npz(path):
         parts = [read_npz(path, values)]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from scipy import sparse
@@ -15,6 +13,8 @@ from autoenc.datasets.sources import MAX_RATIO, Source, SourceError, members
 from autoenc.interactions import Interactions
 from autoenc.storage.atomic import replacing
 from autoenc.storage.csr import check_compressed
+from autoenc.storage.npy import read_npy
+from autoenc.storage.reading import FAULTS
 
 
 def read_npz(path: Path, values: bool) -> Ratings:
@@ -87,27 +87,11 @@ def _array(path: Path, name: str, max_bytes: int | None = None) -> np.ndarray:
     max_ratio = MAX_RATIO if max_bytes is None else float("inf")
     try:
         with source.open(max_ratio) as stream:
-            _check_size(stream, min(member.file_size, source.max_bytes(max_ratio)))
-        with source.open(max_ratio) as stream:
-            return np.lib.format.read_array(stream, allow_pickle=False)
+            return read_npy(stream, min(member.file_size, source.max_bytes(max_ratio)))
     except SourceError:
         raise
-    except (ValueError, TypeError, SyntaxError, EOFError, MemoryError, OverflowError) as error:
+    except FAULTS as error:
         raise ValueError(f"{source} cannot be read: {str(error).rstrip('.')}.") from None
-
-
-def _check_size(stream: IO[bytes], max_bytes: float) -> None:
-    """NumPy makes an array of whatever size its header says before it reads on."""
-    read_header = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }.get(np.lib.format.read_magic(stream))
-    if read_header is None:
-        raise ValueError("its .npy format is neither 1.0 nor 2.0")
-    shape, _, dtype = read_header(stream)
-    n_bytes = math.prod(shape) * dtype.itemsize
-    if not 0 <= n_bytes <= max_bytes:
-        raise ValueError(f"its header says {n_bytes:,} bytes, and there are {max_bytes:,} at most")
 
 
 def save_likes(likes: Interactions, path: str | os.PathLike[str]) -> None:

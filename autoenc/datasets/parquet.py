@@ -9,6 +9,8 @@ import numpy as np
 
 from autoenc.datasets.columns import Ids, Ratings, positions
 from autoenc.datasets.sources import Source
+from autoenc.messages import shown
+from autoenc.storage.reading import FAULTS
 
 
 def read_parquet(path: Path, values: bool) -> Ratings:
@@ -33,7 +35,7 @@ def read_parquet(path: Path, values: bool) -> Ratings:
         wanted = {name: names[at[name]] for name in at if values or name in ("user", "item")}
         for name in wanted.values():
             if names.count(name) > 1:
-                raise ValueError(f"it has {names.count(name)} columns {name}; rename all but one")
+                raise ValueError(f"it has {names.count(name)} columns {shown(name)}; rename all but one")
         _check_growth(file.metadata, len(wanted), Source(path).max_bytes())
         strings = [wanted[name] for name in ("user", "item") if _is_text(file.schema_arrow.field(at[name]).type)]
         with pyarrow.parquet.ParquetFile(path, read_dictionary=strings) as file:
@@ -44,7 +46,7 @@ def read_parquet(path: Path, values: bool) -> Ratings:
             else _numbers(name, table.column(wanted[name]))
             for name in wanted
         }
-    except (pyarrow.ArrowException, ValueError, OSError, MemoryError) as error:
+    except (pyarrow.ArrowException, OSError, *FAULTS) as error:
         raise ValueError(f"{path} cannot be read: {' '.join(str(error).split()).rstrip('.')}.") from None
     ratings, timestamps = columns.get("rating"), columns.get("timestamp")
     return Ratings(
@@ -94,7 +96,7 @@ def _ids(name: str, column: Any, max_bytes: float) -> np.ndarray:
     array = _primitive(name, column)
     if array.dtype.kind not in "iuf":
         raise ValueError(f"the column {name} is of {column.type}; make it whole numbers or strings")
-    if array.dtype.kind == "f" and not (array == np.floor(array)).all():
+    if array.dtype.kind == "f" and not (np.isfinite(array) & (array == np.floor(array))).all():
         raise ValueError(f"the column {name} holds a number that is not whole; make it whole numbers or strings")
     if len(array) and not 0 <= int(array.min()) <= int(array.max()) < 2**63:
         raise ValueError(

@@ -27,9 +27,11 @@ import numpy.typing as npt
 from scipy import sparse
 
 from autoenc.interactions import Interactions
+from autoenc.messages import shown
 from autoenc.storage.atomic import replacing_folder
 from autoenc.storage.csr import check_compressed
-from autoenc.storage.mapped import read_array
+from autoenc.storage.npy import check_text, map_npy
+from autoenc.storage.reading import FAULTS, reading
 
 FORMAT, VERSION = "autoenc prepared likes", 1
 MANIFEST = "manifest.json"
@@ -63,13 +65,16 @@ def read_prepared(
         Where the folder is not whole, or damaged, or has no times.
     """
     folder = Path(folder)
-    manifest = _read_manifest(folder)
-    names = [*NEEDED, *(name for name in OPTIONAL if name in manifest["arrays"])]
-    arrays = {name: _checked(folder, name, manifest["arrays"][name], check) for name in names}
+    with reading(folder):
+        manifest = _read_manifest(folder)
+        names = [*NEEDED, *(name for name in OPTIONAL if name in manifest["arrays"])]
+        arrays = {name: _checked(folder, name, manifest["arrays"][name], check) for name in names}
     if times and "times" not in arrays:
         raise ValueError(f"{folder} was prepared without times; prepare it again with --times.")
     shape = manifest["users"], manifest["items"]
     try:
+        if manifest["likes"] != len(arrays["indices"]):
+            raise ValueError(f"{manifest['likes']:,} likes in the manifest, and {len(arrays['indices']):,} in indices")
         check_compressed(arrays["indptr"], arrays["indices"], shape)
         user_items = sparse.csr_array((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
         return Interactions(
@@ -80,20 +85,24 @@ def read_prepared(
             name,
             arrays["times"] if times else None,
         )
-    except (ValueError, TypeError) as error:
+    except FAULTS as error:
         raise ValueError(f"{folder} is damaged ({str(error).rstrip('.')}); prepare it again.") from None
 
 
 def read_rows(folder: str | os.PathLike[str], users: slice) -> Interactions:
     """Some users of a prepared folder, in memory, with all its items; only what is read is checked."""
     folder = Path(folder)
-    indptr, indices, _, user_ids, item_ids = (read_array(folder / f"{name}.npy") for name in NEEDED)
-    first, last = indptr[users.start], indptr[users.stop]
-    arrays = np.ones(last - first, np.float32), indices[first:last].copy(), indptr[users.start : users.stop + 1] - first
-    shape = users.stop - users.start, len(item_ids)
-    check_compressed(arrays[2], arrays[1], shape)
-    user_items = sparse.csr_array(arrays, shape=shape)
-    return Interactions(user_items, user_ids[users].copy(), item_ids)
+    with reading(folder):
+        indptr, indices, _, user_ids, item_ids = (map_npy(folder / f"{name}.npy") for name in NEEDED)
+        first, last = indptr[users.start], indptr[users.stop]
+        own = (
+            np.ones(last - first, np.float32),
+            indices[first:last].copy(),
+            indptr[users.start : users.stop + 1] - first,
+        )
+        shape = users.stop - users.start, len(item_ids)
+        check_compressed(own[2], own[1], shape)
+        return Interactions(sparse.csr_array(own, shape=shape), user_ids[users].copy(), item_ids)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -104,17 +113,18 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder} has arrays but no {MANIFEST}: `autoenc prepare` did not finish, or not all was copied; "
             "prepare it again."
         ) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         manifest = None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ValueError(f"{folder / MANIFEST} is not the manifest of a prepared folder; prepare it again.")
     if manifest.get("version") != VERSION:
         raise ValueError(
-            f"{folder} is of version {manifest.get('version')!r} of the format, and this autoenc reads {VERSION}; "
+            f"{folder} is of version {shown(manifest.get('version'))} of the format, and this autoenc reads {VERSION}; "
             "prepare it again."
         )
     arrays = manifest.get("arrays")
-    if not all(type(manifest.get(count)) is int for count in ("users", "items", "likes")) or not (
+    counts = [manifest.get(count) for count in ("users", "items", "likes")]
+    if not all(type(count) is int and 0 <= count < 2**31 for count in counts) or not (
         isinstance(arrays, dict) and set(NEEDED) <= set(arrays) and all(isinstance(a, dict) for a in arrays.values())
     ):
         raise ValueError(f"{folder / MANIFEST} lacks counts or arrays; prepare it again.")
@@ -126,10 +136,12 @@ def _checked(folder: Path, name: str, facts: dict[str, Any], check: bool) -> np.
     try:
         n_bytes = path.stat().st_size
         if n_bytes != facts.get("bytes"):
-            raise ValueError(f"it has {n_bytes:,} bytes, and the manifest says {facts.get('bytes')}")
+            raise ValueError(f"it has {n_bytes:,} bytes, and the manifest says {shown(facts.get('bytes'))}")
         if check and checksum(path) != facts.get("crc32"):
             raise ValueError("its checksum is not the manifest's")
-        return read_array(path)
+        array = map_npy(path)
+        check_text(array)
+        return array
     except (ValueError, OSError) as error:
         problem = error.strerror if isinstance(error, OSError) else error
         raise ValueError(f"{path} can't be taken ({problem}); prepare the folder again.") from None

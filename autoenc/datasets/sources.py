@@ -22,7 +22,7 @@ MAX_BYTES = 4 * 2**30
 MAX_RATIO = 100
 MAX_LINE = 16 * 2**20
 
-SMALL = 64 * 2**20
+SMALL = 8 * 2**20
 """Up to this size a stream's ratio isn't looked at: a small file may well be a thousand equal lines."""
 
 _BUFFER = 2**16

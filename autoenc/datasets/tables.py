@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,11 +24,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autoenc.datasets.columns import MAX_ID, positions, short
+from autoenc.datasets.columns import MAX_ID, SPACES, positions, short
 from autoenc.datasets.prepared import Column, new_folder, write_manifest
 from autoenc.datasets.sources import Source, find
 from autoenc.datasets.text import read_titles
 from autoenc.storage.csr import MOST_ENTRIES
+from autoenc.storage.npy import check_strings
 
 ROWS_AT_ONCE = 2**20
 LEAST_MEMORY = 500_000_000
@@ -173,15 +175,15 @@ class _Preparation:
 
     def _open(self, tables: Tables, times: bool) -> tuple[list[str], dict[str, str]]:
         """Make the view `likes` of the columns user, item and, where asked for, time; say of which types they are."""
-        paths = "[" + ", ".join(_quoted(str(file)) for file in tables.paths) + "]"
+        paths = "[" + ", ".join(_quoted(_literal(file)) for file in tables.paths) + "]"
         if tables.form == "parquet":
             source = f"read_parquet({paths}, union_by_name=true, hive_partitioning=false)"
         else:
+            columns = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in _same_header(tables.paths))
             source = (
                 f"read_csv({paths}, delim={_quoted(_delimiter(tables.paths[0]))}, quote='\"', escape='\"', "
-                "header=true, auto_detect=false, columns={%s}, max_line_size=16777216)"
+                f"header=true, auto_detect=false, columns={{{columns}}}, max_line_size=16777216)"
             )
-            source %= ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in _same_header(tables.paths))
         names = {name: type_ for name, type_, *_ in self._ask(f"DESCRIBE SELECT * FROM {source}")}
         at = positions(names)
         found: dict[str, str] = {c: list(names)[at[c]] for c in ("user", "item") if c in at}
@@ -221,7 +223,7 @@ class _Preparation:
     def _number(self, column: str, type_: str) -> int:
         """Make the table {column}_ids, ids ascending, and {column}_rows from what the table says to an id's number."""
         if type_ == "VARCHAR":
-            as_text = "regexp_replace(key, '^\\s+|\\s+$', '', 'g')"
+            as_text = f"trim(key, {_quoted(SPACES)})"
             self.db.execute(f"CREATE TABLE {column}_texts AS SELECT DISTINCT {column} AS key FROM likes")
             self._check_texts(column, as_text)
             number = (
@@ -251,6 +253,7 @@ class _Preparation:
             "is missing": f"lower({as_text}) IN {_MISSING}",
             "is negative, where ids are from 0 on": f"regexp_full_match({as_text}, '-\\d+(\\.0+)?')",
             f"is longer than {MAX_ID} characters": f"length({as_text}) > {MAX_ID}",
+            "holds the character NUL": f"contains({as_text}, chr(0))",
         }
         for fault, condition in faults.items():
             wrong = self._ask(f"SELECT key FROM {column}_texts WHERE {condition} ORDER BY key LIMIT 1")
@@ -286,7 +289,9 @@ class _Preparation:
     def _write_titles(self, source: Source, numbers: bool) -> None:
         titles = read_titles(source, numbers)
         ids = np.load(self.folder / "item_ids.npy", mmap_mode="r").tolist()
-        np.save(self.folder / "titles.npy", np.array([str(titles.get(id_, id_)) for id_ in ids]), allow_pickle=False)
+        found = [str(titles.get(id_, id_)) for id_ in ids]
+        check_strings(len(found), max(map(len, found)), sum(map(len, found)))
+        np.save(self.folder / "titles.npy", np.array(found), allow_pickle=False)
 
     def _seconds(self, types: dict[str, str]) -> str:
         """The time of a row in seconds since 1970."""
@@ -411,6 +416,11 @@ def _header(path: Path) -> str:
     if not lines:
         raise ValueError(f"{path} is empty; delete it, or pass a table with a header.")
     return lines[0]
+
+
+def _literal(path: Path) -> str:
+    """A path that DuckDB takes for this file alone: it reads `*`, `?` and `[` as patterns, and `~/` as a home."""
+    return re.sub(r"[*?[]", r"[\g<0>]", str(path.absolute()))
 
 
 def _quoted(text: str) -> str:

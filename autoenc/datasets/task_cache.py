@@ -18,6 +18,7 @@ Reading takes at most about 100 bytes of memory for a byte of the file.
 from __future__ import annotations
 
 import io
+import math
 import os
 import pickle
 import pickletools
@@ -30,8 +31,10 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.interactions import MAX_INFERRED_ITEMS, Interactions, UserItemsLike, as_user_items
+from autoenc.messages import shown
 from autoenc.storage.atomic import replacing
 from autoenc.storage.csr import indptr_of
+from autoenc.storage.npy import read_header
 
 
 def read_task_cache(prefix: str | os.PathLike[str]) -> tuple[Interactions, Interactions]:
@@ -138,6 +141,9 @@ def _paths(prefix: str | os.PathLike[str]) -> tuple[Path, Path]:
     return Path(f"{os.fspath(prefix)}_train.npy"), Path(f"{os.fspath(prefix)}_valid.npy")
 
 
+MOST_BYTES_OF_A_SCALAR = 8
+
+
 class _Refused(Exception):
     """Why a file is not read, as a clause."""
 
@@ -165,15 +171,11 @@ def _read_lists(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _read_header(file: BinaryIO) -> int:
     try:
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[np.lib.format.read_magic(file)]
-        shape, _, dtype = read_header(file)
-    except Exception:  # NumPy parses it as Python's literals, which fail in many ways
-        raise _Refused("it has no valid .npy header") from None
+        dtype, shape = read_header(file, math.inf, objects=True)
+    except ValueError as error:
+        raise _Refused(f"it has no valid .npy header, as {error}") from None
     if not dtype.hasobject or len(shape) != 1:
-        raise _Refused(f"it is an array of {dtype} of shape {shape}")
+        raise _Refused(f"it is an array of {dtype} of shape {shown(shape)}")
     return shape[0]
 
 
@@ -236,7 +238,9 @@ class _Array:
     __slots__ = ("elements", "shape")
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        *_, self.shape, dtype, _, self.elements = state
+        if len(state) != 5:
+            raise _Refused("it holds an array that NumPy didn't write")
+        _, self.shape, dtype, _, self.elements = state
         if not (isinstance(dtype, _Dtype) and dtype.code in ("O", "O8", "O4")):
             raise _Refused("it holds an array of other things than objects")
 
@@ -263,10 +267,14 @@ def _scalar(dtype: object, data: str | bytes) -> int:
         raise _Refused("it holds NumPy scalars that are no integers")
     if isinstance(data, str):
         data = data.encode("latin1")
+    if len(data) > MOST_BYTES_OF_A_SCALAR:  # it may be referred to again and again
+        raise _Refused("it holds NumPy scalars that are no integers")
     return int.from_bytes(data, dtype.byteorder, signed=dtype.code[0] == "i")
 
 
 def _encode(text: str, encoding: str) -> bytes:
+    if len(text) > MOST_BYTES_OF_A_SCALAR:  # likewise
+        raise _Refused("it holds NumPy scalars that are no integers")
     return text.encode("latin1")
 
 
@@ -284,7 +292,7 @@ _ADMITTED = {
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ADMITTED:
-            raise _Refused(f"it asks for {f'{module}.{name}'!r}, which lists of integers don't need")
+            raise _Refused(f"it asks for {shown(f'{module}.{name}')}, which lists of integers don't need")
         return _ADMITTED[module, name]
 
 
@@ -297,12 +305,13 @@ def _check_lists(array: object, n_lists: int, n_bytes: int) -> tuple[np.ndarray,
     for user, items in enumerate(lists):
         if type(items) is not list:
             raise _Refused(f"what it has for user {user:,} is no list, but of type {type(items).__name__}")
+    lengths = np.fromiter(map(len, lists), np.int64, n_lists)
+    if lengths.sum() > n_bytes:  # before anything walks over the same list again and again
+        raise _Refused(f"it blows {n_bytes:,} bytes up into {lengths.sum():,} likes")
+    for user, items in enumerate(lists):
         if not set(map(type, items)) <= {int}:
             unknown = next(item for item in items if type(item) is not int)
             raise _Refused(f"the list of user {user:,} holds something of type {type(unknown).__name__}, no item id")
-    lengths = np.fromiter(map(len, lists), np.int64, n_lists)
-    if lengths.sum() > n_bytes:
-        raise _Refused(f"it blows {n_bytes:,} bytes up into {lengths.sum():,} likes")
     try:
         ids = np.fromiter(chain.from_iterable(lists), np.int64, lengths.sum())
     except OverflowError:

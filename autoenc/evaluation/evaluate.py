@@ -118,7 +118,7 @@ def evaluate(
 
     tally = Tally(ks, likes_per_item(train), n_users, per_user)
     for batch in batches_of_users(len(users), batch_size, scorer):
-        top_items, _ = top_n_of_scorer(scorer, train[users[batch]], ks[-1])
+        top_items, _ = top_n_of_scorer(scorer, train[users[batch]], min(ks[-1], scorer.n_items))
         tally.add(users[batch], top_items, held_out[users[batch]])
         if progress is not None:
             progress(batch.stop, len(users))

@@ -10,9 +10,11 @@ Rules that hold throughout
     leaves out of the mean. The rest of a ranking that was padded with -1 is a miss.
     A user with fewer held out than k is averaged in like any other; where that keeps a metric
     below 1 its docstring says so.
+    Places beyond the catalogue are misses, and cost nothing.
 
 Shapes
-    top_items   (batch, k or more) int, best first, no item twice in a row; -1 is padding
+    top_items   (batch, k or more) int, best first, no item twice in a row; -1 is padding. All
+                n_items of them are enough for a k beyond that.
     held_out    (batch, n_items) CSR, canonical, as `as_user_items` makes it
     result      (batch,) float64
 
@@ -36,6 +38,8 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import sparse
+
+from autoenc.messages import shown
 
 
 def precision_at_k(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> np.ndarray:
@@ -74,8 +78,9 @@ def ndcg_at_k(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> np.n
     within reach of every user. nDCG@k of ir-measures; NDCG@R of Liang et al. 2018.
     """
     hits, n_held = _hits(top_items, held_out, k)
-    discounts = 1 / np.log2(np.arange(2, k + 2))  # (k,)
-    ideal = np.cumsum(discounts)[np.clip(n_held, 1, k) - 1]  # (batch,)
+    n_places = hits.shape[1]  # k, or fewer where that is beyond the catalogue
+    discounts = 1 / np.log2(np.arange(2, n_places + 2))  # (n_places,)
+    ideal = np.cumsum(discounts)[np.clip(n_held, 1, n_places) - 1]  # (batch,)
     return _where_held(hits @ discounts / ideal, n_held)
 
 
@@ -87,7 +92,7 @@ def map_at_k(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> np.nd
     by min(k, n_held) instead.
     """
     hits, n_held = _hits(top_items, held_out, k)
-    precisions = np.cumsum(hits, axis=1) / np.arange(1, k + 1)  # (batch, k)
+    precisions = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)  # (batch, k)
     return _where_held((hits * precisions).sum(axis=1) / np.maximum(n_held, 1), n_held)
 
 
@@ -130,7 +135,7 @@ def novelty_at_k(top_items: np.ndarray, item_counts: np.ndarray, n_users: int, k
     n_users : int
         How many users there were.
     """
-    top_items = _first(top_items, k)
+    top_items = _first(top_items, k, len(item_counts))
     bits = np.log2(n_users) - np.log2(np.maximum(item_counts, 1), dtype=np.float64)  # (n_items,)
     ranked = top_items >= 0  # (batch, k)
     n_ranked = ranked.sum(axis=1)
@@ -149,9 +154,9 @@ def coverage(top_items: np.ndarray, n_items: int) -> float:
 
 
 def _hits(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which of the first k were held out, (batch, k) bool, and how many were, (batch,)."""
-    top_items = _first(top_items, k)
+    """Which of the first k were held out, (batch, k or as many as are ranked) bool, and how many were, (batch,)."""
     batch, n_items = held_out.shape
+    top_items = _first(top_items, k, n_items)
     if len(top_items) != batch:
         raise ValueError(
             f"top_items has {len(top_items):,} rows and held_out {batch:,}; pass one row per user in both."
@@ -170,12 +175,13 @@ def _hits(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> tuple[np
     return found & (top_items >= 0), n_held
 
 
-def _first(top_items: np.ndarray, k: int) -> np.ndarray:
+def _first(top_items: np.ndarray, k: int, n_items: int) -> np.ndarray:
     top_items = np.asarray(top_items)
-    if not isinstance(k, (int, np.integer)) or k < 1:
-        raise ValueError(f"k is {k!r}; pass a number of ranks, 1 or more.")
-    if top_items.ndim != 2 or top_items.shape[1] < k:
-        raise ValueError(f"top_items has shape {top_items.shape}; pass (batch, n) with n at least k = {k}.")
+    if not isinstance(k, (int, np.integer)) or not 1 <= k < 2**63:
+        raise ValueError(f"k is {shown(k)}; pass a number of ranks, 1 or more.")
+    if top_items.ndim != 2 or top_items.shape[1] < min(k, n_items):
+        least = f"k = {k}" if k <= n_items else f"the {n_items:,} items"
+        raise ValueError(f"top_items has shape {top_items.shape}; pass (batch, n) with n at least {least}.")
     return top_items[:, :k]
 
 

@@ -78,9 +78,9 @@ def hits_by_popularity(
     users = np.flatnonzero(np.diff(held_out.indptr))
     n_items = scorer.n_items
     n_hits = np.zeros(n_items, np.int64)
-    for batch, items, _ in rank(scorer, train[users], k):
-        rows = np.repeat(np.arange(len(items)), k)[items.ravel() >= 0]
-        columns = items.ravel()[items.ravel() >= 0]
+    for batch, items, _ in rank(scorer, train[users], min(k, n_items)):
+        rows, places = np.nonzero(items >= 0)
+        columns = items[rows, places]
         hit = np.asarray(held_out[users[batch]][rows, columns]).ravel() > 0
         n_hits += np.bincount(columns[hit], minlength=n_items)
     n_held = np.bincount(held_out.indices, minlength=n_items)

@@ -17,6 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.interactions import UserItemsLike, as_user_items
+from autoenc.messages import shown
 
 
 class ScorerLike(Protocol):
@@ -146,6 +147,6 @@ def batches_of_users(n_users: int, batch_size: int | None, scorer: ScorerLike) -
 
 
 def at_least_1(number: int, name: str) -> int:
-    if not isinstance(number, (int, np.integer)) or number < 1:
-        raise ValueError(f"{name} is {number!r}; pass a whole number, 1 or more.")
+    if not isinstance(number, (int, np.integer)) or not 1 <= number < 2**63:
+        raise ValueError(f"{name} is {shown(number)}; pass a whole number, 1 or more.")
     return int(number)

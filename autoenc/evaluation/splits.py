@@ -11,13 +11,14 @@ arXiv 2007.13237; Ji et al. 2023, arXiv 2010.11060).
 
 from __future__ import annotations
 
-from numbers import Integral
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from autoenc.interactions import Interactions, UserItemsLike, as_user_items
+from autoenc.messages import shown
 from autoenc.storage.mapped import blocks_of_rows, empty_rows, take_rows
 
 
@@ -179,6 +180,8 @@ def number_of_users(user_items: sparse.csr_array, wanted: float, name: str) -> i
 
     Raises ValueError where so many can't be had.
     """
+    if not isinstance(wanted, Real):
+        raise TypeError(f"{name} must be a share or a number of users, got {shown(wanted)}")
     n_users = user_items.shape[0]
     eligible = int((np.diff(user_items.indptr) >= 2).sum())
     number = wanted if isinstance(wanted, Integral) else np.rint(wanted * n_users)

@@ -85,8 +85,11 @@ class AutoEncoder(NetworkRecommender):
     bias_offset: float = -10.0
     loss: str = "bce"
 
-    def _initial_state(self, n_items: int) -> dict[str, np.ndarray]:
+    def _widths(self) -> tuple[int, int]:
         check_widths(self, "emb_dim", "hidden_dim")
+        return self.emb_dim, self.hidden_dim
+
+    def _initial_state(self, n_items: int) -> dict[str, np.ndarray]:
         return initial_state(n_items, self.emb_dim, self.hidden_dim, self.bias_offset, self.seed_)
 
     def _network_on(self, state: dict[str, np.ndarray]) -> AutoEncoderNetwork:

@@ -69,7 +69,10 @@ class Recommender(Recommending, Explaining):
         """
 
     def check_memory(self, n_users: int, n_items: int) -> None:
-        """Raise ValueError where a fit on so many would take more memory than it may. Here none does."""
+        """Raise ValueError where a fit on so many would take more memory than it may, or than there is.
+
+        Here none does.
+        """
 
     def precompute(self, user_items: UserItemsLike) -> Any:
         """What `fit` may be given in place of the likes where it is called again with other hyperparameters.
@@ -101,11 +104,13 @@ class Recommender(Recommending, Explaining):
             Where `user_items` is not what `as_user_items` takes or holds no likes, or a hyperparameter
             is no good.
         """
+        self._check_sizes()
         likes = as_user_items(user_items)
         if 0 in likes.shape:
             raise ValueError(f"user_items is of shape {likes.shape}; pass one user and one item or more to learn from.")
         if not likes.nnz:
             raise ValueError("user_items holds no likes, so there is nothing to learn from; pass some.")
+        self.check_memory(*likes.shape)
         self._fit(likes)
         self._fitted_on(likes.shape[1])
         if isinstance(user_items, Interactions):

@@ -52,8 +52,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from autoenc.checks import split_metric
 from autoenc.evaluation.metrics import PER_USER
 from autoenc.evaluation.splits import holdout_users
+from autoenc.messages import shown
 from autoenc.models.base import Recommender
 from autoenc.models.blend_search import (
     CandidateSearch,
@@ -69,6 +71,9 @@ from autoenc.models.random_state import RandomState, seed_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+
+MOST_MODELS = 100  # in a file
 
 
 @dataclass(eq=False, repr=False)
@@ -145,9 +150,11 @@ class Blend(Recommender):
 
     def _check(self) -> None:
         self._check_models()
-        name, _, k = str(self.metric).partition("@")
-        if name not in PER_USER or not k.isdecimal() or int(k) < 1:
-            raise ValueError(f'metric is {self.metric!r}; pass one of {", ".join(PER_USER)} at a k, as "ndcg@100".')
+        name, k = split_metric(self.metric)
+        if name not in PER_USER or k is None:
+            raise ValueError(
+                f'metric is {shown(self.metric)}; pass one of {", ".join(PER_USER)} at a k, as "ndcg@100".'
+            )
         if self.validation not in ("strong", "weak"):
             raise ValueError(f'validation is {self.validation!r}; pass "strong" or "weak".')
         names = _names(self.models)
@@ -167,6 +174,9 @@ class Blend(Recommender):
     def _check_models(self) -> None:
         if not self.models:
             raise ValueError("models is empty; pass the models to blend, such as [AutoEncoder(), EASE()].")
+        for name in ("fallback", "candidates"):
+            if not isinstance(getattr(self, name) or {}, Mapping):
+                raise TypeError(f"{name} is {shown(getattr(self, name))}; pass a dict, or None.")
         for model in [*self.models, *(self.fallback or {}).values()]:
             if not isinstance(model, Recommender):
                 raise TypeError(f"models holds {model!r}; pass models, such as EASE().")
@@ -302,8 +312,8 @@ class Blend(Recommender):
     def _of_file_params(cls, params: dict[str, Any], classes: Mapping[str, type[Recommender]]) -> Recommender:
         own = {name: value for name, value in params.items() if name in cls._defaults()}
         names = str(own.get("models")).split(", ")
-        if not set(names) <= set(classes) - {cls.__name__}:
-            raise ValueError(f"its models are {own.get('models')!r}, and not all are known here")
+        if len(names) > MOST_MODELS or not set(names) <= set(classes) - {cls.__name__}:
+            raise ValueError(f"its models are {shown(own.get('models'))}, and not all are known here")
         blend = cls(**{**own, "models": [classes[name]() for name in names]})
         if own.get("weights") is not None:
             blend.weights = [float(weight) for weight in str(own["weights"]).split(", ")]

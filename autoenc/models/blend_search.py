@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
+from autoenc.checks import metric_at_k
 from autoenc.evaluation.metrics import PER_USER
 from autoenc.evaluation.ranking import top_n_of_scores
 from autoenc.evaluation.splits import number_of_users
@@ -66,10 +67,10 @@ class Judge:
 
     def __init__(self, fold_in: sparse.csr_array, held_out: sparse.csr_array, metric: str, backend: str):
         self.metric = metric
-        name, _, k = metric.partition("@")
+        name, k = metric_at_k("metric", metric, PER_USER)
         has_any = np.diff(held_out.indptr) > 0
         self.fold_in, self.held_out = fold_in[has_any], held_out[has_any]
-        self.per_user, self.k = PER_USER[name], int(k)
+        self.per_user, self.k = PER_USER[name], k
         self.top_n = _top_n_by_kernel if backend == "numba" and self.k <= MOST_BY_KERNEL else _top_n
 
     def values(self, scorers: Sequence[Score], candidates: np.ndarray) -> np.ndarray:
@@ -84,7 +85,7 @@ class Judge:
 
     def _values_of(self, scores: np.ndarray, users: slice, weights: np.ndarray) -> np.ndarray:
         liked, held_out = self.fold_in[users], self.held_out[users]
-        top_items = self.top_n(scores, weights, liked, self.k)
+        top_items = self.top_n(scores, weights, liked, min(self.k, liked.shape[1]))
         return self.per_user(top_items, held_out, self.k)
 
     def search(self, scorers: Sequence[Score], start: np.ndarray | None = None) -> list[Trial]:

@@ -102,6 +102,10 @@ class DeepRecommender(NetworkRecommender):
     schedule: str = "cosine"
     schedule_length: float = 1.5
 
+    def _widths(self) -> tuple[int, int]:
+        first = widths_of(self.hidden_dims)[0]
+        return first, first
+
     def _initial_state(self, n_items: int) -> dict[str, np.ndarray]:
         return initial_state(n_items, widths_of(self.hidden_dims), self.bias_offset, self.seed_)
 

@@ -47,7 +47,7 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.interactions import UserItemsLike, as_user_items, likes_per_item
-from autoenc.machine import compute_threads, free_memory
+from autoenc.machine import check_free, compute_threads
 from autoenc.models.base import Recommender
 from autoenc.models.gram import BLOCK, Inverse, ItemGram, UserGram, bytes_needed, gram_of
 
@@ -123,13 +123,8 @@ class EASE(Recommender):
                 f"but max_memory is {self.max_memory:,.0f}; "
                 "raise max_memory if the machine has them, or take ELSA or ItemKNN, which need no items squared."
             )
-        free = free_memory()
-        if free is not None and needed > free:
-            raise ValueError(
-                f"{type(self).__name__} on {n_items:,} items needs {needed:,} bytes, "
-                f"but the machine has {free:,} free; "
-                "fit on fewer items, or take ELSA or ItemKNN, which need no items squared."
-            )
+        way_out = "fit on fewer items, or take ELSA or ItemKNN, which need no items squared"
+        check_free(f"{type(self).__name__} on {n_items:,} items", needed, way_out)
 
     def _penalty(self, counts: np.ndarray) -> np.ndarray:
         """What goes onto the diagonal of G, whose own is `counts`: (n_items,) float64."""

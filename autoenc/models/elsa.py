@@ -35,7 +35,7 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.batch_invariant import by_fixed_rows
-from autoenc.machine import compute_threads
+from autoenc.machine import check_free, compute_threads
 from autoenc.models.base import Recommender
 from autoenc.models.random_state import RandomState, seed_of
 from autoenc.networks.base import Key
@@ -87,7 +87,6 @@ class ELSA(Recommender):
     random_state: RandomState = 0
 
     def _fit(self, user_items: sparse.csr_array) -> None:
-        self._check()
         self.seed_ = seed_of(self.random_state)
         n_users = int((np.diff(user_items.indptr) > 0).sum())
         layer: Any = CosineOfProduct(initial_weight(user_items.shape[1], self.emb_dim, self.seed_))
@@ -105,6 +104,10 @@ class ELSA(Recommender):
             make_engine=BlockwiseEngine,
         ).train(user_items)
         self.item_embeddings_ = layer.item_embeddings()[0]
+
+    def check_memory(self, n_users: int, n_items: int) -> None:
+        self._check()
+        check_free(f"ELSA on {n_items:,} items", 16 * n_items * self.emb_dim, "lower emb_dim, or fit on fewer items")
 
     def _check(self) -> None:
         for name in ("emb_dim", "epochs", "batch_size"):

@@ -10,8 +10,12 @@ import importlib
 import inspect
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from autoenc.messages import shown
+
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+MOST_TEXT = 1_000  # characters of a hyperparameter
 
 Model = TypeVar("Model", bound="Estimator")
 
@@ -48,6 +52,13 @@ class Estimator:
     def _defaults(cls) -> dict[str, Any]:
         of_constructor = inspect.signature(cls).parameters
         return {name: parameter.default for name, parameter in of_constructor.items()}
+
+    def _check_sizes(self) -> None:
+        """Raise ValueError where a hyperparameter is a whole number of more than 64 bits, or a long text."""
+        for name, value in self.get_params(deep=False).items():
+            is_huge = isinstance(value, int) and value.bit_length() > 64
+            if is_huge or (isinstance(value, (str, bytes)) and len(value) > MOST_TEXT):
+                raise ValueError(f"{name} is {shown(value)}; pass less.")
 
     def __repr__(self) -> str:
         defaults, params = self._defaults(), self.get_params(deep=False)

@@ -109,7 +109,8 @@ def write_recommendations(
 
     .csv and .parquet have a row for a recommendation: user, rank (from 1), item, score; a user with
     fewer than n items left has fewer rows. .npz has the arrays user_ids (n_users,), item_ids and
-    scores (n_users, n), padded with -1, or with "" where ids are text; no pickle.
+    scores (n_users, n), padded with -1, or with "" where ids are text; no pickle. An n beyond the
+    catalogue is the catalogue.
 
     Parameters
     ----------
@@ -126,6 +127,7 @@ def write_recommendations(
         Where the file can't be written; what stood there stands there still.
     """
     check_ending(path)
+    n = min(n, model.n_items)
     writer = {".csv": _csv, ".parquet": _parquet, ".npz": _npz}[Path(path).suffix]
     item_ids = ids_of(model)
     batches = rank(model, user_items, n)

@@ -83,8 +83,11 @@ class MultVAE(NetworkRecommender):
     batch_size: int = 500
     lr: float = 0.001
 
-    def _initial_state(self, n_items: int) -> dict[str, np.ndarray]:
+    def _widths(self) -> tuple[int, int]:
         check_widths(self, "hidden_dim", "latent_dim")
+        return self.hidden_dim, self.hidden_dim
+
+    def _initial_state(self, n_items: int) -> dict[str, np.ndarray]:
         return initial_state(n_items, self.hidden_dim, self.latent_dim, self.seed_)
 
     def _network_on(self, state: dict[str, np.ndarray]) -> VariationalNetwork:

@@ -7,6 +7,7 @@ and which shapes they have.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,11 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from autoenc.checks import whole_number
+from autoenc.checks import number, whole_number
 from autoenc.evaluation.splits import holdout_users, number_of_users
 from autoenc.interactions import UserItemsLike
 from autoenc.layers import Multinomial, SigmoidBCE, WeightedBCE
-from autoenc.machine import compute_threads
+from autoenc.machine import check_free, compute_threads
 from autoenc.models.base import Recommender
 from autoenc.models.random_state import RandomState, seed_of
 from autoenc.networks.base import Network
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 LOSSES = ("bce", "multinomial")
+NUMBERS = ("dropout", "input_dropout", "beta", "anneal", "bias_offset", "negative_weight", "validation_fraction")
+"""Hyperparameters that a network may have, each a finite number."""
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -70,6 +73,10 @@ class NetworkRecommender(Recommender):
         """The arrays that training begins with, drawn by `seed_`."""
 
     @abstractmethod
+    def _widths(self) -> tuple[int, int]:
+        """How wide the embedding and the output layer are to be. Raise where a width is no good."""
+
+    @abstractmethod
     def _network_on(self, state: dict[str, np.ndarray]) -> Network:
         """The network of those arrays."""
 
@@ -84,6 +91,13 @@ class NetworkRecommender(Recommender):
     def _callbacks_of(self, n_steps: int) -> list[Callback]:
         """What watches a training of so many steps besides validation and history. Here nothing."""
         return []
+
+    def check_memory(self, n_users: int, n_items: int) -> None:
+        """Weights and Adam's two moments; what a batch takes comes on top."""
+        for name in NUMBERS:
+            number(name, getattr(self, name, 0.0))
+        n_weights = sum(math.prod(shape) for shape in self._shapes(n_items, *self._widths()).values())
+        check_free(f"a network for {n_items:,} items", 3 * 4 * n_weights, "make it narrower, or fit on fewer items")
 
     def fit(self, user_items: UserItemsLike, y: object = None, *, callbacks: Iterable[Callback] = ()) -> Self:
         """Train on who liked what.
@@ -134,11 +148,11 @@ class NetworkRecommender(Recommender):
         epochs = self.epochs
         if epochs is None:
             epochs = default_epochs(n_users, self.batch_size, self.default_steps, self.default_epochs)
+        network = self._network_on(self._initial_state(n_items))
         n_steps = whole_number("epochs", epochs, 0) * steps_an_epoch(n_users, self.batch_size)
         # A checkpoint, among the caller's, is to hold what the others have just taken down.
         self._own_callbacks = self._callbacks_of(n_steps)
         callbacks += [*self._own_callbacks, history, *self._callbacks]
-        network = self._network_on(self._initial_state(n_items))
         self._trainer: Trainer | None = self._trainer_of(network, epochs, self.schedule, callbacks)
         self.history_ = history.epochs
         try:
@@ -252,10 +266,9 @@ class NetworkRecommender(Recommender):
 
 
 def check_widths(model: Recommender, *names: str) -> None:
-    """Raise ValueError where one of a model's widths is below 1."""
+    """Raise ValueError or TypeError where one of a model's widths is no whole number, or below 1."""
     for name in names:
-        if getattr(model, name) < 1:
-            raise ValueError(f"{name} must be 1 or more, got {getattr(model, name)}")
+        whole_number(name, getattr(model, name), 1)
 
 
 def loss_named(loss: str, negative_weight: float = 1.0) -> SigmoidBCE | WeightedBCE | Multinomial:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from autoenc.checks import whole_number
+
 RandomState = int | np.random.RandomState | np.random.Generator | None
 
 
@@ -15,4 +17,4 @@ def seed_of(random_state: RandomState) -> int:
         return int(random_state.randint(2**31))
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**31))
-    return random_state
+    return whole_number("random_state", random_state, 0)

@@ -25,10 +25,11 @@ from scipy import sparse
 
 from autoenc.batch_invariant import by_fixed_rows
 from autoenc.evaluation.splits import keep
+from autoenc.machine import check_free
 from autoenc.models.deep_recommender import RefeedingEngine, widths_of
 from autoenc.models.estimator import NotFittedError
 from autoenc.models.random_state import RandomState, seed_of
-from autoenc.networks.deep import DeepNetwork, initial_state
+from autoenc.networks.deep import DeepNetwork, initial_state, shapes_of_state
 from autoenc.storage.csr import indptr_of
 from autoenc.training.trainer import Trainer
 
@@ -93,7 +94,10 @@ class RatingPredictor:
             raise ValueError("ratings holds no rating; pass one or more to learn from.")
         seed = seed_of(self.random_state)
         mean = float(ratings.data.mean(dtype=np.float64))
-        state = initial_state(ratings.shape[1], widths_of(self.hidden_dims), mean, seed)
+        widths = widths_of(self.hidden_dims)
+        n_weights = sum(math.prod(shape) for shape in shapes_of_state(ratings.shape[1], widths).values())
+        check_free(f"a network for {ratings.shape[1]:,} items", 3 * 4 * n_weights, "make it narrower")
+        state = initial_state(ratings.shape[1], widths, mean, seed)
         network = DeepNetwork(state, self.dropout, loss="squared")
         Trainer(
             network,

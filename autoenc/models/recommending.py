@@ -11,6 +11,8 @@ from scipy import sparse
 
 from autoenc.evaluation.ranking import top_n_of_scores
 from autoenc.interactions import UserItemsLike
+from autoenc.machine import check_free
+from autoenc.messages import shown
 from autoenc.models.names import columns_of_numbers, named
 from autoenc.models.scorer import BATCH_SIZE, Scorer
 
@@ -64,11 +66,14 @@ class Recommending(Scorer):
         TypeError
             Unless exactly one of `user_items` and `liked` is given.
         """
-        if not isinstance(N, (int, np.integer)) or N < 1:
-            raise ValueError(f"N is {N!r}; pass how many items to recommend, 1 or more.")
+        if not isinstance(N, (int, np.integer)) or not 1 <= N < 2**31:
+            raise ValueError(f"N is {shown(N)}; pass how many items to recommend, 1 or more.")
         if filter_items is not None and items is not None:
             raise ValueError("filter_items and items are both given; pass one of them.")
         likes, by_name = self._rows(user_items, liked)
+        n_found = min(int(N), self.n_items_)
+        if not by_name:
+            check_free(f"an answer of {N:,} items a user", 8 * likes.shape[0] * (N - n_found), "ask for fewer")
         left_out = None
         if items is not None:
             left_out = np.setdiff1d(np.arange(self.n_items_), self._columns(items, "items", by_name))
@@ -81,14 +86,14 @@ class Recommending(Scorer):
         for start in range(0, max(1, likes.shape[0]), size):
             batch = likes[start : start + size]
             if is_usual:
-                answers.append(self.top_n(batch, N))
+                answers.append(self.top_n(batch, n_found))
             else:
-                answers.append(self._top_n_of_some(batch, N, filter_already_liked_items, left_out))
+                answers.append(self._top_n_of_some(batch, n_found, filter_already_liked_items, left_out))
         columns, scores = (np.concatenate(arrays) for arrays in zip(*answers))
         if by_name:
             assert self.catalogue_ is not None
             return named(self.catalogue_, columns[0], scores[0])
-        return columns, scores
+        return padded(columns, N, -1), padded(scores, N, np.finfo(scores.dtype).min)
 
     def _top_n_of_some(
         self, user_items: sparse.csr_array, n: int, strike_liked: bool, left_out: np.ndarray | None
@@ -121,3 +126,9 @@ class Recommending(Scorer):
         columns = columns_of_numbers(item, "item", self.n_items_)
         items, scores = self.recommend([[column] for column in columns.tolist()], N)
         return (items, scores) if np.ndim(item) else (items[0], scores[0])
+
+
+def padded(ranking: np.ndarray, n: int, value: float) -> np.ndarray:
+    """A ranking (n_users, n or fewer) with n columns, the rest of which hold the value."""
+    missing = n - ranking.shape[1]
+    return np.pad(ranking, ((0, 0), (0, missing)), constant_values=value) if missing else ranking

@@ -16,7 +16,8 @@ from autoenc.models.item_knn import ItemKNN
 from autoenc.models.mult_vae import MultVAE
 from autoenc.models.names import catalogue_of
 from autoenc.models.popular import Popular
-from autoenc.storage.model_file import read_model_file
+from autoenc.storage.model_file import ModelFile, read_model_file
+from autoenc.storage.reading import FAULTS, reading
 
 MODELS: dict[str, type[Recommender]] = {
     model.__name__: model
@@ -56,6 +57,11 @@ def load_model(path: str | os.PathLike[str]) -> Recommender:
     (array([[0]], dtype=int32), array([[1.]], dtype=float32))
     """
     content = read_model_file(path)
+    with reading(path):
+        return _model_of(content, path)
+
+
+def _model_of(content: ModelFile, path: str | os.PathLike[str]) -> Recommender:
     if content.model not in MODELS:
         raise ValueError(
             f"{path} holds a model {content.model!r}, and this autoenc has {', '.join(MODELS)}; "
@@ -70,7 +76,7 @@ def load_model(path: str | os.PathLike[str]) -> Recommender:
             if values is not None and len(values) != n_items:
                 raise ValueError(f"{name} has {len(values):,} entries for {n_items:,} items")
         catalogue = None if content.item_ids is None else catalogue_of(n_items, content.item_ids, content.titles)
-    except (TypeError, ValueError, OverflowError) as error:
+    except FAULTS as error:
         raise ValueError(f"{path}: {str(error).rstrip('.')}; write it again") from None
     model.n_items_, model.catalogue_, model.about_ = n_items, catalogue, content.about
     return model

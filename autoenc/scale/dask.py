@@ -109,7 +109,7 @@ def _recommend_frame(frame: Any, model: Recommender, n: int, user: str, item: st
     likes = Interactions.from_table(frame, user, item)
     batches = []
     with _one_part():
-        for users, items, scores in rank(model, part_on_items_of(model, likes), n):
+        for users, items, scores in rank(model, part_on_items_of(model, likes), min(n, model.n_items)):
             row, place = np.nonzero(items >= 0)
             columns = likes.user_ids[users][row], place + 1, ids_of(model)[items[row, place]], scores[row, place]
             batches.append(pd.DataFrame(dict(zip(meta.columns, columns))))

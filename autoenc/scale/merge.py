@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from autoenc.messages import shown
 from autoenc.networks.autoencoder import shapes_of_state
 from autoenc.optim import Adam
 from autoenc.storage.model_file import ModelFile, names_from_arrays, write_model_file
+from autoenc.storage.reading import reading
 from autoenc.storage.shard_files import ROWS_AT_ONCE, START_AGAIN, ShardFiles, is_by_item
 from autoenc.training.checkpoint import MANIFEST, read_manifest
 
@@ -42,7 +44,8 @@ def merge(folder: str | os.PathLike[str], path: str | os.PathLike[str]) -> dict[
     for _ in range(ATTEMPTS):
         manifest = read_manifest(manifest_path)
         try:
-            return _merge(manifest, folder, path)
+            with reading(folder):
+                return _merge(manifest, folder, path)
         except ValueError:
             if read_manifest(manifest_path) == manifest:
                 raise
@@ -51,8 +54,10 @@ def merge(folder: str | os.PathLike[str], path: str | os.PathLike[str]) -> dict[
 
 
 def _merge(manifest: dict[str, Any], folder: str | os.PathLike[str], path: str | os.PathLike[str]) -> dict[str, Any]:
-    if manifest.get("network") != "AutoEncoderNetwork":
-        raise ValueError(f"{folder} holds a training of {manifest.get('network')}; only the task's network is merged")
+    if manifest["network"] != "AutoEncoderNetwork":
+        raise ValueError(
+            f"{folder} holds a training of {shown(manifest['network'])}; only the task's network is merged"
+        )
     with ShardFiles(folder, manifest) as shards:
         kept = [f"callback/{number}/" for number, _ in enumerate(manifest["callback_states"])]
         kept = [prefix for prefix in kept if f"{prefix}embedding.weight" in shards.names[0]]
@@ -66,6 +71,8 @@ def _merge(manifest: dict[str, Any], folder: str | os.PathLike[str], path: str |
 def _weights(shards: ShardFiles, prefix: str) -> dict[str, Any]:
     """The network's arrays, those by item as rows that are yet to be read."""
     manifest = shards.manifest
+    if "embedding.weight" not in shards.names[0]:
+        raise ValueError(f"{shards.paths[0]} lacks embedding.weight; {START_AGAIN}")
     dtype = shards.files[0].get_slice("embedding.weight")[:1].dtype
     shapes = shapes_of_state(*manifest["shape"])
     every_item = np.arange(shards.n_items)
@@ -103,14 +110,19 @@ class _CaughtUp(_Rows):
         from autoenc.training.fused import DriftTable
 
         super().__init__(shards, name, dtype, shape)
+        rows = np.broadcast_to(dtype.type(0), shape)
+        wanted = {f"{which}_moment/{name}": rows for which in ("first", "second")}
+        last_steps = {"training/last_step": np.broadcast_to(np.int64(0), shape[:1])}
+        shards.check(np.arange(shards.n_items), wanted | last_steps)  # kernels check nothing
         manifest = shards.manifest
         adam = Adam({}, manifest["lr"], manifest["betas"], manifest["eps"])
         drift = DriftTable(adam)
         adam.step_count = manifest["step_count"]
         drift.tables = shards.read("training/drift", np.arange(0))
         last_step = shards.read("training/last_step", np.arange(shards.n_items))
-        in_table = drift.tables.ndim == 2 and len(drift.tables) == 4 and drift.tables.shape[1] > adam.step_count
-        if not (in_table and last_step.min() >= 0 and last_step.max() <= adam.step_count):
+        tables = drift.tables
+        in_table = tables.ndim == 2 and len(tables) == 4 and tables.shape[1] > adam.step_count
+        if tables.dtype != np.float64 or not (in_table and last_step.min() >= 0 and last_step.max() <= adam.step_count):
             raise ValueError(f"{shards.paths[0]} lacks the tables of {adam.step_count} steps; {START_AGAIN}")
         self.last_step, self.history = last_step, drift.history()
 

@@ -17,7 +17,6 @@ from scipy import sparse
 
 from autoenc.interactions import likes_per_item
 from autoenc.models.autoencoder import AutoEncoder
-from autoenc.models.network_model import check_widths
 from autoenc.scale.ranks import world
 from autoenc.scale.sharded import RowsOfRanks, initial_shard, sharded_by
 from autoenc.scale.shards import Shard
@@ -44,10 +43,13 @@ class ShardedAutoEncoder(AutoEncoder):
         if not isinstance(self.random_state, (int, np.integer)):
             raise ValueError(f"random_state must be a whole number, for all ranks alike, got {self.random_state!r}")
         self._shard = Shard.dealt(likes_per_item(user_items), world())
+        super().check_memory(user_items.shape[0], len(self._shard.items))
         super()._fit(user_items)
 
+    def check_memory(self, n_users: int, n_items: int) -> None:
+        """Of this rank's share, whose size is known when the items are dealt out."""
+
     def _initial_state(self, n_items: int) -> dict[str, np.ndarray]:
-        check_widths(self, "emb_dim", "hidden_dim")
         return initial_shard(self._shard, self.emb_dim, self.hidden_dim, self.bias_offset, self.seed_)
 
     def _make_engine(self) -> MakeEngine:

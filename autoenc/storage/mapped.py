@@ -81,17 +81,6 @@ def blocks_of_rows(indptr: np.ndarray) -> Iterator[slice]:
         start = stop
 
 
-def read_array(path: Path) -> np.ndarray:
-    """An .npy file, mapped and read-only. Raises ValueError where it is none, OSError where it isn't there."""
-    try:
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except ValueError:
-        array: np.ndarray = np.load(path, allow_pickle=False)  # what is empty can't be mapped
-        if array.size:
-            raise
-        return array
-
-
 def _like_on_disk(n: int, dtype: npt.DTypeLike, beside: np.ndarray) -> np.ndarray:
     """An array (n,) in a temporary file in the folder of the file that another is of, or else in the system's."""
     if not n:

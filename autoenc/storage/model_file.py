@@ -28,7 +28,10 @@ from typing import Any
 
 import numpy as np
 
+from autoenc.messages import shown
 from autoenc.storage.atomic import replacing
+from autoenc.storage.npy import check_strings
+from autoenc.storage.reading import FAULTS, reading
 
 FORMAT, VERSION = "autoenc", 1
 DTYPES = ("F32", "F64", "I32", "I64", "U8")
@@ -154,11 +157,16 @@ def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
         If it is not such a file: truncated, foreign, of a later version, or with metadata, ids or
         numbers that no model has.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no model file {path}; `autoenc train --out {path}` makes one")
+    with reading(path):
+        return _read_model_file(path)
+
+
+def _read_model_file(path: Path) -> ModelFile:
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = _read_metadata(path, file.metadata() or {})
@@ -170,6 +178,8 @@ def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
     except SafetensorError as error:
         raise ValueError(f"{path} is no whole safetensors file ({error}); write it again") from None
     for name, array in arrays.items():
+        if not array.size and array.shape != (0,):
+            raise ValueError(f"{path}: the array {name} is of shape {array.shape}, which is empty; write it again")
         if not np.isfinite(array).all():
             raise ValueError(f"{path}: the array {name} holds a number that is not finite; train again with a lower lr")
 
@@ -188,7 +198,7 @@ def _read_metadata(path: Path, entries: dict[str, str]) -> dict[str, Any]:
         raise ValueError(f"{path}: its metadata is no JSON object; write it again")
     if metadata.get("version") != VERSION:
         raise ValueError(
-            f"{path} has format version {metadata.get('version')!r}, and this autoenc reads {VERSION}: "
+            f"{path} has format version {shown(metadata.get('version'))}, and this autoenc reads {VERSION}: "
             "use the autoenc that wrote it, or train again"
         )
     for key, kind in (("model", str), ("params", dict), ("about", dict)):
@@ -212,10 +222,10 @@ def _unpack_text(path: str | os.PathLike[str], name: str, arrays: dict[str, np.n
         raw = text.astype(np.uint8, casting="no", copy=False).tobytes()
         starts = np.concatenate(([0], ends[:-1]))
         wrong = ends.dtype != np.int64 or (ends < starts).any() or (len(ends) and ends[-1] != len(raw))
-        # In NumPy's array each string takes the room of the longest.
-        if wrong or len(ends) * int((ends - starts).max(initial=0)) > 64 * len(raw) + 2**28:
+        if wrong:
             raise ValueError
+        check_strings(len(ends), int((ends - starts).max(initial=0)), len(raw))
         return np.array([raw[start:end].decode() for start, end in zip(starts, ends, strict=True)], dtype=str)
-    except (AttributeError, TypeError, ValueError, IndexError):
+    except FAULTS:
         way_out = "or has one far longer than the rest; write it again"
         raise ValueError(f"{path}: {name} is missing, is not a list of UTF-8 strings, {way_out}") from None

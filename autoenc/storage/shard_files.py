@@ -52,6 +52,9 @@ class ShardFiles:
                         raise ValueError(f"{n_bytes} bytes instead of {shard['bytes']}")
                     self.files.append(stack.enter_context(safe_open(path, framework="numpy")))
             self.names = [set(file.keys()) for file in self.files]
+            if self.n_items > (n_bytes := sum(path.stat().st_size for path in self.paths)):
+                what = f"{self.paths[0]} is not whole: {self.n_items:,} items don't fit into {n_bytes:,} bytes"
+                raise ValueError(f"{what}; {START_AGAIN}")
             self.items = [
                 file.get_tensor("items") if "items" in names else np.arange(self.n_items)
                 for file, names in zip(self.files, self.names)

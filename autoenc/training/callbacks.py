@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autoenc.checks import split_metric
 from autoenc.evaluation import plots
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.interactions import UserItemsLike, as_user_items
+from autoenc.messages import shown
 
 if TYPE_CHECKING:
     from autoenc.training.trainer import Trainer
@@ -155,13 +157,13 @@ class Validation(Callback):
         every: int = 1,
         keep_best: bool = True,
     ):
-        name, _, k = metric.partition("@")
-        if not name or not k.isdecimal() or int(k) < 1:
-            raise ValueError(f'metric must be like "precision@10" or "ndcg@100", got {metric!r}')
+        name, k = split_metric(metric)
+        if not name or k is None:
+            raise ValueError(f'metric must be like "precision@10" or "ndcg@100", got {shown(metric)}')
         if every < 1 or (patience is not None and patience < 1):
             raise ValueError(f"every and patience must be 1 or more, got {every} and {patience}")
         self.train, self.held_out = as_user_items(train), as_user_items(held_out)
-        self.metric, self.k = metric, int(k)
+        self.metric, self.k = metric, k
         self.patience, self.every, self.keep_best = patience, every, keep_best
         self.values: list[float] = []
         self.best, self.best_epoch = -math.inf, 0

@@ -23,6 +23,7 @@ import math
 import os
 import re
 import reprlib
+import sys
 import time
 import zlib
 from collections.abc import Callable, Set
@@ -34,6 +35,7 @@ import numpy as np
 from autoenc.storage.atomic import delete_leftovers, replacing
 from autoenc.storage.locks import FolderLock
 from autoenc.storage.model_file import ModelFile, names_as_arrays, write_safetensors
+from autoenc.storage.reading import reading
 from autoenc.storage.shard_files import START_AGAIN, ShardFiles, crc32_of, is_by_item
 from autoenc.training.callbacks import Callback
 from autoenc.training.trainer import Trainer
@@ -251,11 +253,16 @@ def restore_checkpoint(folder: str | Path, trainer: Trainer, peers: Peers | None
         damaged, or is no checkpoint. The trainer is then as it was.
     """
     folder = Path(folder)
-    path = folder / MANIFEST
-    if not path.exists():
+    if not (folder / MANIFEST).exists():
         return False
-    manifest = read_manifest(path)
-    _check_manifest(manifest, path, trainer)
+    with reading(folder):
+        return _restore(folder, trainer, peers)
+
+
+def _restore(folder: Path, trainer: Trainer, peers: Peers | None) -> bool:
+    path = folder / MANIFEST
+    manifest = read_manifest(path, _description(trainer))
+    _check_fields(manifest, path, _fields_of(trainer))
     items = peers.items if peers is not None else None
     with ShardFiles(folder, manifest) as shards:
         own = np.arange(shards.n_items) if items is None else items
@@ -277,24 +284,29 @@ def restore_checkpoint(folder: str | Path, trainer: Trainer, peers: Peers | None
     return True
 
 
-def _check_manifest(manifest: dict[str, Any], path: Path, trainer: Trainer) -> None:
-    """Raise ValueError where it is of another training, or has a counter that no such training has."""
-    description = _description(trainer)
+def _check_agrees(manifest: dict[str, Any], path: Path, description: dict[str, Any]) -> None:
+    """Raise ValueError where it is of another training than the one described."""
     for key in MUST_AGREE:
         if manifest.get(key) != description[key]:
             raise ValueError(
                 f"{path.parent} holds a training with {key} {_short.repr(manifest.get(key))}, "
                 f"and this one has {description[key]!r}; give it the same, or name another folder"
             )
-    for key, fits in _expected(trainer).items():
+
+
+def _check_fields(manifest: dict[str, Any], path: Path, fields: dict[str, Callable[[Any], bool]]) -> None:
+    for key, fits in fields.items():
         if key not in manifest or not fits(manifest[key]):
             raise ValueError(
                 f"{path} has {key} {_short.repr(manifest.get(key))}, where no such training stands; {START_AGAIN}"
             )
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest, whole and of our format. Raises ValueError where it isn't."""
+def read_manifest(path: Path, description: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The manifest, whole, of our format and with all that one has. Raises ValueError where it isn't.
+
+    `description`, where it is given, is of the training that it must be of.
+    """
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if (manifest["format"], manifest["version"]) != (FORMAT, VERSION):
@@ -306,35 +318,64 @@ def read_manifest(path: Path) -> dict[str, Any]:
         ) from None
     if not whole:
         raise ValueError(f"{path} is damaged: its checksum is another; {START_AGAIN}")
+    if description is not None:
+        _check_agrees(manifest, path, description)
+    _check_fields(manifest, path, _FIELDS)
     return manifest
 
 
-def _expected(trainer: Trainer) -> dict[str, Callable[[Any], bool]]:
-    """What each counter in a manifest must be, beyond any damage: a number of an array's elements, say."""
+def _is_count(value: Any, least: int = 0, most: int = 2**53) -> bool:
+    return type(value) is int and least <= value <= most
 
-    def count(most: int = 2**53) -> Callable[[Any], bool]:
-        return lambda value: type(value) is int and 0 <= value <= most
 
-    def finite(value: Any) -> bool:
-        return type(value) in (int, float) and math.isfinite(value)
+def _is_finite(value: Any) -> bool:
+    """A number of 0 or more."""
+    return type(value) in (int, float) and 0 <= value < math.inf and value <= sys.float_info.max
 
-    def are_dicts(values: Any, n: int, keys: Set[str] = frozenset()) -> bool:
-        return type(values) is list and len(values) == n and all(type(v) is dict and keys <= v.keys() for v in values)
 
-    def are_shards(values: Any) -> bool:
-        named = type(values) is list and len(values) > 0 and are_dicts(values, len(values), {"file", "bytes", "crc32"})
-        return named and all(type(shard["file"]) is str for shard in values)
+def _are_dicts(values: Any, keys: Set[str] = frozenset()) -> bool:
+    return type(values) is list and all(type(v) is dict and keys <= v.keys() for v in values)
 
+
+def _are_shards(values: Any) -> bool:
+    return (
+        _are_dicts(values, {"file", "bytes", "crc32"})
+        and len(values) == len({str(shard["file"]) for shard in values}) > 0
+        and all(type(shard["file"]) is str and _is_count(shard["bytes"]) for shard in values)
+    )
+
+
+def _is_model(value: Any) -> bool:
+    if value is None:
+        return True
+    return type(value) is dict and [type(value.get(key)) for key in ("model", "params", "about")] == [str, dict, dict]
+
+
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "network": lambda value: type(value) is str,
+    "shape": lambda value: type(value) is list and len(value) == 3 and all(_is_count(n, 1, 2**31) for n in value),
+    "settings": lambda value: type(value) is dict,
+    "lr": _is_finite,
+    "betas": lambda value: type(value) is list and len(value) == 2 and all(_is_finite(b) and b < 1 for b in value),
+    "eps": _is_finite,
+    "next_epoch": _is_count,
+    "total_loss": lambda value: type(value) in (int, float) and _is_finite(abs(value)),
+    "stop": lambda value: type(value) is bool,
+    "step_count": _is_count,
+    "last_lr": _is_finite,
+    "callback_states": _are_dicts,
+    "model": _is_model,
+    "shards": _are_shards,
+}
+"""What each entry of a manifest must be, whoever wrote it: a number of an array's elements, say."""
+
+
+def _fields_of(trainer: Trainer) -> dict[str, Callable[[Any], bool]]:
+    """What this training bounds of them."""
     return {
-        "next_epoch": count(),
-        "next_step": count(trainer.n_steps),
-        "users_done": count(trainer.n_users),
-        "total_loss": finite,
-        "stop": lambda value: type(value) is bool,
-        "step_count": count(),
-        "last_lr": lambda value: finite(value) and value >= 0,
-        "callback_states": lambda value: are_dicts(value, len(_with_state(trainer))),
-        "shards": are_shards,
+        "next_step": lambda value: _is_count(value, most=trainer.n_steps),
+        "users_done": lambda value: _is_count(value, most=trainer.n_users),
+        "callback_states": lambda value: len(value) == len(_with_state(trainer)),
     }
 
 

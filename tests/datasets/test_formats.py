@@ -40,8 +40,8 @@ def needs_pyarrow(path):
 
 # What must be refused, and with which words.
 REFUSED = {
-    "bomb.zip": "grows to more than 67,108,864 bytes when it is decompressed",
-    "bomb.csv.gz": "grows to more than 67,108,864 bytes when it is decompressed",
+    "bomb.zip": "grows to more than 10,[0-9]{3},[0-9]{3} bytes when it is decompressed",
+    "bomb.csv.gz": "grows to more than 10,843,500 bytes when it is decompressed",
     "long_line.txt.gz": "has a line of more than 16,777,216 bytes",
     "two_ratings.zip": r"has 2 files that may hold the ratings \('a/ratings.csv', 'b/.*'\); pass the path of one",
     "no_files.zip": "holds no files; pass a folder or an archive with ratings in it",
@@ -83,7 +83,7 @@ REFUSED = {
     "no_tab.txt": "line 31: 'd b:c' has not the form user<TAB>item:item:...; fix",
     "bad_titles.zip": r"'movies.csv'\), line 3: 'ten,Heat \(1995\)' does not begin with an id and a title; fix",
     "cache_train.npy": "is a NumPy array; if it is one of the task's pair .* --cache-path FOLDER/cache",
-    "pickled.npz": "'data.npy'.* cannot be read: Object arrays cannot be loaded when allow_pickle=False",
+    "pickled.npz": "'data.npy'.* cannot be read: Object arrays cannot be loaded: they are pickles",
     "dense.npz": "lacks format.npy, so it is no matrix that scipy.sparse.save_npz wrote",
     "lacks_data.npz": "lacks data.npy, so it is no matrix that scipy.sparse.save_npz wrote",
     "dia.npz": r"holds a matrix of format 'dia'; save matrix.tocsr\(\) instead",
@@ -102,7 +102,7 @@ REFUSED = {
     "missing_id.parquet": "cannot be read: the user id is missing: it reads ''",
     "long_id.parquet": "cannot be read: the user id 'x+\\.\\.\\.' has 300 characters, where 256 may be",
     "nested.parquet": "cannot be read: the column user is of list<.*: int64>; make it",
-    "bomb.parquet": "cannot be read: it grows to 80,000,000 bytes when it is decompressed, past the bound of 67,108",
+    "bomb.parquet": "cannot be read: it grows to 80,000,000 bytes when it is decompressed, past the bound of 8,388",
 }
 
 # Of those: what troubles only who asks for ratings and timestamps.
@@ -167,12 +167,19 @@ def test_load_names_what_it_read(tmp_path):
     assert datasets.load(path=packed).name == "my"
 
 
+def allow_growth(name, monkeypatch):
+    """For files that compress too well to be read so far, though what they are to show stands further on."""
+    if name in ("long_names.csv.gz", "long_line.txt.gz"):
+        monkeypatch.setattr(sources, "SMALL", 64 * 2**20)
+    if name == "long_names.csv.gz":
+        monkeypatch.setattr(columns, "MAX_BYTES", 10_000_000)
+
+
 @pytest.mark.parametrize("name", sorted(REFUSED))
 def test_hostile_files_are_refused_with_a_sentence(name, monkeypatch, capsys):
     path = DATA / "hostile" / name
     needs_pyarrow(path)
-    if name == "long_names.csv.gz":
-        monkeypatch.setattr(columns, "MAX_BYTES", 10_000_000)
+    allow_growth(name, monkeypatch)
     with pytest.raises(ValueError, match=f"^{re.escape(str(path))}.*{REFUSED[name]}") as refusal:
         read(path, values=True)
     sentence = str(refusal.value)
@@ -185,8 +192,7 @@ def test_the_command_line_refuses_them_with_the_same_sentence(name, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     path = DATA / "hostile" / name
     needs_pyarrow(path)
-    if name == "long_names.csv.gz":
-        monkeypatch.setattr(columns, "MAX_BYTES", 10_000_000)
+    allow_growth(name, monkeypatch)
     assert main(["train", "--data", str(path), "--out", "model.safetensors"]) == 2
     printed, sentence = capsys.readouterr()
     assert printed == "" and sentence.count("\n") == 1
@@ -307,7 +313,7 @@ def save_parquet(tmp_path):
         ({"rating": ["good", "bad"]}, "the column rating is of string; make it numbers"),
         ({"rating": [5, np.nan]}, r"the column rating, of double, holds what is not a number below 2\*\*53"),
         ({"timestamp": [None, 1]}, "the column timestamp lacks 1 values; drop those rows"),
-        ({"names": ["user", "item", "user", "timestamp"]}, "it has 2 columns user; rename all but one"),
+        ({"names": ["user", "item", "user", "timestamp"]}, "it has 2 columns 'user'; rename all but one"),
     ],
 )
 def test_parquet_tables_that_are_no_ratings(save_parquet, columns, sentence):

@@ -87,7 +87,7 @@ SENTENCES = {
     "version_9": NO_HEADER,
     "padded": "it is an array of int64 of shape (2, 3);",
     "two_dimensional": "it is an array of object of shape (2, 2);",
-    "structured": "it is an array of |V16 of shape (2,);",
+    "structured": "it has no valid .npy header, as its header says that it holds '|V16';",
     "no_pickle": cut_off(0, 0),
     "cut_off": cut_off(97, 130),
     "cut_off_in_a_number": cut_off(132, 135),

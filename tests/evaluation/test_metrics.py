@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import ir_measures
 import numpy as np
 import pytest
@@ -108,6 +110,26 @@ def test_padding_is_no_hit_though_the_user_before_has_the_last_item_held_out():
     held_out = as_user_items([[3], [0]], n_items=4)
     top_items = np.array([[0, 1], [-1, -1]])
     np.testing.assert_array_equal(metrics.hit_rate_at_k(top_items, held_out, 2), [0, 0])
+
+
+@pytest.mark.parametrize("name", [*metrics.PER_USER, "novelty"])
+def test_a_k_beyond_the_catalogue_is_of_misses_and_costs_nothing(name):
+    held_out = as_user_items([[1, 3], [0]], n_items=4)
+    top_items = np.array([[1, 0, 3, 2], [2, 1, -1, -1]])
+    padded = np.pad(top_items, ((0, 0), (0, 6)), constant_values=-1)
+
+    def measured(items, k):
+        if name == "novelty":
+            return metrics.novelty_at_k(items, np.array([3, 2, 1, 1]), 4, k)
+        return metrics.PER_USER[name](items, held_out, k)
+
+    np.testing.assert_allclose(measured(top_items, 10), measured(padded, 10), rtol=1e-15)
+    tracemalloc.start()
+    assert np.isfinite(measured(top_items, 10**15)).all()
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
+    with pytest.raises(ValueError, match="with n at least the 4 items"):
+        measured(top_items[:, :3], 10)
 
 
 def test_novelty_by_hand():

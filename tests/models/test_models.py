@@ -477,7 +477,7 @@ class TestEASE:
             EASE(max_memory="4GB").fit(few)
 
     def test_it_refuses_items_squared_beyond_what_the_machine_has_free(self, monkeypatch):
-        monkeypatch.setattr(ease, "free_memory", lambda: 107)
+        monkeypatch.setattr(machine, "free_memory", lambda: 107)
         monkeypatch.delattr(ease, "gram_of")  # nothing of that size is begun
         message = (
             "EASE on 3 items needs 108 bytes, but the machine has 107 free; fit on fewer items, or take ELSA or "
@@ -487,7 +487,7 @@ class TestEASE:
             EASE().fit([[0, 1, 2], [0, 1]])
         monkeypatch.undo()
         for free in (108, None):
-            monkeypatch.setattr(ease, "free_memory", lambda free=free: free)
+            monkeypatch.setattr(machine, "free_memory", lambda free=free: free)
             assert EASE().fit([[0, 1, 2], [0, 1]]).n_items == 3
 
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says")
