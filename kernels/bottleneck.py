@@ -87,10 +87,14 @@ def linear_backward_columns(grad_output, x, weight, grad_x, rates, first, last):
     out_features = grad_output.shape[1]
     weight_columns = np.empty((out_features, last - first), x.dtype)
     grad_weight = np.empty_like(weight_columns)
-    weight_columns[:] = weight.weight[:, first:last]
+    for j in range(out_features):
+        for i in range(last - first):
+            weight_columns[j, i] = weight.weight[j, first + i]
     grad_columns = np.empty_like(x)
     np.dot(grad_output, weight_columns, grad_columns)
-    grad_x[:, first:last] = grad_columns
+    for u in range(len(x)):
+        for i in range(last - first):
+            grad_x[u, first + i] = grad_columns[u, i]
     np.dot(grad_output.T, x, grad_weight)
     for j in range(out_features):
         m, v = weight.first_moment[j, first:last], weight.second_moment[j, first:last]

@@ -53,7 +53,9 @@ def linear_of_blocks(x, weight, bias, block):
 def padded(x, block):
     """The rows of x as rows block.first and following of block.size, with zeros around them."""
     rows = np.zeros((block.size, x.shape[1]), x.dtype)
-    rows[block.first : block.first + len(x)] = x
+    for u in range(len(x)):
+        for j in range(x.shape[1]):
+            rows[block.first + u, j] = x[u, j]
     return rows
 
 

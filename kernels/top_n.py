@@ -86,7 +86,8 @@ def top_n_of_tiles(h2, weight, bias, liked, where, items, scores):
     next_liked, found = liked_indptr[:-1].copy(), np.zeros(users, np.int64)
     begin = first_tile * n_items // tiles
     for u in range(users):
-        next_liked[u] += np.searchsorted(liked_items[liked_indptr[u] : liked_indptr[u + 1]], begin)
+        while next_liked[u] < liked_indptr[u + 1] and liked_items[next_liked[u]] < begin:
+            next_liked[u] += 1
     worst = np.full(users, np.nan, h2.dtype)  # of the best n so far; NaN while there are fewer
     buffer = np.empty(TILE * len(h2), h2.dtype)
     for t in range(first_tile, last_tile):
