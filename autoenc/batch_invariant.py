@@ -10,7 +10,8 @@ the others.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -21,6 +22,7 @@ from autoenc.machine import compute_threads
 SIZES = (4, 16, 48, 192)  # rows in a call, the more the faster a row
 ALWAYS = 48  # the one size for products so small that BLAS may take another kernel by their size
 LARGE = 1_000_000  # multiplications above which OpenBLAS takes none of its kernels for small matrices
+BLOCK_SIZES = (32, 80, 144, 208, 272, 320)  # rows of a kernel's call; OpenBLAS divides more than 320 of them
 
 
 def by_fixed_rows(
@@ -69,24 +71,55 @@ def places_alike(size: int, dtype: np.dtype) -> np.ndarray:
         return np.flatnonzero((np.tile(row, (size, 1)) @ weight.T == expected).all(axis=1))
 
 
-@functools.cache
-def blas_is_batch_invariant(numbers_of_rows: tuple[int, ...], depth: int, width: int, dtype: np.dtype) -> bool:
-    """Whether SciPy's BLAS, which numba calls, rounds a row alike at every place of so many rows.
+class UserBlock(NamedTuple):
+    """How many rows a kernel's call of BLAS has, and from which to which of them the users stand."""
+
+    size: int
+    first: int
+    last: int
+
+
+def user_block(n_users: int, depth: int, widths: Collection[int], dtype: np.dtype) -> UserBlock:
+    """The smallest block that takes so many users, or else the largest.
 
     Parameters
     ----------
-    numbers_of_rows : tuple of int
-        Of the left matrices (rows, depth), all of which must give a row the same bits.
-    depth, width : int
-        The right matrix is the transpose of (width, depth).
+    n_users : int
+    depth : int
+        The product is (size, depth) @ (depth, width), computed by SciPy's BLAS, which numba calls, as the
+        column-major product whose rows are the users.
+    widths : collection of int
+        Of the products that a user takes part in.
     dtype : float32 or float64
+    """
+    for size in BLOCK_SIZES:
+        runs = [_rows_alike(size, depth, width, dtype) for width in widths]
+        block = UserBlock(size, max(first for first, _ in runs), min(last for _, last in runs))
+        if block.last - block.first >= n_users:
+            break
+    return block
+
+
+@functools.cache
+def _rows_alike(size: int, depth: int, width: int, dtype: np.dtype) -> tuple[int, int]:
+    """From which to which of `size` rows SciPy's BLAS rounds as in the middle of the largest block.
+
+    OpenBLAS rounds the first and the last eight rows in a way of their own on processors without AVX-512.
     """
     rng = np.random.default_rng(0)
     row, weight = rng.standard_normal(depth).astype(dtype), rng.standard_normal((width, depth)).astype(dtype)
-    gemm = blas.get_blas_funcs("gemm", (row, weight))
-    with compute_threads():
-        products = [gemm(1.0, weight.T, np.tile(row, (n, 1)).T, trans_a=True).T for n in numbers_of_rows]
-    return all((product == products[0][0]).all() for product in products)
+    gemm = blas.sgemm if np.dtype(dtype) == np.float32 else blas.dgemm
+
+    def products(size: int) -> np.ndarray:
+        with compute_threads():
+            product: np.ndarray = gemm(1.0, np.tile(row, (size, 1)).T, weight.T, trans_a=True)
+        return product
+
+    largest = BLOCK_SIZES[-1]
+    other = np.flatnonzero((products(size) != products(largest)[largest // 2]).any(axis=1))
+    middle = size // 2
+    first, last = int(other[other <= middle].max(initial=-1)) + 1, int(other[other >= middle].min(initial=size))
+    return (first, last) if first < last else (0, 0)
 
 
 def _at(places: np.ndarray, rows: np.ndarray | sparse.csr_array, size: int) -> np.ndarray | sparse.csr_array:

@@ -2,11 +2,10 @@
 
 Nothing else reads /proc or cgroups, or asks threadpoolctl.
 
-Threads: numba's pool gets what was asked for, BLAS's pool gets one. Most kernels have a matmul of
-their own, but top_n and what runs between the kernels (a middle made of layers) call BLAS. With a
-pool of its own awake BLAS would fight numba's threads for the cores (four times the time on two
-cores) and sum in an order that depends on its threads. Both limits hold inside the `with` and are
-put back after.
+Threads: numba's pool gets what was asked for, BLAS's pool gets one. The kernels, and the layers between
+them, call BLAS from each of numba's threads. With a pool of its own awake BLAS would fight numba's
+threads for the cores (four times the time on two cores) and sum in an order that depends on its
+threads. Both limits hold inside the `with` and are put back after.
 """
 
 from __future__ import annotations

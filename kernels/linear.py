@@ -1,9 +1,11 @@
-"""The small matmuls of the middle, in blocks that are fixed by the sizes alone.
+"""A linear layer in evaluation, for any number of users.
 
-Definition: autoenc.layers.Linear; in the backward with autoenc.optim.Adam.step.
+Definition: autoenc.layers.Linear.forward.
 
-Bound by arithmetic: 0.16 GFLOP each at the task's sizes. There are enough
-blocks for a few threads, and as they are fixed, the order of every sum is too.
+Bound by arithmetic. A block of users meets the outputs a tile at a time. A user's bits depend
+neither on who else is in the call nor on the number of threads: each product is BLAS's, on one
+thread, of a fixed number of rows, and the users stand where BLAS rounds all rows alike (see
+`autoenc.batch_invariant.user_block`).
 """
 
 from __future__ import annotations
@@ -11,78 +13,57 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from autoenc.kernels.adam import adam_rows, adam_slice
-from autoenc.kernels.jit import FASTMATH, kernel
-from autoenc.kernels.matmul import matmul, transposed
+from autoenc.batch_invariant import user_block
+from autoenc.kernels.jit import kernel
 
-USERS_PER_BLOCK = 128
-OUTPUTS_PER_BLOCK = 100
-WHOLE = 16  # a block begins at a multiple, so that only the last has columns that fill no vector
+TILE = 128  # outputs at most; tiles are of about equal size
+
+
+def linear(x, weight, bias):
+    """x @ weight.T + bias: x (users, in_features), weight (out_features, in_features), bias (out_features,)."""
+    return linear_of_blocks(
+        x, weight, bias, user_block(len(x), weight.shape[1], tile_widths(len(weight), TILE), x.dtype)
+    )
+
+
+def tile_widths(n, tile):
+    """The sizes of the tiles that `tile_bounds` divides n outputs into."""
+    tiles = n_tiles(n, tile)
+    return {n // tiles, -(-n // tiles)}
+
+
+@kernel
+def n_tiles(n, tile):
+    return max(1, (n + tile - 1) // tile)
 
 
 @kernel(parallel=True)
-def linear(x, weight, bias):
-    """x @ weight.T + bias: x (batch, in_features), weight (out_features, in_features)."""
-    out_features = len(weight)
-    output = np.empty((len(x), out_features), x.dtype)  # (batch, out_features)
-    n_blocks = (out_features + OUTPUTS_PER_BLOCK - 1) // OUTPUTS_PER_BLOCK
-    for block in prange(n_blocks):
-        first = block * out_features // n_blocks // WHOLE * WHOLE
-        last = (block + 1) * out_features // n_blocks // WHOLE * WHOLE if block + 1 < n_blocks else out_features
-        linear_columns(x, weight, bias, output, first, last)
+def linear_of_blocks(x, weight, bias, block):
+    users, out_features = len(x), len(weight)
+    output = np.empty((users, out_features), x.dtype)
+    held, tiles = block.last - block.first, n_tiles(out_features, TILE)
+    for job in prange((users + held - 1) // held * tiles):
+        start, t = job // tiles * held, job % tiles
+        stop, first, last = min(users, start + held), t * out_features // tiles, (t + 1) * out_features // tiles
+        linear_tile(padded(x[start:stop], block), weight, bias, block.first, first, last, output[start:stop])
     return output
 
 
 @kernel
-def linear_columns(x, weight, bias, output, first, last):
-    """The columns first .. last of output, whose weights are turned for it."""
-    product = np.empty((len(x), last - first), x.dtype)  # (batch, block)
-    matmul(x, transposed(weight[first:last]), product, False)
-    for u in range(len(output)):
-        row = output[u, first:last]
-        for j in range(len(row)):
-            row[j] = product[u, j] + bias[first + j]
-
-
-@kernel(parallel=True)
-def linear_backward_input(grad_output, weight):
-    """grad_output @ weight, as (1, batch, in_features): a sum of one part for `normalize_backward`."""
-    batch = len(grad_output)
-    grad_input = np.empty((1, batch, weight.shape[1]), grad_output.dtype)
-    for block in prange((batch + USERS_PER_BLOCK - 1) // USERS_PER_BLOCK):
-        first, last = block * USERS_PER_BLOCK, min(batch, (block + 1) * USERS_PER_BLOCK)
-        matmul(grad_output[first:last], weight, grad_input[0, first:last], False)
-    return grad_input
-
-
-@kernel(parallel=True)
-def linear_backward_weight(grad_output, x, weight, bias, rates):
-    """grad_output.T @ x and the sum of grad_output, each straight through Adam into its Trained."""
-    out_features = grad_output.shape[1]
-    for block in prange((out_features + OUTPUTS_PER_BLOCK - 1) // OUTPUTS_PER_BLOCK):
-        first, last = block * OUTPUTS_PER_BLOCK, min(out_features, (block + 1) * OUTPUTS_PER_BLOCK)
-        backward_weight_rows(grad_output, x, weight, bias, rates, first, last)
+def padded(x, block):
+    """The rows of x as rows block.first and following of block.size, with zeros around them."""
+    rows = np.zeros((block.size, x.shape[1]), x.dtype)
+    for u in range(len(x)):
+        for j in range(x.shape[1]):
+            rows[block.first + u, j] = x[u, j]
+    return rows
 
 
 @kernel
-def backward_weight_rows(grad_output, x, weight, bias, rates, first, last):
-    grad_block = np.empty((last - first, len(x)), x.dtype)  # (block, batch)
-    for u in range(len(x)):
-        for j in range(first, last):
-            grad_block[j - first, u] = grad_output[u, j]
-    grad_weight = np.empty((last - first, x.shape[1]), x.dtype)  # (block, in_features)
-    matmul(grad_block, x, grad_weight, False)
-    grad_bias = np.empty(last - first, x.dtype)  # (block,)
-    for j in range(len(grad_bias)):
-        grad_bias[j] = sum_of(grad_block[j])
-    adam_rows(weight, first, last, grad_weight, rates)
-    adam_slice(bias, first, last, grad_bias, rates)
-
-
-@kernel(fastmath=FASTMATH | {"reassoc"})
-def sum_of(row):
-    """The sum of a 1-D array, in the order that suits vector instructions: fixed when compiled."""
-    total = row.dtype.type(0)
-    for i in range(len(row)):
-        total += row[i]
-    return total
+def linear_tile(x, weight, bias, start, first, last, output):
+    """The columns first .. last of output (users, out_features), for the users from row `start` of x on."""
+    product = np.empty((last - first, len(x)), x.dtype)  # (tile, users): BLAS has the users as its rows
+    np.dot(weight[first:last], x.T, product)
+    for u in range(len(output)):
+        for j in range(len(product)):
+            output[u, first + j] = product[j, start + u] + bias[first + j]

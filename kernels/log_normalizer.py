@@ -23,34 +23,33 @@ from numba import prange
 
 from autoenc.kernels.exp import exp_of_negative
 from autoenc.kernels.jit import kernel
-from autoenc.kernels.matmul import matmul, transposed
-from autoenc.kernels.output_tile import PARTS, tile_size
+from autoenc.kernels.output_tile import parts_of, tile_size
 
 
 @kernel(parallel=True)
 def log_normalizer(weight, bias, h2):
     """log_z (batch,), of h2's dtype: h2 (batch, hidden_dim), weight (n_items, hidden_dim), bias (n_items,)."""
     n_items, batch = len(weight), len(h2)
-    n_parts = min(PARTS, n_items)
+    n_parts = parts_of(n_items)
     tops = np.full((n_parts, batch), -np.inf, h2.dtype)
     totals = np.zeros((n_parts, batch))  # float64
-    h2_by_hidden = transposed(h2)
     for part in prange(n_parts):
         first, last = part * n_items // n_parts, (part + 1) * n_items // n_parts
-        sum_part(weight, bias, h2_by_hidden, first, last, tops[part], totals[part])
+        sum_part(weight, bias, h2, first, last, tops[part], totals[part])
     return total_of_parts(tops, totals)
 
 
 @kernel
-def sum_part(weight, bias, h2_by_hidden, part_first, part_last, top, total):
+def sum_part(weight, bias, h2, part_first, part_last, top, total):
     """Take the items part_first .. part_last into top and total (batch,), a tile at a time."""
     size = tile_size(part_last - part_first)
-    logits = np.empty((size, len(top)), top.dtype)  # (tile, batch)
+    buffer = np.empty(size * len(h2), h2.dtype)
     tile_top, tile_total = np.empty_like(top), np.empty_like(top)  # (batch,)
     for first in range(part_first, part_last, size):
         last = min(part_last, first + size)
         n = last - first
-        matmul(weight[first:last], h2_by_hidden, logits[:n], False)
+        logits = buffer[: n * len(h2)].reshape(n, len(h2))  # (tile, batch)
+        np.dot(weight[first:last], h2.T, logits)
         tile_top[:], tile_total[:] = -np.inf, 0
         for i in range(n):
             largest_so_far(logits[i], bias[first + i], tile_top)

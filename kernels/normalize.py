@@ -18,7 +18,8 @@ from numba import prange
 from autoenc.kernels.adam import adam_slice
 from autoenc.kernels.jit import kernel
 
-N_BLOCKS = 4  # more would cut the rows so short that each run's first lines are waited for
+MOST_BLOCKS = 16  # as many threads can share them
+LINE = 16  # numbers of a cache line in float32: blocks begin at a multiple
 
 
 class Normalizer(NamedTuple):
@@ -47,6 +48,25 @@ class Kept(NamedTuple):
     inv_std: np.ndarray
 
 
+@kernel
+def columns_per_block(features):
+    return (features + MOST_BLOCKS * LINE - 1) // (MOST_BLOCKS * LINE) * LINE
+
+
+@kernel
+def n_blocks(features):
+    """How many blocks the features are divided into, by their number alone."""
+    columns = columns_per_block(features)
+    return (features + columns - 1) // columns
+
+
+@kernel
+def block_of_columns(block, features):
+    """The first column of a block, and the one after its last."""
+    columns = columns_per_block(features)
+    return block * columns, min(features, (block + 1) * columns)
+
+
 @kernel(parallel=True)
 def normalize(x, mask, norm):
     """Return output (batch, features) and Kept; update the running statistics.
@@ -56,8 +76,8 @@ def normalize(x, mask, norm):
     features = x.shape[1]
     output = np.empty_like(x)  # (batch, features)
     kept = Kept(x, np.empty_like(x), np.empty(features, x.dtype))
-    for block in prange(N_BLOCKS):
-        first, last = block * features // N_BLOCKS, (block + 1) * features // N_BLOCKS
+    for block in prange(n_blocks(features)):
+        first, last = block_of_columns(block, features)
         normalize_columns(kept, mask, norm, output, first, last)
     return output, kept
 
@@ -105,8 +125,8 @@ def normalize_backward(grad_parts, kept, mask, weight, bias, rates):
     features, dtype = kept.x.shape[1], kept.x.dtype
     grad_x = np.empty_like(kept.x)  # (batch, features)
     grad_weight, grad_bias = np.zeros(features, dtype), np.zeros(features, dtype)  # (features,)
-    for block in prange(N_BLOCKS):
-        first, last = block * features // N_BLOCKS, (block + 1) * features // N_BLOCKS
+    for block in prange(n_blocks(features)):
+        first, last = block_of_columns(block, features)
         sum_parts(grad_parts, grad_x, first, last)
         backward_columns(grad_x, kept, mask, weight.weight, grad_weight, grad_bias, first, last)
         adam_slice(weight, first, last, grad_weight[first:last], rates)

@@ -29,11 +29,10 @@ from numba import prange
 
 from autoenc.kernels.adam import adam_rows, adam_slice
 from autoenc.kernels.exp import exp_of_negative
-from autoenc.kernels.jit import kernel
-from autoenc.kernels.linear import sum_of
-from autoenc.kernels.matmul import ROWS, matmul, transposed
+from autoenc.kernels.jit import FASTMATH, kernel
 
-PARTS = 8
+PARTS = 32  # at most, so that 16 threads have two each; more would make grad_h2's sum long
+LEAST = 128  # items of a part, where there are fewer than PARTS * LEAST
 TILE = 336  # items at most; a product of as many numbers from 1 to 2 fits into a float64,
 RUN = 64  # and one of so many into a float32
 
@@ -59,14 +58,13 @@ def output_tile(weight, bias, h2, item_indptr, item_users, rates, log_z, negativ
     Returns the summed loss, and grad_h2 in parts (parts, batch, hidden_dim) to be added in order.
     """
     n_items = len(weight.weight)
-    n_parts = min(PARTS, n_items)
+    n_parts = parts_of(n_items)
     losses = np.zeros(n_parts)
     grad_h2 = np.empty((n_parts, h2.shape[0], h2.shape[1]), h2.dtype)
-    h2_by_hidden = transposed(h2)
     targets = Targets(item_indptr, item_users, likes_of_users(item_users, h2), log_z, negative_weight)
     for part in prange(n_parts):
         bounds = part * n_items // n_parts, (part + 1) * n_items // n_parts
-        losses[part] = output_part(weight, bias, h2, h2_by_hidden, targets, rates, bounds, grad_h2[part])
+        losses[part] = output_part(weight, bias, h2, targets, rates, bounds, grad_h2[part])
     return sum_in_order(losses), grad_h2
 
 
@@ -80,35 +78,64 @@ def sum_in_order(numbers):
 
 
 @kernel
-def output_part(weight, bias, h2, h2_by_hidden, targets, rates, bounds, grad_h2):
-    """The items from bounds[0] to bounds[1], in tiles of equal size; fills grad_h2, returns their loss."""
+def parts_of(n_items):
+    """How many parts the items are dealt to, by their number alone."""
+    return max(1, min(PARTS, n_items // LEAST))
+
+
+@kernel
+def output_part(weight, bias, h2, targets, rates, bounds, grad_h2):
+    """The items from bounds[0] to bounds[1], in tiles of about equal size; fills grad_h2, returns their loss."""
     part_first, part_last = bounds
     size = tile_size(part_last - part_first)
-    logits = np.empty((size, len(h2)), h2.dtype)  # (tile, batch)
-    grad_weight = np.empty((size, h2.shape[1]), h2.dtype)  # (tile, hidden_dim)
+    logits_buffer, grad_buffer = np.empty(size * len(h2), h2.dtype), np.empty(size * h2.shape[1], h2.dtype)
     grad_bias = np.empty(size, h2.dtype)  # (tile,)
+    more = np.empty_like(grad_h2)
     loss = 0.0
     for first in range(part_first, part_last, size):
         last = min(part_last, first + size)
         n = last - first
-        matmul(weight.weight[first:last], h2_by_hidden, logits[:n], False)
+        logits = logits_buffer[: n * len(h2)].reshape(n, len(h2))  # (tile, batch)
+        np.dot(weight.weight[first:last], h2.T, logits)
         if len(targets.log_z) == 0:
-            loss += sigmoid_bce(logits[:n], bias.weight[first:last], targets, first, grad_bias[:n])
+            loss += sigmoid_bce(logits, bias.weight[first:last], targets, first, grad_bias[:n])
         else:
-            loss += multinomial(logits[:n], bias.weight[first:last], targets, first, grad_bias[:n])
-        grad_logits = logits[:n]
-        matmul(grad_logits.T, weight.weight[first:last], grad_h2, first > part_first)
-        matmul(grad_logits, h2, grad_weight[:n], False)
+            loss += multinomial(logits, bias.weight[first:last], targets, first, grad_bias[:n])
+        grad_logits = logits
+        if first == part_first:
+            np.dot(grad_logits.T, weight.weight[first:last], grad_h2)
+        else:
+            np.dot(grad_logits.T, weight.weight[first:last], more)
+            add_to(grad_h2, more)
+        grad_weight = grad_buffer[: n * h2.shape[1]].reshape(n, h2.shape[1])  # (tile, hidden_dim)
+        np.dot(grad_logits, h2, grad_weight)
         adam_rows(weight, first, last, grad_weight, rates)
         adam_slice(bias, first, last, grad_bias, rates)
     return loss
 
 
 @kernel
+def add_to(total, more):
+    """total += more, two arrays of 2-D."""
+    for i in range(len(total)):
+        for j in range(total.shape[1]):
+            total[i, j] += more[i, j]
+
+
+@kernel
 def tile_size(n_items):
     """How many items make a tile of a part of n_items."""
     n_tiles = (n_items + TILE - 1) // TILE
-    return (n_items + n_tiles * ROWS - 1) // (n_tiles * ROWS) * ROWS
+    return (n_items + n_tiles - 1) // n_tiles
+
+
+@kernel(fastmath=FASTMATH | {"reassoc"})
+def sum_of(row):
+    """The sum of a 1-D array, in the order that suits vector instructions: fixed when compiled."""
+    total = row.dtype.type(0)
+    for i in range(len(row)):
+        total += row[i]
+    return total
 
 
 @kernel

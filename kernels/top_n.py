@@ -2,15 +2,13 @@
 
 Definition: autoenc.evaluation.ranking.top_n_of_scores of autoenc.layers.Linear.forward.
 
-A block of users meets the items a tile at a time: scores = h2 @ weight[tile].T in the cache, then
-one comparison an item with the worst of the user's best N so far, which few pass. Bound by
-arithmetic: 8.5 MFLOP a user at the task's sizes. Users don't touch each other, so the bits don't
-depend on the number of threads. Ties go to the lower item.
-
-Nor do a user's bits depend on who else is in the call: each product has as many rows as one of
-BLOCKS says, the last padded with zeros. The product is BLAS's where BLAS rounds all rows alike (as OpenBLAS does
-with AVX-512: there its packing pays for hundreds of users by a thousand items), else our own
-matmul, which always does.
+A block of users meets the items a tile at a time: scores = weight[tile] @ h2.T in the cache, then
+one comparison an item and user with the worst of the user's best N so far, which few pass. Bound by
+arithmetic: 8.5 MFLOP a user at the task's sizes. Where there are fewer blocks than threads, the tiles
+are shared out too, and the best of each share merged. The result is the same however the work is
+divided: each product is BLAS's, on one thread, of a fixed number of users and items (see
+`autoenc.batch_invariant.user_block`), so that neither the number of threads nor who else is in the
+call changes a user's bits. Ties go to the lower item.
 """
 
 from __future__ import annotations
@@ -18,14 +16,13 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from autoenc.batch_invariant import blas_is_batch_invariant
+from autoenc.batch_invariant import user_block
 from autoenc.kernels.jit import kernel
-from autoenc.kernels.matmul import matmul, transposed
+from autoenc.kernels.linear import n_tiles, padded, tile_widths
+from autoenc.machine import kernel_threads
 
-BLOCKS = (16, 96, 384)  # users in a block, the larger the faster: multiples of what BLAS takes at a time, with no rest
-MANY = BLOCKS[-1]
 TILE = 1024  # items at most; tiles are of about equal size, so that none is small
-CHUNK = 64  # scores that are passed over together if none is good enough
+CHUNK = 64  # users of an item that are passed over together if none's score is good enough
 
 
 def top_n(h2, weight, bias, liked_indptr, liked_items, n):
@@ -35,80 +32,118 @@ def top_n(h2, weight, bias, liked_indptr, liked_items, n):
     liked_items are the CSR of what to strike, each row ascending. Where fewer than n items are
     left the rest is item -1 with the lowest score there is. A score of NaN is passed over.
     """
-    n_items, hidden_dim = weight.shape
-    widths = {n_items // n_tiles(n_items), -(-n_items // n_tiles(n_items))}
-    by_blas = all(blas_is_batch_invariant(BLOCKS, hidden_dim, width, h2.dtype) for width in widths)
-    return top_n_of_blocks(h2, weight, bias, liked_indptr, liked_items, n, by_blas)
+    block = user_block(len(h2), weight.shape[1], tile_widths(len(weight), TILE), h2.dtype)
+    n_shares = shares(-(-len(h2) // (block.last - block.first)), n_tiles(len(weight), TILE), n)
+    return top_n_of_shares(h2, weight, bias, liked_indptr, liked_items, n, block, n_shares)
+
+
+def shares(blocks, tiles, n):
+    """Into how many shares to divide the tiles, so that the slowest thread is done soonest.
+
+    To begin with none found, as each share does, takes about as long as n / 64 of a tile's scores.
+    """
+    threads = kernel_threads()
+
+    def time(n_shares):
+        return -(-blocks * n_shares // threads) * (-(-tiles // n_shares) + n / 64)
+
+    return min(range(1, tiles + 1), key=time)
 
 
 @kernel(parallel=True)
-def top_n_of_blocks(h2, weight, bias, liked_indptr, liked_items, n, by_blas):
-    users = len(h2)
-    items = np.full((users, n), -1, np.int32)
-    scores = np.full((users, n), np.finfo(h2.dtype).min, h2.dtype)
-    size = BLOCKS[0] if users <= 2 * BLOCKS[0] else BLOCKS[1] if users <= 8 * BLOCKS[1] else MANY
-    for block in prange((users + size - 1) // size):
-        first, last = block * size, min(users, (block + 1) * size)
-        padded = np.zeros((size, h2.shape[1]), h2.dtype)  # (size, hidden_dim)
-        padded[: last - first] = h2[first:last]
-        liked = liked_indptr[first : last + 1]
-        top_n_block(padded, weight, bias, liked, liked_items, items[first:last], scores[first:last], by_blas)
-    return items, scores
+def top_n_of_shares(h2, weight, bias, liked_indptr, liked_items, n, block, n_shares):
+    users, tiles = len(h2), n_tiles(len(weight), TILE)
+    items = np.full((n_shares, users, n), -1, np.int32)
+    scores = np.full((n_shares, users, n), np.finfo(h2.dtype).min, h2.dtype)
+    held = block.last - block.first
+    for job in prange((users + held - 1) // held * n_shares):
+        start, share = job // n_shares * held, job % n_shares
+        stop = min(users, start + held)
+        top_n_of_tiles(
+            padded(h2[start:stop], block),
+            weight,
+            bias,
+            (liked_indptr[start : stop + 1], liked_items),
+            (share * tiles // n_shares, (share + 1) * tiles // n_shares, block.first),
+            items[share, start:stop],
+            scores[share, start:stop],
+        )
+    for start in prange((users + held - 1) // held if n_shares > 1 else 0):
+        merge_shares(items[:, start * held : (start + 1) * held], scores[:, start * held : (start + 1) * held])
+    return items[0], scores[0]
 
 
 @kernel
-def top_n_block(h2, weight, bias, liked_indptr, liked_items, items, scores, by_blas):
-    """The best items of the first len(items) rows of h2 (size, hidden_dim); the others are padding."""
-    users, n_items = len(items), len(weight)
-    tiles = n_tiles(n_items)
-    buffer = np.empty(len(h2) * TILE, h2.dtype)
+def top_n_of_tiles(h2, weight, bias, liked, where, items, scores):
+    """Fill items and scores (users, n) from some of the tiles.
+
+    where is (first tile, the one after the last, the first user's row of h2).
+    """
+    liked_indptr, liked_items = liked
+    first_tile, last_tile, row = where
+    users, n_items, n = len(items), len(weight), items.shape[1]
+    tiles = n_tiles(n_items, TILE)
     next_liked, found = liked_indptr[:-1].copy(), np.zeros(users, np.int64)
-    for t in range(tiles):
+    begin = first_tile * n_items // tiles
+    for u in range(users):
+        while next_liked[u] < liked_indptr[u + 1] and liked_items[next_liked[u]] < begin:
+            next_liked[u] += 1
+    worst = np.full(users, np.nan, h2.dtype)  # of the best n so far; NaN while there are fewer
+    buffer = np.empty(TILE * len(h2), h2.dtype)
+    for t in range(first_tile, last_tile):
         first, last = t * n_items // tiles, (t + 1) * n_items // tiles
-        tile = buffer[: len(h2) * (last - first)].reshape(len(h2), last - first)  # (size, tile)
-        if by_blas:
-            np.dot(h2, weight[first:last].T, tile)
-        else:
-            matmul(h2, transposed(weight[first:last]), tile, False)
+        tile = buffer[: (last - first) * len(h2)].reshape(last - first, len(h2))  # (tile, size)
+        np.dot(weight[first:last], h2.T, tile)
         for u in range(users):
-            row = tile[u]
-            for j in range(len(row)):
-                row[j] += bias[first + j]
             while next_liked[u] < liked_indptr[u + 1] and liked_items[next_liked[u]] < last:
-                tile[u, liked_items[next_liked[u]] - first] = np.nan
+                tile[liked_items[next_liked[u]] - first, row + u] = np.nan
                 next_liked[u] += 1
-            found[u] = keep_best(tile[u], first, items[u], scores[u], found[u])
+        for i in range(last - first):
+            of_item = tile[i, row : row + users]
+            for u in range(users):
+                of_item[u] += bias[first + i]
+            for start in range(0, users, CHUNK):
+                stop = min(users, start + CHUNK)
+                if count_not_below(of_item[start:stop], worst[start:stop]) > 0:
+                    for u in range(start, stop):
+                        if not of_item[u] <= worst[u]:
+                            found[u] = insert(first + i, of_item[u], items[u], scores[u], found[u])
+                            worst[u] = scores[u, n - 1] if found[u] == n else np.nan
 
 
 @kernel
-def n_tiles(n_items):
-    return max(1, (n_items + TILE - 1) // TILE)
+def count_not_below(scores, bounds):
+    """How many are above their bound, or can't be compared: without a branch, so that many are compared at once."""
+    n = 0
+    for u in range(len(scores)):
+        n += not scores[u] <= bounds[u]
+    return n
 
 
 @kernel
-def keep_best(row, first_item, items, scores, found):
-    """Insert what is among the best len(items) so far; return how many are held."""
+def insert(item, score, items, scores, found):
+    """Put an item among the best so far, if it is one of the best len(items); return how many are held."""
     n = len(items)
-    for start in range(0, len(row), CHUNK):
-        chunk = row[start : start + CHUNK]
-        if found == n and count_above(chunk, scores[n - 1]) == 0:
-            continue
-        for j in range(len(chunk)):
-            score = chunk[j]
-            if (found == n and score > scores[n - 1]) or (found < n and score == score):
-                at = min(found, n - 1)
-                while at > 0 and score > scores[at - 1]:
-                    items[at], scores[at] = items[at - 1], scores[at - 1]
-                    at -= 1
-                items[at], scores[at] = first_item + start + j, score
-                found = min(n, found + 1)
+    if (found == n and score > scores[n - 1]) or (found < n and score == score):
+        at = min(found, n - 1)
+        while at > 0 and score > scores[at - 1]:
+            items[at], scores[at] = items[at - 1], scores[at - 1]
+            at -= 1
+        items[at], scores[at] = item, score
+        return min(n, found + 1)
     return found
 
 
 @kernel
-def count_above(row, bound):
-    """How many are above the bound: without a branch, so that many are compared at once."""
-    n = 0
-    for j in range(len(row)):
-        n += row[j] > bound
-    return n
+def merge_shares(items, scores):
+    """Merge each user's best of all shares, items and scores (shares, users, n), into the first."""
+    n_shares, users, n = items.shape
+    for u in range(users):
+        found = np.int64(0)
+        while found < n and items[0, u, found] >= 0:
+            found += 1
+        for share in range(1, n_shares):
+            for i in range(n):
+                if items[share, u, i] < 0:
+                    break
+                found = insert(items[share, u, i], scores[share, u, i], items[0, u], scores[0, u], found)

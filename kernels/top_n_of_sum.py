@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from autoenc.kernels.jit import kernel
-from autoenc.kernels.top_n import keep_best
+from autoenc.kernels.top_n import CHUNK, insert
 
 
 @kernel(fastmath=())
@@ -42,5 +42,25 @@ def top_n_of_sum(scores, weights, liked_indptr, liked_items, n):
         any_nan |= n_nan > 0
         for i in range(liked_indptr[u], liked_indptr[u + 1]):
             total[liked_items[i]] = np.nan
-        keep_best(total, 0, items[u], best[u], 0)
+        keep_best(total, items[u], best[u])
     return items, best, any_nan
+
+
+@kernel
+def keep_best(scores, items, best):
+    """Fill items and best (n,) with the best of scores (n_items,); one of NaN is passed over."""
+    n, found = len(items), 0
+    for start in range(0, len(scores), CHUNK):
+        chunk = scores[start : start + CHUNK]
+        if found < n or count_above(chunk, best[n - 1]) > 0:
+            for j in range(len(chunk)):
+                found = insert(start + j, chunk[j], items, best, found)
+
+
+@kernel
+def count_above(scores, bound):
+    """How many are above the bound: without a branch, so that many are compared at once."""
+    n = 0
+    for j in range(len(scores)):
+        n += scores[j] > bound
+    return n

@@ -16,15 +16,16 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from autoenc.batch_invariant import by_fixed_rows
+from autoenc.batch_invariant import BLOCK_SIZES, by_fixed_rows
 from autoenc.kernels.adam import Rates, Trained, rates_at
+from autoenc.kernels.bottleneck import bottleneck, bottleneck_backward
 from autoenc.kernels.gather_sum import balanced_blocks, gather_sum
-from autoenc.kernels.linear import linear, linear_backward_input, linear_backward_weight
+from autoenc.kernels.linear import linear
 from autoenc.kernels.log_normalizer import log_normalizer
 from autoenc.kernels.normalize import Mask, Normalizer, normalize, normalize_backward, normalize_eval
 from autoenc.kernels.output_tile import output_tile
 from autoenc.kernels.scatter_add import PastSteps, catch_up, flush, scatter_add
-from autoenc.kernels.top_n import MANY, top_n
+from autoenc.kernels.top_n import top_n
 from autoenc.layers import GaussianSample, Multinomial, SigmoidBCE, WeightedBCE
 from autoenc.layers.batchnorm import check_batch
 from autoenc.layers.dropout import Dropout, draw_mask
@@ -83,7 +84,7 @@ class FusedEngine:
 
     @property
     def users_at_once(self) -> int:
-        return 4 * MANY * kernel_threads()  # four blocks of `top_n` a thread
+        return 4 * BLOCK_SIZES[-1] * kernel_threads()  # four blocks of `top_n` a thread
 
     def train_step(self, user_items: sparse.csr_array, key: Key) -> float:
         with compute_threads():
@@ -222,28 +223,25 @@ class KernelMiddle:
         return user_items
 
     def forward(self, item_sum: np.ndarray, n_likes: np.ndarray, key: Key) -> np.ndarray:
-        bottleneck = self.network.bottleneck.params
+        weight, bias = self.network.bottleneck.params.values()
         mask1 = self.mask(self.network.dropout1, item_sum.shape, (*key, 1))
-        mask2 = self.mask(self.network.dropout2, (len(item_sum), len(bottleneck["bias"])), (*key, 2))
+        mask2 = self.mask(self.network.dropout2, (len(item_sum), len(bias)), (*key, 2))
         h1, kept1 = normalize(item_sum, mask1, self.norm1)
-        z2 = linear(h1, bottleneck["weight"], bottleneck["bias"])  # (batch, hidden_dim)
-        h2, kept2 = normalize(z2, mask2, self.norm2)
-        self.kept = kept1, mask1, h1, kept2, mask2
+        h2, kept2 = bottleneck(h1, weight, bias, mask2, self.norm2)  # h2 (batch, hidden_dim)
+        self.kept = kept1, mask1, kept2, mask2
         return h2
 
     def backward(self, grad_h2: np.ndarray, rates: Rates) -> np.ndarray:
         """From grad_h2 in parts to the gradient of item_sum."""
-        (kept1, mask1, h1, kept2, mask2), self.kept = self.kept, None
+        (kept1, mask1, kept2, mask2), self.kept = self.kept, None
         grad_z2 = normalize_backward(grad_h2, kept2, mask2, *self.scale2, rates)
-        grad_h1 = linear_backward_input(grad_z2, self.bottleneck[0].weight)
-        linear_backward_weight(grad_z2, h1, *self.bottleneck, rates)
-        return normalize_backward(grad_h1, kept1, mask1, *self.scale1, rates)
+        return bottleneck_backward(grad_z2, *self.bottleneck, kept1, mask1, *self.scale1, rates)
 
     def encode(self, item_sum: np.ndarray, n_likes: np.ndarray) -> np.ndarray:
         """The bottleneck h2 in evaluation; overwrites item_sum."""
-        bottleneck = self.network.bottleneck.params
+        weight, bias = self.network.bottleneck.params.values()
         normalize_eval(item_sum, self.norm1)
-        h2 = linear(item_sum, bottleneck["weight"], bottleneck["bias"])
+        h2 = linear(item_sum, weight, bias)
         normalize_eval(h2, self.norm2)
         return h2
 

@@ -34,9 +34,8 @@ It is made by `python -m benchmarks.speed.kernels_page` from the kernels' docstr
 measured, on one minibatch of the task's sizes: {sizes}.
 
 All kernels divide their work into blocks of a fixed size, which numba's `prange` distributes to the threads. Each block
-is computed by one thread, with the matrix product of [kernels/matmul.py](../kernels/matmul.py); only `top_n` calls
-BLAS, on that one thread, where BLAS rounds all rows alike. So the order of every sum is fixed, and the result is the
-same to the bit on any number of threads.
+is computed by one thread, which calls BLAS for its matrix products. So the order of every sum is fixed, and the result
+is the same to the bit on any number of threads.
 
 - **share of bound**: the least time that the kernel could need, divided by the time that it takes. The least time is
   that of its flops at the rate of NumPy's BLAS in a large square product ({blas:.0f} GFLOP/s), or of its bytes at the

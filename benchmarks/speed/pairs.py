@@ -9,18 +9,19 @@ import numpy as np
 
 from autoenc.evaluation.ranking import top_n_of_scores
 from autoenc.kernels import adam as adam_kernels
+from autoenc.kernels import bottleneck as bottleneck_kernels
 from autoenc.kernels import exp as exp_kernels
-from autoenc.kernels import linear as linear_kernels
 from autoenc.kernels import log_normalizer as log_kernels
 from autoenc.kernels import normalize as normalize_kernels
 from autoenc.kernels import output_tile as output_kernels
 from autoenc.kernels import scatter_add as scatter_kernels
 from autoenc.kernels import top_n as top_n_kernels
 from autoenc.kernels.adam import adam_rows
+from autoenc.kernels.bottleneck import bottleneck, bottleneck_backward
 from autoenc.kernels.exp import exp_of_negative
 from autoenc.kernels.gather_sum import balanced_blocks, gather_sum, sum_rows
 from autoenc.kernels.jit import kernel
-from autoenc.kernels.linear import linear, linear_backward_input, linear_backward_weight
+from autoenc.kernels.linear import linear
 from autoenc.kernels.log_normalizer import log_normalizer
 from autoenc.kernels.normalize import normalize, normalize_backward, normalize_eval
 from autoenc.kernels.output_tile import output_tile
@@ -64,7 +65,7 @@ def normalizing(p: Problem):
     def kernels():
         batchnorm, _ = p.normalizing()
         norm = p.normalizer(batchnorm)
-        return lambda: {"output": normalize(p.item_sum, p.mask(), norm)[0], **batchnorm.buffers}
+        return lambda: {"output": normalize(p.item_sum, p.mask(p.emb_dim), norm)[0], **batchnorm.buffers}
 
     return layers, kernels
 
@@ -83,7 +84,7 @@ def normalizing_backward(p: Problem):
 
     def kernels():
         batchnorm, adam = p.normalizing()
-        mask = p.mask()
+        mask = p.mask(p.emb_dim)
         _, kept = normalize(p.item_sum, mask, p.normalizer(batchnorm))
 
         def run():
@@ -114,7 +115,7 @@ def normalizing_eval(p: Problem):
     return layers, kernels
 
 
-def matmul(p: Problem):
+def linear_eval(p: Problem):
     weight, bias = p.layer("bottleneck").values()
 
     def layers():
@@ -126,27 +127,53 @@ def matmul(p: Problem):
     return layers, kernels
 
 
-def matmul_backward(p: Problem):
+def bottleneck_forward(p: Problem):
+    weight, bias = p.layer("bottleneck").values()
+
     def layers():
-        adam = p.adam(p.layer("bottleneck"))
-        layer = Linear(**adam.params)
-        layer.forward(p.h1)
+        layer, relu, dropout, (batchnorm, _) = Linear(weight, bias), ReLU(), Dropout(0.5), p.normalizing("batchnorm2")
 
         def run():
-            grad_input = layer.backward(p.grad_z2)
+            output = dropout.forward(batchnorm.forward(relu.forward(layer.forward(p.h1)), True), True, KEY)
+            return {"output": output, **batchnorm.buffers}
+
+        return run
+
+    def kernels():
+        batchnorm, _ = p.normalizing("batchnorm2")
+        norm = p.normalizer(batchnorm)
+        mask = p.mask(p.hidden_dim)
+        return lambda: {"output": bottleneck(p.h1, weight, bias, mask, norm)[0], **batchnorm.buffers}
+
+    return layers, kernels
+
+
+def bottleneck_then_normalizing_backward(p: Problem):
+    def layers():
+        adam, (batchnorm, adam_of_scale) = p.adam(p.layer("bottleneck")), p.normalizing()
+        layer, relu, dropout = Linear(**adam.params), ReLU(), Dropout(0.5)
+        layer.forward(dropout.forward(batchnorm.forward(relu.forward(p.item_sum), True), True, KEY))
+
+        def run():
+            grad_h1 = layer.backward(p.grad_z2)
+            grad_input = relu.backward(batchnorm.backward(dropout.backward(grad_h1)))
             adam.step(layer.grads)
+            adam_of_scale.step(batchnorm.grads)
             return {"grad_input": grad_input, **adam.params}
 
         return run
 
     def kernels():
-        adam = p.adam(p.layer("bottleneck"))
-        weight, bias = trained(adam, "weight"), trained(adam, "bias")
+        adam, (batchnorm, adam_of_scale) = p.adam(p.layer("bottleneck")), p.normalizing()
+        mask = p.mask(p.emb_dim)
+        _, kept = normalize(p.item_sum, mask, p.normalizer(batchnorm))
+        linear_params = trained(adam, "weight"), trained(adam, "bias")
+        scale = trained(adam_of_scale, "weight"), trained(adam_of_scale, "bias")
 
         def run():
-            grad_parts = linear_backward_input(p.grad_z2, weight.weight)
-            linear_backward_weight(p.grad_z2, p.h1, weight, bias, next_rates(adam))
-            return {"grad_input": grad_parts[0], **adam.params}
+            next_rates(adam_of_scale)
+            grad_input = bottleneck_backward(p.grad_z2, *linear_params, kept, mask, *scale, next_rates(adam))
+            return {"grad_input": grad_input, **adam.params}
 
         return run
 
@@ -365,13 +392,20 @@ PAIRS = [
         [normalize_eval, normalize_kernels.relu_affine],
         normalizing_eval,
     ),
-    Pair("linear", "The bottleneck's forward", [Linear.forward], [linear, linear_kernels.linear_columns], matmul),
+    Pair("linear", "A linear layer in evaluation", [Linear.forward], [linear], linear_eval),
     Pair(
-        "linear",
-        "The bottleneck's backward, with Adam",
-        [Linear.backward],
-        [linear_backward_input, linear_backward_weight, linear_kernels.backward_weight_rows],
-        matmul_backward,
+        "bottleneck",
+        "Linear, ReLU, BatchNorm and dropout, forward",
+        [Linear.forward, ReLU.forward, BatchNorm1d.forward, Dropout.forward],
+        [bottleneck, bottleneck_kernels.linear_columns],
+        bottleneck_forward,
+    ),
+    Pair(
+        "bottleneck",
+        "Linear, dropout, BatchNorm and ReLU, backward, with Adam",
+        [Linear.backward, Dropout.backward, BatchNorm1d.backward, ReLU.backward],
+        [bottleneck_backward, bottleneck_kernels.linear_backward_columns],
+        bottleneck_then_normalizing_backward,
     ),
     Pair(
         "output_tile",
@@ -400,7 +434,7 @@ PAIRS = [
         "top_n",
         "Scores and the ten best, liked ones struck",
         [top_n_of_scores],
-        [top_n, top_n_kernels.top_n_block, top_n_kernels.keep_best],
+        [top_n, top_n_kernels.top_n_of_tiles, top_n_kernels.insert],
         ranking,
     ),
     Pair(

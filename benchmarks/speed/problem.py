@@ -52,8 +52,8 @@ class Problem:
         prefix = name + "."
         return {key.removeprefix(prefix): w for key, w in self.state.items() if key.startswith(prefix)}
 
-    def normalizing(self) -> tuple[BatchNorm1d, Adam]:
-        parts = {key: w.copy() for key, w in self.layer("batchnorm1").items()}
+    def normalizing(self, name: str = "batchnorm1") -> tuple[BatchNorm1d, Adam]:
+        parts = {key: w.copy() for key, w in self.layer(name).items()}
         adam = self.adam({key: parts[key] for key in ("weight", "bias")})
         return BatchNorm1d(**parts | adam.params), adam
 
@@ -63,10 +63,9 @@ class Problem:
             *batchnorm.params.values(), *batchnorm.buffers.values(), number(batchnorm.eps), number(batchnorm.momentum)
         )
 
-    def mask(self) -> Mask:
-        return Mask(
-            draw_mask((self.batch, self.emb_dim), self.dropout.threshold, KEY), self.dtype.type(self.dropout.scale)
-        )
+    def mask(self, features: int) -> Mask:
+        mask = draw_mask((self.batch, features), self.dropout.threshold, KEY)
+        return Mask(mask, self.dtype.type(self.dropout.scale))
 
 
 def trained(adam: Adam, name: str) -> Trained:

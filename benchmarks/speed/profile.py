@@ -41,9 +41,9 @@ TRAINING = {
     "dropout masks": ["draw_mask"],
     "embedding: catch up": ["catch_up"],
     "embedding: gather": ["balanced_blocks", "gather_sum"],
-    "middle, forward": ["normalize", "linear"],
+    "middle, forward": ["normalize", "bottleneck"],
     "output tiles": ["log_normalizer", "output_tile"],
-    "middle, backward": ["normalize_backward", "linear_backward_input", "linear_backward_weight"],
+    "middle, backward": ["normalize_backward", "bottleneck_backward"],
     "embedding: update": ["scatter_add"],
 }
 EVALUATION = {

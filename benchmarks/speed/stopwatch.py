@@ -37,8 +37,8 @@ WORK: dict[str, Callable[..., Work]] = {
     "log_normalizer": lambda weight, bias, h2: Work(2 * len(h2) * weight.size),
     "output_tile": lambda weight, bias, h2, *_: Work(6 * len(h2) * weight.weight.size, 24 * weight.weight.size),
     "normalize_backward": lambda grad_parts, kept, *_: Work(bytes=4 * grad_parts.size + 13 * kept.x.size),
-    "linear_backward_input": lambda grad_output, weight: Work(2 * len(grad_output) * weight.size),
-    "linear_backward_weight": lambda grad_output, x, weight, *_: Work(2 * len(x) * weight.weight.size),
+    "bottleneck": lambda x, weight, *_: Work(2 * len(x) * weight.size),
+    "bottleneck_backward": lambda grad_z, weight, *_: Work(4 * len(grad_z) * weight.weight.size),
     "scatter_add": lambda indptr, users, grad_output, *_: Work(
         bytes=4 * (len(users) + 6 * rows_with_likes(indptr)) * grad_output.shape[1]
     ),

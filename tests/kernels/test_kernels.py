@@ -22,19 +22,20 @@ from numba import config, njit
 from scipy import sparse
 
 import autoenc.kernels.jit
+from autoenc.batch_invariant import BLOCK_SIZES
 from autoenc.evaluation.ranking import top_n_of_scores
 from autoenc.kernels import linear as linear_module
 from autoenc.kernels import normalize as normalize_module
 from autoenc.kernels import output_tile as output_module
 from autoenc.kernels import top_n as top_n_module
 from autoenc.kernels.adam import Trained, adam_rows, adam_slice, rates_at
+from autoenc.kernels.bottleneck import bottleneck, bottleneck_backward
 from autoenc.kernels.exp import exp_of_negative
 from autoenc.kernels.gather_sum import balanced_blocks, gather_sum
 from autoenc.kernels.jit import kernel
-from autoenc.kernels.linear import linear, linear_backward_input, linear_backward_weight
+from autoenc.kernels.linear import linear
 from autoenc.kernels.log_normalizer import log_normalizer
-from autoenc.kernels.matmul import ROWS, matmul, transposed
-from autoenc.kernels.normalize import Mask, Normalizer, normalize, normalize_backward, normalize_eval
+from autoenc.kernels.normalize import Kept, Mask, Normalizer, normalize, normalize_backward, normalize_eval
 from autoenc.kernels.output_tile import output_tile
 from autoenc.kernels.scatter_add import catch_up, flush, scatter_add
 from autoenc.kernels.top_n import top_n
@@ -175,71 +176,88 @@ def test_balanced_blocks_hold_about_equal_work():
     assert work.max() <= work.sum() / 10 + 1008
 
 
-sides = st.integers(1, 9) | st.sampled_from([ROWS - 1, ROWS, ROWS + 5, 31, 32, 33, 64, 100])
-
-
 @both_dtypes
 @few_examples
-@given(m=sides, k=sides, n=sides, order=st.sampled_from("CF"), add=st.booleans(), seed=seeds)
-def test_matmul_is_numpys(dtype, m, k, n, order, add, seed):
+@given(
+    users=st.integers(0, 9) | st.sampled_from([n for size in BLOCK_SIZES[::5] for n in around(size)]),
+    in_features=st.integers(1, 6),
+    out_features=st.integers(1, 9) | st.sampled_from(around(linear_module.TILE)),
+    seed=seeds,
+)
+def test_linear_is_the_layer(dtype, users, in_features, out_features, seed):
     rng = np.random.default_rng(seed)
-    a, b, c = np.asarray(normal(rng, dtype, m, k), order=order), normal(rng, dtype, k, n), normal(rng, dtype, m, n)
-    answer = np.float64(a) @ np.float64(b) + (c if add else 0)
-    wide = np.full((m, n + 3), np.nan, dtype)  # its last columns must stay as they are
-    wide[:, :n] = c
-    matmul(a, b, wide[:, :n], add)
-    matmul(a, b, c, add)
-    assert_near(c, answer.astype(dtype), size=k * np.abs(a).max() * np.abs(b).max())
-    np.testing.assert_array_equal(wide[:, :n], c)
-    assert np.isnan(wide[:, n:]).all()
-
-
-@needs_jit
-def test_a_numbers_bits_dont_depend_on_the_block_that_it_is_in():
-    rng = np.random.default_rng(0)
-    a, b = normal(rng, np.float32, 3 * ROWS, 50), normal(rng, np.float32, 50, 70)
-    whole, part = np.empty((len(a), 70), np.float32), np.empty((7, 70), np.float32)
-    matmul(a, b, whole, False)
-    matmul(a[5:12], b, part, False)
-    np.testing.assert_array_equal(part, whole[5:12])
-
-
-@both_dtypes
-@given(m=sides, n=sides)
-def test_transposed_is_a_copy(dtype, m, n):
-    x = np.arange(m * n, dtype=dtype).reshape(m, n)
-    np.testing.assert_array_equal(transposed(x), x.T)
+    x, weight = normal(rng, dtype, users, in_features), normal(rng, dtype, out_features, in_features)
+    bias = normal(rng, dtype, out_features)
+    assert_near(linear(x, weight, bias), Linear(weight, bias).forward(x), size=in_features * 10)
 
 
 @st.composite
-def linear_shapes(draw):
-    batch = draw(st.integers(1, 9) | st.sampled_from(around(linear_module.USERS_PER_BLOCK)))
-    out_features = draw(st.integers(1, 9) | st.sampled_from(around(linear_module.OUTPUTS_PER_BLOCK)))
-    return batch, draw(st.integers(1, 6)), out_features
+def bottleneck_shapes(draw):
+    features = st.integers(1, 9) | st.sampled_from(around(normalize_module.LINE * normalize_module.MOST_BLOCKS))
+    return draw(st.integers(2, 9)), draw(features), draw(features)
 
 
 @both_dtypes
 @few_examples
-@given(shape=linear_shapes(), seed=seeds)
-def test_linear_is_the_layer(dtype, shape, seed):
-    batch, in_features, out_features = shape
+@given(shape=bottleneck_shapes(), p=st.sampled_from([0.0, 0.5]), seed=seeds)
+def test_bottleneck_is_linear_relu_batchnorm_dropout(dtype, shape, p, seed):
+    batch, emb_dim, hidden_dim = shape
     rng = np.random.default_rng(seed)
-    x, grad_output = normal(rng, dtype, batch, in_features), normal(rng, dtype, batch, out_features)
-    weight, bias = normal(rng, dtype, out_features, in_features), normal(rng, dtype, out_features)
-    ours, definition = mid_training(rng, weight=weight, bias=bias)
-    layer = Linear(**definition.params)
+    x, weight = normal(rng, dtype, batch, emb_dim), normal(rng, dtype, hidden_dim, emb_dim)
+    bias, scale, shift, mean = (normal(rng, dtype, hidden_dim) for _ in range(4))
+    linear_layer, relu, dropout = Linear(weight, bias), ReLU(), Dropout(p)
+    batchnorm = BatchNorm1d(scale, shift, running_mean=mean, running_var=mean * mean)
+    norm = normalizer(batchnorm, dtype)
 
-    assert_near(linear(x, weight, bias), layer.forward(x))
-    answer = layer.backward(grad_output)
-    assert_near(linear_backward_input(grad_output, weight)[0], answer, size=np.abs(weight).max() * out_features)
-    linear_backward_weight(grad_output, x, trained(ours, "weight"), trained(ours, "bias"), next_rates(ours))
-    definition.step(layer.grads)
+    z = linear_layer.forward(x)
+    answer = dropout.forward(batchnorm.forward(relu.forward(z), training=True), training=True, key=(seed, 0, 1, 2))
+    output, kept = bottleneck(x, weight, bias, Mask(dropout.kept, np.dtype(dtype).type(dropout.scale)), norm)
+    assert_near(kept.x, z, size=emb_dim * 10)
+    steep = 1 + kept.inv_std.max()  # where a column hardly varies, a rounding of z is magnified
+    assert_near(output, answer, size=emb_dim * 10 * steep**3)
+    assert_near(kept.x_hat, batchnorm.kept[0], size=emb_dim * 10 * steep**3)
+    assert_near(norm.running_mean, batchnorm.buffers["running_mean"], size=emb_dim * 10)
+    assert_near(norm.running_var, batchnorm.buffers["running_var"], size=(emb_dim * 10) ** 2)
+
+
+@both_dtypes
+@few_examples
+@given(shape=bottleneck_shapes(), p=st.sampled_from([0.0, 0.5]), seed=seeds)
+def test_bottleneck_backward_is_linear_and_the_normalization_before_it(dtype, shape, p, seed):
+    batch, emb_dim, hidden_dim = shape
+    rng = np.random.default_rng(seed)
+    before, grad_z = relu_input(rng, dtype, batch, emb_dim), normal(rng, dtype, batch, hidden_dim)
+    names = {"weight": (hidden_dim, emb_dim), "bias": (hidden_dim,), "scale": (emb_dim,), "shift": (emb_dim,)}
+    ours, definition = mid_training(rng, **{name: normal(rng, dtype, *size) for name, size in names.items()})
+    params = definition.params
+    relu, dropout = ReLU(), Dropout(p)
+    batchnorm = BatchNorm1d(params["scale"], params["shift"], np.zeros(emb_dim, dtype), np.ones(emb_dim, dtype))
+    layer = Linear(params["weight"], params["bias"])
+    x = dropout.forward(batchnorm.forward(relu.forward(before), training=True), training=True, key=(seed, 0, 1, 2))
+    mask, kept = Mask(dropout.kept, np.dtype(dtype).type(dropout.scale)), Kept(before, *batchnorm.kept)
+
+    layer.forward(x)
+    grad_x = layer.backward(grad_z)
+    answer = relu.backward(batchnorm.backward(dropout.backward(grad_x)))
+    of_linear, of_scale = (
+        (trained(ours, "weight"), trained(ours, "bias")),
+        (trained(ours, "scale"), trained(ours, "shift")),
+    )
+    grad_input = bottleneck_backward(grad_z, *of_linear, kept, mask, *of_scale, next_rates(ours))
+    size = (
+        np.abs(grad_z).max()
+        * np.abs(layer.params["weight"]).max()
+        * hidden_dim
+        * (np.abs(params["scale"]) * kept.inv_std)
+    )
+    assert_near(grad_input, answer, size=5 * mask.scale * size.max())
+    definition.step({**layer.grads, "scale": batchnorm.grads["weight"], "shift": batchnorm.grads["bias"]})
     assert_same_state(ours, definition)
 
 
 @st.composite
 def normalize_shapes(draw):
-    return draw(st.integers(2, 9)), draw(st.integers(1, 2 * normalize_module.N_BLOCKS + 1))
+    return draw(st.integers(2, 9)), draw(st.integers(1, 3 * normalize_module.LINE + 1))
 
 
 def relu_input(rng, dtype, batch, features):
@@ -309,8 +327,8 @@ def test_normalize_eval_is_relu_and_batchnorm_in_evaluation(dtype, n_users, feat
 
 OUTPUT_EDGES = sorted(
     {
-        *around(output_module.PARTS),
-        output_module.PARTS * output_module.RUN + 1,
+        *around(2 * output_module.LEAST),
+        *around(output_module.PARTS * output_module.LEAST),
         *around(output_module.PARTS * output_module.TILE),
     }
 )
@@ -611,11 +629,19 @@ def test_top_n_at_the_edges_of_tiles(n_items):
     check_top_n("float32", random_csr(np.random.default_rng(n_items), 2, n_items, 0.99), 10, n_items)
 
 
-@pytest.mark.parametrize(
-    "n_users", sorted({n for size in top_n_module.BLOCKS for k in (1, 2, 8) for n in around(size * k)})
-)
+@pytest.mark.parametrize("n_users", [0, 1, *around(BLOCK_SIZES[0]), *around(BLOCK_SIZES[-1]), 2 * BLOCK_SIZES[-1] + 1])
 def test_top_n_at_the_edges_of_blocks(n_users):
     check_top_n("float32", random_csr(np.random.default_rng(n_users), n_users, 5, 0.3), 3, n_users)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7, 64])
+def test_top_n_is_the_same_however_many_shares_the_items_are_divided_into(threads, monkeypatch):
+    """The shares go by the number of threads."""
+    monkeypatch.setattr(top_n_module, "kernel_threads", lambda: threads)
+    n_items = 5 * top_n_module.TILE
+    assert (top_n_module.shares(1, 5, 10), top_n_module.shares(1000, 5, 10)) == (min(5, threads), 1)
+    check_top_n("float32", random_csr(np.random.default_rng(0), 3, n_items, 0.3), 10, seed=1, levels=9)
+    check_top_n("float32", random_csr(np.random.default_rng(0), 3, n_items, 0.999), 10, seed=1)
 
 
 def test_top_n_of_equal_scores_is_the_lower_item():
@@ -719,10 +745,10 @@ def test_without_a_cache_folder_there_is_one_warning(tmp_path):
     code = """
 import numpy as np
 from autoenc.kernels.gather_sum import gather_sum
-from autoenc.kernels.linear import linear
-from autoenc.kernels.matmul import matmul
+from autoenc.kernels.exp import exp_of_negative
+from autoenc.kernels.output_tile import add_to
 x = np.ones((1, 1))
-matmul(x, x, x, True)
+add_to(x, x)
 print(x[0, 0])
 """
     nowhere = str(tmp_path / "file" / "folder")

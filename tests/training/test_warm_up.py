@@ -18,14 +18,14 @@ from tests.helpers.child import run
 
 COMPILE = """
 import json, sys
-from autoenc.kernels import gather_sum, linear, normalize, output_tile, scatter_add, top_n
+from autoenc.kernels import bottleneck, gather_sum, linear, normalize, output_tile, scatter_add, top_n
 from autoenc.training.warm_up import warm_up
 lines = []
 warm_up(lines.append)
 kernels = [
-    normalize.normalize, normalize.normalize_backward, normalize.normalize_eval, linear.linear,
-    linear.linear_backward_input, linear.linear_backward_weight, gather_sum.gather_sum, output_tile.output_tile,
-    scatter_add.scatter_add, scatter_add.catch_up, top_n.top_n_of_blocks,
+    normalize.normalize, normalize.normalize_backward, normalize.normalize_eval, linear.linear_of_blocks,
+    bottleneck.bottleneck, bottleneck.bottleneck_backward, gather_sum.gather_sum, output_tile.output_tile,
+    scatter_add.scatter_add, scatter_add.catch_up, top_n.top_n_of_shares,
 ]
 compiled = [k.__name__ for k in kernels if k.stats.cache_misses]
 found = [k.__name__ for k in kernels if k.stats.cache_hits]
@@ -35,11 +35,11 @@ MIDDLE = {
     "normalize",
     "normalize_backward",
     "normalize_eval",
-    "linear",
-    "linear_backward_input",
-    "linear_backward_weight",
+    "linear_of_blocks",
+    "bottleneck",
+    "bottleneck_backward",
 }
-ENDS = {"gather_sum", "output_tile", "scatter_add", "catch_up", "top_n_of_blocks"}
+ENDS = {"gather_sum", "output_tile", "scatter_add", "catch_up", "top_n_of_shares"}
 
 
 @pytest.fixture(autouse=True)
