@@ -26,6 +26,7 @@ from autoenc.networks import denoising
 from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
 from autoenc.networks.base import Network
 from autoenc.optim import Adam
+from autoenc.training.compiling import Compiling, write_a_byte_a_kernel
 from autoenc.training.fused import FusedEngine, KernelMiddle
 
 N_ITEMS, EMB_DIM, HIDDEN_DIM = 4, 2, 2
@@ -34,20 +35,25 @@ LIKES = [[0, 1], [1, 2], [3]]
 Say = Callable[[str], object]
 
 
+# How many kernels the two processes compile, those that others call among them.
+IN_MIDDLE, AT_ENDS = 24, 36
+
+
 def warm_up(say: Say = lambda line: None) -> None:
-    """Load the kernels of the task's network, in float32, or compile them; say so if that takes a while."""
-    with _said_after_a_while(say):
-        _compile_the_first_time()
-        _use(_task_network())
+    """Load the kernels of the task's network, in float32, or compile them; say how far it is if that takes a while."""
+    compile_kernels(say)
+    _use(_task_network())
 
 
 def compile_kernels(say: Say = lambda line: None) -> None:
-    """Where nothing is compiled yet, compile the kernels of the task's network, in float32, and say so.
+    """Where nothing is compiled yet, compile the kernels of the task's network, in float32, and say how far it is.
 
     Where it is, this takes no time: each kernel is loaded when it is first needed.
     """
-    with _said_after_a_while(say):
-        _compile_the_first_time()
+    if _nothing_is_compiled():
+        with Compiling(IN_MIDDLE + AT_ENDS, say) as compiling, _middle_compiled_aside(compiling):
+            # Its middle is made of layers, so that it needs the kernels of the ends alone.
+            _use(denoising.DenoisingNetwork(denoising.initial_state(N_ITEMS, HIDDEN_DIM)))
 
 
 def compile_middle_for_parent() -> None:
@@ -56,6 +62,7 @@ def compile_middle_for_parent() -> None:
     That one holds the other end of this one's stdin, which ends with it, however it ends.
     """
     threading.Thread(target=_exit_after_stdin, daemon=True).start()
+    write_a_byte_a_kernel(sys.stdout.buffer)
     compile_middle()
 
 
@@ -91,30 +98,16 @@ def _use(network: Network) -> None:
     engine.top_n(likes, 1)
 
 
-@contextlib.contextmanager
-def _said_after_a_while(say: Say) -> Iterator[None]:
-    notice = threading.Timer(2.0, say, ["compiling the kernels for this machine (once; about 15 seconds)"])
-    notice.daemon = True
-    notice.start()
-    try:
-        yield
-    finally:
-        notice.cancel()
-
-
 @functools.cache
-def _compile_the_first_time() -> None:
-    """Once in a process: it does not ask the disk again."""
+def _nothing_is_compiled() -> bool:
+    """Whether this process finds no kernel on the disk, and can put some there. It asks the disk once."""
     likes = Interactions.from_lists(LIKES).user_items
     cut_rows(likes.indptr, 1, 1)  # the least of them tells whether any is on the disk
-    if was_compiled_and_kept(cut_rows):
-        with _middle_compiled_aside():
-            # Its middle is made of layers, so that it needs the kernels of the ends alone.
-            _use(denoising.DenoisingNetwork(denoising.initial_state(N_ITEMS, HIDDEN_DIM)))
+    return was_compiled_and_kept(cut_rows)
 
 
 @contextlib.contextmanager
-def _middle_compiled_aside() -> Iterator[None]:
+def _middle_compiled_aside(compiling: Compiling) -> Iterator[None]:
     """Run `compile_middle_for_parent` in a process of its own beside the block, and wait for both.
 
     Where that process can't be started, or fails, nothing is lost: its kernels are compiled here
@@ -130,12 +123,13 @@ def _middle_compiled_aside() -> Iterator[None]:
         "-c",
         "from autoenc.training.warm_up import compile_middle_for_parent; compile_middle_for_parent()",
     ]
-    nothing = subprocess.DEVNULL
+    pipe = subprocess.PIPE
     try:
-        aside = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=nothing, stderr=nothing)
+        aside = subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
     except OSError:
         yield
         return
+    threading.Thread(target=compiling.count_bytes, args=[aside.stdout], daemon=True).start()
     try:
         yield
     except BaseException:

@@ -1,0 +1,102 @@
+"""How far the first compilation of the kernels is: counted as they are compiled, here and in the process aside."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+from numba.core import event
+from tqdm import tqdm
+
+SECONDS_IN_SILENCE = 2.0
+SECONDS_BETWEEN = 10.0  # lines, where there is no terminal to write over the last one
+
+
+class Compiling:
+    """Says how many of the kernels are compiled, and how long the others will take. A context manager.
+
+    Nothing is said in the first two seconds. On a terminal the line is one that moves on; elsewhere
+    `say` gets a line every ten seconds.
+
+    Parameters
+    ----------
+    total : int
+        How many kernels there are to compile, those that other kernels call among them.
+    say : callable
+        Told a line of text.
+    """
+
+    def __init__(self, total: int, say: Callable[[str], object]):
+        self.total, self.say = total, say
+        self.done = 0
+        self._counting, self._over = threading.Lock(), threading.Event()
+        self._started = time.monotonic()
+        self._listener = _Listener(self.count)
+        self._teller = threading.Thread(target=self._tell, daemon=True)
+
+    def count(self) -> None:
+        """One more kernel is compiled."""
+        with self._counting:
+            self.done += 1
+
+    def count_bytes(self, stream: BinaryIO) -> None:
+        """Count each byte that another process writes when it has compiled a kernel, until it ends."""
+        while stream.read(1):
+            self.count()
+
+    def line(self) -> str:
+        """How far it is. Kernels take about equally long, so that a third of the estimate more or less is honest."""
+        line = f"compiling the kernels for this machine, once: {self.done} of {self.total}"
+        if not 0 < self.done < self.total:
+            return line
+        left = (time.monotonic() - self._started) / self.done * (self.total - self.done)
+        return f"{line}, {left * 2 / 3:.0f} to {left * 4 / 3:.0f} s left"
+
+    def __enter__(self) -> Compiling:
+        event.register("numba:compile", self._listener)
+        self._teller.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        event.unregister("numba:compile", self._listener)
+        self._over.set()
+        self._teller.join()
+
+    def _tell(self) -> None:
+        if self._over.wait(SECONDS_IN_SILENCE):
+            return
+        if not (sys.stderr and sys.stderr.isatty()):
+            self.say(self.line())
+            while not self._over.wait(SECONDS_BETWEEN):
+                self.say(self.line())
+            return
+        with tqdm(bar_format="{desc}", leave=False) as terminal:
+            while not self._over.wait(0.2):
+                terminal.set_description_str(self.line())
+
+
+class _Listener(event.Listener):
+    """Calls a function after numba has compiled a kernel; kernels that are on the disk are not compiled."""
+
+    def __init__(self, compiled: Callable[[], object]):
+        self.compiled = compiled
+
+    def on_start(self, event: Any) -> None:
+        """A kernel counts when it is done."""
+
+    def on_end(self, event: Any) -> None:
+        if event.data["dispatcher"].py_func.__module__.startswith("autoenc.kernels"):
+            self.compiled()
+
+
+def write_a_byte_a_kernel(stream: BinaryIO) -> None:
+    """From now on write a byte to `stream` for each kernel that this process compiles: see `Compiling.count_bytes`."""
+
+    def write() -> None:
+        stream.write(b".")
+        stream.flush()
+
+    event.register("numba:compile", _Listener(write))
