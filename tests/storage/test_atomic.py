@@ -98,15 +98,27 @@ def test_what_is_new_is_readable_as_the_umask_has_it(tmp_path, monkeypatch):
 
 
 @posix
-def test_what_is_replaced_keeps_its_mode_and_nobody_reads_more_in_the_meantime(tmp_path):
+@pytest.mark.parametrize(("of_file", "of_folder"), [(0o600, 0o700), (0o666, 0o777), (0o620, 0o750)])
+def test_what_is_replaced_keeps_its_mode_and_nobody_reads_more_in_the_meantime(
+    tmp_path, monkeypatch, of_file, of_folder
+):
     path, folder = tmp_path / "model", tmp_path / "folder"
     path.write_text("old")
-    path.chmod(0o600)
-    folder.mkdir(0o700)
+    path.chmod(of_file)
+    folder.mkdir()
+    folder.chmod(of_folder)
+    chmod, modes = Path.chmod, []
+
+    def watched(made, mode):
+        modes.append(mode_of(made))
+        chmod(made, mode)
+
+    monkeypatch.setattr(Path, "chmod", watched)
     with replacing(path) as new_file, replacing_folder(folder, anything) as new_folder:
-        assert (mode_of(new_file), mode_of(new_folder)) == (0o600, 0o700)
+        assert (mode_of(new_file), mode_of(new_folder)) == (of_file, of_folder)
         new_file.write_text("new")
-    assert (mode_of(path), mode_of(folder), path.read_text()) == (0o600, 0o700, "new")
+    assert modes == [0o600, 0o700], "before they had the old ones' modes"
+    assert (mode_of(path), mode_of(folder), path.read_text()) == (of_file, of_folder, "new")
 
 
 @posix
