@@ -191,7 +191,7 @@ def test_what_may_not_be_written_to_is_refused_before_the_work(tmp_path, monkeyp
         lambda: replacing(tmp_path / "model").__enter__(),
         lambda: replacing_folder(tmp_path / "folder", anything).__enter__(),
     ):
-        with pytest.raises(PermissionError, match="(model|folder) can't be written to; name another, or allow it"):
+        with pytest.raises(PermissionError, match=r"(model|folder) can't be written to; name another, or allow it"):
             refused()
     assert names(tmp_path) == ["folder", "model"] and (tmp_path / "model").read_text() == "mine"
 
