@@ -36,6 +36,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     there = _status(path)
+    _check_access(path, there)
     if there is not None and not (stat.S_ISREG(there.st_mode) or stat.S_ISDIR(there.st_mode)):
         yield path
         return
@@ -62,8 +63,7 @@ def replacing_folder(path: str | os.PathLike[str], check: Callable[[Path], objec
     path = _followed(Path(path))
     check(path)
     there = _status(path)
-    if there is not None and not os.access(path, os.W_OK | os.X_OK):
-        raise PermissionError(f"{path} can't be written to; name another folder, or allow it")
+    _check_access(path, there)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _temporary(path, _new_folder, there) as temporary:
         yield temporary
@@ -90,8 +90,7 @@ def check_writable(path: str | os.PathLike[str], *read: str | os.PathLike[str] |
             raise ValueError(f"{path} is what is read, and would be lost; name another file to write")
     if there is not None and stat.S_ISDIR(there.st_mode):
         raise IsADirectoryError(f"{path} is a folder; name a file in it")
-    if there is not None and not os.access(path, os.W_OK):
-        raise PermissionError(f"{path} can't be written to; name another file, or allow it")
+    _check_access(path, there)
     if there is not None and not stat.S_ISREG(there.st_mode):
         return
     folder = next(folder for folder in _followed(path.absolute()).parents if folder.exists())
@@ -99,6 +98,12 @@ def check_writable(path: str | os.PathLike[str], *read: str | os.PathLike[str] |
         raise NotADirectoryError(f"{folder} is a file, so there can be no {path}; name a file in a folder")
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"{path.parent} can't be written to; name a file in a folder of yours")
+
+
+def _check_access(path: Path, there: os.stat_result | None) -> None:
+    """Raise PermissionError where what is there may not be changed, though a rename would replace it."""
+    if there is not None and not os.access(path, os.W_OK):
+        raise PermissionError(f"{path} can't be written to; name another, or allow it")
 
 
 def delete_leftovers(folder: Path, target: Path | None = None) -> None:

@@ -98,15 +98,27 @@ def test_what_is_new_is_readable_as_the_umask_has_it(tmp_path, monkeypatch):
 
 
 @posix
-def test_what_is_replaced_keeps_its_mode_and_nobody_reads_more_in_the_meantime(tmp_path):
+@pytest.mark.parametrize(("of_file", "of_folder"), [(0o600, 0o700), (0o666, 0o777), (0o620, 0o750)])
+def test_what_is_replaced_keeps_its_mode_and_nobody_reads_more_in_the_meantime(
+    tmp_path, monkeypatch, of_file, of_folder
+):
     path, folder = tmp_path / "model", tmp_path / "folder"
     path.write_text("old")
-    path.chmod(0o600)
-    folder.mkdir(0o700)
+    path.chmod(of_file)
+    folder.mkdir()
+    folder.chmod(of_folder)
+    chmod, modes = Path.chmod, []
+
+    def watched(made, mode):
+        modes.append(mode_of(made))
+        chmod(made, mode)
+
+    monkeypatch.setattr(Path, "chmod", watched)
     with replacing(path) as new_file, replacing_folder(folder, anything) as new_folder:
-        assert (mode_of(new_file), mode_of(new_folder)) == (0o600, 0o700)
+        assert (mode_of(new_file), mode_of(new_folder)) == (of_file, of_folder)
         new_file.write_text("new")
-    assert (mode_of(path), mode_of(folder), path.read_text()) == (0o600, 0o700, "new")
+    assert modes == [0o600, 0o700], "before they had the old ones' modes"
+    assert (mode_of(path), mode_of(folder), path.read_text()) == (of_file, of_folder, "new")
 
 
 @posix
@@ -174,13 +186,14 @@ def test_what_may_not_be_written_to_is_refused_before_the_work(tmp_path, monkeyp
     (tmp_path / "model").write_text("mine")
     (tmp_path / "folder").mkdir()
     monkeypatch.setattr(os, "access", lambda path, mode: not os.fspath(path).endswith(("model", "folder")))
-    with pytest.raises(PermissionError, match="model can't be written to; name another file, or allow it"):
-        check_writable(tmp_path / "model")
-    with (
-        pytest.raises(PermissionError, match="folder can't be written to"),
-        replacing_folder(tmp_path / "folder", anything),
+    for refused in (
+        lambda: check_writable(tmp_path / "model"),
+        lambda: replacing(tmp_path / "model").__enter__(),
+        lambda: replacing_folder(tmp_path / "folder", anything).__enter__(),
     ):
-        pass
+        with pytest.raises(PermissionError, match=r"(model|folder) can't be written to; name another, or allow it"):
+            refused()
+    assert names(tmp_path) == ["folder", "model"] and (tmp_path / "model").read_text() == "mine"
 
 
 # Folders
