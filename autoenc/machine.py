@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import os
 import platform
 import sys
@@ -186,8 +185,8 @@ def _blas() -> _Pools:
     from threadpoolctl import ThreadpoolController
 
     pools = [pool for pool in ThreadpoolController().lib_controllers if pool.user_api == "blas"]
-    own = [getattr(pool, "threading_layer", None) == "openmp" for pool in pools]
-    return _Pools([pool for pool, is_own in zip(pools, own) if not is_own], list(itertools.compress(pools, own)))
+    own = [pool for pool in pools if getattr(pool, "threading_layer", None) == "openmp"]
+    return _Pools([pool for pool in pools if pool not in own], own)
 
 
 def _set_threads(pools: list[Any], threads: list[int]) -> None:
@@ -197,7 +196,7 @@ def _set_threads(pools: list[Any], threads: list[int]) -> None:
 
 
 def _clear_controlling_thread(pool: Any) -> None:
-    """Let any Python thread set the pool's number: threadpoolctl 3.7 ignores all but the first that did, in silence."""
+    """Let this Python thread set the number of threads: threadpoolctl 3.8 ignores all but the first that did so."""
     if hasattr(pool, "clear_controlling_thread"):
         pool.clear_controlling_thread(force=True)
 

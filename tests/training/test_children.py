@@ -9,7 +9,7 @@ import sys
 import numba
 import pytest
 
-from autoenc import machine
+from autoenc import AutoEncoder, machine
 from autoenc.kernels import launch
 from tests.helpers import ROOT
 
@@ -80,3 +80,24 @@ def test_kernels_wait_for_each_other_where_numba_would_abort(monkeypatch):
 
 def test_a_process_that_was_not_forked_keeps_its_threads():
     assert machine.numba_layer_at_fork() is None
+
+
+def test_a_fork_before_the_first_kernel_has_all_threads(tmp_path):
+    """As of a server that loads the model, and then forks its workers."""
+    AutoEncoder(emb_dim=4, hidden_dim=4, epochs=1).fit([[0, 1], [1, 2]]).save(tmp_path / "model")
+    code = """
+import os, sys, warnings
+warnings.simplefilter("error")
+from autoenc import load_model
+model = load_model(sys.argv[1])
+import numba
+if os.fork() == 0:
+    model.recommend([[0, 1]], N=1)
+    print(numba.get_num_threads(), flush=True)
+    os._exit(0)
+assert os.wait()[1] == 0
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "model")]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_NUM_THREADS": "2"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=200)
+    assert done.stdout == "2\n", done.stderr
