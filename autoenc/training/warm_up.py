@@ -9,7 +9,6 @@ other finds it.
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import subprocess
 import sys
@@ -48,9 +47,11 @@ def warm_up(say: Say = lambda line: None) -> None:
 def compile_kernels(say: Say = lambda line: None) -> None:
     """Where nothing is compiled yet, compile the kernels of the task's network, in float32, and say how far it is.
 
-    Where it is, this takes no time: each kernel is loaded when it is first needed.
+    Where it is, this takes no time: each kernel is loaded when it is first needed. A process asks the disk once.
     """
-    if _nothing_is_compiled():
+    global _asked
+    asked, _asked = _asked, True
+    if not asked and _nothing_is_compiled():
         with Compiling(IN_MIDDLE + AT_ENDS, say) as compiling, _middle_compiled_aside(compiling):
             # Its middle is made of layers, so that it needs the kernels of the ends alone.
             _use(denoising.DenoisingNetwork(denoising.initial_state(N_ITEMS, HIDDEN_DIM)))
@@ -98,9 +99,11 @@ def _use(network: Network) -> None:
     engine.top_n(likes, 1)
 
 
-@functools.cache
+_asked = False
+
+
 def _nothing_is_compiled() -> bool:
-    """Whether this process finds no kernel on the disk, and can put some there. It asks the disk once."""
+    """Whether this process finds no kernel on the disk, and can put some there."""
     likes = Interactions.from_lists(LIKES).user_items
     cut_rows(likes.indptr, 1, 1)  # the least of them tells whether any is on the disk
     return was_compiled_and_kept(cut_rows)

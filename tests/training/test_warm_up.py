@@ -19,8 +19,19 @@ from tests.helpers.child import run
 COMPILE = """
 import json, sys
 from autoenc.kernels import bottleneck, gather_sum, linear, normalize, output_tile, scatter_add, top_n
+from autoenc.training import compiling
+from autoenc.training import warm_up as module
 from autoenc.training.warm_up import warm_up
-lines = []
+lines, counted = [], []
+
+
+class Counted(compiling.Compiling):
+    def __exit__(self, *error):
+        super().__exit__(*error)
+        counted.append((self.done, self.total))
+
+
+module.Compiling = Counted
 warm_up(lines.append)
 kernels = [
     normalize.normalize, normalize.normalize_backward, normalize.normalize_eval, linear.linear_of_blocks,
@@ -29,7 +40,7 @@ kernels = [
 ]
 compiled = [k.__name__ for k in kernels if k.stats.cache_misses]
 found = [k.__name__ for k in kernels if k.stats.cache_hits]
-print(json.dumps({"lines": lines, "compiled": compiled, "found": found}))
+print(json.dumps({"lines": lines, "counted": counted, "compiled": compiled, "found": found}))
 """
 MIDDLE = {
     "normalize",
@@ -43,11 +54,9 @@ ENDS = {"gather_sum", "output_tile", "scatter_add", "catch_up", "top_n_of_shares
 
 
 @pytest.fixture(autouse=True)
-def first_time():
+def first_time(monkeypatch):
     """As in a process that has not asked the disk yet."""
-    module._compile_the_first_time.cache_clear()
-    yield
-    module._compile_the_first_time.cache_clear()
+    monkeypatch.setattr(module, "_asked", False)
 
 
 @pytest.mark.long
@@ -58,8 +67,11 @@ def test_each_process_compiles_its_half_once(tmp_path, monkeypatch):
     cold, warm = (json.loads(run(COMPILE)) for _ in range(2))
     assert set(cold["compiled"]) == ENDS
     assert set(cold["found"]) == MIDDLE
-    assert "compiling the kernels" in cold["lines"][0]
-    assert warm == {"lines": [], "compiled": [], "found": [*warm["found"]]}
+    total = module.IN_MIDDLE + module.AT_ENDS
+    assert cold["counted"] == [[total, total]]
+    assert all(line.startswith("compiling the kernels for this machine, once: ") for line in cold["lines"])
+    assert f" of {total}, " in cold["lines"][-1] and cold["lines"][-1].endswith(" s left")
+    assert warm == {"lines": [], "counted": [], "compiled": [], "found": [*warm["found"]]}
     assert set(warm["found"]) == MIDDLE | ENDS
 
 
@@ -75,7 +87,7 @@ def test_a_process_compiles_once_however_often_it_trains(monkeypatch):
     class Aside:
         def __init__(self, *_, **__):
             started.append(self)
-            self.stdin = io.BytesIO()
+            self.stdin, self.stdout = io.BytesIO(), io.BytesIO()
 
         def wait(self):
             pass
@@ -107,7 +119,7 @@ def test_the_process_aside_ends_with_a_failure_here(monkeypatch):
             assert stdin == subprocess.PIPE
             aside.append(self)
             self.done = []
-            self.stdin = io.BytesIO()
+            self.stdin, self.stdout = io.BytesIO(), io.BytesIO()
 
         def kill(self):
             self.done.append("kill")
