@@ -23,7 +23,7 @@ from scipy import sparse
 
 from autoenc import __version__
 from autoenc.evaluation.ranking import top_n_of_scores
-from autoenc.machine import blas_pools, compute_threads, processors
+from autoenc.machine import blas_pools, compute_threads, kernel_threads, processors
 from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
 from autoenc.optim import Adam
 from autoenc.training.fused import FusedEngine
@@ -99,8 +99,10 @@ def numba_facts() -> dict[str, Any]:
         layer = numba.threading_layer()
     except ValueError:  # no kernel has run in parallel
         layer = None
+    with compute_threads():
+        threads = kernel_threads()
     return {
-        "threads": numba.config.NUMBA_NUM_THREADS,
+        "threads": threads,
         "threading_layer": layer,
         "svml": bool(numba.config.USING_SVML),
         "jit_disabled": bool(numba.config.DISABLE_JIT),
@@ -148,7 +150,10 @@ def probe(
     emb_dim: int = EMB_DIM,
     hidden_dim: int = HIDDEN_DIM,
 ) -> dict[str, Any]:
-    """Train at the task's sizes for `seconds`, three steps at least, after a moment of BLAS alone."""
+    """Train at the task's sizes for `seconds`, three steps at least, after a moment of BLAS alone.
+
+    Then for a quarter of it on 1, 2, 4 ... threads each.
+    """
     blas = matmul_rate()
     rng = np.random.default_rng(0)
     likes = (rng.random((batch, min(LIKES_PER_USER, n_items))) ** 2 * n_items).astype(np.int32)  # low items are popular
@@ -158,13 +163,22 @@ def probe(
     user_items.data[:] = 1
     network = AutoEncoderNetwork(initial_state(n_items, emb_dim, hidden_dim))
     model = FusedEngine(network, Adam(network.params))
-    took: list[float] = []
     model.train_step(user_items, (0, 0, 0))  # touches the memory and loads the kernels
-    while len(took) < 3 or sum(took) < seconds:
-        start = time.perf_counter()
-        model.train_step(user_items, (0, 0, len(took) + 1))
-        took.append(time.perf_counter() - start)
-    step = float(np.median(took))
+
+    def step_seconds(seconds: float) -> float:
+        took: list[float] = []
+        while len(took) < 3 or sum(took) < seconds:
+            start = time.perf_counter()
+            model.train_step(user_items, (0, 0, model.adam.step_count))
+            took.append(time.perf_counter() - start)
+        return float(np.median(took))
+
+    step = step_seconds(seconds)
+    by_threads = {}
+    for threads in powers_of_two_below(kernel_threads()):
+        with compute_threads(threads):
+            by_threads[str(threads)] = STEPS_PER_EPOCH * step_seconds(seconds / 4)
+    by_threads[str(kernel_threads())] = STEPS_PER_EPOCH * step
     rate = step_flops(batch, n_items, emb_dim, hidden_dim) / step
     return {
         "blas_gflops": blas / 1e9,
@@ -172,7 +186,12 @@ def probe(
         "step_gflops": rate / 1e9,
         "share_of_blas": rate / blas,
         "epoch_seconds": step * STEPS_PER_EPOCH,
+        "epoch_seconds_by_threads": by_threads,
     }
+
+
+def powers_of_two_below(n: int) -> list[int]:
+    return [2**i for i in range(n.bit_length()) if 2**i < n]
 
 
 def matmul_rate(size: int = 2048, seconds: float = 0.25) -> float:
@@ -276,11 +295,12 @@ def as_text(facts: dict[str, Any]) -> str:
                        f"the largest value at most, in {worst['name']}"),
     ]  # fmt: skip
     if measured:
+        by_threads = ", ".join(f"{n}: {s:.1f} s" for n, s in measured["epoch_seconds_by_threads"].items())
         lines += [
             ("BLAS alone", f"{measured['blas_gflops']:.0f} GFLOP/s"),
             ("training", f"{measured['step_ms']:.1f} ms a step, {measured['step_gflops']:.0f} GFLOP/s, "
                          f"{measured['share_of_blas']:.0%} of BLAS's"),
-            ("ML-10M", f"{measured['epoch_seconds']:.1f} s an epoch expected"),
+            ("ML-10M", f"{measured['epoch_seconds']:.1f} s an epoch expected; by threads: {by_threads}"),
         ]  # fmt: skip
     page = "\n".join(f"{name:<11} {value}" for name, value in lines)
     return page + "\n\n" + ("\n".join(facts["advice"]) or "Nothing holds this machine back.")

@@ -109,7 +109,9 @@ _setting = threading.RLock()
 
 @contextlib.contextmanager
 def compute_threads(threads: int | None = None) -> Iterator[None]:
-    """Run the block with BLAS on one thread and numba on `threads` (None: as many as it has now).
+    """Run the block with BLAS on one thread and numba on `threads`.
+
+    None: on as many as it has now, or as a container's quota of processor time keeps busy.
 
     Where numba isn't loaded yet, this doesn't load it: the number holds from the first block inside
     that is entered with numba loaded, as the kernels' callers do.
@@ -234,6 +236,8 @@ _asked_for = threading.local()  # threads: what an outer block wants of numba as
 def _numba_threads(threads: int | None) -> Iterator[None]:
     before = getattr(_asked_for, "threads", None)
     threads = before if threads is None else threads
+    if threads is None and "numba" in sys.modules and kernel_threads() > threads_by_quota():
+        threads = int(threads_by_quota())
     if threads is None:
         yield
     elif "numba" not in sys.modules:
@@ -251,6 +255,13 @@ def _numba_threads(threads: int | None) -> Iterator[None]:
         finally:
             _asked_for.threads = before
             set_kernel_threads(there)
+
+
+@functools.cache
+def threads_by_quota() -> float:
+    """How many threads a container's quota keeps busy; no limit where there is none, or NUMBA_NUM_THREADS is set."""
+    quota = cpu_quota()
+    return math.inf if quota is None or "NUMBA_NUM_THREADS" in os.environ else max(1, math.floor(quota))
 
 
 def kernel_threads() -> int:

@@ -42,6 +42,7 @@ FACTS = {
         "step_gflops": 147.0,
         "share_of_blas": 0.73,
         "epoch_seconds": 13.1,
+        "epoch_seconds_by_threads": {"1": 49.5, "2": 25.0, "4": 13.1},
     },
     "advice": [],
     "ok": True,
@@ -115,8 +116,8 @@ def test_self_check_is_within_rounding():
 
 
 def test_a_wrong_kernel_is_noticed_and_is_exit_code_1(monkeypatch, quick_probe, capsys):
-    right = fused.linear_backward_weight
-    monkeypatch.setattr(fused, "linear_backward_weight", lambda grad, *rest: right(1.01 * grad, *rest))
+    right = fused.bottleneck_backward
+    monkeypatch.setattr(fused, "bottleneck_backward", lambda grad, *rest: right(1.01 * grad, *rest))
     assert cli.main(["doctor"]) == 1
     out = capsys.readouterr().out
     assert "WRONG" in out
@@ -134,6 +135,11 @@ def test_the_example_runs(quick_probe, capsys):
     assert facts["probe"]["epoch_seconds"] == pytest.approx(273e-3 * facts["probe"]["step_ms"])
     for key in ("processors", "numba", "probe"):
         assert facts[key].keys() == FACTS[key].keys()
+
+
+def test_the_page_says_what_to_expect_by_threads():
+    assert "13.1 s an epoch expected; by threads: 1: 49.5 s, 2: 25.0 s, 4: 13.1 s" in doctor.as_text(FACTS)
+    assert [doctor.powers_of_two_below(n) for n in (1, 2, 3, 4, 16)] == [[], [1], [1, 2], [1, 2], [1, 2, 4, 8]]
 
 
 def test_the_page_says_what_was_found(quick_probe, capsys):

@@ -78,7 +78,7 @@ class Compiling:
                 terminal.set_description_str(self.line())
 
 
-class _Listener(event.Listener):
+class _Listener(event.Listener):  # type: ignore[misc]
     """Calls a function after numba has compiled a kernel; kernels that are on the disk are not compiled."""
 
     def __init__(self, compiled: Callable[[], object]):

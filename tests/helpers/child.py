@@ -9,9 +9,9 @@ import sys
 from tests.helpers import ROOT
 
 
-def run(code: str, *arguments) -> str:
+def run(code: str, *arguments, environment=os.environ) -> str:
     """What Python prints when it runs `code` with the arguments; it has to succeed."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**environment, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)], env=environment, capture_output=True, text=True
     )

@@ -21,6 +21,7 @@ from autoenc.machine import compute_threads
 from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
 from autoenc.training.trainer import Trainer
 from tests.helpers import ROOT
+from tests.helpers.child import run
 
 MOST = numba.config.NUMBA_NUM_THREADS
 
@@ -134,6 +135,25 @@ def test_numba_has_what_was_asked_for_inside_and_its_own_number_after():
             raise ZeroDivisionError
         assert numba.get_num_threads() == 2
     assert numba.get_num_threads() == before
+
+
+@at_two_threads
+@pytest.mark.parametrize(("quota", "variables", "threads"), [(None, {}, 2), (1.5, {}, 1), (0.5, {}, 1), (9.0, {}, 2),
+                                                             (1.0, {"NUMBA_NUM_THREADS": "2"}, 2)])  # fmt: skip
+def test_a_containers_quota_limits_the_kernels_unless_a_number_is_asked_for(quota, variables, threads):
+    code = f"""
+import numba
+from autoenc import machine
+machine.cpu_quota = lambda: {quota}
+numba.set_num_threads(2)
+with machine.compute_threads():
+    inside = numba.get_num_threads()
+with machine.compute_threads(2):
+    assert numba.get_num_threads() == 2
+print(inside, numba.get_num_threads())
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_NUM_THREADS"} | variables
+    assert run(code, environment=environment).split() == [str(threads), "2"]
 
 
 @pytest.mark.parametrize("threads", [0, -1, MOST + 1])
