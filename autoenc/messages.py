@@ -27,10 +27,10 @@ def printable(text: object) -> str:
 
 def sentence(text: object) -> str:
     """A message as one printable line; of a long one the beginning, and the end, which says what to do."""
-    line = " ".join(str(text).split())
+    line = printable(" ".join(str(text).split()))
     if len(line) > MOST_OF_A_SENTENCE:
         line = f"{line[: MOST_OF_A_SENTENCE * 3 // 4]} ... {line[-MOST_OF_A_SENTENCE // 4 :]}"
-    return printable(line)
+    return line
 
 
 class _Shown(reprlib.Repr):

@@ -29,9 +29,12 @@ from autoenc.datasets import read, sources
 from autoenc.datasets.prepared import read_prepared, write_manifest
 from autoenc.datasets.task_cache import read_task_cache, write_task_cache
 from autoenc.interactions import Interactions
+from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
 from autoenc.scale.merge import merge
 from autoenc.storage.model_file import read_model_file
+from autoenc.training.callbacks import History
 from autoenc.training.checkpoint import MANIFEST, Checkpoints, restore_checkpoint
+from autoenc.training.trainer import Trainer
 from tests.helpers import DATA, frames
 from tests.helpers.bounds import limited_memory, max_memory, ran_out
 from tests.helpers.frames import MAKE, MATRIX, anything, places, with_tensors
@@ -360,16 +363,16 @@ def prepared_folder(content, folder):
 
 @functools.cache
 def mergeable(folder):
-    """A checkpoint of the kernels' engine, its manifest and its shard."""
-    state = folder / "merged"
-    train(small_split(), Checkpoints(state), backend="numba", epochs=1)
+    """A checkpoint of the kernels' engine, whose embedding rows lag behind, its manifest and its shard."""
+    state, train_items = folder / "merged", small_split()[0]
+    network = AutoEncoderNetwork(initial_state(train_items.shape[1], emb_dim=12, hidden_dim=8))
+    Trainer(network, batch_size=128, callbacks=[History(), Checkpoints(state)]).fit(train_items)
     manifest = json.loads((state / MANIFEST).read_text(encoding="utf-8"))
     return state, manifest, (state / manifest["shards"][0]["file"]).read_bytes()
 
 
-def merged(content, folder):
-    """A shard of other arrays, or a manifest of other fields, with sizes and checksums that are right."""
-    tensors, changes = content
+def merge_changed(folder, tensors, changes):
+    """Merge a shard of other arrays, or a manifest of other fields, with sizes and checksums that are right."""
     state, sound, shard = mergeable(folder)
     manifest = json.loads(json.dumps(sound))
     shard = with_tensors(shard, tensors)
@@ -378,11 +381,15 @@ def merged(content, folder):
     for place, key, value in changes:
         change(manifest, place, key, value)
     (state / MANIFEST).write_bytes(with_checksum(manifest))
+    with limited_memory(MAX_MEMORY):
+        merge(state, folder / "m")
+
+
+def merged(content, folder):
     try:
-        with limited_memory(MAX_MEMORY):
-            merge(state, folder / "m")
+        merge_changed(folder, *content)
     except ValueError as error:
-        assert str(error).startswith(str(state)) and "\n" not in str(error)
+        assert str(error).startswith(str(folder / "merged")) and "\n" not in str(error)
     else:
         with contextlib.suppress(ValueError):
             load_model(folder / "m")
@@ -433,6 +440,19 @@ def fuzz(name, folder, profile):
 @pytest.mark.parametrize("name", READERS)
 def test_damaged_files_are_read_or_refused(name, folder):
     fuzz(name, folder, short)
+
+
+@pytest.mark.parametrize("shape", [[], [0], [0, 12], [800, 0], [9]])
+@pytest.mark.parametrize(
+    "name", ["embedding.weight", "first_moment/embedding.weight", "training/drift", "training/last_step", "output.bias"]
+)
+def test_a_shard_of_other_shapes_is_not_merged(name, shape, folder):
+    _, _, shard = mergeable(folder)
+    length = int.from_bytes(shard[:8], "little")
+    names = sorted(set(json.loads(shard[8 : 8 + length])) - {"__metadata__"})
+    n_bytes = 4 * int(np.prod(shape))
+    with pytest.raises(ValueError, match=r"start|delete the folder|damaged"):
+        merge_changed(folder, {names.index(name): ("F32", shape, bytes(n_bytes))}, [])
 
 
 @pytest.mark.parametrize("n_bytes", [2**10, 2**31, 2**40, 2**62])

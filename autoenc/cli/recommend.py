@@ -22,8 +22,10 @@ its score would be lowest. A score is the model's own: higher is better, and no 
 
 With --users a file of any format that `train --data` takes, and --out names another: .csv and
 .parquet have the columns user, rank, item, score; .npz has user_ids, item_ids and scores. Items
-that the model doesn't know are left out, and counted on stderr. Users pass in batches: the memory
-is that of the model, 200 MB, and of an .npz (see `autoenc prepare`) 50 bytes a like.
+that the model doesn't know are left out, and counted on stderr. Cells of a .csv are the ids as they
+are: one that begins with =, +, - or @ is a formula to a spreadsheet, so import them as text. Users
+pass in batches: the memory is that of the model, 200 MB, and of an .npz (see `autoenc prepare`) 50
+bytes a like.
 
 With --engine dask FILE is a prepared folder (`autoenc prepare --memory`) and --out a new folder of
 parquet, a file for every 50,000 users, in their order. It is computed by the workers of a scheduler, or by

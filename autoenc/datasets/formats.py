@@ -18,7 +18,8 @@ The rules, once and for all:
 - Liked means rated: a rating is a like whatever its value. A 0 that is stored in a matrix is none.
 - A column of ids is of numbers if all of it is whole numbers (007 is 7, and so is 7.0), otherwise of
   strings. LightGCN's text, .dat and u.data have numbers only.
-- An id that is missing (empty, nan, null, none) or negative is an error.
+- An id that is missing (empty, nan, null, none) or negative, or holds the character NUL, is an error. Spaces
+  around it, of all that Unicode has, are no part of it.
 - Text is UTF-8. An id or a title that isn't is taken for Latin-1, each by itself.
 - Errors name the file, the line and the text.
 - A file of any content takes at most 256 MB and 200 times its size of memory: tests/test_fuzz.py holds

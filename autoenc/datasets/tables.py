@@ -28,6 +28,7 @@ from autoenc.datasets.columns import MAX_ID, SPACES, positions, short
 from autoenc.datasets.prepared import Column, new_folder, write_manifest
 from autoenc.datasets.sources import Source, find
 from autoenc.datasets.text import read_titles
+from autoenc.messages import sentence
 from autoenc.storage.csr import MOST_ENTRIES
 from autoenc.storage.npy import check_strings
 
@@ -179,10 +180,11 @@ class _Preparation:
         if tables.form == "parquet":
             source = f"read_parquet({paths}, union_by_name=true, hive_partitioning=false)"
         else:
+            delimiter = _quoted(_delimiter(tables.paths[0]))
             columns = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in _same_header(tables.paths))
             source = (
-                f"read_csv({paths}, delim={_quoted(_delimiter(tables.paths[0]))}, quote='\"', escape='\"', "
-                f"header=true, auto_detect=false, columns={{{columns}}}, max_line_size=16777216)"
+                f"read_csv({paths}, delim={delimiter}, quote='\"', escape='\"', header=true, auto_detect=false, "
+                f"columns={{{columns}}}, max_line_size=16777216)"
             )
         names = {name: type_ for name, type_, *_ in self._ask(f"DESCRIBE SELECT * FROM {source}")}
         at = positions(names)
@@ -383,7 +385,9 @@ def _in_sentences(duckdb: Any, path: str | os.PathLike[str], memory: float) -> I
             raise
         raise KeyboardInterrupt from None  # which DuckDB makes these of
     except duckdb.Error as error:
-        raise ValueError(f"{path} can't be read: {_first_line(error)}.") from None
+        raise ValueError(sentence(f"{path} can't be read: {_first_line(error)}.")) from None
+    except ValueError as error:
+        raise ValueError(sentence(error)) from None  # it may quote names and ids
 
 
 def _first_line(error: Exception) -> str:

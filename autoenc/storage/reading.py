@@ -11,11 +11,14 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from autoenc.messages import sentence, shown
 
 FAULTS = (
     *(ArithmeticError, AssertionError, AttributeError, BufferError, EOFError, LookupError, RuntimeError, SyntaxError),
     *(SystemError, TypeError, ValueError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+    SafetensorError,
 )
 """What parsers raise of content that they don't expect; a RecursionError is a RuntimeError."""
 

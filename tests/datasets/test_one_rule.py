@@ -89,6 +89,18 @@ def test_both_take_or_both_refuse(id_, taken, tmp_path):
             datasets.load(path=tmp_path / "t.csv")
 
 
+@pytest.mark.parametrize("header", ["user,\x1b[2J", "user,x\x9b" + ",y" * 2_000, "\x1b]0;x\x07,\x1b[2J"])
+def test_a_header_reaches_no_terminal_as_it_is(header, tmp_path):
+    (tmp_path / "t.csv").write_text(f"{header}\n1,2\n", encoding="utf-8")
+    for make in (
+        lambda: tables.prepare(tmp_path / "t.csv", tmp_path / "out"),
+        lambda: datasets.load(path=tmp_path / "t.csv"),
+    ):
+        with pytest.raises(ValueError, match=r"t\.csv") as error:
+            make()
+        assert str(error.value).isprintable() and len(str(error.value)) < 1_200
+
+
 def test_a_nul_behind_what_is_looked_at_first_is_refused_with_its_line(tmp_path):
     (tmp_path / "t.csv").write_text("user,item\n" + "ann,1\n" * 20_000 + "bo\0b,2\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"line 20,002: the user id 'bo\\x00b' holds the character NUL; fix the line"):
