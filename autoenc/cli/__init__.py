@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = next((argument for argument in argv if not argument.startswith("-")), "")
     prog = "autoenc"
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a title that ASCII or cp1252 lacks must not end a table
+        sys.stdout.reconfigure(errors="backslashreplace")  # a title that ASCII or cp1252 lacks must not end a table
     try:
         args = build_parser(command).parse_args(argv)
         prog = args.prog

@@ -26,10 +26,8 @@ def show(text: str) -> None:
 
 
 def _tell(text: str, stream: TextIO) -> None:
-    """Print lines as a terminal may show them; what the stream's encoding lacks is escaped too."""
-    text = "\n".join(map(printable, text.split("\n")))
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=stream is sys.stderr)
+    """Print lines as a terminal may show them."""
+    print("\n".join(map(printable, text.split("\n"))), file=stream, flush=stream is sys.stderr)
 
 
 def print_json(value: Any) -> None:

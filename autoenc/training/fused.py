@@ -48,12 +48,9 @@ class FusedEngine:
         Its state is trained in place.
     adam : Adam or None
         The optimizer of the network's params; None for an engine that only scores.
-    last_step : array (n_items,) int64, optional
-        The step that each embedding row and its moments stand at, from a checkpoint. Without it
-        every row is at adam.step_count.
     """
 
-    def __init__(self, network: Network, adam: Adam | None = None, last_step: np.ndarray | None = None):
+    def __init__(self, network: Network, adam: Adam | None = None):
         self.network = network
         self.adam = adam
         self.n_items = network.n_items
@@ -75,9 +72,7 @@ class FusedEngine:
         self._embedding_now: np.ndarray | None = network.state["embedding.weight"]
         if adam is None:
             return
-        self.last_step = np.full(self.n_items, adam.step_count, np.int64) if last_step is None else last_step
-        if (self.last_step < adam.step_count).any():
-            self._lags, self._embedding_now = True, None
+        self.last_step = np.full(self.n_items, adam.step_count, np.int64)  # that each embedding row stands at
         self._drift = DriftTable(adam)
         self._embedding = trained("embedding.weight", adam)
         self._output = trained("output.weight", adam), trained("output.bias", adam)

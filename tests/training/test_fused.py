@@ -248,7 +248,8 @@ def test_a_training_resumed_from_its_arrays_has_the_same_bits():
     adam = Adam(network.params)
     adam.step_count = begun.adam.step_count
     adam.first_moment, adam.second_moment = copy.deepcopy((begun.adam.first_moment, begun.adam.second_moment))
-    resumed = FusedEngine(network, adam, begun.last_step.copy())
+    resumed = FusedEngine(network, adam)
+    resumed.load_training_arrays(copy.deepcopy(begun.training_arrays()))
     assert_same_bits(resumed.state_dict(), begun.state_dict())
     for key, batch in steps[6:]:
         resumed.train_step(batch, key)
