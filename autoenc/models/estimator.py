@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from typing import TYPE_CHECKING, Any, TypeVar
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from typing import Any, Self, TypeVar
 
 Model = TypeVar("Model", bound="Estimator")
 
