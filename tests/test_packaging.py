@@ -88,7 +88,9 @@ def test_wheel_describes_itself(wheel):
         read = {name.partition("/")[2]: archive.read(name).decode() for name in archive.namelist() if "-info/" in name}
     metadata = email.message_from_string(read["METADATA"])
     assert (metadata["Name"], metadata["Version"]) == ("autoenc", autoenc.__version__)
-    assert metadata["Requires-Python"] == ">=3.10"
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert metadata["License-Expression"] == "MIT"
+    assert "recommender" in metadata["Keywords"].split(",")
     assert metadata.get_payload().startswith("# autoenc")
     assert "autoenc = autoenc.cli:main" in read["entry_points.txt"]
     assert "MIT License" in read["licenses/LICENSE"]
@@ -102,7 +104,7 @@ def test_sdist_holds_the_tree_and_makes_the_same_wheel(sdist, wheel, tmp_path):
     expected = {
         Path(name) for name in ("LICENSE", "Makefile", "README.md", "run_train.py", "setup.cfg", "pyproject.toml")
     }
-    for folder in ("autoenc", "kernels", "tests", "benchmarks", "docs", ".ci"):
+    for folder in ("autoenc", "kernels", "tests", "benchmarks", "docs", ".ci", ".github"):
         expected |= {path.relative_to(ROOT) for path in files_of(ROOT / folder)}
     assert expected - found == set()
     assert names(build(unpacked, "wheel", tmp_path / "wheel")) == names(wheel)

@@ -21,7 +21,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
@@ -31,9 +31,6 @@ from autoenc.models.explaining import Explaining
 from autoenc.models.names import items_of
 from autoenc.models.recommending import Recommending
 from autoenc.storage.model_file import ModelFile, write_model_file
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 
 class Recommender(Recommending, Explaining):

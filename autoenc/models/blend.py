@@ -47,7 +47,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
@@ -68,10 +68,6 @@ from autoenc.models.blend_search import (
 from autoenc.models.estimator import unfitted
 from autoenc.models.network_model import NetworkRecommender
 from autoenc.models.random_state import RandomState, seed_of
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 
 MOST_MODELS = 100  # in a file
 

@@ -43,7 +43,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
@@ -56,9 +56,6 @@ from autoenc.networks.deep import DeepNetwork, initial_state, shapes_of_state
 from autoenc.optim import Adam
 from autoenc.training.engine import MakeEngine, engine_for
 from autoenc.training.plain import PlainEngine
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 
 @dataclass(eq=False, repr=False)

@@ -41,7 +41,7 @@ from __future__ import annotations
 import math
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import Self
 
 import numpy as np
 from scipy import sparse
@@ -50,9 +50,6 @@ from autoenc.interactions import UserItemsLike, as_user_items, likes_per_item
 from autoenc.machine import check_free, compute_threads
 from autoenc.models.base import Recommender
 from autoenc.models.gram import BLOCK, Inverse, ItemGram, UserGram, bytes_needed, gram_of
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 
 @dataclass(eq=False, repr=False)

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from autoenc.messages import shown
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 MOST_TEXT = 1_000  # characters of a hyperparameter
 

@@ -11,7 +11,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Self
 
 import numpy as np
 from scipy import sparse
@@ -28,9 +28,6 @@ from autoenc.training.callbacks import Callback, History, Validation
 from autoenc.training.engine import MakeEngine, engine_for
 from autoenc.training.minibatches import default_epochs, steps_an_epoch
 from autoenc.training.trainer import Trainer
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 LOSSES = ("bce", "multinomial")
 NUMBERS = ("dropout", "input_dropout", "beta", "anneal", "bias_offset", "negative_weight", "validation_fraction")

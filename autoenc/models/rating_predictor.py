@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 import numpy as np
 from scipy import sparse
@@ -34,8 +34,6 @@ from autoenc.storage.csr import indptr_of
 from autoenc.training.trainer import Trainer
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from autoenc.datasets.columns import Ratings
 
 SparseMatrix: TypeAlias = "sparse.sparray | sparse.spmatrix"

@@ -48,7 +48,7 @@ class Results:
         self.parts = stored["parts"] if same else {}
 
     def add(self, part: str, figures: dict) -> None:
-        date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
+        date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
         self.parts[part] = {"date": date} | figures
         content = self.setting | {"versions": self._versions(), "blas": blas_pools(), "parts": self.parts}
         with replacing(self.path) as temporary:
