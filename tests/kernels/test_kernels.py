@@ -22,7 +22,7 @@ from numba import config, njit
 from scipy import sparse
 
 import autoenc.kernels.jit
-from autoenc.batch_invariant import BLOCK_SIZES
+from autoenc.batch_invariant import BLOCK_SIZES, UserBlock
 from autoenc.evaluation.ranking import top_n_of_scores
 from autoenc.kernels import linear as linear_module
 from autoenc.kernels import normalize as normalize_module
@@ -189,6 +189,18 @@ def test_linear_is_the_layer(dtype, users, in_features, out_features, seed):
     x, weight = normal(rng, dtype, users, in_features), normal(rng, dtype, out_features, in_features)
     bias = normal(rng, dtype, out_features)
     assert_near(linear(x, weight, bias), Linear(weight, bias).forward(x), size=in_features * 10)
+
+
+@pytest.mark.parametrize("block", [UserBlock(5, 1, 3), UserBlock(3, 2, 3)])
+@pytest.mark.parametrize("users", [0, 1, 2, 3, 7])
+def test_users_stand_where_the_block_has_room_for_them(block, users, monkeypatch):
+    """As where BLAS rounds some rows, or all but one, in a way of their own."""
+    monkeypatch.setattr(linear_module, "user_block", lambda *_: block)
+    monkeypatch.setattr(top_n_module, "user_block", lambda *_: block)
+    rng = np.random.default_rng(users)
+    x, weight, bias = normal(rng, "float64", users, 4), normal(rng, "float64", 6, 4), normal(rng, "float64", 6)
+    assert_near(linear(x, weight, bias), Linear(weight, bias).forward(x), size=40)
+    check_top_n("float32", random_csr(rng, users, 9, 0.3), 3, seed=users)
 
 
 @st.composite
