@@ -184,7 +184,7 @@ sides = st.integers(1, 9) | st.sampled_from([ROWS - 1, ROWS, ROWS + 5, 31, 32, 3
 def test_matmul_is_numpys(dtype, m, k, n, order, add, seed):
     rng = np.random.default_rng(seed)
     a, b, c = np.asarray(normal(rng, dtype, m, k), order=order), normal(rng, dtype, k, n), normal(rng, dtype, m, n)
-    answer = np.float64(a) @ np.float64(b) + (c if add else 0)
+    answer = a.astype(np.float64) @ b.astype(np.float64) + (c if add else 0)
     wide = np.full((m, n + 3), np.nan, dtype)  # its last columns must stay as they are
     wide[:, :n] = c
     matmul(a, b, wide[:, :n], add)
