@@ -18,10 +18,10 @@ Lesson: docs/lessons/soft_bce.md
 
 Example
     >>> soft = SoftBCE()
-    >>> round(soft.forward(np.array([[0.0, np.log(3)]]), np.array([[0.25, 0.75]])), 4)  # h is 1/2 and 3/4
-    1.2555
+    >>> round(soft.forward(np.array([[np.log(3), 0.0]]), np.array([[0.25, 0.5]])), 4)  # h is 3/4 and 1/2
+    1.8048
     >>> soft.backward()
-    array([[0.25, 0.  ]])
+    array([[0.5, 0. ]])
 """
 
 from __future__ import annotations
