@@ -105,7 +105,7 @@ CONTESTANTS = {
     "autoenc": ("autoenc", "numba", lambda: Autoenc("numba")),
     "autoenc-numpy": ("autoenc, NumPy alone", "numpy", lambda: Autoenc("numpy")),
     "torch-tuned": ("PyTorch, tuned", "torch", lambda: Torch("torch_tuned")),
-    "torch-bfloat16": ("PyTorch, tuned, bfloat16", "torch", lambda: Torch("torch_bfloat16")),
+    "torch-bfloat16": ("PyTorch, bfloat16", "torch", lambda: Torch("torch_bfloat16")),
     "torch-plain": ("PyTorch, as described", "torch", lambda: Torch("torch_plain")),
     "implicit-als": ("implicit's ALS", "implicit", ImplicitAls),
     "numpy-matmul": ("NumPy's BLAS", "numpy", NumpyMatmul),

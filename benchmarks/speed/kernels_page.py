@@ -102,11 +102,10 @@ def section(stored: dict) -> str:
         blocks += [as_markdown(phase_rows(profiles, "training", stored))]
         blocks += ["The phases of ranking, in ms per 1,000 users, with the bound in brackets:"]
         blocks += [as_markdown(phase_rows(profiles, "evaluation", stored))]
-    for threads, part in by_threads(parts.get("busy", {})).items():
-        blocks += [
-            f"The phases' parts of a step with {threads} threads, alone and beside {part['busy']} busy processes:",
-            as_markdown(busy_rows(part)),
-        ]
+    if "busy" in parts:
+        threads, busy = parts["busy"]["threads"], parts["busy"]["busy"]
+        blocks += [f"The phases' parts of a step with {threads} threads, alone and beside {busy} busy processes:"]
+        blocks += [as_markdown(busy_rows(parts["busy"]))]
     if "kernels" in parts:
         blocks += [f"Kernels and layers with {parts['kernels']['threads']} threads:", as_markdown(pair_rows(parts))]
     dates = sorted({one["date"] for part in parts.values() for one in dated(part)})

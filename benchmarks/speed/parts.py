@@ -196,7 +196,7 @@ def profile(plan: Plan) -> dict:
 
 def busy(plan: Plan) -> dict:
     """The profile beside as many busy processes as there are threads."""
-    return measured_by("benchmarks.speed.profile", plan, busy=[plan.threads])["busy"][str(plan.threads)]
+    return measured_by("benchmarks.speed.profile", plan, busy=[plan.threads])["busy"]
 
 
 def kernels(plan: Plan) -> dict:

@@ -16,7 +16,7 @@ from benchmarks.speed.task import ITEMS, LIKES, USERS
 
 FORMAT = 3  # of the parts; counts up when what a part holds changes
 FOLDER = Path(__file__).parents[1] / "results" / "speed"
-BY_THREADS = ("epoch", "score", "profile", "busy")  # the parts that are stored for each number of threads
+BY_THREADS = ("epoch", "score", "profile")  # the parts that are stored for each number of threads
 
 
 def default_file() -> Path:

@@ -114,15 +114,13 @@ def users_of(call: str) -> str:
     return "all users" if call == "all" else f"calls of {int(call):,}"
 
 
-def judge_busy(part: dict[int, dict], processors: int) -> list[Target]:
-    """What a phase takes of a step beside busy processes, of what it takes on idle processors."""
-    found = []
-    for threads, measured in part.items():
-        idle, beside = parts_of_a_step(measured["idle"]), parts_of_a_step(measured["beside"])
-        times, phase = max((beside[phase] / idle[phase], phase) for phase in idle)
-        name = f"part of a step beside {measured['busy']} busy loops, of that on idle processors, {phase}"
-        found.append(Target(with_threads(name, threads, processors), times, "at most", 2))
-    return found
+def judge_busy(part: dict) -> list[Target]:
+    """What a phase takes of a step beside busy processes, of what it takes on idle processors: the most of any."""
+    idle, beside = parts_of_a_step(part["idle"]), parts_of_a_step(part["beside"])
+    times, phase = max((beside[phase] / idle[phase], phase) for phase in idle)
+    return [
+        Target(f"{phase}, its part of a step beside {part['busy']} busy loops", times, "at most", 2, "{:.2f} times")
+    ]
 
 
 def parts_of_a_step(rows: list[dict]) -> dict[str, float]:
