@@ -45,11 +45,15 @@ def new(n_items: int, seed: int = 0, **sizes) -> tuple[Autoencoder, torch.optim.
     return model, torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
 
 
+def loss_of(model: Autoencoder, user_items: sparse.csr_array) -> torch.Tensor:
+    targets = torch.from_numpy(user_items.toarray())
+    return F.binary_cross_entropy_with_logits(logits(model, user_items), targets, reduction="sum")
+
+
 def step(model: Autoencoder, adam: torch.optim.Adam, user_items: sparse.csr_array) -> float:
     """One minibatch, a CSR of float32 ones (batch, n_items); returns its summed loss."""
-    targets = torch.from_numpy(user_items.toarray())
     adam.zero_grad()
-    loss = F.binary_cross_entropy_with_logits(logits(model, user_items), targets, reduction="sum")
+    loss = loss_of(model, user_items)
     loss.backward()
     adam.step()
     return loss.item()

@@ -15,6 +15,7 @@ evaluated. What is there is not run again. `report.verdict` has the rule of the 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 import time
 from pathlib import Path
@@ -56,10 +57,8 @@ def run(model: str, train, plan: Plan, seed: int, on_epoch) -> str:
     else:
         import torch
 
-        from benchmarks.peers import torch_plain, torch_tuned
-
         torch.set_num_threads(1)
-        peer = torch_tuned if model == PEER else torch_plain
+        peer = importlib.import_module(f"benchmarks.peers.{model.replace('-', '_')}")
         peer.train(train, plan.epochs[-1], seed, on_epoch)
         return f"torch {torch.__version__}"
     return f"autoenc {autoenc.__version__}"

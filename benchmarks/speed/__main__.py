@@ -1,28 +1,33 @@
 """How fast: training, ranking, memory and start of ours and of others, in turns on the same likes.
 
-    python -m benchmarks.speed                    everything (`make bench`), about half an hour
-    python -m benchmarks.speed --quick            the main ratios, in under four minutes
-    python -m benchmarks.speed --only score       one part again; the others' figures stay
+    python -m benchmarks.speed                      everything (`make bench`), about an hour
+    python -m benchmarks.speed --quick              the main ratios, in about four minutes
+    python -m benchmarks.speed --only score         one part again; the others' figures stay
+    python -m benchmarks.speed --threads 1 2 4 8 16
 
 Every contestant has a process of its own and waits asleep while another measures, one turn each,
 and again; a ratio is the median over the turns. The likes are synthetic, of MovieLens 10M's shape,
 four fifths of them to train on. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are cleared for all, so
 that each library picks its own kernels.
 
-The figures go to benchmarks/results/speed.json, with a picture beside it, and from there to
-docs/kernels.md.
+Training, ranking and the profile are measured with each number of threads, the rest with the largest
+that isn't more than the processors. Numbers above the processors show what over-subscription costs.
+
+The figures go to benchmarks/results/speed/, a file for each processor, with a picture beside it,
+and from there to docs/kernels.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.speed import kernels_page
 from benchmarks.speed.parts import PARTS, QUICK, Plan, say
+from benchmarks.speed.processor import Processor, processor
 from benchmarks.speed.report import tables
-from benchmarks.speed.results import DEFAULT, Results, add_arguments, machine, read
+from benchmarks.speed.results import BY_THREADS, Results, add_arguments, default_file, machine
 from benchmarks.speed.task import ITEMS, LIKES, USERS
 from benchmarks.speed.turns import CLEARED, run_again_if_pinned
 
@@ -31,36 +36,49 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(
         "python -m benchmarks.speed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="the main ratios, in under four minutes")
+    parser.add_argument("--quick", action="store_true", help="the main ratios, in about four minutes")
     parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--turns", type=int, default=5, help="measurements of each (default: %(default)s)")
+    parser.add_argument("--turns", type=int, metavar="N", help="measurements of each (default: 5, or 3 with --quick)")
+    parser.add_argument("--threads", nargs="+", type=int, metavar="N",
+                        help="default: 1, 2, 4 and so on, up to the processors; with --quick 1 and all")  # fmt: skip
     add_arguments(parser)
     args = parser.parse_args(argv)
-    if (code := run_again_if_pinned("benchmarks.speed", argv, args.threads)) is not None:
+    here = processor()
+    counts = sorted(set(args.threads or default_counts(here, args.quick)))
+    if counts[0] < 1:
+        parser.error(f"--threads must be 1 or more, got {counts[0]}")
+    most = max((n for n in counts if n <= here.count), default=here.count)
+    if (code := run_again_if_pinned("benchmarks.speed", argv, most)) is not None:
         return code
 
-    plan = Plan(args.cache, tuple(args.shape), args.threads, args.turns, args.quick)
-    results = Results(args.out, plan.shape, plan.threads)
+    plan = Plan(args.cache, tuple(args.shape), most, args.turns or (3 if args.quick else 5), args.quick)
+    results = Results(args.out, plan.shape)
     parts = args.only or (QUICK if args.quick else PARTS)
     for part in parts:
-        say(f"{part}:")
-        results.add(part, PARTS[part](plan))
+        for threads in counts if part in BY_THREADS else [most]:
+            say(f"{part}, {threads} thread{'s' * (threads > 1)}{' (over-subscribed)' * (threads > here.count)}:")
+            results.add(part, PARTS[part](plan._replace(threads=threads, others=threads == most)), threads)
 
-    print(tables(results.parts, plan.shape == (USERS, ITEMS, LIKES)))
-    print(f"\n{machine(read(args.out))}; {' and '.join(CLEARED)} cleared for all")
-    draw(args.out)
-    if args.out == DEFAULT and {"profile", "kernels"} & set(parts):
-        subprocess.run([sys.executable, "-m", "benchmarks.speed.kernels_page"], check=True, stdout=sys.stderr)
+    is_the_tasks = plan.shape == (USERS, ITEMS, LIKES)
+    print(tables(results.stored, is_the_tasks))
+    print(f"\n{machine(results.stored)}; {' and '.join(CLEARED)} cleared for all")
+    draw(results.stored, args.out)
+    if args.out == default_file() and is_the_tasks:
+        kernels_page.main([])
     return 0
 
 
-def draw(path: Path) -> None:
+def default_counts(here: Processor, quick: bool) -> list[int]:
+    return [1, here.count] if quick else here.thread_counts
+
+
+def draw(stored: dict, path: Path) -> None:
     try:
-        from benchmarks.speed.chart import draw
+        from benchmarks.speed import chart
     except ImportError as error:
         say(f"no picture: {error.name} is not installed (pip install {error.name}, or make bench)")
         return
-    say(f"{path} and {draw(read(path), path.with_suffix('.png'))}")
+    say(f"{path} and {chart.draw(stored, path.with_suffix('.png'))}")
 
 
 if __name__ == "__main__":

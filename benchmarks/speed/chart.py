@@ -1,4 +1,4 @@
-"""The picture of a run of `python -m benchmarks.speed`: bars with every turn as a dot, and the scaling curves."""
+"""Pictures of the stored figures: of all processors by threads, and of one the bars and the scaling curves."""
 
 from __future__ import annotations
 
@@ -8,37 +8,83 @@ from pathlib import Path
 import matplotlib
 
 from benchmarks.speed.contestants import label
-from benchmarks.speed.results import machine
+from benchmarks.speed.parts import FAST
+from benchmarks.speed.results import by_threads, machine, processor_of
+from benchmarks.speed.targets import share_of_blas
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 OURS, OTHERS, DOTS = "#0b6e99", "#b9bec4", "#30343a"
+COLORS = dict(zip(FAST, (OURS, "#c8553d", "#8a6fb0")))
 AXES = {"users": "#0b6e99", "likes": "#c8553d", "items": "#4f8a3b"}
 BARS = (
-    ("epoch", "seconds", "Training an epoch, s", True),
-    ("score", "seconds", "Top 10 of every user, s", False),
-    ("memory", "megabytes", "Training's peak memory\nabove the imports, MB", False),
-    ("start", "seconds", "From the first import\nto the first step, s", False),
+    ("memory", "megabytes", "Training's peak memory\nabove the imports, MB"),
+    ("start", "seconds", "From the first import\nto the first step, s"),
 )
 
 
+def draw_threads(stored: list[dict], path: Path) -> Path:
+    """Draw what is stored of each processor against the number of threads: a row for each. Returns `path`."""
+    stored = [one for one in stored if "epoch" in one["parts"]]
+    if not stored:
+        return path
+    figure = plt.figure(figsize=(15, 4.4 * len(stored)), layout="constrained")
+    for one, panel in zip(stored, figure.subfigures(len(stored), 1, squeeze=False)[:, 0]):
+        panel.suptitle(str(processor_of(one)), fontsize=12, fontweight="bold")
+        epochs, shares, scores = panel.subplots(1, 3)
+        parts = by_threads(one["parts"]["epoch"])
+        for name in FAST:
+            found = {threads: part for threads, part in parts.items() if name in part["seconds"]}
+            if not found:
+                continue
+            spread(epochs, {t: part["seconds"][name] for t, part in found.items()}, COLORS[name], label(name))
+            percent = [100 * share_of_blas(part, name, one["shape"][:2]) for part in found.values()]
+            shares.plot(list(found), percent, color=COLORS[name], marker="o", markersize=4, label=label(name))
+        finish_threads(epochs, list(parts), one, "Training an epoch, s")
+        finish_threads(shares, list(parts), one, "Training's rate, % of NumPy's BLAS on as many threads")
+        ranked = by_threads(one["parts"].get("score", {}))
+        for name in FAST:
+            seconds = {t: part["seconds"]["all"][name] for t, part in ranked.items() if name in part["seconds"]["all"]}
+            if seconds:
+                spread(scores, seconds, COLORS[name], label(name))
+        finish_threads(scores, list(ranked), one, "Top 10 of every user, s")
+    figure.savefig(path, dpi=110, facecolor="white")
+    plt.close(figure)
+    return path
+
+
+def finish_threads(ax, threads: list[int], stored: dict, title: str) -> None:
+    """An axis of threads; what is over-subscribed is shaded."""
+    processors = processor_of(stored).count
+    if threads:
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(threads, [str(t) for t in threads])
+        ax.set_xlim(threads[0] / 1.2, threads[-1] * 1.2)
+        ax.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+        ax.legend(frameon=False)
+    if threads and threads[-1] > processors:
+        ax.axvspan(processors * 1.2, threads[-1] * 1.2, color=OTHERS, alpha=0.25, linewidth=0)
+        ax.annotate("more threads than processors", (1, 0), (-4, 4), "axes fraction", "offset points", fontsize=8,
+                    ha="right", color=DOTS)  # fmt: skip
+    ax.set(xlabel="threads")
+    ax.set_ylim(bottom=0)
+    finish(ax, title)
+
+
 def draw(stored: dict, path: Path) -> Path:
-    """Draw what the results hold; parts that were not measured stay out. Returns `path`."""
+    """Draw what one processor's results hold; parts that were not measured stay out. Returns `path`."""
     parts = stored["parts"]
     bars = [bar for bar in BARS if bar[0] in parts]
-    curves = [curve for curve in (by_size, by_users, by_threads) if "scaling" in parts]
-    rows = bool(bars) + bool(curves)
-    if not rows:
+    curves = [curve for curve in (by_size, by_users) if "scaling" in parts]
+    panels = len(bars) + len(curves)
+    if not panels:
         return path
-    figure = plt.figure(figsize=(15, 4.2 * rows + 0.6), layout="constrained")
-    panels = iter(figure.subfigures(rows, 1, squeeze=False)[:, 0])
-    if bars:
-        for ax, bar in zip(next(panels).subplots(1, len(bars), squeeze=False)[0], bars):
-            bar_chart(ax, parts[bar[0]][bar[1]], *bar[2:])
-    if curves:
-        for ax, curve in zip(next(panels).subplots(1, len(curves), squeeze=False)[0], curves):
-            curve(ax, parts["scaling"])
+    figure, axes = plt.subplots(1, panels, figsize=(5 * panels, 4.8), squeeze=False, layout="constrained")
+    for ax, bar in zip(axes[0], bars):
+        bar_chart(ax, parts[bar[0]][bar[1]], *bar[2:])
+    for ax, curve in zip(axes[0][len(bars) :], curves):
+        curve(ax, parts["scaling"])
     shape = "{:,} users, {:,} items, {:,} likes".format(*stored["shape"])
     figure.suptitle(f"{shape}: {machine(stored)}", fontsize=8, color=DOTS, wrap=True)
     figure.savefig(path, dpi=110, facecolor="white")
@@ -46,7 +92,7 @@ def draw(stored: dict, path: Path) -> Path:
     return path
 
 
-def bar_chart(ax, values: dict[str, list[float]], title: str, logarithmic: bool) -> None:
+def bar_chart(ax, values: dict[str, list[float]], title: str) -> None:
     """A bar for each contestant's median, the first on top, its turns as dots."""
     names = list(values)
     medians = [statistics.median(values[name]) for name in names]
@@ -58,12 +104,7 @@ def bar_chart(ax, values: dict[str, list[float]], title: str, logarithmic: bool)
         ax.annotate(figure, (max(values[name]), row), (5, 0), textcoords="offset points", va="center")
     ax.set_yticks(range(len(names)), [label(name) for name in names])
     ax.invert_yaxis()
-    if logarithmic:
-        ax.set_xscale("log")
-        ax.set_xlim(min(medians) / 2, max(map(max, values.values())) * 2.5)
-        plain_numbers(ax.xaxis, (1, 3))
-    else:
-        ax.set_xlim(0, max(map(max, values.values())) * 1.2)
+    ax.set_xlim(0, max(map(max, values.values())) * 1.2)
     finish(ax, title)
 
 
@@ -93,21 +134,7 @@ def by_users(ax, part: dict) -> None:
     finish(ax, "Peak memory, MB, by users")
 
 
-def by_threads(ax, part: dict) -> None:
-    seconds = part["threads"]
-    spread(ax, seconds, OURS, "measured")
-    one = statistics.median(seconds["1"])
-    ax.plot(
-        [int(n) for n in seconds], [one / int(n) for n in seconds], ":", color=DOTS, label="one thread's time, divided"
-    )
-    ax.set(xlabel="threads")
-    ax.set_xticks([int(n) for n in seconds])
-    ax.set_ylim(bottom=0)
-    ax.legend(frameon=False)
-    finish(ax, "Training an epoch, s, by threads")
-
-
-def spread(ax, values: dict[str, list[float]], color: str, name: str) -> None:
+def spread(ax, values: dict, color: str, name: str) -> None:
     """Medians as a line, the range of the turns as bars."""
     x = [float(key) for key in values]
     medians = [statistics.median(turns) for turns in values.values()]

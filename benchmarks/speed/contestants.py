@@ -41,7 +41,7 @@ class Autoenc:
 
 
 class Torch:
-    """The same network in PyTorch: peers/torch_tuned.py, or peers/torch_plain.py."""
+    """The same network in PyTorch: the file of peers/ that is named."""
 
     def __init__(self, peer: str):
         self.peer = importlib.import_module(f"benchmarks.peers.{peer}")
@@ -105,6 +105,7 @@ CONTESTANTS = {
     "autoenc": ("autoenc", "numba", lambda: Autoenc("numba")),
     "autoenc-numpy": ("autoenc, NumPy alone", "numpy", lambda: Autoenc("numpy")),
     "torch-tuned": ("PyTorch, tuned", "torch", lambda: Torch("torch_tuned")),
+    "torch-bfloat16": ("PyTorch, bfloat16", "torch", lambda: Torch("torch_bfloat16")),
     "torch-plain": ("PyTorch, as described", "torch", lambda: Torch("torch_plain")),
     "implicit-als": ("implicit's ALS", "implicit", ImplicitAls),
     "numpy-matmul": ("NumPy's BLAS", "numpy", NumpyMatmul),

@@ -6,7 +6,7 @@ The layers run on as many threads as NumPy's BLAS likes, the kernels as they do 
 means the largest difference of any output, in units in the last place (ulp) of the largest number
 of its kind; beside it, by the same measure, how far each is from the layer computed in float64.
 
-The figures are printed, and kept in benchmarks/results/speed.json, of which `kernels_page.py` makes
+The figures are printed, and kept in benchmarks/results/speed/, of which `kernels_page.py` makes
 docs/kernels.md.
 """
 
@@ -25,7 +25,7 @@ from autoenc.training import fused
 from benchmarks.speed import likes, pairs
 from benchmarks.speed.pairs import PAIRS
 from benchmarks.speed.problem import Problem
-from benchmarks.speed.results import Results, add_arguments
+from benchmarks.speed.results import Results, add_arguments, add_threads
 from benchmarks.speed.stopwatch import Stopwatch, copy_rate, timed
 from benchmarks.speed.task import BATCH, EMB_DIM, HIDDEN_DIM
 from benchmarks.speed.turns import run_again_if_pinned
@@ -123,6 +123,7 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(
         "python -m benchmarks.speed.kernels", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_threads(parser)
     add_arguments(parser)
     args = parser.parse_args(argv)
     if (code := run_again_if_pinned("benchmarks.speed.kernels", argv, args.threads)) is not None:
@@ -130,7 +131,7 @@ def main(argv=None) -> int:
     user_items = likes.load(likes.train_file(args.cache, *args.shape))
     batch = min(BATCH, user_items.shape[0] // 2)
     part = measure([user_items[:batch], user_items[batch : 2 * batch]], args.threads)
-    Results(args.out, args.shape, args.threads).add("kernels", part)
+    Results(args.out, args.shape).add("kernels", part, args.threads)
     print(as_text(rows_of_table(part)))
     return 0
 

@@ -1,9 +1,9 @@
-"""Makes docs/kernels.md: what each kernel computes and how fast, from the kernels' docstrings and a run's JSON.
+"""Makes docs/kernels.md: which kernel stands for which layers, and how fast on each processor that is stored.
 
     python -m benchmarks.speed.kernels_page
 
-The figures are those of the parts `kernels` and `profile` of benchmarks/results/speed.json, which
-`make bench` measures; the texts are the kernels' docstrings.
+The text is kernels_page.md beside this file, in which names in double braces stand for what is made here
+from benchmarks/results/speed/. The picture by threads is drawn there, too.
 """
 
 from __future__ import annotations
@@ -13,112 +13,183 @@ import importlib
 import inspect
 import re
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+from autoenc.kernels.gather_sum import balanced_blocks
+from autoenc.kernels.normalize import n_blocks
+from autoenc.kernels.output_tile import parts_of
 from autoenc.storage.atomic import replacing
 from benchmarks.speed.kernels import rows_of_table
-from benchmarks.speed.pairs import PAIRS, Pair
-from benchmarks.speed.results import DEFAULT, machine, read
+from benchmarks.speed.pairs import PAIRS
+from benchmarks.speed.profile import EVALUATION, TRAINING
+from benchmarks.speed.report import over_subscribed, ranking_rows, training_rows
+from benchmarks.speed.results import FOLDER, by_threads, machine, processor_of, read_all
+from benchmarks.speed.targets import parts_of_a_step
+from benchmarks.speed.task import EMB_DIM, HIDDEN_DIM, ITEMS
 from benchmarks.tables import as_markdown
 
 ROOT = Path(__file__).parents[2]
+TEXT = Path(__file__).with_suffix(".md")
 PAGE = ROOT / "docs" / "kernels.md"
 
-OPENING = """\
-# From definition to kernel
-
-A layer in `autoenc/layers/` is a definition: it can be read, and checked by finite differences. A kernel in `kernels/`
-computes the same as one layer, or as several in a row, and faster. This page says how, for readers who know the layers.
-It is made by `python -m benchmarks.speed.kernels_page` from the kernels' docstrings and from what `make bench`
-measured, on one minibatch of the task's sizes: {sizes}.
-
-All kernels divide their work into blocks of a fixed size, which numba's `prange` distributes to the threads. Each block
-is computed by one thread, which calls BLAS for its matrix products. So the order of every sum is fixed, and the result
-is the same to the bit on any number of threads.
-
-- **share of bound**: the least time that the kernel could need, divided by the time that it takes. The least time is
-  that of its flops at the rate of NumPy's BLAS in a large square product ({blas:.0f} GFLOP/s), or of its bytes at the
-  rate of a large copy ({copy:.0f} GB/s), whichever is longer. Above 100% the data came from a cache.
-- **ulp apart**: the largest difference between layer and kernel in float32, over all outputs, in units in the last
-  place of the output's largest number. The two columns after it compare the layer and the kernel with the layer in
-  float64 in the same way: the smaller one is the more accurate.
-
-{table}
-
-{machine}. Measured on {date} by `python -m benchmarks.speed.kernels`.
-"""
-
-STEP = """\
-## One training step
-
-The time of each phase of a step on the kernels, measured by `python -m benchmarks.speed.profile`:
-
-{training}
-
-And of ranking {users:,} users:
-
-{evaluation}
-"""
+# Of each phase of the profile: what it is bound by, and why.
+WHY = {
+    "batch: slice": "SciPy copies the batch's likes out of the matrix of all users, on one thread: 0.2 MB.",
+    "batch: transpose": "SciPy sorts them by item, on one thread. The output layer and the embedding's update need for "
+    "each item the users who like it.",
+    "dropout masks": "Bound by arithmetic, on one thread: Philox draws 16 random bits per value.",
+    "embedding: catch up": "Bound by memory, and by a square root and a division per number. Adam moves every row at "
+    "each step, but a row is only computed when a batch needs it: the steps that it missed are then done in one.",
+    "embedding: gather": "Bound by memory. The rows of all liked items are read, 29,000 of 3.2 kB per step. Rows of "
+    "popular items come from the last level of cache, so this can be faster than a copy from memory.",
+    "middle, forward": "Bound by arithmetic (one product of 0.16 GFLOP), but short: between its products, ReLU, "
+    "BatchNorm and dropout read and write each value once more, and every parallel region waits for its last thread.",
+    "output tiles": "Bound by arithmetic: three products of 2.2 GFLOP, nine tenths of a step's. A tile's products are "
+    "smaller than those by which BLAS's rate is measured, so BLAS spends more of its time on packing; the sigmoid and "
+    "Adam, which reads and writes three arrays of 17 MB, come on top.",
+    "middle, backward": "Bound by arithmetic (two products of 0.16 GFLOP). First the output tiles' partial gradients "
+    "are summed, 0.4 MB from each part, which waits for memory.",
+    "embedding: update": "Bound by memory. The gradient of an item's row is the sum over the users who like it, 3.2 kB "
+    "each. It goes straight into Adam, which reads and writes the row and its two moments.",
+    "the rest, Python": "What is between the kernels: about a dozen calls with their arguments, on one thread.",
+    "middle": "Bound by arithmetic (0.64 MFLOP per user).",
+    "scores and top 10": "Bound by arithmetic (8.5 MFLOP per user). Every score is then compared once with the user's "
+    "tenth best so far, which few of them exceed.",
+}
+RANKING_ONLY = {"middle", "scores and top 10"}
 
 
-def page(stored: dict) -> str:
-    """The page's text, of the content of a results file."""
-    part, profile = stored["parts"]["kernels"], stored["parts"].get("profile")
-    blocks = [
-        OPENING.format(
-            sizes=part["sizes"],
-            blas=part["blas_gflops"],
-            copy=part["copy_gbs"],
-            table=as_markdown(rows_of_table(part)),
-            machine=machine(stored),
-            date=part["date"],
-        )
-    ]
-    if profile:
-        training, evaluation = (as_markdown(phase_rows(profile[key])) for key in ("training", "evaluation"))
-        blocks.append(STEP.format(training=training, evaluation=evaluation, users=profile["users_ranked"]))
-    files = dict.fromkeys(pair.file for pair in PAIRS if pair.file)
-    blocks += [section(file, [pair for pair in PAIRS if pair.file == file]) for file in files]
-    others = [path.stem for path in sorted((ROOT / "kernels").glob("[!_]*.py")) if path.stem not in files]
-    blocks.append("## Used by the other kernels\n")
-    blocks.append("\n".join(f"- {headline(file)}" for file in others) + "\n")
-    return "\n".join(blocks)
+def page(stored: list[dict], text: str) -> str:
+    """The page's text, of what is stored of all processors."""
+    pieces = {
+        "kernels": as_markdown(rows_of_kernels(), "---"),
+        "processors": "\n\n".join(map(section, stored)) or "No figures are stored.",
+        "phases": phases(),
+        "sharing": as_markdown(rows_of_sharing()),
+        "not measured": not_measured(stored),
+    }
+    return re.sub(r"\{\{(.*?)\}\}", lambda at: pieces[at[1]], text)
 
 
-def headline(file: str) -> str:
-    """A link to a kernel's file, and the first line of its docstring."""
-    title = inspect.getdoc(importlib.import_module(f"autoenc.kernels.{file}")).partition("\n")[0]
-    return f"[kernels/{file}.py](../kernels/{file}.py): {lowered(title)}"
-
-
-def section(file: str, pairs: list[Pair]) -> str:
-    """A kernel's file: its docstring, and where the definitions of its rows in the table are."""
-    body = inspect.getdoc(importlib.import_module(f"autoenc.kernels.{file}")).partition("\n")[2]
-    definitions = [f"- {pair.title}: {links(pair.definition)}\n" for pair in pairs if pair.definition]
-    blocks = [f"## {file}\n", f"{headline(file)}\n", f"{body.strip()}\n"]
-    if definitions:
-        blocks.append("The code that it replaces, by row of the table:\n\n" + "".join(definitions))
-    return "\n".join(blocks)
-
-
-def lowered(title: str) -> str:
-    """A docstring's first line as the rest of a sentence, but for a name such as ReLU."""
-    return title if re.match(r"[A-Z]\w*[A-Z]", title) else title[:1].lower() + title[1:]
+def rows_of_kernels() -> list[list[str]]:
+    """Each kernel's file, the first line of its docstring, and the files of the definitions that it stands for."""
+    rows = [["kernel", "what it computes", "stands for"]]
+    for path in sorted((ROOT / "kernels").glob("[!_]*.py")):
+        title = inspect.getdoc(importlib.import_module(f"autoenc.kernels.{path.stem}")).partition("\n")[0]
+        functions = [f for pair in PAIRS if pair.file == path.stem for f in pair.definition]
+        rows.append([f"[{path.stem}](../kernels/{path.name})", title.removesuffix("."), links(functions)])
+    return rows
 
 
 def links(functions: list[Callable]) -> str:
-    paths = dict.fromkeys(Path(inspect.getsourcefile(f)).resolve().relative_to(ROOT).as_posix() for f in functions)
-    return ", ".join(f"[{path}](../{path})" for path in paths)
+    paths = dict.fromkeys(Path(inspect.getsourcefile(f)).resolve().relative_to(ROOT) for f in functions)
+    return ", ".join(f"[{path.stem}](../{path.as_posix()})" for path in paths)
 
 
-def phase_rows(rows: list[dict]) -> list[list[str]]:
-    table = [["phase", "ms", "bound, ms", "bound by", "share of bound"]]
-    for row in rows:
-        bound = row["bound_ms"]
-        bounds = [f"{bound:.2f}", row["bound_by"], f"{bound / row['ms']:.0%}"] if bound else ["", "", ""]
-        table.append([row["phase"], f"{row['ms']:.2f}", *bounds])
-    return table
+def section(stored: dict) -> str:
+    """What is stored of one processor: by threads, by phase, and by kernel."""
+    parts = stored["parts"]
+    blocks = [f"## {processor_of(stored)}"]
+    if "epoch" in parts:
+        blocks += ["Training, an epoch:", as_markdown(training_rows(stored))]
+    if "score" in parts:
+        blocks += ["The ten best items, of a call and of all users:", as_markdown(ranking_rows(stored))]
+    if "profile" in parts:
+        profiles = by_threads(parts["profile"])
+        blocks += ["The phases of a training step, in ms, with the bound in brackets:"]
+        blocks += [as_markdown(phase_rows(profiles, "training", stored))]
+        blocks += ["The phases of ranking, in ms per 1,000 users, with the bound in brackets:"]
+        blocks += [as_markdown(phase_rows(profiles, "evaluation", stored))]
+    if "busy" in parts:
+        threads, busy = parts["busy"]["threads"], parts["busy"]["busy"]
+        blocks += [f"The phases' parts of a step with {threads} threads, alone and beside {busy} busy processes:"]
+        blocks += [as_markdown(busy_rows(parts["busy"]))]
+    if "kernels" in parts:
+        blocks += [f"Kernels and layers with {parts['kernels']['threads']} threads:", as_markdown(pair_rows(parts))]
+    dates = sorted({one["date"] for part in parts.values() for one in dated(part)})
+    blocks.append(f"Measured on {' and '.join(dates)}: {machine(stored)}.")
+    return "\n\n".join(blocks)
+
+
+def dated(part: dict) -> list[dict]:
+    return [part] if "date" in part else list(part.values())
+
+
+def phase_rows(profiles: dict[int, dict], key: str, stored: dict) -> list[list[str]]:
+    """A row for each phase: what it is bound by, and its time at each number of threads."""
+    processors = processor_of(stored).count
+    rows = [["phase", "bound by", *(f"{over_subscribed(n, processors)} thread{'s' * (n > 1)}" for n in profiles)]]
+    measured = [profile[key] for profile in profiles.values()]
+    scales = [1 if key == "training" else 1000 / profile["users_ranked"] for profile in profiles.values()]
+    for phases_ in zip(*measured):
+        bounds = {row["bound_by"] for row in phases_} - {None}
+        cells = []
+        for row, scale in zip(phases_, scales):
+            bound = f" [{row['bound_ms'] * scale:.2f}]" if row["bound_ms"] else ""
+            cells.append(f"{row['ms'] * scale:.2f}{bound}")
+        rows.append([phases_[0]["phase"], " or ".join(sorted(bounds)), *cells])
+    return rows
+
+
+def busy_rows(part: dict) -> list[list[str]]:
+    idle, beside = parts_of_a_step(part["idle"]), parts_of_a_step(part["beside"])
+    rows = [["phase", "alone", "beside busy processes", "times"]]
+    rows += [[name, f"{idle[name]:.1%}", f"{beside[name]:.1%}", f"{beside[name] / idle[name]:.1f}"] for name in idle]
+    whole = [part[key][-1]["ms"] for key in ("idle", "beside")]
+    return [*rows, ["all, ms", *(f"{ms:.1f}" for ms in whole), f"{whole[1] / whole[0]:.1f}"]]
+
+
+def pair_rows(parts: dict) -> list[list[str]]:
+    """`kernels.rows_of_table`, its three columns of ulp in one."""
+    return [
+        [*row[:5], "ulp apart" if not row[0] else f"{row[5]} ({row[6]}, {row[7]})"]
+        for row in rows_of_table(parts["kernels"])
+    ]
+
+
+def phases() -> str:
+    in_order = dict.fromkeys([*TRAINING, "the rest, Python", *EVALUATION])
+    said = [f"- **{'ranking, ' * (phase in RANKING_ONLY)}{phase}**: {WHY[phase]}" for phase in in_order]
+    return "\n".join(textwrap.fill(line, 120, subsequent_indent="  ") for line in said)
+
+
+def rows_of_sharing() -> list[list[str]]:
+    """Into how many blocks a step's phases are cut, and what part of so many threads has work to the end."""
+    blocks = {
+        "output tiles": parts_of(ITEMS),
+        "middle, the embedding's features": n_blocks(EMB_DIM),
+        "middle, the hidden features": n_blocks(HIDDEN_DIM),
+        "embedding: gather, update": inspect.signature(balanced_blocks).parameters["n_blocks"].default,
+    }
+    counts = (2, 4, 8, 16)
+    rows = [["phase", "blocks", *(f"{n} threads" for n in counts)]]
+    for phase, n in blocks.items():
+        rows.append([phase, str(n), *(f"{n / threads / -(-n // threads):.0%}" for threads in counts)])
+    return rows
+
+
+def not_measured(stored: list[dict]) -> str:
+    here = [processor_of(one) for one in stored]
+    most = max((one.count for one in here), default=0)
+    counts = [max(by_threads(one["parts"]["epoch"])) for one in stored if "epoch" in one["parts"]]
+    kinds = [
+        f"{maker} with {vectors}"
+        for maker in ("AMD", "Intel")
+        for vectors in ("AVX2", "AVX-512")
+        if not any(maker in one.name and vectors == one.vectors for one in here)
+    ]
+    said = []
+    if most and max(counts, default=0) > most:
+        said.append(
+            f"No machine here has more than {most} processors. What is over-subscribed shows that more threads than "
+            "processors do little harm, and not how many processors would be used."
+        )
+    if kinds:
+        said.append(f"Of processors, none of these kinds: {', '.join(kinds)}.")
+    said.append("Nothing was measured on ARM or on macOS, nor on machines with several sockets.")
+    return textwrap.fill(" ".join(said), 120)
 
 
 def main(argv=None) -> int:
@@ -127,17 +198,23 @@ def main(argv=None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--results", type=Path, metavar="FILE", default=DEFAULT, help="default: %(default)s")
+    parser.add_argument("--results", type=Path, metavar="FOLDER", default=FOLDER, help="default: %(default)s")
     parser.add_argument("--out", type=Path, metavar="FILE", default=PAGE, help="default: %(default)s")
     args = parser.parse_args(argv)
-    stored = read(args.results)
-    if "kernels" not in stored["parts"]:
-        print(f"{args.results} has no figures of the kernels: run python -m benchmarks.speed.kernels", file=sys.stderr)
+    stored = read_all(args.results)
+    if not stored:
+        print(f"{args.results} has no figures: run python -m benchmarks.speed", file=sys.stderr)
         return 2
-    text = page(stored)
+    text = page(stored, TEXT.read_text(encoding="utf-8"))
     with replacing(args.out) as temporary:
         temporary.write_text(text, encoding="utf-8")
     print(args.out)
+    try:
+        from benchmarks.speed import chart
+    except ImportError as error:
+        print(f"no picture: {error.name} is not installed", file=sys.stderr)
+        return 0
+    print(chart.draw_threads(stored, args.results / "threads.png"))
     return 0
 
 

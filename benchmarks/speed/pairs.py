@@ -8,18 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from autoenc.evaluation.ranking import top_n_of_scores
-from autoenc.kernels import adam as adam_kernels
-from autoenc.kernels import bottleneck as bottleneck_kernels
-from autoenc.kernels import exp as exp_kernels
-from autoenc.kernels import log_normalizer as log_kernels
-from autoenc.kernels import normalize as normalize_kernels
-from autoenc.kernels import output_tile as output_kernels
-from autoenc.kernels import scatter_add as scatter_kernels
-from autoenc.kernels import top_n as top_n_kernels
 from autoenc.kernels.adam import adam_rows
 from autoenc.kernels.bottleneck import bottleneck, bottleneck_backward
 from autoenc.kernels.exp import exp_of_negative
-from autoenc.kernels.gather_sum import balanced_blocks, gather_sum, sum_rows
+from autoenc.kernels.gather_sum import balanced_blocks, gather_sum
 from autoenc.kernels.jit import kernel
 from autoenc.kernels.linear import linear
 from autoenc.kernels.log_normalizer import log_normalizer
@@ -360,89 +352,78 @@ def whole_step(p: Problem):
 
 
 class Pair(NamedTuple):
-    """What stands for what: the functions to show beside each other, and how both are run."""
+    """What stands for what: a kernel's file, the definitions that it computes, and how both are run."""
 
     file: str  # of kernels/
     title: str
     definition: list[Callable]
-    kernel: list[Callable]
     make: Callable
 
 
 PAIRS = [
-    Pair("gather_sum", "The embedding's forward", [SparseEmbedding.forward], [gather_sum, sum_rows], gather),
+    Pair("gather_sum", "The embedding's forward", [SparseEmbedding.forward], gather),
     Pair(
         "normalize",
         "ReLU, BatchNorm and dropout, forward",
         [ReLU.forward, BatchNorm1d.forward, Dropout.forward],
-        [normalize, normalize_kernels.normalize_columns],
         normalizing,
     ),
     Pair(
         "normalize",
         "ReLU, BatchNorm and dropout, backward, with Adam",
         [Dropout.backward, BatchNorm1d.backward, ReLU.backward],
-        [normalize_backward, normalize_kernels.backward_columns],
         normalizing_backward,
     ),
     Pair(
         "normalize",
         "ReLU and BatchNorm in evaluation",
         [],
-        [normalize_eval, normalize_kernels.relu_affine],
         normalizing_eval,
     ),
-    Pair("linear", "A linear layer in evaluation", [Linear.forward], [linear], linear_eval),
+    Pair("linear", "A linear layer in evaluation", [Linear.forward], linear_eval),
     Pair(
         "bottleneck",
         "Linear, ReLU, BatchNorm and dropout, forward",
         [Linear.forward, ReLU.forward, BatchNorm1d.forward, Dropout.forward],
-        [bottleneck, bottleneck_kernels.linear_columns],
         bottleneck_forward,
     ),
     Pair(
         "bottleneck",
         "Linear, dropout, BatchNorm and ReLU, backward, with Adam",
         [Linear.backward, Dropout.backward, BatchNorm1d.backward, ReLU.backward],
-        [bottleneck_backward, bottleneck_kernels.linear_backward_columns],
         bottleneck_then_normalizing_backward,
     ),
     Pair(
         "output_tile",
         "The output layer's whole step, with Adam",
         [Linear.forward, SigmoidBCE.forward, SigmoidBCE.backward, Linear.backward],
-        [output_tile, output_kernels.output_part, output_kernels.sigmoid_bce, output_kernels.sigmoid_row],
         output,
     ),
     Pair(
         "log_normalizer",
         "The same under the multinomial loss",
         [Multinomial.forward, Multinomial.backward],
-        [log_normalizer, log_kernels.sum_part, output_kernels.multinomial],
         multinomial_output,
     ),
     Pair(
         "scatter_add",
         "The embedding's backward, with Adam",
         [SparseEmbedding.backward],
-        [scatter_add, catch_up, scatter_kernels.drift],
         scatter,
     ),
-    Pair("adam", "Adam alone, on one thread", [Adam.step], [adam_rows, adam_kernels.adam_row], adam_alone),
-    Pair("exp", "exp alone, on one thread (NumPy's too)", [], [exp_kernels._exp_of_negative], exp_alone),
+    Pair("adam", "Adam alone, on one thread", [Adam.step], adam_alone),
+    Pair("exp", "exp alone, on one thread (NumPy's too)", [], exp_alone),
     Pair(
         "top_n",
         "Scores and the ten best, liked ones struck",
         [top_n_of_scores],
-        [top_n, top_n_kernels.top_n_of_tiles, top_n_kernels.insert],
         ranking,
     ),
     Pair(
         "top_n_of_sum",
         "The hundred best of three models' blend, on one thread",
         [weighted_sum, top_n_of_scores],
-        [top_n_of_sum],
         ranking_a_blend,
     ),
-    Pair("", "A whole training step", [train_step], [], whole_step),
+    Pair("", "A whole training step", [train_step], whole_step),
 ]

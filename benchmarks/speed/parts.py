@@ -17,16 +17,18 @@ from benchmarks.speed.task import epoch_seconds, steps_of, steps_per_epoch
 from benchmarks.speed.turns import environment, once, take_turns
 
 SCALES = (0.25, 0.5, 1, 2, 4)
+FAST = ("autoenc", "torch-tuned", "torch-bfloat16")
 
 
 class Plan(NamedTuple):
-    """What a part needs to know: where the likes are kept, their shape, and how much is measured."""
+    """What a part needs to know: where the likes are kept, their shape, the threads, and how much is measured."""
 
     folder: Path
     shape: tuple[int, int, int]
     threads: int
     turns: int
-    quick: bool
+    quick: bool = False
+    others: bool = True  # whether the slow contestants are measured too, and not only ours and PyTorch at its best
 
     @property
     def env(self) -> dict[str, str]:
@@ -55,11 +57,13 @@ def installed(*names: str) -> list[str]:
 
 
 def epoch(plan: Plan) -> dict:
-    """Seconds of a training epoch; what is slow takes a few steps, and the rest is reckoned from their median."""
+    """Seconds of a training epoch, reckoned from the median of a few steps."""
+    steps = dict.fromkeys(FAST, 20 if plan.quick else 60)
+    if plan.others:
+        steps |= {"autoenc-numpy": 20, "torch-plain": 3, "implicit-als": 3}
+        if plan.quick:
+            steps |= {"autoenc-numpy": 4, "torch-plain": 1, "implicit-als": 1}
     whole = steps_per_epoch(plan.shape[0])
-    steps = {"autoenc": whole, "torch-tuned": whole, "autoenc-numpy": 20, "torch-plain": 3, "implicit-als": 3}
-    if plan.quick:
-        steps = {"autoenc": 30, "torch-tuned": 30, "autoenc-numpy": 4, "torch-plain": 1, "implicit-als": 1}
     steps = {name: min(whole, n) for name, n in steps.items()}
     tasks = {
         name: plan.on_likes(name, "epoch", steps=steps[name], warm_up=min(3, steps[name])) for name in installed(*steps)
@@ -75,16 +79,32 @@ def epoch(plan: Plan) -> dict:
 
 
 def score(plan: Plan) -> dict:
-    """Seconds of scoring every user and taking the ten best, liked ones struck."""
+    """Seconds of a call for 256 users' ten best, for 4,096 users', and of all users', liked ones struck."""
     users = min(8192, plan.shape[0]) if plan.quick else plan.shape[0]
-    warm_up = {"autoenc": 20, "torch-tuned": 20, "implicit-als": 1}
+    warm_up = dict.fromkeys(FAST, 20) | ({"implicit-als": 1} if plan.others else {})
     tasks = {name: plan.on_likes(name, "score", users=users, warm_up=warm_up[name]) for name in installed(*warm_up)}
     tasks["numpy-matmul"] = command("numpy-matmul", "matmul")
     answers = take_turns({name: (task, plan.env) for name, task in tasks.items()}, plan.turns, say)
     seconds = {
-        name: [a["seconds"] * plan.shape[0] / a["users"] for a in answers[name]] for name in tasks if name in warm_up
+        call: {name: [a["seconds"][call] for a in answers[name]] for name in tasks if name in warm_up}
+        for call in ("256", "4096")
+    }
+    seconds["all"] = {
+        name: [a["seconds"]["all"] * plan.shape[0] / a["users"] for a in answers[name]]
+        for name in tasks
+        if name in warm_up
     }
     return {"seconds": seconds, "users": users, "gflops": rates(answers)}
+
+
+def quality(plan: Plan) -> dict:
+    """p@1 on the bundled ratings, after the same epochs on the same splits: a mean over seeds."""
+    seeds = 1 if plan.quick else 5
+    found = {}
+    for name in installed(*FAST):
+        say(label(name))
+        found[name] = [once(*command(name, "quality", seed=seed), env=plan.env)["p_at_01"] for seed in range(seeds)]
+    return {"p_at_01": found}
 
 
 def rates(answers: dict) -> dict:
@@ -134,7 +154,7 @@ def seconds_of(program: list[str], env: dict[str, str]) -> float:
 
 
 def scaling(plan: Plan) -> dict:
-    """Seconds of an epoch and peak memory where there are more or fewer users, likes or items, and by threads.
+    """Seconds of an epoch and peak memory where there are more or fewer users, likes or items.
 
     More users are the same ones several times; for likes and items a twelfth of the users is
     enough to take steps from, which are then counted as if all were there.
@@ -160,15 +180,6 @@ def scaling(plan: Plan) -> dict:
             scale: [epoch_seconds(a["step_seconds"], steps_per_epoch(users[scale])) for a in answers[scale]]
             for scale in by_scale
         }
-    say("scaling with threads")
-    threads = range(1, plan.threads + 1) if plan.threads <= 4 else (1, 2, 4, plan.threads)
-    commands = {
-        str(n): (plan.on_likes("autoenc", "epoch", steps=20, warm_up=3), environment(n)) for n in dict.fromkeys(threads)
-    }
-    found["threads"] = {
-        n: [epoch_seconds(a["step_seconds"], steps_per_epoch(n_users)) for a in turns]
-        for n, turns in take_turns(commands, plan.turns, lambda line: None).items()
-    }
     say("memory with users")
     peaks = {
         scale: [once(*command("autoenc", "memory", arrays=file, steps=20), env=plan.env) for _ in range(3)]
@@ -180,26 +191,30 @@ def scaling(plan: Plan) -> dict:
 
 
 def profile(plan: Plan) -> dict:
-    return measured_by("benchmarks.speed.profile", plan)
+    return measured_by("benchmarks.speed.profile", plan)["profile"][str(plan.threads)]
+
+
+def busy(plan: Plan) -> dict:
+    """The profile beside as many busy processes as there are threads."""
+    return measured_by("benchmarks.speed.profile", plan, busy=[plan.threads])["busy"]
 
 
 def kernels(plan: Plan) -> dict:
-    return measured_by("benchmarks.speed.kernels", plan)
+    return measured_by("benchmarks.speed.kernels", plan)["kernels"]
 
 
-def measured_by(module: str, plan: Plan) -> dict:
-    """What a module measures and stores by itself."""
+def measured_by(module: str, plan: Plan, **more: list) -> dict:
+    """The parts that a module measures and stores by itself."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "part.json"
-        options = {"shape": plan.shape, "cache": [plan.folder], "threads": [plan.threads], "out": [out]}
+        options = {"shape": plan.shape, "cache": [plan.folder], "threads": [plan.threads], "out": [out], **more}
         words = [word for name, values in options.items() for word in (f"--{name}", *map(str, values))]
         subprocess.run([sys.executable, "-m", module, *words], env=plan.env, check=True, stdout=sys.stderr)
-        (part,) = read(out)["parts"].values()
-    return part
+        return read(out)["parts"]
 
 
-PARTS = {f.__name__: f for f in (epoch, score, memory, start, scaling, profile, kernels)}
-QUICK = ("epoch", "score", "memory", "start")
+PARTS = {f.__name__: f for f in (epoch, score, quality, memory, start, scaling, profile, busy, kernels)}
+QUICK = ("epoch", "score", "quality", "memory", "start")
 
 
 def say(line: str) -> None:

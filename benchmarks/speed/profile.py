@@ -1,6 +1,7 @@
 """Where a training step's time goes, phase by phase, and how near each phase is to its own bound.
 
     python -m benchmarks.speed.profile
+    python -m benchmarks.speed.profile --busy 2     again beside two processes that never rest
 
 The functions that autoenc.training.fused calls are wrapped in a stopwatch, and a training runs through
 them. A phase's bound is the time that its flops take at the rate of NumPy's BLAS in a large square
@@ -8,15 +9,18 @@ matmul, or its bytes at the rate of a large copy, both measured here on all thre
 the longer of the two. Rows that still lie in a cache come faster than a copy from memory, so a
 share above 100% is possible. The rest is Python between the kernels.
 
-The figures are printed, and kept in benchmarks/results/speed.json.
+The figures are printed, and kept in benchmarks/results/speed/.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from unittest import mock
 
 import numpy as np
@@ -28,8 +32,9 @@ from autoenc.optim import Adam
 from autoenc.training import fused
 from autoenc.training.minibatches import minibatches
 from benchmarks.speed import likes
-from benchmarks.speed.results import Results, add_arguments
+from benchmarks.speed.results import Results, add_arguments, add_threads
 from benchmarks.speed.stopwatch import Stopwatch, copy_rate, timed
+from benchmarks.speed.targets import parts_of_a_step
 from benchmarks.speed.task import BATCH
 from benchmarks.speed.turns import run_again_if_pinned
 from benchmarks.tables import as_text
@@ -55,10 +60,10 @@ EVALUATION = {
 FUNCTIONS = {name for functions in (*TRAINING.values(), *EVALUATION.values()) for name in functions}
 
 
-def phase_rows(samples: list[tuple], phases: dict[str, list[str]], blas: float, copy: float) -> list[dict]:
-    """Each phase's median milliseconds, its bound in milliseconds and what it is bound by.
+def phase_rows(samples: list[tuple], phases: dict, blas: float, copy: float, average=statistics.median) -> list[dict]:
+    """Each phase's average milliseconds, its bound in milliseconds and what it is bound by.
 
-    samples are (whole seconds, seconds by function, work by function), one a step.
+    samples are (whole seconds, seconds by function, work by function), one a step; phases names each one's functions.
     """
     rows = []
     for phase, functions in phases.items():
@@ -72,11 +77,11 @@ def phase_rows(samples: list[tuple], phases: dict[str, list[str]], blas: float, 
         flops, moved = statistics.median(by_flops), statistics.median(by_bytes)
         rows.append({
             "phase": phase,
-            "ms": 1e3 * statistics.median(took),
+            "ms": 1e3 * average(took),
             "bound_ms": 1e3 * (flops + moved) or None,
             "bound_by": ("flops" if flops >= moved else "bytes") if flops + moved else None,
         })  # fmt: skip
-    total = 1e3 * statistics.median(whole for whole, _, _ in samples)
+    total = 1e3 * average([whole for whole, _, _ in samples])
     rest = total - sum(row["ms"] for row in rows)
     rows.append({"phase": "the rest, Python", "ms": rest, "bound_ms": None, "bound_by": None})
     bound = sum(row["bound_ms"] or 0 for row in rows)
@@ -84,39 +89,94 @@ def phase_rows(samples: list[tuple], phases: dict[str, list[str]], blas: float, 
     return rows
 
 
+class Profiled:
+    """A training and a ranking whose kernels are timed; ready after `warm_up` steps."""
+
+    def __init__(self, user_items, warm_up: int = 20):
+        self.user_items = user_items
+        network = AutoEncoderNetwork(initial_state(user_items.shape[1]))
+        self.model = fused.FusedEngine(network, Adam(network.params))
+        self.batches = list(minibatches(np.arange(user_items.shape[0]), BATCH, 0, 0))
+        self.steps = 0
+        self.stopwatch = Stopwatch()
+        self.rows_of = self.stopwatch.timed("slice", lambda rows: user_items[rows])
+        self.training(warm_up)
+
+    def sample(self, function, rows) -> tuple:
+        self.stopwatch.read()
+        start = time.perf_counter()
+        function(self.rows_of(rows))
+        return time.perf_counter() - start, *self.stopwatch.read()
+
+    def training(self, steps: int) -> list[tuple]:
+        """A sample a step, as `phase_rows` takes them."""
+        transpose = self.stopwatch.timed("tocsc", sparse.csr_array.tocsc)
+        samples = []
+        with (
+            timed(self.stopwatch, fused, FUNCTIONS),
+            mock.patch.object(sparse.csr_array, "tocsc", lambda matrix: transpose(matrix)),
+        ):
+            for step in range(self.steps, self.steps + steps):
+                rows, key = self.batches[step % len(self.batches)], (0, 0, step)
+                samples.append(self.sample(lambda batch: self.model.train_step(batch, key), rows))  # noqa: B023
+        self.steps += steps
+        return samples
+
+    def ranking(self) -> list[tuple]:
+        """A sample a call of `users_at_once` users; training is over."""
+        self.model.flush()
+        users = self.model.users_at_once
+        starts = range(0, self.user_items.shape[0], users)
+        slices = [slice(first, first + users) for first in starts][:20]
+        with timed(self.stopwatch, fused, FUNCTIONS):
+            return [self.sample(lambda batch: self.model.top_n(batch, 10), rows) for rows in slices[:1] * 3 + slices][
+                3:
+            ]
+
+
 def measure(user_items, threads: int, steps: int = 60, warm_up: int = 20) -> dict:
     """The profile of `steps` training steps, after others to warm up, and of ranking `users_at_once` users."""
     blas, copy = matmul_rate(4096, 1.5), copy_rate(threads)
-    network = AutoEncoderNetwork(initial_state(user_items.shape[1]))
-    model = fused.FusedEngine(network, Adam(network.params))
-    batches = list(minibatches(np.arange(user_items.shape[0]), BATCH, 0, 0))
-    stopwatch = Stopwatch()
-    rows_of = stopwatch.timed("slice", lambda rows: user_items[rows])
-
-    def sample(function, rows):
-        stopwatch.read()
-        start = time.perf_counter()
-        function(rows_of(rows))
-        return time.perf_counter() - start, *stopwatch.read()
-
-    transpose = stopwatch.timed("tocsc", sparse.csr_array.tocsc)
-    with timed(stopwatch, fused, FUNCTIONS), mock.patch.object(sparse.csr_array, "tocsc", lambda self: transpose(self)):
-        training = [
-            sample(lambda batch: model.train_step(batch, (0, 0, step)), batches[step % len(batches)])  # noqa: B023
-            for step in range(warm_up + steps)
-        ][warm_up:]
-        model.flush()
-        users = model.users_at_once
-        starts = range(0, user_items.shape[0], users)
-        slices = [slice(first, first + users) for first in starts][:20]
-        ranking = [sample(lambda batch: model.top_n(batch, 10), rows) for rows in (*slices[:1] * 3, *slices)][3:]
+    profiled = Profiled(user_items, warm_up)
     return {
         "blas_gflops": blas / 1e9,
         "copy_gbs": copy / 1e9,
-        "users_ranked": min(users, user_items.shape[0]),
-        "training": phase_rows(training, TRAINING, blas, copy),
-        "evaluation": phase_rows(ranking, EVALUATION, blas, copy),
+        "users_ranked": min(profiled.model.users_at_once, user_items.shape[0]),
+        "training": phase_rows(profiled.training(steps), TRAINING, blas, copy),
+        "evaluation": phase_rows(profiled.ranking(), EVALUATION, blas, copy),
     }
+
+
+def measure_busy(user_items, threads: int, busy: int, steps: int = 60, warm_up: int = 20) -> dict:
+    """Training steps on their own and beside `busy` processes that never rest, in two turns each.
+
+    Phases are averaged by their mean here, since what waits for a thread that the system has taken away
+    waits in few steps, but long.
+    """
+    blas, copy = matmul_rate(4096, 1.5), copy_rate(threads)
+    profiled = Profiled(user_items, warm_up)
+    idle, beside = [], []
+    for _ in range(2):
+        idle += profiled.training(steps)
+        with busy_processes(busy):
+            beside += profiled.training(steps)
+    rows = {
+        name: phase_rows(samples, TRAINING, blas, copy, statistics.fmean)
+        for name, samples in (("idle", idle), ("beside", beside))
+    }
+    return {"busy": busy, "blas_gflops": blas / 1e9, "copy_gbs": copy / 1e9} | rows
+
+
+@contextlib.contextmanager
+def busy_processes(number: int) -> Iterator[list[subprocess.Popen]]:
+    """So many processes that never rest, until the block ends."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
+    try:
+        yield loops
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
 
 
 def table(title: str, rows: list[dict]) -> str:
@@ -129,18 +189,37 @@ def table(title: str, rows: list[dict]) -> str:
     return as_text(text)
 
 
+def busy_table(part: dict) -> str:
+    text = [["a training step", "ms", "of the whole", f"beside {part['busy']} busy, ms", "of the whole", "times"]]
+    idle, beside = parts_of_a_step(part["idle"]), parts_of_a_step(part["beside"])
+    for row, other in zip(part["idle"], part["beside"]):
+        phase = row["phase"]
+        shares = [f"{share.get(phase, 1):.1%}" for share in (idle, beside)]
+        times = f"{beside[phase] / idle[phase]:.2f}" if phase in idle else ""
+        text.append([phase, f"{row['ms']:.2f}", shares[0], f"{other['ms']:.2f}", shares[1], times])
+    return as_text(text)
+
+
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(
         "python -m benchmarks.speed.profile", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--steps", type=int, default=60, help="to measure (default: %(default)s)")
+    parser.add_argument("--busy", type=int, metavar="N", help="compare with steps beside N processes that never rest")
+    add_threads(parser)
     add_arguments(parser)
     args = parser.parse_args(argv)
     if (code := run_again_if_pinned("benchmarks.speed.profile", argv, args.threads)) is not None:
         return code
     user_items = likes.load(likes.train_file(args.cache, *args.shape))
+    results = Results(args.out, args.shape)
+    if args.busy:
+        part = measure_busy(user_items, args.threads, args.busy, args.steps)
+        results.add("busy", part, args.threads)
+        print(busy_table(part))
+        return 0
     part = measure(user_items, args.threads, args.steps)
-    Results(args.out, args.shape, args.threads).add("profile", part)
+    results.add("profile", part, args.threads)
     print(f"NumPy's BLAS: {part['blas_gflops']:.0f} GFLOP/s, copying: {part['copy_gbs']:.0f} GB/s\n")
     print(table("a training step", part["training"]), end="\n\n")
     print(table(f"ranking {part['users_ranked']:,} users", part["evaluation"]))

@@ -8,13 +8,20 @@ import json
 from pathlib import Path
 
 from autoenc.doctor import versions
-from autoenc.machine import blas_pools, processors
+from autoenc.machine import blas_pools
 from autoenc.storage.atomic import replacing
 from benchmarks.cache import default_folder
+from benchmarks.speed.processor import Processor, processor
 from benchmarks.speed.task import ITEMS, LIKES, USERS
 
-FORMAT = 2  # of the parts; counts up when what a part holds changes
-DEFAULT = Path(__file__).parents[1] / "results" / "speed.json"
+FORMAT = 3  # of the parts; counts up when what a part holds changes
+FOLDER = Path(__file__).parents[1] / "results" / "speed"
+BY_THREADS = ("epoch", "score", "profile")  # the parts that are stored for each number of threads
+
+
+def default_file() -> Path:
+    """Where the figures of this processor are kept."""
+    return FOLDER / f"{processor().slug}.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,14 +29,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shape = (USERS, ITEMS, LIKES)
     parser.add_argument("--shape", nargs=3, type=int, default=shape, metavar=("USERS", "ITEMS", "LIKES"),
                         help="of the set (default: MovieLens 10M's, which the targets are for)")  # fmt: skip
-    parser.add_argument("--threads", type=int, default=processors()["usable"], help="default: %(default)s")
     parser.add_argument("--cache", type=Path, metavar="FOLDER", default=default_folder(),
                         help="where the sets are kept between runs (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="FILE", default=DEFAULT, help="default: %(default)s")
+    parser.add_argument("--out", type=Path, metavar="FILE", default=default_file(), help="default: %(default)s")
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """How many threads a command that measures with one number of them uses."""
+    parser.add_argument("--threads", type=int, default=processor().count, help="default: %(default)s")
 
 
 class Results:
-    """The parts by name. Those of another format, machine or shape are dropped when one is added.
+    """The parts by name. Those of another format, processor or shape are dropped when one is added.
+
+    A part of BY_THREADS is a dict by the number of threads, as text, of what was measured with so many.
 
     Parameters
     ----------
@@ -37,22 +50,24 @@ class Results:
         Read if it is there, written again with each part.
     shape : (n_users, n_items, n_likes)
         Of the set that is measured on.
-    threads : int
     """
 
-    def __init__(self, path: Path, shape, threads: int):
+    def __init__(self, path: Path, shape):
         self.path = path
-        self.setting = {"format": FORMAT, "shape": list(shape), "threads": threads, "processor": processors()["model"]}
+        self.setting = {"format": FORMAT, "shape": list(shape), "processor": processor()._asdict()}
         stored = read(path) if path.exists() else {}
         same = all(stored.get(key) == value for key, value in self.setting.items())
-        self.parts = stored["parts"] if same else {}
+        self.stored = self.setting | {"parts": stored["parts"] if same else {}}
 
-    def add(self, part: str, figures: dict) -> None:
+    def add(self, part: str, figures: dict, threads: int) -> None:
         date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
-        self.parts[part] = {"date": date} | figures
-        content = self.setting | {"versions": self._versions(), "blas": blas_pools(), "parts": self.parts}
+        dated = {"date": date, "threads": threads} | figures
+        parts = self.stored["parts"]
+        parts[part] = parts.get(part, {}) | {str(threads): dated} if part in BY_THREADS else dated
+        self.stored |= {"versions": self._versions(), "blas": blas_pools(), "parts": parts}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(self.path) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(self.stored, indent=1) + "\n", encoding="utf-8")
 
     @staticmethod
     def _versions() -> dict[str, str]:
@@ -67,17 +82,30 @@ class Results:
         return versions() | peers
 
 
-def read(path: Path = DEFAULT) -> dict:
+def read(path: Path) -> dict:
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def read_all(folder: Path = FOLDER) -> list[dict]:
+    """What is stored of all processors, by file name."""
+    return [read(path) for path in sorted(folder.glob("*.json"))]
+
+
+def processor_of(stored: dict) -> Processor:
+    return Processor(**stored["processor"])
+
+
+def by_threads(part: dict) -> dict[int, dict]:
+    """A part of BY_THREADS, fewest threads first."""
+    return {threads: part[str(threads)] for threads in sorted(map(int, part))}
 
 
 def machine(stored: dict) -> str:
     """The machine and the libraries of a run, in a line."""
     v = stored["versions"]
     blas = {f"{pool['name']} {pool['version']} for {pool['kernel']}" for pool in stored["blas"]}
-    names = ("numpy", "scipy", "numba", "torch", "implicit")
+    names = ("autoenc", "numpy", "scipy", "numba", "torch", "implicit")
     libraries = ", ".join(f"{name} {v[name]}" for name in names if name in v)
     return (
-        f"{stored['processor']}, {stored['threads']} threads, {v['system']}, Python {v['python']}, {libraries}, "
-        f"BLAS {' and '.join(sorted(blas))}"
+        f"{processor_of(stored)}, {v['system']}, Python {v['python']}, {libraries}, BLAS {' and '.join(sorted(blas))}"
     )

@@ -27,6 +27,7 @@ def main(argv=None) -> None:
     parser.add_argument("--warm-up", type=int, default=3, metavar="N", help="steps before (default: %(default)s)")
     parser.add_argument("--users", type=int, default=8192, metavar="N", help="to score, a turn (default: %(default)s)")
     parser.add_argument("--size", type=int, default=4096, metavar="N", help="of the matrices (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the split and the start (default: 0)")
     args = parser.parse_args(argv)
     TASKS[args.task](args, take_stdout())
 
@@ -106,25 +107,32 @@ def epoch(args, answer):
 
 
 def score(args, answer):
-    """Seconds of the top 10 of --users users, a turn, in batches of 256 to 4,096: what was faster in the warm-up."""
+    """Seconds of the top 10 a turn: of a call with 256 users, of one with 4,096, and of all of --users.
+
+    All are ranked in calls of the size that was the fastest in the warm-up.
+    """
     from benchmarks.speed import likes
 
     user_items = likes.load(args.arrays)
     recommend = contestant_of(args).train(user_items, Few(args.warm_up))
     n_users = min(args.users, user_items.shape[0])
+    few = min(n_users, 8192)
 
-    def seconds(n_users, batch_size):
+    def seconds(n_users, size):
         start = time.perf_counter()
-        for first in range(0, n_users, batch_size):
-            recommend(slice(first, min(n_users, first + batch_size)))
+        for first in range(0, n_users, size):
+            recommend(slice(first, min(n_users, first + size)))
         return time.perf_counter() - start
 
-    sizes = (256, 1024, 4096)
-    warm_ups = [(seconds(min(n_users, 8192), size), size) for size in sizes * 2]
-    batch_size = min(warm_ups[len(sizes) :])[1]
+    def seconds_of_a_call(size):
+        return seconds(few, size) / -(-few // size)
+
+    seconds(few, 1024)
+    best = min((256, 1024, 4096, 8192), key=lambda size: seconds(few, size))
     answer(ready=True)
     while told_to_go_on():
-        answer(seconds=seconds(n_users, batch_size), users=n_users, batch_size=batch_size)
+        by_call = {str(size): seconds_of_a_call(size) for size in (256, 4096)}
+        answer(seconds=by_call | {"all": seconds(n_users, best)}, users=n_users, batch_size=best)
 
 
 def matmul(args, answer):
@@ -169,6 +177,18 @@ def first_step(args, answer):
     answer(seconds=time.perf_counter() - start)
 
 
+def quality(args, answer):
+    """p@1 on the bundled ratings, as `python -m benchmarks.quality` measures it."""
+    from autoenc.evaluation.splits import holdout_per_user
+    from benchmarks import datasets
+    from benchmarks.quality.__main__ import measure
+
+    name = "ml-latest-small"
+    train, held_out = holdout_per_user(datasets.load(name).user_items, seed=args.seed)
+    last = measure(args.contestant, name, args.seed, train, held_out)[-1]
+    answer(p_at_01=last["p_at_01"], epochs=last["epochs"])
+
+
 def compile_all(args, answer):
     """Seconds of making all kernels ready; with an empty NUMBA_CACHE_DIR, of compiling them."""
     start = time.perf_counter()
@@ -183,6 +203,7 @@ TASKS = {
     "score": score,
     "matmul": matmul,
     "memory": memory,
+    "quality": quality,
     "first-step": first_step,
     "compile": compile_all,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import subprocess
 import sys
@@ -20,7 +21,20 @@ from benchmarks.ranking import report as ranking_report
 from benchmarks.ranking import run as ranking_run
 from benchmarks.ranking.plans import MODELS, PLANS, Plan
 from benchmarks.ranking.search import search
-from benchmarks.speed import contestants, kernels_page, parts, profile, report, results, stopwatch, targets, task, turns
+from benchmarks.speed import __main__ as speed
+from benchmarks.speed import (
+    contestants,
+    kernels_page,
+    parts,
+    processor,
+    profile,
+    report,
+    results,
+    stopwatch,
+    targets,
+    task,
+    turns,
+)
 from benchmarks.speed import kernels as pairs_measured
 from benchmarks.speed import likes as likes_files
 from benchmarks.speed.pairs import PAIRS
@@ -29,20 +43,43 @@ from tests.helpers import ROOT
 pytestmark = pytest.mark.optional
 
 SHAPE = (40, 30, 400)
+TASK = [task.USERS, task.ITEMS, task.LIKES]
 MATMUL = {"numpy-matmul": [100.0, 200.0, 300.0]}
 
-# What benchmarks.speed would store, of round numbers.
+
+def turns_of(ours: list[float], tuned: float, bfloat16: float) -> dict[str, list[float]]:
+    return {"autoenc": ours, "torch-tuned": [tuned] * 3, "torch-bfloat16": [bfloat16] * 3}
+
+
+def phases_of(middle: float, tiles: float) -> list[dict]:
+    """A profile's rows: two phases and all."""
+    rows = (("middle, forward", middle, 0.5), ("output tiles", tiles, 24.0), ("all", middle + tiles, 24.5))
+    return [{"phase": name, "ms": ms, "bound_ms": bound, "bound_by": "flops"} for name, ms, bound in rows]
+
+
+# What benchmarks.speed would store of a machine with 2 processors, of round numbers.
 PARTS = {
     "epoch": {
-        # 7.05 GFLOP in 273 steps are 1924.7 GFLOP: 96, 192 and 77 GFLOP/s.
-        "seconds": {
-            "autoenc": [20.0, 10.0, 25.0],
-            "torch-tuned": [40.0, 40.0, 40.0],
-            "torch-plain": [500.0, 500.0, 500.0],
+        # 7.05 GFLOP in 273 steps are 1924.7 GFLOP: 48, 96 and 38 GFLOP/s.
+        "1": {"seconds": turns_of([40.0, 20.0, 50.0], 80.0, 40.0), "gflops": {"numpy-matmul": [50.0, 100.0, 150.0]}},
+        "2": {
+            "seconds": turns_of([20.0, 10.0, 25.0], 40.0, 16.0) | {"torch-plain": [500.0, 500.0, 500.0]},
+            "gflops": MATMUL | {"torch-matmul": [50.0, 50.0, 50.0]},
         },
-        "gflops": MATMUL | {"torch-matmul": [50.0, 50.0, 50.0]},
+        "4": {"seconds": turns_of([20.0, 20.0, 20.0], 30.0, 50.0), "gflops": MATMUL},
     },
-    "score": {"seconds": {"autoenc": [4.0, 4.0, 4.0], "torch-tuned": [8.0, 8.0, 8.0]}, "gflops": MATMUL},
+    "score": {
+        "1": {"seconds": dict.fromkeys(("256", "4096", "all"), turns_of([8.0] * 3, 16.0, 16.0)), "gflops": MATMUL},
+        "2": {
+            "seconds": {
+                "256": turns_of([8.2] * 3, 16.0, 16.0),
+                "4096": turns_of([8.8] * 3, 10.0, 16.0),
+                "all": turns_of([4.0] * 3, 8.0, 3.0),
+            },
+            "gflops": MATMUL,
+        },
+    },
+    "quality": {"p_at_01": {"autoenc": [0.4, 0.3], "torch-tuned": [0.5, 0.3], "torch-bfloat16": [0.3, 0.3]}},
     "memory": {
         "megabytes": {"autoenc": [300.0, 310.0, 305.0], "torch-tuned": [400.0, 400.0, 400.0]},
         "process": {"autoenc": [400.0, 410.0, 405.0], "torch-tuned": [900.0, 900.0, 900.0]},
@@ -59,11 +96,24 @@ PARTS = {
             axis: {"0.25": [2.0], "0.5": [4.0], "1": [8.0], "2": [16.0], "4": [four]}
             for axis, four in (("users", 32.0), ("likes", 12.0), ("items", 40.0))
         },
-        "threads": {"1": [20.0], "2": [10.0]},
         "memory": {"0.25": [250.0], "0.5": [260.0], "1": [300.0], "2": [400.0], "4": [510.0]},
         "data_megabytes": {"0.25": 16.0, "0.5": 32.0, "1": 64.0, "2": 128.0, "4": 256.0},
     },
+    "busy": {
+        **{"busy": 2, "threads": 2, "date": "2026-01-01"},
+        **{"idle": phases_of(5.0, 45.0), "beside": phases_of(60.0, 140.0)},
+    },
 }
+for by_count in (PARTS["epoch"], PARTS["score"]):
+    for count, measured in by_count.items():
+        measured |= {"threads": int(count), "date": "2026-01-01"}
+
+
+def stored_of(parts: dict, name: str = "A processor (family 1, model 2)", vectors: str = "AVX2") -> dict:
+    """The content of a results file."""
+    versions = {"python": "3.11", "system": "Linux", "numba": "0.60"}
+    described = {"name": name, "vectors": vectors, "count": 2}
+    return {"processor": described, "shape": TASK, "versions": versions, "blas": [], "parts": parts}
 
 
 @pytest.fixture(scope="module")
@@ -98,14 +148,27 @@ def test_a_ratio_is_the_median_over_pairs():
     assert targets.paired([1.0, 8.0, 9.0], [10.0, 10.0, 1.0]) == 0.8  # and not 8 / 10 of the medians
 
 
-def test_targets_are_judged_as_the_issue_has_them():
-    judged = {target.name: (round(target.got, 3), target.met) for target in targets.targets(PARTS)}
+def test_targets_are_judged_at_each_number_of_threads():
+    judged = {target.name: (round(target.got, 3), target.met) for target in targets.targets(stored_of(PARTS))}
     assert judged == {
-        "training, share of NumPy's BLAS": (0.963, True),
-        "training, of tuned PyTorch's time (its BLAS is the slower one)": (0.5, False),
-        "training, of plain PyTorch's time": (0.04, False),
-        "scoring, share of NumPy's BLAS": (0.802, True),
-        "scoring, of tuned PyTorch's time": (0.5, True),
+        "training, share of NumPy's BLAS, 1 thread": (0.963, True),
+        "training, of tuned PyTorch's time, 1 thread": (0.5, True),
+        "training, share of NumPy's BLAS, 2 threads": (0.963, True),
+        "training, of tuned PyTorch's time, 2 threads": (0.5, True),
+        "training, of plain PyTorch's time, 2 threads": (0.04, False),
+        "training, share of NumPy's BLAS, 4 threads, over-subscribed": (0.481, False),
+        "training, of tuned PyTorch's time, 4 threads, over-subscribed": (0.667, False),
+        "training, two threads, of one's time": (0.5, True),
+        "ranking, calls of 256, of tuned PyTorch's time, 1 thread": (0.5, True),
+        "ranking, calls of 4,096, of tuned PyTorch's time, 1 thread": (0.5, True),
+        "ranking, all users, of tuned PyTorch's time, 1 thread": (0.5, True),
+        "ranking, calls of 256, of tuned PyTorch's time, 2 threads": (0.512, True),
+        "ranking, calls of 4,096, of tuned PyTorch's time, 2 threads": (0.88, False),
+        "ranking, all users, of tuned PyTorch's time, 2 threads": (0.5, True),
+        "ranking, calls of 256, of the time with 1, 2 threads": (1.025, True),
+        "ranking, calls of 4,096, of the time with 1, 2 threads": (1.1, False),
+        "ranking, all users, of the time with 1, 2 threads": (0.5, True),
+        "ranking, share of NumPy's BLAS, 2 threads": (0.802, True),
         "training's peak above the imports, MB": (305, True),
         "the same, of tuned PyTorch's": (0.762, False),
         "the process's whole peak, of tuned PyTorch's": (0.45, True),
@@ -116,25 +179,32 @@ def test_targets_are_judged_as_the_issue_has_them():
         "epoch at 4 times the likes, of its time at 1": (1.5, True),
         "epoch at 4 times the items, of its time at 1": (5.0, False),
         "memory's growth with users, of the data's own": (1.094, True),
-        "two threads, of one's time": (0.5, True),
+        "middle, forward, its part of a step beside 2 busy loops, of that on idle processors": (3.0, False),
     }
 
 
-def test_where_pytorchs_blas_is_as_fast_half_of_its_time_will_do():
-    part = PARTS["epoch"] | {"gflops": MATMUL | {"torch-matmul": MATMUL["numpy-matmul"]}}
-    (target,) = (t for t in targets.judge_epoch(part) if "tuned" in t.name)
-    assert (target.limit, target.met) == (0.5, True)
-    assert len(targets.judge_epoch({"seconds": {"autoenc": [1.0]}, "gflops": MATMUL})) == 1  # torch not installed
+@pytest.mark.parametrize(
+    "threads, share, of_pytorch", [(1, 0.7, 0.66), (2, 0.7, 0.5), (4, 0.7, 0.5), (8, 0.6, 0.5), (16, 0.5, 0.5)]
+)
+def test_targets_grow_milder_with_threads(threads, share, of_pytorch):
+    found = targets.judge_epoch({threads: PARTS["epoch"]["1"]}, 16)
+    assert [target.limit for target in found] == [share, of_pytorch]
+    assert [target.limit for target in targets.judge_epoch({32: PARTS["epoch"]["1"]}, 32)] == [0.5]  # PyTorch's alone
+    ours_alone = {"seconds": {"autoenc": [1.0]}, "gflops": MATMUL}
+    assert len(targets.judge_epoch({threads: ours_alone}, 16)) == 1  # torch not installed
 
 
 def test_the_tables_hold_medians_ratios_and_verdicts():
-    text = report.tables(PARTS, True)
+    text = report.tables(stored_of(PARTS), True)
     lines = {" ".join(line.split()) for line in text.splitlines()}
-    assert "PyTorch, tuned 40.00 40.00 to 40.00 0.500" in lines
-    assert "autoenc 20.00 10.00 to 25.00" in lines
+    assert "PyTorch, as described 500.00 500.00 to 500.00 0.040" in lines
+    assert "2 20.0 s 96% 40.0 s 0.50 16.0 s 1.25, theirs is faster" in lines
+    assert "4 (over-subscribed) 20.0 s 48% 30.0 s 0.67 50.0 s 0.40" in lines
+    assert "PyTorch, bfloat16 (p@1 0.300)" in text
+    assert "2 all users 4.00 s 8.00 s 0.50 3.00 s 1.33, theirs is faster" in lines
     assert "items 2.00 4.00 8.00 16.00 40.00" in lines
     assert "compiling every kernel, s 25.00 at most 20.00 NOT MET" in lines
-    assert "MET" not in report.tables(PARTS, False)
+    assert "MET" not in report.tables(stored_of(PARTS), False)
 
 
 @pytest.mark.parametrize(
@@ -185,6 +255,40 @@ def test_a_contestant_whose_package_is_missing_is_left_out_with_a_word(monkeypat
     assert said == "implicit's ALS is left out: implicit is not installed (pip install implicit, or make bench)\n"
 
 
+def test_quality_is_measured_of_the_fast_contestants_over_seeds(monkeypatch):
+    asked: list[tuple] = []
+
+    def once(*command, env):
+        asked.append(command)
+        return {"p_at_01": 0.1 * int(command[-1])}
+
+    monkeypatch.setattr(parts, "once", once)
+    monkeypatch.setattr(parts, "installed", lambda *names: list(names[:2]))
+    plan = parts.Plan(ROOT, SHAPE, threads=1, turns=1)
+    assert parts.quality(plan)["p_at_01"]["torch-tuned"] == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
+    assert parts.quality(plan._replace(quick=True))["p_at_01"] == {"autoenc": [0.0], "torch-tuned": [0.0]}
+    assert asked[0] == ("autoenc", "quality", "--seed", "0")
+
+
+@pytest.mark.torch
+def test_bfloat16_is_the_tuned_network_with_other_products():
+    torch = pytest.importorskip("torch")
+    from benchmarks.peers import torch_bfloat16, torch_tuned
+
+    user_items = sparse.csr_array((np.random.default_rng(0).random((12, 25)) < 0.3).astype(np.float32))
+    losses = []
+    for peer in (torch_tuned, torch_bfloat16):
+        model, adam = peer.new(25, emb_dim=16, hidden_dim=12)
+        losses.append([peer.step(model, adam, user_items) for _ in range(5)])
+        assert {weights.dtype for weights in model.parameters()} == {torch.float32}
+        scores = peer.Scorer(model).top_n(user_items, 3)[1]
+        assert scores.dtype == np.float32
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+    rounded = torch.from_numpy(scores).to(torch.bfloat16).float().numpy()
+    assert scores.tolist() == rounded.tolist()  # its logits are bfloat16
+
+
 def test_sets_are_made_once_and_scale_with_users(likes):
     user_items = likes_files.load(likes)
     assert user_items.shape == SHAPE[:2]
@@ -211,7 +315,9 @@ def test_a_worker_measures_when_told_and_ends_with_its_block(likes):
 def test_a_worker_that_scores_and_one_that_measures_memory_and_start(likes):
     env = turns.environment(1)
     with turns.Worker("autoenc", "score", "--arrays", str(likes), "--users", "30", "--warm-up", "1", env=env) as worker:
-        assert worker.turn()["users"] == 30
+        answer = worker.turn()
+    assert answer["users"] == 30
+    assert answer["seconds"].keys() == {"256", "4096", "all"}
     memory = turns.once("autoenc", "memory", "--arrays", str(likes), "--steps", "1", env=env)
     assert memory["above_imports"] >= 0
     assert memory["imports"] > 0
@@ -228,13 +334,62 @@ def test_a_worker_that_fails_is_an_error():
 
 
 def test_results_of_another_shape_are_not_mixed(tmp_path):
-    path = tmp_path / "speed.json"
-    results.Results(path, SHAPE, 2).add("epoch", {"seconds": {}})
-    results.Results(path, SHAPE, 2).add("score", {"seconds": {}})
-    assert results.read(path)["parts"].keys() == {"epoch", "score"}
-    results.Results(path, (1, 2, 3), 2).add("memory", {"megabytes": {}})
+    path = tmp_path / "folder" / "speed.json"
+    results.Results(path, SHAPE).add("start", {"seconds": {}}, 2)
+    results.Results(path, SHAPE).add("memory", {"megabytes": {}}, 2)
+    assert results.read(path)["parts"].keys() == {"start", "memory"}
+    results.Results(path, (1, 2, 3)).add("memory", {"megabytes": {}}, 2)
     assert results.read(path)["parts"].keys() == {"memory"}
     assert "numba" in results.machine(results.read(path))
+
+
+def test_results_keep_the_other_numbers_of_threads(tmp_path):
+    path = tmp_path / "speed.json"
+    for threads, seconds in ((16, 1.0), (2, 2.0), (2, 3.0)):
+        results.Results(path, SHAPE).add("epoch", {"seconds": seconds}, threads)
+    kept = results.by_threads(results.read(path)["parts"]["epoch"])
+    assert [(threads, part["seconds"]) for threads, part in kept.items()] == [(2, 3.0), (16, 1.0)]
+
+
+def test_a_processor_is_told_by_generation_vectors_and_number(tmp_path, monkeypatch):
+    cpuinfo = tmp_path / "cpuinfo"
+    flags = {"AVX-512": "sse2 avx2 avx512f", "AVX2": "sse2 avx2", "other vectors": "sse2"}
+    found = {"model": "Intel(R) Xeon(R) Gold 6148 CPU @ 2.40GHz", "there": 8, "usable": 6, "quota": None}
+    monkeypatch.setattr(processor, "processors", lambda: found)
+    for vectors, words in flags.items():
+        first = f"processor : 0\ncpu family\t: 6\nmodel\t\t: 85\nflags\t\t: {words}\n"
+        cpuinfo.write_text(f"{first}\nprocessor : 1\nmodel : 99\n")
+        assert processor.processor(cpuinfo) == ("Intel Xeon Gold 6148 (family 6, model 85)", vectors, 6)
+    found["quota"] = 1.5
+    here = processor.processor(cpuinfo)
+    assert here.slug == "intel-xeon-gold-6148-family-6-model-85-other-vectors-2-processors"
+    found |= {"model": "arm64", "quota": None}
+    assert str(processor.processor(tmp_path / "none")) == "arm64, other vectors, 6 processors"
+
+
+@pytest.mark.parametrize("count, threads", [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (16, [1, 2, 4, 8, 16])])
+def test_threads_double_up_to_all_processors(count, threads):
+    assert processor.Processor("any", "AVX2", count).thread_counts == threads
+
+
+def test_each_part_is_measured_with_its_numbers_of_threads(tmp_path, monkeypatch, capsys):
+    asked: list[tuple] = []
+
+    def part(plan):
+        asked.append((plan.threads, plan.others))
+        return {}
+
+    monkeypatch.setattr(speed, "PARTS", {"profile": part, "kernels": part})
+    monkeypatch.setattr(speed, "run_again_if_pinned", lambda *_: None)
+    monkeypatch.setattr(speed, "processor", lambda: processor.Processor("any", "AVX2", 2))
+    command = ["--shape", *map(str, SHAPE), "--out", str(tmp_path / "out.json")]
+    assert speed.main([*command, "--threads", "4", "2", "1"]) == 0
+    assert asked == [(1, False), (2, True), (4, False), (2, True)]
+    assert "profile, 4 threads (over-subscribed):" in capsys.readouterr().err
+    assert results.read(tmp_path / "out.json")["parts"]["profile"].keys() == {"1", "2", "4"}
+    with pytest.raises(SystemExit, match="2"):
+        speed.main([*command, "--threads", "0"])
+    assert "--threads must be 1 or more, got 0" in capsys.readouterr().err
 
 
 def kernels_of_fused() -> set[str]:
@@ -266,6 +421,30 @@ def test_a_profile_finds_every_phase(likes, rates_that_take_no_time):
     assert "output tiles" in profile.table("a step", part["training"])
 
 
+def test_a_profile_beside_busy_processes_has_both_columns(likes, rates_that_take_no_time, monkeypatch):
+    told: list[str] = []
+
+    @contextlib.contextmanager
+    def busy(number):
+        told.append(f"{number} begin")
+        yield
+        told.append("end")
+
+    monkeypatch.setattr(profile, "busy_processes", busy)
+    part = profile.measure_busy(likes_files.load(likes), threads=1, busy=2, steps=2, warm_up=1)
+    assert told == ["2 begin", "end"] * 2
+    assert sum(targets.parts_of_a_step(part["beside"]).values()) == pytest.approx(1)
+    head, *rows = profile.busy_table(part).splitlines()
+    assert "beside 2 busy, ms" in head
+    assert len(rows) == len(part["idle"]) == len(profile.TRAINING) + 2
+
+
+def test_busy_processes_end_with_their_block():
+    with profile.busy_processes(1) as loops:
+        assert [loop.poll() for loop in loops] == [None]
+    assert all(loop.returncode is not None for loop in loops)
+
+
 def tiny_batches(rng):
     return [sparse.csr_array((rng.random((12, 25)) < 0.3).astype(np.float32)) for _ in range(2)]
 
@@ -287,59 +466,81 @@ def test_ulp_are_of_the_largest_number():
     assert pairs_measured.ulp_apart(2 * a, 2 * b) == 3.0
 
 
-def stored_run() -> dict:
-    """A results file with figures for each pair."""
+def stored_run(**described) -> dict:
+    """A results file with figures for each part."""
     figure = {"layer_ms": 4.0, "kernel_ms": 2.0, "bound_ms": 1.5, "ulp_apart": 3.0, "layer_ulp": 2.0, "kernel_ulp": 1.0}
     rows = [{"file": pair.file, "title": pair.title, **figure} for pair in PAIRS]
-    phase = {"phase": "output tiles", "ms": 30.0, "bound_ms": 24.0, "bound_by": "flops"}
-    rates = {"date": "2026-01-01", "sizes": "12 users", "blas_gflops": 200.0, "copy_gbs": 30.0}
-    profile = {"users_ranked": 1024, "training": [phase], "evaluation": [phase]}
-    machine = {"processor": "A processor", "threads": 2, "shape": SHAPE, "blas": []}
-    versions = {"python": "3.11", "system": "Linux", "numba": "0.60"}
-    return machine | {"versions": versions, "parts": {"kernels": rates | {"pairs": rows}, "profile": profile}}
+    kernels = {"date": "2026-01-01", "threads": 2, "pairs": rows}
+    profiles = {
+        str(n): {"date": "2026-01-02", "users_ranked": 500, "training": phases_of(2, 30), "evaluation": phases_of(1, 9)}
+        for n in (1, 2, 4)
+    }
+    by_count = {part: PARTS[part] for part in ("epoch", "score", "busy")}
+    return stored_of(by_count | {"kernels": kernels, "profile": profiles}, **described)
+
+
+def made_page(*runs: dict) -> str:
+    return kernels_page.page(list(runs), kernels_page.TEXT.read_text(encoding="utf-8"))
 
 
 def test_the_page_names_every_kernel_and_its_definition():
-    text = kernels_page.page(stored_run())
+    text = made_page(stored_run())
     for path in (ROOT / "kernels").glob("[!_]*.py"):
-        assert f"[kernels/{path.name}](../kernels/{path.name}): " in text
+        assert f"[{path.stem}](../kernels/{path.name})" in text
     for layer in ("embedding", "batchnorm", "relu", "dropout", "linear", "sigmoid_bce"):
         assert f"](../autoenc/layers/{layer}.py)" in text
     assert "```" not in text
-    assert "| The embedding's forward | 4.00 | 2.00 | 2.0 | 75% | 3.0 | 2.0 | 1.0 |" in text
-    assert "| output tiles | 30.00 | 24.00 | flops | 80% |" in text
+    assert "{{" not in text
+    assert "| The embedding's forward | 4.00 | 2.00 | 2.0 | 75% | 3.0 (2.0, 1.0) |" in text
+
+
+def test_the_page_shows_every_processor_and_says_which_are_missing():
+    names = ("AMD EPYC (family 25, model 17)", "Intel Xeon (family 6, model 85)")
+    text = made_page(stored_run(name=names[0], vectors="AVX-512"), stored_run(name=names[1], vectors="AVX-512"))
+    for name in names:
+        assert f"\n## {name}, AVX-512, 2 processors\n" in text
+    assert "| output tiles | flops | 30.00 [24.00] | 30.00 [24.00] | 30.00 [24.00] |" in text
+    assert "| phase | bound by | 1 thread | 2 threads | 4 (over-subscribed) threads |" in text
+    assert "none of these kinds: AMD with AVX2, Intel with AVX2." in text
+    assert "No machine here has more than 2 processors." in text
+    assert "| middle, forward | 10.0% | 30.0% | 3.0 |" in text
+
+
+def test_the_page_says_why_of_every_phase():
+    assert {*profile.TRAINING, *profile.EVALUATION, "the rest, Python"} == kernels_page.WHY.keys()
+    assert "No figures are stored." in made_page()
 
 
 def test_a_page_without_figures_says_what_to_run(tmp_path, capsys):
-    path = tmp_path / "speed.json"
-    results.Results(path, SHAPE, 2).add("epoch", {"seconds": {}})
-    assert kernels_page.main(["--results", str(path), "--out", str(tmp_path / "page.md")]) == 2
-    assert capsys.readouterr().err.endswith("has no figures of the kernels: run python -m benchmarks.speed.kernels\n")
+    assert kernels_page.main(["--results", str(tmp_path), "--out", str(tmp_path / "page.md")]) == 2
+    assert capsys.readouterr().err.endswith("has no figures: run python -m benchmarks.speed\n")
     assert not (tmp_path / "page.md").exists()
 
 
-@pytest.mark.skipif(not results.DEFAULT.exists(), reason="the results of make bench are not here")
 def test_the_page_is_what_the_sources_and_the_results_make():
-    stored = results.read()
-    if "kernels" in stored["parts"]:
-        made = kernels_page.page(stored)
-        assert kernels_page.PAGE.read_text(encoding="utf-8") == made, "run python -m benchmarks.speed.kernels_page"
+    made = made_page(*results.read_all())
+    assert kernels_page.PAGE.read_text(encoding="utf-8") == made, "run python -m benchmarks.speed.kernels_page"
 
 
-def test_the_picture_is_drawn_of_what_there_is(tmp_path):
+def test_the_pictures_are_drawn_of_what_there_is(tmp_path):
     pytest.importorskip("matplotlib")
     from benchmarks.speed import chart
 
-    for measured in (PARTS, {"score": PARTS["score"]}, {"scaling": PARTS["scaling"]}):
-        path = chart.draw(stored_run() | {"parts": measured}, tmp_path / "speed.png")
-        assert path.read_bytes().startswith(b"\x89PNG")
+    path = tmp_path / "speed.png"
+    for measured in (PARTS, {"memory": PARTS["memory"]}, {"scaling": PARTS["scaling"]}):
+        assert chart.draw(stored_of(measured), path).read_bytes().startswith(b"\x89PNG")
         path.unlink()
-    assert not chart.draw(stored_run(), tmp_path / "speed.png").exists()
+    assert not chart.draw(stored_run(), path).exists()
+    for measured in (PARTS, {"epoch": PARTS["epoch"]}):
+        runs = [stored_of(measured), stored_of({"memory": PARTS["memory"]})]
+        assert chart.draw_threads(runs, path).read_bytes().startswith(b"\x89PNG")
+        path.unlink()
+    assert not chart.draw_threads([stored_of({})], path).exists()
 
 
 def test_every_contestant_has_a_name():
     assert contestants.label("torch-tuned") == "PyTorch, tuned"
-    assert set(PARTS["epoch"]["seconds"]) <= contestants.CONTESTANTS.keys()
+    assert set(PARTS["epoch"]["2"]["seconds"]) <= contestants.CONTESTANTS.keys()
 
 
 def test_a_search_goes_from_the_middle_to_what_is_better():

@@ -1,0 +1,41 @@
+"""The tuned network in bfloat16 by autocast, as PyTorch's documentation recommends it.
+
+The forward and the loss are computed inside autocast, the backward and Adam outside. The products of
+the linear layers are bfloat16; weights, gradients and Adam's moments stay float32.
+"""
+
+from __future__ import annotations
+
+import torch
+from scipy import sparse
+
+from benchmarks.peers import torch_plain, torch_tuned
+
+new = torch_tuned.new
+
+
+def autocast() -> torch.autocast:
+    return torch.autocast("cpu", dtype=torch.bfloat16)
+
+
+def step(model: torch_tuned.Autoencoder, adam: torch.optim.Adam, user_items: sparse.csr_array) -> float:
+    """One minibatch, a CSR of float32 ones (batch, n_items); returns its summed loss."""
+    adam.zero_grad()
+    with autocast():
+        loss = torch_tuned.loss_of(model, user_items)
+    loss.backward()
+    adam.step()
+    return loss.item()
+
+
+def train(user_items: sparse.csr_array, epochs: int = 1, seed: int = 0, on_epoch=None, batch_size: int = 256) -> Scorer:
+    """Train on all users; on_epoch(epoch, scorer) is called after each epoch, which count from 1."""
+    model, adam = new(user_items.shape[1], seed)
+    return torch_plain.fit(model, adam, step, Scorer(model), user_items, epochs, on_epoch, batch_size)
+
+
+class Scorer(torch_tuned.Scorer):
+    @torch.inference_mode()
+    def forward(self, user_items: sparse.csr_array) -> torch.Tensor:
+        with autocast():
+            return super().forward(user_items).float()

@@ -1,0 +1,64 @@
+"""The processor at hand: what tells it from others, and how much of it may be used."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from autoenc.machine import processors
+
+
+class Processor(NamedTuple):
+    """What figures are stored by.
+
+    Parameters
+    ----------
+    name : str
+        The maker's name with family and model number, without which "AMD EPYC" may be any generation.
+    vectors : str
+        "AVX-512", "AVX2", or "other vectors".
+    count : int
+        How many of them this process may use.
+    """
+
+    name: str
+    vectors: str
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.vectors}, {self.count} processor{'s' * (self.count > 1)}"
+
+    @property
+    def slug(self) -> str:
+        return re.sub(r"[^a-z0-9]+", "-", str(self).lower()).strip("-")
+
+    @property
+    def thread_counts(self) -> list[int]:
+        """1, 2, 4 and so on, up to all."""
+        return [*(2**k for k in range((self.count - 1).bit_length())), self.count]
+
+
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> Processor:
+    """The one that this runs on, as Linux describes it; elsewhere its name alone."""
+    found = processors()
+    facts = described(cpuinfo)
+    name = " ".join(re.sub(r"\((R|TM)\)|CPU|@.*", "", found["model"]).split())
+    if "cpu family" in facts:
+        name += f" (family {facts['cpu family']}, model {facts['model']})"
+    flags = facts.get("flags", "").split()
+    vectors = next(
+        (kind for flag, kind in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags), "other vectors"
+    )
+    return Processor(name, vectors, min(found["usable"], math.ceil(found["quota"] or found["usable"])))
+
+
+def described(cpuinfo: Path) -> dict[str, str]:
+    """The first processor's lines of /proc/cpuinfo, by name."""
+    try:
+        first = cpuinfo.read_text(encoding="utf-8").partition("\n\n")[0]
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
