@@ -19,9 +19,10 @@ from scipy.linalg import blas
 
 from autoenc.machine import compute_threads
 
-SIZES = (4, 16, 48, 192)  # rows in a call, the more the faster a row
+SIZES = (4, 16, 48, 192)  # rows in a call; more rows are faster per row
 ALWAYS = 48  # the one size for products so small that BLAS may take another kernel by their size
 LARGE = 1_000_000  # multiplications above which OpenBLAS takes none of its kernels for small matrices
+NUMBERS = 512  # of a row, by which its rounding is judged
 BLOCK_SIZES = (32, 80, 144, 208, 272, 320)  # rows of a kernel's call; OpenBLAS divides more than 320 of them
 
 
@@ -45,15 +46,20 @@ def by_fixed_rows(
     """
     n_users, dtype = users[0].shape[0], weights[0].dtype
     smallest = min(weight.size for weight in weights)
-    sizes = [size for size in SIZES if size == ALWAYS or size * smallest > LARGE]
+    sizes = [size for size in SIZES if size * smallest > LARGE]
+    if ALWAYS not in sizes:
+        sizes = [ALWAYS]
+    # A matrix of one row or column is a vector to NumPy and to numba, and to BLAS another function.
+    at_most = 1 if any(1 in weight.shape for weight in weights) else SIZES[-1]
     blocks: list[np.ndarray] = []
     start = 0
     with compute_threads():
-        usable = [size for size in sizes if len(places_alike(size, dtype))]
+        places = {size: places_alike(size, dtype)[:at_most] for size in sizes}
+        usable = [size for size in sizes if len(places[size])]
         while start < n_users or not blocks:
-            filled = [size for size in usable if len(places_alike(size, dtype)) <= n_users - start]
+            filled = [size for size in usable if len(places[size]) <= n_users - start]
             size = max(filled, default=usable[0])
-            taken = places_alike(size, dtype)[: n_users - start]
+            taken = places[size][: n_users - start]
             stop = start + len(taken)
             blocks.append(score(*(_at(taken, rows[start:stop], size) for rows in users))[taken])
             start = stop
@@ -72,7 +78,7 @@ def places_alike(size: int, dtype: np.dtype) -> np.ndarray:
 
 
 class UserBlock(NamedTuple):
-    """How many rows a kernel's call of BLAS has, and from which to which of them the users stand."""
+    """How many rows a kernel's call of BLAS has, the first row that holds a user, and one past the last."""
 
     size: int
     first: int
@@ -92,34 +98,41 @@ def user_block(n_users: int, depth: int, widths: Collection[int], dtype: np.dtyp
         Of the products that a user takes part in.
     dtype : float32 or float64
     """
+    if 1 in (depth, *widths):  # not a matrix product to BLAS
+        return UserBlock(BLOCK_SIZES[0], 0, 1)
     for size in BLOCK_SIZES:
         runs = [_rows_alike(size, depth, width, dtype) for width in widths]
         block = UserBlock(size, max(first for first, _ in runs), min(last for _, last in runs))
-        if block.last - block.first >= n_users:
+        if block.last - block.first >= max(1, n_users):
             break
     return block
 
 
 @functools.cache
 def _rows_alike(size: int, depth: int, width: int, dtype: np.dtype) -> tuple[int, int]:
-    """From which to which of `size` rows SciPy's BLAS rounds as in the middle of the largest block.
+    """The first, and one past the last, of the rows that SciPy's BLAS rounds as in the middle of the largest block.
 
     OpenBLAS rounds the first and the last eight rows in a way of their own on processors without AVX-512.
     """
-    rng = np.random.default_rng(0)
-    row, weight = rng.standard_normal(depth).astype(dtype), rng.standard_normal((width, depth)).astype(dtype)
-    gemm = blas.sgemm if np.dtype(dtype) == np.float32 else blas.dgemm
-
-    def products(size: int) -> np.ndarray:
-        with compute_threads():
-            product: np.ndarray = gemm(1.0, np.tile(row, (size, 1)).T, weight.T, trans_a=True)
-        return product
-
     largest = BLOCK_SIZES[-1]
-    other = np.flatnonzero((products(size) != products(largest)[largest // 2]).any(axis=1))
+    reference = _products(largest, depth, width, dtype)[largest // 2]
+    other = np.flatnonzero((_products(size, depth, width, dtype) != reference).any(axis=1))
     middle = size // 2
     first, last = int(other[other <= middle].max(initial=-1)) + 1, int(other[other >= middle].min(initial=size))
     return (first, last) if first < last else (0, 0)
+
+
+def _products(size: int, depth: int, width: int, dtype: np.dtype) -> np.ndarray:
+    """Products (size, depth) @ (depth, width) of equal rows side by side, with NUMBERS in each row or more.
+
+    Rows that are summed in another order differ in some 5% of their numbers.
+    """
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((width, depth)).astype(dtype)
+    gemm = blas.sgemm if np.dtype(dtype) == np.float32 else blas.dgemm
+    rows = rng.standard_normal((-(-NUMBERS // width), depth)).astype(dtype)
+    with compute_threads():
+        return np.hstack([gemm(1.0, np.tile(row, (size, 1)).T, weight.T, trans_a=True) for row in rows])
 
 
 def _at(places: np.ndarray, rows: np.ndarray | sparse.csr_array, size: int) -> np.ndarray | sparse.csr_array:

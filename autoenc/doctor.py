@@ -174,12 +174,14 @@ def probe(
             took.append(time.perf_counter() - start)
         return float(np.median(took))
 
+    with compute_threads():
+        most = kernel_threads()
     step = step_seconds(seconds)
     by_threads = {}
-    for threads in powers_of_two_below(kernel_threads()):
+    for threads in powers_of_two_below(most):
         with compute_threads(threads):
             by_threads[str(threads)] = STEPS_PER_EPOCH * step_seconds(seconds / 4)
-    by_threads[str(kernel_threads())] = STEPS_PER_EPOCH * step
+    by_threads[str(most)] = STEPS_PER_EPOCH * step
     rate = step_flops(batch, n_items, emb_dim, hidden_dim) / step
     return {
         "blas_gflops": blas / 1e9,

@@ -104,7 +104,7 @@ def users_of(library: str) -> list[str]:
     return [name for name in ("numpy", "scipy") if name in folders] or ["numpy", "scipy"]
 
 
-# Held while a number of threads is set, and by whoever forks: a child finds none half set, and nobody in the lock.
+# Held while thread counts change and during a fork, so that a child inherits neither a half-made change nor a held lock.
 _setting = threading.RLock()
 
 
@@ -169,7 +169,7 @@ class _BlasOnOneThread:
             _clear_controlling_thread(pool)
 
     def keep_the_thread_that_forked(self) -> None:
-        """In a child: of all threads that were inside, it has none but its own."""
+        """In a child: only the thread that forked is left."""
         before, self.inside = self.inside, int(getattr(self.here, "depth", 0) > 0)
         if before and not self.inside:
             self._restore()
@@ -237,8 +237,9 @@ _asked_for = threading.local()  # threads: what an outer block wants of numba as
 def _numba_threads(threads: int | None) -> Iterator[None]:
     before = getattr(_asked_for, "threads", None)
     threads = before if threads is None else threads
-    if threads is None and "numba" in sys.modules and kernel_threads() > threads_by_quota():
-        threads = int(threads_by_quota())
+    # To ask numba for its number starts its threads, which a fork then loses.
+    if threads is None and threads_by_quota() < math.inf and "numba" in sys.modules:
+        threads = int(min(kernel_threads(), threads_by_quota()))
     if threads is None:
         yield
     elif "numba" not in sys.modules:

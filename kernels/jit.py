@@ -24,8 +24,8 @@ PRANGE_ONLY = {
 def kernel(function=None, *, parallel=False, fastmath=FASTMATH):
     """Compile `function` with numba, for each dtype when it is first called with it.
 
-    What was compiled is kept on the disk. Where it can't be, or what is there is damaged, the kernel
-    is compiled again, with one warning.
+    What was compiled is kept on the disk. Damaged entries are replaced; where nothing can be kept, one
+    warning says so.
     """
     if function is None:
         return lambda f: kernel(f, parallel=parallel, fastmath=fastmath)
@@ -52,11 +52,12 @@ def kernel(function=None, *, parallel=False, fastmath=FASTMATH):
 def was_compiled_and_kept(kernel) -> bool:
     """Whether this process had to compile a kernel, and keeps it on the disk for others."""
     stats = getattr(kernel, "stats", None)  # a plain function, where NUMBA_DISABLE_JIT is set, has none
-    return stats is not None and stats.cache_path is not None and sum(stats.cache_misses.values()) > 0
+    compiled = stats is not None and stats.cache_path is not None and sum(stats.cache_misses.values()) > 0
+    return compiled and not _warned
 
 
-class Places(CompileResultCacheImpl):
-    """The folders that numba looks for: where the user's home is unknown none in it, which would be one named ~."""
+class CacheLocators(CompileResultCacheImpl):
+    """numba's cache folders, without those below a home folder that is unknown: numba would create one named `~`."""
 
     if not (os.path.isabs(os.path.expanduser("~")) or os.environ.get("XDG_CACHE_HOME")):
         _locator_classes = [
@@ -67,22 +68,22 @@ class Places(CompileResultCacheImpl):
 class KernelCache(FunctionCache):
     """numba's cache of a function on the disk, whose failures cost no more than the time to compile."""
 
-    _impl_class = Places
+    _impl_class = CacheLocators
 
     def load_overload(self, sig, target_context):
         try:
             return super().load_overload(sig, target_context)
-        except Exception:  # of unpickling what is damaged, or names a type that is no more, it may be any
-            with self.failures_that_cost_time():
+        except Exception:  # any may come of unpickling damaged data, or a type that no longer exists
+            with self.tolerating_failures():
                 self.flush()  # forgets all of this function: the next save replaces it
             return None
 
     def save_overload(self, sig, data):
-        with self.failures_that_cost_time():
+        with self.tolerating_failures():
             super().save_overload(sig, data)
 
     @contextlib.contextmanager
-    def failures_that_cost_time(self):
+    def tolerating_failures(self):
         try:
             yield
         except Exception as error:

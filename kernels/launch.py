@@ -1,12 +1,12 @@
-"""Calling a parallel kernel, as far as numba's threads allow it.
+"""Calls parallel kernels safely from several threads and in forked processes.
 
-Its "workqueue" layer (where there is no OpenMP: slim images, wheels on macOS) aborts the process where
-two Python threads run parallel kernels at once, so that the second waits for the first.
+numba's "workqueue" layer (where there is no OpenMP: slim images, wheels on macOS) aborts the process if
+two Python threads run parallel kernels at once, so there the second waits for the first.
 
-GNU's OpenMP has no threads in a process that was forked after they had started, and doesn't know it:
-numba ends such a process by SIGTERM, and where that is handled returns what memory held. A parallel
-region of one thread needs none of the lost ones. So there a kernel runs on one, with the same bits,
-once numba has been told that OpenMP is this process's.
+GNU's OpenMP loses its threads in a fork and does not notice: numba then ends the process by SIGTERM, and
+where that is handled returns whatever was in memory. A parallel region of one thread needs none of the lost
+ones. So in a forked process a kernel runs on one thread, with the same bits, once numba has been told that
+OpenMP belongs to this process.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numba
 
 from autoenc.machine import numba_layer_at_fork, set_kernel_threads
 
-_turn = threading.RLock()
+_one_at_a_time = threading.RLock()
 
 
 class ParallelKernel:
@@ -34,9 +34,9 @@ class ParallelKernel:
     def __call__(self, *args):
         if numba_layer_at_fork() == "omp":
             run_on_one_thread()
-        if several_may_run():
+        if allows_concurrent_calls():
             return self.dispatcher(*args)
-        with _turn:
+        with _one_at_a_time:
             return self.dispatcher(*args)
 
     @property
@@ -44,7 +44,7 @@ class ParallelKernel:
         return self.dispatcher.stats
 
 
-def several_may_run() -> bool:
+def allows_concurrent_calls() -> bool:
     """Whether numba's threading layer takes parallel kernels from several Python threads at once."""
     try:
         return numba.threading_layer() != "workqueue"
@@ -60,7 +60,7 @@ def run_on_one_thread():
 
 @functools.cache
 def lost_threads(process) -> bool:
-    """Whether this process has none of OpenMP's threads; tell numba the first time, and the user once."""
+    """Whether a fork cost this process OpenMP's threads. The first call tells numba and warns the user."""
     from numba.np.ufunc import omppool
 
     if omppool.openmp_vendor != "GNU":  # others start theirs again
@@ -77,11 +77,11 @@ def lost_threads(process) -> bool:
     return True
 
 
-def _new_turn():
-    """In a child nobody is left to give the turn back, and the thread that forked gives back the old one."""
-    global _turn
-    _turn = threading.RLock()
+def _reset_after_fork():
+    """In a child nobody is left to release the lock, and the thread that forked releases the old one."""
+    global _one_at_a_time
+    _one_at_a_time = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_new_turn)
+    os.register_at_fork(after_in_child=_reset_after_fork)

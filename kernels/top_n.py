@@ -30,7 +30,7 @@ def top_n(h2, weight, bias, liked_indptr, liked_items, n):
 
     h2 is (users, hidden_dim), weight (n_items, hidden_dim), bias (n_items,); liked_indptr and
     liked_items are the CSR of what to strike, each row ascending. Where fewer than n items are
-    left the rest is item -1 with the lowest score there is. A score of NaN is passed over.
+    left the rest is item -1 with the lowest score there is. A score of NaN or -inf is passed over.
     """
     block = user_block(len(h2), weight.shape[1], tile_widths(len(weight), TILE), h2.dtype)
     n_shares = shares(-(-len(h2) // (block.last - block.first)), n_tiles(len(weight), TILE), n)
@@ -124,7 +124,7 @@ def count_not_below(scores, bounds):
 def insert(item, score, items, scores, found):
     """Put an item among the best so far, if it is one of the best len(items); return how many are held."""
     n = len(items)
-    if (found == n and score > scores[n - 1]) or (found < n and score == score):
+    if (found == n and score > scores[n - 1]) or (found < n and score > -np.inf):
         at = min(found, n - 1)
         while at > 0 and score > scores[at - 1]:
             items[at], scores[at] = items[at - 1], scores[at - 1]

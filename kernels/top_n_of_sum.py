@@ -38,7 +38,6 @@ def top_n_of_sum(scores, weights, liked_indptr, liked_items, n):
         n_nan = 0
         for j in range(n_items):
             n_nan += total[j] != total[j]
-            total[j] = total[j] if total[j] > -np.inf else np.nan  # which keep_best passes over
         any_nan |= n_nan > 0
         for i in range(liked_indptr[u], liked_indptr[u + 1]):
             total[liked_items[i]] = np.nan
@@ -48,7 +47,7 @@ def top_n_of_sum(scores, weights, liked_indptr, liked_items, n):
 
 @kernel
 def keep_best(scores, items, best):
-    """Fill items and best (n,) with the best of scores (n_items,); one of NaN is passed over."""
+    """Fill items and best (n,) with the best of scores (n_items,); one of NaN or -inf is passed over."""
     n, found = len(items), 0
     for start in range(0, len(scores), CHUNK):
         chunk = scores[start : start + CHUNK]

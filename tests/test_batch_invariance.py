@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 from autoenc import (
     EASE,
@@ -80,7 +81,37 @@ def test_user_embeddings_and_predicted_ratings(likes):
     np.testing.assert_array_equal(predictor.predict(ratings[5:8]), predictor.predict(ratings)[5:8])
 
 
-shapes = st.sampled_from([(3, 7), (33, 64), (70, 5), (64, 33), (256, 400), (400, 800), (700, 1001)])
+NARROW = [
+    AutoEncoder(emb_dim=32, hidden_dim=16, **SHORT),
+    AutoEncoder(emb_dim=8, hidden_dim=200, **SHORT),
+    AutoEncoder(emb_dim=3, hidden_dim=1, **SHORT),
+    MultVAE(hidden_dim=600, latent_dim=10, **SHORT),
+    MultVAE(hidden_dim=600, latent_dim=1, **SHORT),
+    DenoisingAutoEncoder(hidden_dim=512, backend="numpy", **SHORT),
+    ELSA(emb_dim=512, **SHORT),
+]
+
+
+@pytest.mark.parametrize("n_items", [2, 8, 15])
+@pytest.mark.parametrize("model", NARROW, ids=repr)
+def test_nobody_changes_anothers_bits_where_products_are_narrow(model, n_items):
+    """BLAS has other kernels for small products, and for those of a vector."""
+    liked = np.random.default_rng(0).random((400, n_items)) < 0.5
+    likes = sparse.csr_array(liked.astype(np.float32))
+    model.fit(likes)
+    scores, (items, best) = model.score(likes), model.recommend(likes, N=3, filter_already_liked_items=False)
+    for first, last in [(0, 0), (0, 1), (3, 13), (190, 290), (37, 400)]:
+        part = likes[first:last]
+        np.testing.assert_array_equal(model.score(part), scores[first:last])
+        part_items, part_best = model.recommend(part, N=3, filter_already_liked_items=False)
+        np.testing.assert_array_equal(part_items, items[first:last])
+        np.testing.assert_array_equal(part_best, best[first:last])
+
+
+shapes = st.sampled_from(
+    [(3, 7), (33, 64), (70, 5), (64, 33), (256, 400), (400, 800), (700, 1001)]
+    + [(600, 10), (600, 24), (512, 15), (400, 16), (700, 9), (100, 1), (1, 9)]
+)
 
 
 @settings(max_examples=60, deadline=None)

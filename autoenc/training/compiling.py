@@ -1,4 +1,4 @@
-"""How far the first compilation of the kernels is: counted as they are compiled, here and in the process aside."""
+"""Progress of the first compilation: kernels are counted as they are compiled, here and in the second process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECONDS_BETWEEN = 10.0  # lines, where there is no terminal to write over the la
 class Compiling:
     """Says how many of the kernels are compiled, and how long the others will take. A context manager.
 
-    Nothing is said in the first two seconds. On a terminal the line is one that moves on; elsewhere
+    Nothing is said in the first two seconds. On a terminal one line is updated in place; elsewhere
     `say` gets a line every ten seconds.
 
     Parameters
@@ -26,21 +26,21 @@ class Compiling:
     total : int
         How many kernels there are to compile, those that other kernels call among them.
     say : callable
-        Told a line of text.
+        Called with each line.
     """
 
     def __init__(self, total: int, say: Callable[[str], object]):
         self.total, self.say = total, say
         self.done = 0
-        self._counting, self._over = threading.Lock(), threading.Event()
+        self._counting, self._finished = threading.Lock(), threading.Event()
         self._started = time.monotonic()
         self._listener = _Listener(self.count)
-        self._teller = threading.Thread(target=self._tell, daemon=True)
+        self._reporter = threading.Thread(target=self._report, daemon=True)
 
     def count(self) -> None:
         """One more kernel is compiled."""
         with self._counting:
-            self.done += 1
+            self.done = min(self.total, self.done + 1)
 
     def count_bytes(self, stream: BinaryIO) -> None:
         """Count each byte that another process writes when it has compiled a kernel, until it ends."""
@@ -48,33 +48,33 @@ class Compiling:
             self.count()
 
     def line(self) -> str:
-        """How far it is. Kernels take about equally long, so that a third of the estimate more or less is honest."""
+        """How far it is; from a fifth on, an estimate too. Some kernels take longer than others, so it is a range."""
         line = f"compiling the kernels for this machine, once: {self.done} of {self.total}"
-        if not 0 < self.done < self.total:
+        if not self.total / 5 <= self.done < self.total:
             return line
         left = (time.monotonic() - self._started) / self.done * (self.total - self.done)
-        return f"{line}, {left * 2 / 3:.0f} to {left * 4 / 3:.0f} s left"
+        return f"{line}, {left / 2:.0f} to {left * 2:.0f} s left"
 
     def __enter__(self) -> Compiling:
         event.register("numba:compile", self._listener)
-        self._teller.start()
+        self._reporter.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         event.unregister("numba:compile", self._listener)
-        self._over.set()
-        self._teller.join()
+        self._finished.set()
+        self._reporter.join()
 
-    def _tell(self) -> None:
-        if self._over.wait(SECONDS_IN_SILENCE):
+    def _report(self) -> None:
+        if self._finished.wait(SECONDS_IN_SILENCE):
             return
         if not (sys.stderr and sys.stderr.isatty()):
             self.say(self.line())
-            while not self._over.wait(SECONDS_BETWEEN):
+            while not self._finished.wait(SECONDS_BETWEEN):
                 self.say(self.line())
             return
         with tqdm(bar_format="{desc}", leave=False) as terminal:
-            while not self._over.wait(0.2):
+            while not self._finished.wait(0.2):
                 terminal.set_description_str(self.line())
 
 

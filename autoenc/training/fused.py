@@ -188,7 +188,7 @@ class FusedEngine:
     def top_n(self, user_items: sparse.csr_array, n: int) -> tuple[np.ndarray, np.ndarray]:
         h2 = self.encode(user_items)
         state = self.network.state
-        if self._output_is_finite is None:  # looked at once after training, for it takes as long as a user
+        if self._output_is_finite is None:  # checked once after training; it costs as much as ranking one user
             self._output_is_finite = all(np.isfinite(state[f"output.{key}"]).all() for key in ("weight", "bias"))
         if not (self._output_is_finite and np.isfinite(h2).all()):
             raise ValueError("the network's scores are NaN: its training diverged; train it with a lower lr")

@@ -1,4 +1,4 @@
-"""Loading the kernels, or compiling them where this machine has not yet: half of them in a process aside.
+"""Loading the kernels, or compiling them where this machine has not yet: half of them in a second process.
 
 numba compiles one kernel after the other, under a lock of the whole process, so that a second
 processor helps only in a second process. That one compiles the kernels of the network's middle,
@@ -52,13 +52,13 @@ def compile_kernels(say: Say = lambda line: None) -> None:
     global _asked
     asked, _asked = _asked, True
     if not asked and _nothing_is_compiled():
-        with Compiling(IN_MIDDLE + AT_ENDS, say) as compiling, _middle_compiled_aside(compiling):
+        with Compiling(IN_MIDDLE + AT_ENDS, say) as compiling, _middle_compiled_in_second_process(compiling):
             # Its middle is made of layers, so that it needs the kernels of the ends alone.
             _use(denoising.DenoisingNetwork(denoising.initial_state(N_ITEMS, HIDDEN_DIM)))
 
 
 def compile_middle_for_parent() -> None:
-    """What the process aside runs: `compile_middle`, and no longer than the process that started it lives.
+    """What the second process runs: `compile_middle`, and no longer than the process that started it lives.
 
     That one holds the other end of this one's stdin, which ends with it, however it ends.
     """
@@ -110,7 +110,7 @@ def _nothing_is_compiled() -> bool:
 
 
 @contextlib.contextmanager
-def _middle_compiled_aside(compiling: Compiling) -> Iterator[None]:
+def _middle_compiled_in_second_process(compiling: Compiling) -> Iterator[None]:
     """Run `compile_middle_for_parent` in a process of its own beside the block, and wait for both.
 
     Where that process can't be started, or fails, nothing is lost: its kernels are compiled here
@@ -132,7 +132,8 @@ def _middle_compiled_aside(compiling: Compiling) -> Iterator[None]:
     except OSError:
         yield
         return
-    threading.Thread(target=compiling.count_bytes, args=[aside.stdout], daemon=True).start()
+    counting = threading.Thread(target=compiling.count_bytes, args=[aside.stdout], daemon=True)
+    counting.start()
     try:
         yield
     except BaseException:
@@ -140,5 +141,7 @@ def _middle_compiled_aside(compiling: Compiling) -> Iterator[None]:
         raise
     finally:
         aside.wait()
-        assert aside.stdin is not None
+        counting.join()
+        assert aside.stdin is not None and aside.stdout is not None
         aside.stdin.close()  # not before: its end is the other's
+        aside.stdout.close()

@@ -73,9 +73,9 @@ def test_a_worker_of_joblibs(way, layer):
 
 def test_kernels_wait_for_each_other_where_numba_would_abort(monkeypatch):
     monkeypatch.setattr(numba, "threading_layer", lambda: "workqueue")
-    assert not launch.several_may_run()
+    assert not launch.allows_concurrent_calls()
     monkeypatch.setattr(numba, "threading_layer", lambda: "omp")
-    assert launch.several_may_run()
+    assert launch.allows_concurrent_calls()
 
 
 def test_a_process_that_was_not_forked_keeps_its_threads():

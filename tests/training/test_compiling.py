@@ -51,9 +51,11 @@ def test_a_line_says_how_many_and_how_long(monkeypatch):
     monkeypatch.setattr(module.time, "monotonic", lambda: 100.0)
     compiling = Compiling(60, lambda line: None)
     assert compiling.line() == "compiling the kernels for this machine, once: 0 of 60"
+    compiling.done = 11
+    assert compiling.line() == "compiling the kernels for this machine, once: 11 of 60"
     compiling.done = 20
     monkeypatch.setattr(module.time, "monotonic", lambda: 106.0)
-    assert compiling.line() == "compiling the kernels for this machine, once: 20 of 60, 8 to 16 s left"
+    assert compiling.line() == "compiling the kernels for this machine, once: 20 of 60, 6 to 24 s left"
     compiling.done = 60
     assert compiling.line() == "compiling the kernels for this machine, once: 60 of 60"
 
