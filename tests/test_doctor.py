@@ -142,6 +142,12 @@ def test_the_page_says_what_to_expect_by_threads():
     assert [doctor.powers_of_two_below(n) for n in (1, 2, 3, 4, 16)] == [[], [1], [1, 2], [1, 2], [1, 2, 4, 8]]
 
 
+def test_a_quota_limits_what_the_probe_measures(quick_probe, monkeypatch):
+    monkeypatch.setattr(machine, "threads_by_quota", lambda: 1)
+    assert list(doctor.probe()["epoch_seconds_by_threads"]) == ["1"]
+    assert doctor.numba_facts()["threads"] == 1
+
+
 def test_the_page_says_what_was_found(quick_probe, capsys):
     assert cli.main(["doctor"]) == 0
     out = capsys.readouterr().out

@@ -137,6 +137,20 @@ def test_numba_has_what_was_asked_for_inside_and_its_own_number_after():
     assert numba.get_num_threads() == before
 
 
+def test_what_needs_no_kernel_starts_no_thread_of_numbas():
+    """They would be lost in a fork."""
+    code = """
+import numba
+from autoenc import EASE
+EASE().fit([[0, 1], [1]]).recommend([[0]], N=1)
+try:
+    print(numba.threading_layer())
+except ValueError:
+    print("none")
+"""
+    assert run(code) == "none\n"
+
+
 @at_two_threads
 @pytest.mark.parametrize(("quota", "variables", "threads"), [(None, {}, 2), (1.5, {}, 1), (0.5, {}, 1), (9.0, {}, 2),
                                                              (1.0, {"NUMBA_NUM_THREADS": "2"}, 2)])  # fmt: skip
