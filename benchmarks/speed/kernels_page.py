@@ -33,6 +33,7 @@ from benchmarks.tables import as_markdown
 ROOT = Path(__file__).parents[2]
 TEXT = Path(__file__).with_suffix(".md")
 PAGE = ROOT / "docs" / "kernels.md"
+PICTURE = "![Training and ranking by the number of threads](../benchmarks/results/speed/threads.png)"
 
 # Of each phase of the profile: what it is bound by, and why.
 WHY = {
@@ -65,7 +66,7 @@ def page(stored: list[dict], text: str) -> str:
     """The page's text, of what is stored of all processors."""
     pieces = {
         "kernels": as_markdown(rows_of_kernels(), "---"),
-        "processors": "\n\n".join(map(section, stored)) or "No figures are stored.",
+        "processors": "\n\n".join([PICTURE, *map(section, stored)]) if stored else "No figures are stored.",
         "phases": phases(),
         "sharing": as_markdown(rows_of_sharing()),
         "not measured": not_measured(stored),

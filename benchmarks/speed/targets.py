@@ -118,9 +118,8 @@ def judge_busy(part: dict) -> list[Target]:
     """What a phase takes of a step beside busy processes, of what it takes on idle processors: the most of any."""
     idle, beside = parts_of_a_step(part["idle"]), parts_of_a_step(part["beside"])
     times, phase = max((beside[phase] / idle[phase], phase) for phase in idle)
-    return [
-        Target(f"{phase}, its part of a step beside {part['busy']} busy loops", times, "at most", 2, "{:.2f} times")
-    ]
+    name = f"{phase}, its part of a step beside {part['busy']} busy loops, of that on idle processors"
+    return [Target(name, times, "at most", 2)]
 
 
 def parts_of_a_step(rows: list[dict]) -> dict[str, float]:
