@@ -60,12 +60,10 @@ def test_the_same_bits_at_1_and_2_threads(loss):
     assert digest_of_training(1, loss=loss) == digest_of_training(2, loss=loss)
 
 
-def test_the_same_bits_at_1_2_and_4_threads_where_there_are_4():
-    code = f"import {__name__} as t; print(*(t.digest_of_training(n) for n in (1, 2, 4)))"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_NUM_THREADS": "4", "OMP_WAIT_POLICY": "passive"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [digest_of_training(1)] * 3
+def test_the_same_bits_at_1_to_16_threads_whatever_the_processors():
+    code = f"import {__name__} as t; print(*(t.digest_of_training(n) for n in (1, 2, 3, 4, 8, 16)))"
+    environment = os.environ | {"NUMBA_NUM_THREADS": "16", "OMP_WAIT_POLICY": "passive"}
+    assert run(code, environment=environment).split() == [digest_of_training(1)] * 6
 
 
 def test_the_numpy_backend_has_the_same_bits_whatever_blas_would_take():
