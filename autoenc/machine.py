@@ -104,7 +104,7 @@ def users_of(library: str) -> list[str]:
     return [name for name in ("numpy", "scipy") if name in folders] or ["numpy", "scipy"]
 
 
-# Held while thread counts change and during a fork, so that a child inherits neither a half-made change nor a held lock.
+# Held while thread counts change and during a fork: a child inherits neither a half-made change nor a held lock.
 _setting = threading.RLock()
 
 
