@@ -77,7 +77,7 @@ def test_targets_of_make_that_are_named_exist(name):
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 def test_make_finds_the_environment_of_windows(tmp_path):
     """The folder and the suffix that venv gives it there; the commands are printed, not run."""
-    make = "make --dry-run --no-print-directory OS=Windows_NT lint-docstrings".split()
+    make = ["make", "--dry-run", "--no-print-directory", "OS=Windows_NT", "lint-docstrings"]
     command = [*make, f"VENV={tmp_path}", f"PYTHON={sys.executable}"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "MAKEFLAGS": ""})
     assert run.returncode == 0, run.stderr
