@@ -37,7 +37,7 @@ from autoenc.scale.ranks import Communicator, world
 from autoenc.scale.sharded_autoencoder import ShardedAutoEncoder
 from autoenc.storage.atomic import check_writable
 from autoenc.storage.model_file import ModelFile
-from autoenc.training.callbacks import Callback, ProgressBar
+from autoenc.training.callbacks import Callback, ProgressBar, new_bar
 from autoenc.training.checkpoint import Checkpoints
 from autoenc.training.minibatches import default_epochs
 from autoenc.training.trainer import Trainer
@@ -355,9 +355,7 @@ def progress_bar(wanted: bool, what: str) -> Iterator[Callable[[int, int], None]
     if not wanted:
         yield None
         return
-    from tqdm import tqdm
-
-    with tqdm(desc=what, unit=" users", unit_scale=True, dynamic_ncols=True) as bar:
+    with new_bar(desc=what, unit=" users", unit_scale=True) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total

@@ -48,6 +48,7 @@ def test_pythons_are_the_same_everywhere():
     others = [*WORKFLOWS, ".readthedocs.yaml", "Dockerfile"]
     named = {python for name in others for python in re.findall(r"python(?:-version)?: ?\"?(3\.\d+)", read(name))}
     assert named and named <= set(PYTHONS)
+    assert set(re.findall(r"^\| (3\.\d+)\.\d+ \|", read("docs/installation.md"), re.MULTILINE)) == set(PYTHONS)
 
 
 def requirements():

@@ -165,10 +165,10 @@ def _bar(wanted: bool, trials: int | None, metric: str) -> Iterator[Callable[[di
     if not wanted:
         yield None
         return
-    from tqdm import tqdm
+    from autoenc.training.callbacks import new_bar
 
     values = []
-    with tqdm(desc="tuning", total=trials, unit=" trials", dynamic_ncols=True) as bar:
+    with new_bar(desc="tuning", total=trials, unit=" trials") as bar:
 
         def progress(trial: dict[str, Any]) -> None:
             if trial["value"] is not None:

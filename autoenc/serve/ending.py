@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -35,11 +36,15 @@ def ending_on_signals(prog: str) -> Iterator[None]:
         signal.SIGINT: signal.signal(signal.SIGINT, lambda number, frame: end()),
         signal.SIGTERM: signal.signal(signal.SIGTERM, on_sigterm),
     }
+    # For "forkserver", the default of Python 3.14 on Linux, numba makes a semaphore. Left behind, it is a warning.
+    start_method = multiprocessing.get_start_method(allow_none=True)
     try:
+        multiprocessing.set_start_method("spawn", force=True)
         yield
     except KeyboardInterrupt:  # a training that has stopped
         end()
     finally:
+        multiprocessing.set_start_method(start_method, force=True)
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,15 +54,25 @@ class Callback:
     def load_state_dict(self, facts: Facts, arrays: Arrays) -> None: ...
 
 
+def new_bar(**settings: Any) -> Any:
+    """A tqdm bar on stderr, where there is one, whose lock is between the threads of this process.
+
+    tqdm's own lock is between processes too: a semaphore, which where processes are not forked (Python
+    3.14, macOS, Windows) takes a process more to watch it, and a warning when Ctrl-C ends this one.
+    """
+    from tqdm import tqdm
+
+    if not hasattr(tqdm, "_lock"):
+        tqdm.set_lock(threading.RLock())
+    return tqdm(dynamic_ncols=True, disable=sys.stderr is None, **settings)  # None under pythonw
+
+
 class ProgressBar(Callback):
     """A bar on stderr, where there is one: users/s and the epoch's loss so far."""
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        from tqdm import tqdm
-
         self.epoch: int | None = None
-        nowhere = sys.stderr is None  # under pythonw
-        self.bar = tqdm(unit=" users", unit_scale=True, dynamic_ncols=True, desc="training", disable=nowhere)
+        self.bar = new_bar(unit=" users", unit_scale=True, desc="training")
 
     def on_step_end(self, trainer: Trainer) -> None:
         if self.epoch != trainer.epoch:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from numba.core import event
-from tqdm import tqdm
+
+from autoenc.training.callbacks import new_bar
 
 SECONDS_IN_SILENCE = 2.0
 SECONDS_BETWEEN = 10.0  # lines, where there is no terminal to write over the last one
@@ -73,7 +74,7 @@ class Compiling:
             while not self._finished.wait(SECONDS_BETWEEN):
                 self.say(self.line())
             return
-        with tqdm(bar_format="{desc}", leave=False) as terminal:
+        with new_bar(bar_format="{desc}", leave=False) as terminal:
             while not self._finished.wait(0.2):
                 terminal.set_description_str(self.line())
 

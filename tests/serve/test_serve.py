@@ -591,6 +591,14 @@ def test_a_signal_ends_its_training(python, tmp_path, moments, sent, code):
     assert not list(tmp_path.iterdir())
 
 
+@on_posix
+def test_a_signal_leaves_no_semaphore_where_processes_are_not_forked(python):
+    """Python 3.14's default on Linux, at which the signal comes once the kernels have run."""
+    forkserver = 'import multiprocessing\nmultiprocessing.set_start_method("forkserver")\n'
+    moment = "autoenc.training.callbacks.on_step_end"
+    assert_ended(python("-c", forkserver + SIGNALLED, 2, moment, "serve", "--port", 0, "--progress"), 130)
+
+
 def test_a_signal_waits_until_the_model_is_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("AUTOENC_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(server, "DEMONSTRATION", {"emb_dim": 8, "hidden_dim": 4, "epochs": 1})
