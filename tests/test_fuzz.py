@@ -61,6 +61,7 @@ def samples(*folders, but=()):
 
 HAS_PARQUET = True
 try:
+    import pyarrow.compute
     import pyarrow.parquet  # noqa: F401
 except ImportError:
     HAS_PARQUET = False
