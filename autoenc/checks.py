@@ -6,8 +6,12 @@ import math
 import operator
 from collections.abc import Iterable
 from numbers import Real
+from typing import TYPE_CHECKING
 
 from autoenc.messages import shown
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def whole_number(name: str, value: object, least: int, most: int = 2**63 - 1) -> int:
@@ -24,11 +28,20 @@ def whole_number(name: str, value: object, least: int, most: int = 2**63 - 1) ->
 
 
 def number(name: str, value: object) -> None:
-    """Raise TypeError where `value` is no number, ValueError where it is NaN or infinite."""
+    """Raise TypeError where `value` is not a number, ValueError where it is NaN, infinite or beyond a float's range."""
     if not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {shown(value)}")
-    if not math.isfinite(value):
+    try:
+        is_finite_number = math.isfinite(value)
+    except OverflowError:  # a whole number beyond a float's range
+        is_finite_number = False
+    if not is_finite_number:
         raise ValueError(f"{name} must be a finite number, got {shown(value)}")
+
+
+def is_finite(array: np.ndarray) -> bool:
+    """Whether all numbers in an array are finite, found without an array of flags."""
+    return array.size == 0 or (math.isfinite(array.min()) and math.isfinite(array.max()))
 
 
 def metric_at_k(name: str, value: object, metrics: Iterable[str]) -> tuple[str, int]:

@@ -33,6 +33,27 @@ def sentence(text: object) -> str:
     return line
 
 
+EXPECTED = (ValueError, TypeError, OSError, FloatingPointError, OverflowError, MemoryError)
+"""Errors that are bad input or a job that failed, whose sentence is enough: any other is a fault of the program."""
+
+
+def exit_code(error: BaseException) -> int:
+    """A command's that ends by this error: 130 interrupted, 1 failed, 2 bad input."""
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    return 2 if isinstance(error, EXPECTED) and not isinstance(error, (FloatingPointError, MemoryError)) else 1
+
+
+def one_line(error: BaseException) -> str:
+    """The sentence of an error; of an OSError that the system raised, without its number."""
+    told = str(error)
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        told = f"{error.filename}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        told = f"not enough memory ({told or 'none is left'}); take less data or a smaller model, or free some"
+    return sentence(told) or type(error).__name__
+
+
 class _Shown(reprlib.Repr):
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +68,7 @@ class _Shown(reprlib.Repr):
 
 
 shown = _Shown().repr
-"""A value as `repr` has it, shortened: for messages that name what was got."""
+"""A value as `repr` has it, shortened: for messages that quote a value."""
 
 
 def _is_shown(character: str) -> bool:

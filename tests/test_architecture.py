@@ -16,6 +16,7 @@ from tests.helpers import ROOT
 ORDER = (
     "messages",
     "checks",
+    "signals",
     "machine",
     "batch_invariant",
     "storage",

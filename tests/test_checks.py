@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autoenc.checks import metric_at_k, whole_number
+from autoenc.checks import is_finite, metric_at_k, number, whole_number
 
 
 def test_a_whole_number_is_an_int():
@@ -26,6 +26,20 @@ def test_another_number_is_refused(value, error, sentence):
     with pytest.raises(error) as caught:
         whole_number("n", value, 1, 9)
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), float("inf"), float("nan")])
+def test_a_number_beyond_floats_is_refused(value):
+    with pytest.raises(ValueError, match=r"^x must be a finite number, got "):
+        number("x", value)
+
+
+@pytest.mark.parametrize(
+    ("values", "finite"),
+    [([], True), ([1, -2], True), ([1, np.inf], False), ([-np.inf, 1], False), ([np.nan, 1], False)],
+)
+def test_finite_arrays(values, finite):
+    assert is_finite(np.array(values, np.float32)) is finite
 
 
 def test_a_metric_with_its_k():

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoenc.checks import metric_at_k, whole_number
-from autoenc.messages import printable, sentence, shown
+from autoenc.messages import exit_code, one_line, printable, sentence, shown
 from autoenc.storage.reading import reading
 
 TEXTS = st.text(st.characters() | st.sampled_from("\x1b\x07\r\n\u202e\u2066\u200d\u00a0\ud800é漢🙂"))
@@ -95,3 +95,23 @@ def test_what_is_not_the_files_fault_passes():
         with pytest.raises(type(error)) as caught, reading("x"):
             raise error
         assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (ValueError("two\n lines"), 2, "two lines"),
+        (OverflowError("a\x1b[2J"), 2, "a\\x1b[2J"),
+        (FileNotFoundError(2, "No such file", "model"), 2, "model: No such file"),
+        (FloatingPointError("the loss became nan"), 1, "the loss became nan"),
+        (
+            MemoryError(),
+            1,
+            "not enough memory (none is left); take less data or a smaller model, or free some",
+        ),
+        (KeyboardInterrupt(), 130, "KeyboardInterrupt"),
+        (ZeroDivisionError(), 1, "ZeroDivisionError"),
+    ],
+)
+def test_errors_have_one_line_and_an_exit_code(error, code, line):
+    assert (exit_code(error), one_line(error)) == (code, line)

@@ -61,11 +61,13 @@ HEADERS = {
     "negative": (npy("<i8", (-1,)), r"its header says that its shape is \(-1,\)"),
     "truth": (npy("<i8", (True,)), r"its header says that its shape is \(True,\)"),
     "many dimensions": (npy("<i8", (0,) * 40), r"its header says that its shape is \(0, 0,"),
+    "a table": (npy("<i8", (3, 1), bytes(24)), r"its header says that its shape is \(3, 1\)"),
+    "complex numbers": (npy("<c16", (3,), bytes(48)), "its header says that it holds '<c16'"),
     "deep": (npy(0, 0, header=b"(" * 500 + b")" * 500), "its header is "),
     "deeper": (npy(0, 0, header=b"-" * 1000 + b"1"), "its header is "),
     "open": (npy(0, 0, header=b"{'descr': '''"), "its header is "),
-    "long": (npy(0, 0, header=b" " * 60_000), "its header has 60,000 bytes, where 1,024 may be"),
-    "longer": (npy(0, 0, header=b" " * 70_000, version=2), "its header has 70,000 bytes, where 1,024 may be"),
+    "long": (npy(0, 0, header=b" " * 60_000), "its header has 60,000 bytes; at most 1,024 are allowed"),
+    "longer": (npy(0, 0, header=b" " * 70_000, version=2), "its header has 70,000 bytes; at most 1,024 are allowed"),
     "a call": (npy(0, 0, header=b"print('it ran')"), "its header is "),
     "null": (npy(0, 0, header=b"{'descr': '<i8\0'}"), "its header "),
     "escapes": (npy("\x1b[2J\x07", (3,)), r"its header says that it holds '\\x1b\[2J\\x07'"),
@@ -137,10 +139,10 @@ def test_numbers_that_are_no_characters(tmp_path):
     """Python's strings end at 0x10FFFF, and NumPy's do not."""
     content = npy("<U1", (3,), NO_CHARACTER)
     folder = prepared_with(tmp_path / "p", titles=content)
-    refused(folder, lambda: datasets.load(path=folder), "it holds the character 0x110000, which Unicode has not")
+    refused(folder, lambda: datasets.load(path=folder), "it holds 0x110000, which is not a Unicode character")
     path = tmp_path / "m.npz"
-    path.write_bytes(npz_with(item_ids=npy("<U1", (301,), NO_CHARACTER[:4] * 301)))
-    refused(path, lambda: read(path), "item_ids|user_ids")
+    path.write_bytes(npz_with(**dict.fromkeys(("user_ids", "item_ids"), npy("<U1", (301,), NO_CHARACTER[:4] * 301))))
+    refused(path, lambda: read(path), "it holds 0x110000, which is not a Unicode character")
 
 
 @pytest.mark.parametrize("width", [0, 1])

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import autoenc
-from autoenc.messages import sentence
+from autoenc.messages import EXPECTED, exit_code, one_line, sentence
 
 DESCRIPTION = "A recommender that is an autoencoder of likes: train it, measure it, ask it."
 EPILOG = """\
@@ -58,19 +58,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog = args.prog
         code = args.run(args)
         sys.stdout.flush()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print(f"{prog}: interrupted", file=sys.stderr)
-        return 130
+        return exit_code(error)
     except BrokenPipeError:
         # The reader, such as `head`, has what it wanted. What is left in the buffer must not be
         # written at exit, where Python would complain of it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, TypeError, OSError, FloatingPointError, OverflowError, MemoryError) as error:
+    except EXPECTED as error:
         if os.environ.get("AUTOENC_DEBUG", "0") not in ("", "0"):
             traceback.print_exc()
         print(f"{prog}: {one_line(error)}", file=sys.stderr)
-        return 1 if isinstance(error, (FloatingPointError, MemoryError)) else 2
+        return exit_code(error)
     return code or 0
 
 
@@ -109,13 +109,3 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
             module.add_arguments(subparser)
         subparser.set_defaults(run=module.run, prog=subparser.prog)
     return parser
-
-
-def one_line(error: Exception) -> str:
-    """The sentence of an error; of an OSError that the system raised, without its number."""
-    told = str(error)
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        told = f"{error.filename}: {error.strerror}"
-    if isinstance(error, MemoryError):
-        told = f"the memory is not enough ({told or 'none is left'}); take less data or a smaller model, or free some"
-    return sentence(told) or type(error).__name__

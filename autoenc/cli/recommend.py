@@ -107,7 +107,7 @@ def for_all(args: argparse.Namespace) -> int:
     with progress_bar(wants_progress(args), "recommending") as progress:
         write_recommendations(args.out, model, user_items, likes.user_ids, args.n, progress)
     counts = {"users": likes.n_users, "unknown_items": n_unknown, "likes_left_out": n_dropped}
-    return told(args, counts)
+    return told(args, model.n_items, counts)
 
 
 def by_dask(args: argparse.Namespace) -> int:
@@ -120,7 +120,7 @@ def by_dask(args: argparse.Namespace) -> int:
 
     check_ending("part.parquet")
     check_new(Path(args.out))
-    load_model(args.model)  # that they are good is known before there is a cluster
+    model = load_model(args.model)  # that they are good is known before there is a cluster
     prepared(args.users)
     with (
         cluster(args.scheduler, args.workers, say) as client,
@@ -129,12 +129,12 @@ def by_dask(args: argparse.Namespace) -> int:
         n_users, n_dropped = recommend_parts(client, args.model, args.users, args.out, args.n, progress=progress)
     if n_dropped:
         say(f"left out {n_dropped:,} likes of items that the model doesn't know")
-    return told(args, {"users": n_users, "likes_left_out": n_dropped})
+    return told(args, model.n_items, {"users": n_users, "likes_left_out": n_dropped})
 
 
-def told(args: argparse.Namespace, counts: dict[str, Any]) -> int:
+def told(args: argparse.Namespace, n_items: int, counts: dict[str, Any]) -> int:
     if args.json:
         print_json({"out": args.out, **counts})
     else:
-        show(f"wrote the {args.n} best of {counts['users']:,} users to {args.out}")
+        show(f"wrote the {min(args.n, n_items)} best of {counts['users']:,} users to {args.out}")
     return 0

@@ -37,6 +37,7 @@ FORMAT, VERSION = "autoenc prepared likes", 1
 MANIFEST = "manifest.json"
 NEEDED = ("indptr", "indices", "data", "user_ids", "item_ids")
 OPTIONAL = ("titles", "times")
+MADE_BY_FILE_MANAGERS = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
 def is_prepared(path: str | os.PathLike[str]) -> bool:
@@ -198,7 +199,7 @@ def new_folder(folder: str | os.PathLike[str]) -> contextlib.AbstractContextMana
 
 
 def check_replaceable(folder: Path) -> None:
-    """Raise FileExistsError unless there is nothing at a path, an empty folder, or what `prepare` wrote and no more."""
+    """Raise FileExistsError unless there is nothing at a path, an empty folder, or what `prepare` wrote alone."""
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -210,7 +211,8 @@ def check_replaceable(folder: Path) -> None:
         ours = set()
     others = sorted(path.name for path in folder.iterdir() if path.name not in ours or not path.is_file())
     if others and not ours:
-        raise FileExistsError(f"{folder} is there, and is no prepared folder; name another for --out.")
+        raise FileExistsError(f"{folder} exists and is not a prepared folder; name another for --out.")
+    others = [name for name in others if name not in MADE_BY_FILE_MANAGERS]
     if others:
         raise FileExistsError(
             f"{folder} holds {others[0]} beside what `autoenc prepare` wrote; move that, or name another for --out."

@@ -52,7 +52,7 @@ class Recommender(Recommending, Explaining):
 
     @abstractmethod
     def _fit(self, user_items: sparse.csr_array) -> None:
-        """Check the hyperparameters, then learn from canonical likes."""
+        """Learn from canonical likes."""
 
     @abstractmethod
     def _arrays(self) -> dict[str, np.ndarray]:
@@ -99,9 +99,9 @@ class Recommender(Recommending, Explaining):
         ------
         ValueError, TypeError
             Where `user_items` is not what `as_user_items` takes or holds no likes, or a hyperparameter
-            is no good.
+            is invalid.
         """
-        self._check_sizes()
+        self._check_hyperparameters()
         likes = as_user_items(user_items)
         if 0 in likes.shape:
             raise ValueError(f"user_items is of shape {likes.shape}; pass one user and one item or more to learn from.")

@@ -52,7 +52,7 @@ from typing import Any, Self
 import numpy as np
 from scipy import sparse
 
-from autoenc.checks import split_metric
+from autoenc.checks import metric_at_k
 from autoenc.evaluation.metrics import PER_USER
 from autoenc.evaluation.splits import holdout_users
 from autoenc.messages import shown
@@ -130,7 +130,6 @@ class Blend(Recommender):
     random_state: RandomState = 0
 
     def _fit(self, user_items: sparse.csr_array) -> None:
-        self._check()
         self.seed_ = seed_of(self.random_state)
         self.search_: list[dict[str, Any]] = []
         models = []
@@ -144,13 +143,10 @@ class Blend(Recommender):
             models, self.weights_ = self._choose(models, user_items)
         self.models_ = [model.fit(user_items) for model in models]
 
-    def _check(self) -> None:
+    def _check_hyperparameters(self) -> None:
+        super()._check_hyperparameters()
         self._check_models()
-        name, k = split_metric(self.metric)
-        if name not in PER_USER or k is None:
-            raise ValueError(
-                f'metric is {shown(self.metric)}; pass one of {", ".join(PER_USER)} at a k, as "ndcg@100".'
-            )
+        metric_at_k("metric", self.metric, PER_USER)
         if self.validation not in ("strong", "weak"):
             raise ValueError(f'validation is {self.validation!r}; pass "strong" or "weak".')
         names = _names(self.models)
@@ -200,6 +196,7 @@ class Blend(Recommender):
         fallback = self.fallback or {}
         if name not in fallback:
             return model
+        model._check_hyperparameters()
         try:
             model.check_memory(*shape)
             return model
@@ -219,7 +216,7 @@ class Blend(Recommender):
             self.search_ += [trial.told(self.metric) for trial in trials]
         else:
             network, others = models[0], models[1:]
-            assert isinstance(network, NetworkRecommender)  # or `_check` has raised
+            assert isinstance(network, NetworkRecommender)  # or `_check_hyperparameters` has raised
             stopping = Stopping(judge, others, self.stop_every, self.patience)
             network.fit(train, callbacks=[stopping])
             self.search_ += [{"epoch": epoch, **trial.told(self.metric)} for epoch, trial in stopping.all_trials]

@@ -77,6 +77,7 @@ class EASE(Recommender):
 
     def precompute(self, user_items: UserItemsLike) -> ItemGram | UserGram:
         """The likes' Gram matrix (`gram_of`), which `fit` takes in their place, whatever the hyperparameters."""
+        self._check_hyperparameters()
         likes = as_user_items(user_items)
         self.check_memory(*likes.shape)
         return gram_of(likes)
@@ -85,12 +86,20 @@ class EASE(Recommender):
         """Learn from who liked what, as `Recommender.fit` has it, or from what `precompute` made of it."""
         if not isinstance(user_items, (ItemGram, UserGram)):
             return super().fit(user_items)
+        self._check_hyperparameters()
         self._fit_gram(user_items)
         return self._fitted_on(len(user_items.counts))
 
+    def _check_hyperparameters(self) -> None:
+        super()._check_hyperparameters()
+        if not (isinstance(self.l2, Real) and self.l2 > 0 and math.isfinite(self.l2)):
+            raise ValueError(f"l2 is {self.l2!r}; pass a number above 0, such as 500.")
+        if not (isinstance(self.max_memory, Real) and self.max_memory > 0):
+            raise ValueError(f"max_memory is {self.max_memory!r}; pass a number of bytes, such as 4e9.")
+
     def _fit(self, user_items: sparse.csr_array) -> None:
         self._checked_penalty(likes_per_item(user_items))  # the Gram matrix takes long
-        self._fit_gram(self.precompute(user_items))
+        self._fit_gram(gram_of(user_items))
 
     def _fit_gram(self, gram: ItemGram | UserGram) -> None:
         penalty = self._checked_penalty(gram.counts)
@@ -98,9 +107,7 @@ class EASE(Recommender):
             self.item_weights_ = _weights(gram.inverse(penalty))
 
     def _checked_penalty(self, counts: np.ndarray) -> np.ndarray:
-        """As `_penalty`. Raises ValueError where it is no good."""
-        if not (isinstance(self.l2, Real) and self.l2 > 0 and math.isfinite(self.l2)):
-            raise ValueError(f"l2 is {self.l2!r}; pass a number above 0, such as 500.")
+        """As `_penalty`. Raises ValueError where rounding loses it."""
         penalty = self._penalty(counts)
         # Above this the factorization can't fail: Higham 2002, theorem 10.7.
         least_l2 = np.finfo(np.float64).eps * len(counts) ** 2 * (counts + penalty).max()
@@ -112,8 +119,6 @@ class EASE(Recommender):
 
     def check_memory(self, n_users: int, n_items: int) -> None:
         needed = bytes_needed(n_users, n_items) + 4 * n_items**2  # P, and B in float32 beside it
-        if not (isinstance(self.max_memory, Real) and self.max_memory > 0):
-            raise ValueError(f"max_memory is {self.max_memory!r}; pass a number of bytes, such as 4e9.")
         if needed > self.max_memory:
             raise ValueError(
                 f"{type(self).__name__} on {n_items:,} items needs {needed:,} bytes, "

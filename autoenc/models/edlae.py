@@ -62,7 +62,10 @@ class EDLAE(EASE):
     _: KW_ONLY
     dropout: float = 0.33
 
-    def _penalty(self, counts: np.ndarray) -> np.ndarray:
+    def _check_hyperparameters(self) -> None:
+        super()._check_hyperparameters()
         if not (isinstance(self.dropout, Real) and 0 <= self.dropout < 1):
             raise ValueError(f"dropout is {self.dropout!r}; pass the share of likes to drop, 0 or more and below 1.")
+
+    def _penalty(self, counts: np.ndarray) -> np.ndarray:
         return self.dropout / (1 - self.dropout) * counts + self.l2

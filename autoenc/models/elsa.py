@@ -106,10 +106,10 @@ class ELSA(Recommender):
         self.item_embeddings_ = layer.item_embeddings()[0]
 
     def check_memory(self, n_users: int, n_items: int) -> None:
-        self._check()
         check_free(f"ELSA on {n_items:,} items", 16 * n_items * self.emb_dim, "lower emb_dim, or fit on fewer items")
 
-    def _check(self) -> None:
+    def _check_hyperparameters(self) -> None:
+        super()._check_hyperparameters()
         for name in ("emb_dim", "epochs", "batch_size"):
             value = getattr(self, name)
             if not (name == "epochs" and value is None) and (not isinstance(value, (int, np.integer)) or value < 1):

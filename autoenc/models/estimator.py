@@ -50,8 +50,8 @@ class Estimator:
         of_constructor = inspect.signature(cls).parameters
         return {name: parameter.default for name, parameter in of_constructor.items()}
 
-    def _check_sizes(self) -> None:
-        """Raise ValueError where a hyperparameter is a whole number of more than 64 bits, or a long text."""
+    def _check_hyperparameters(self) -> None:
+        """Raise ValueError or TypeError where one is invalid: here a number of more than 64 bits, or a long text."""
         for name, value in self.get_params(deep=False).items():
             is_huge = isinstance(value, int) and value.bit_length() > 64
             if is_huge or (isinstance(value, (str, bytes)) and len(value) > MOST_TEXT):

@@ -66,11 +66,14 @@ class ItemKNN(Recommender):
     _: KW_ONLY
     shrink: float = 20.0
 
-    def _fit(self, user_items: sparse.csr_array) -> None:
+    def _check_hyperparameters(self) -> None:
+        super()._check_hyperparameters()
         if not isinstance(self.k, (int, np.integer)) or self.k < 1:
             raise ValueError(f"k is {self.k!r}; pass how many neighbours score an item, 1 or more.")
         if not (isinstance(self.shrink, Real) and self.shrink >= 0 and math.isfinite(self.shrink)):
             raise ValueError(f"shrink is {self.shrink!r}; pass a number, 0 or more.")
+
+    def _fit(self, user_items: sparse.csr_array) -> None:
         n_items = user_items.shape[1]
         by_item = user_items.tocsc()
         counts = np.diff(by_item.indptr)

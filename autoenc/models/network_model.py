@@ -89,10 +89,14 @@ class NetworkRecommender(Recommender):
         """What watches a training of so many steps besides validation and history. Here nothing."""
         return []
 
-    def check_memory(self, n_users: int, n_items: int) -> None:
-        """Weights and Adam's two moments; what a batch takes comes on top."""
+    def _check_hyperparameters(self) -> None:
+        super()._check_hyperparameters()
         for name in NUMBERS:
             number(name, getattr(self, name, 0.0))
+        self._widths()
+
+    def check_memory(self, n_users: int, n_items: int) -> None:
+        """Weights and Adam's two moments, not counting a batch's arrays."""
         n_weights = sum(math.prod(shape) for shape in self._shapes(n_items, *self._widths()).values())
         check_free(f"a network for {n_items:,} items", 3 * 4 * n_weights, "make it narrower, or fit on fewer items")
 

@@ -68,10 +68,11 @@ class Recommending(Scorer):
         """
         if not isinstance(N, (int, np.integer)) or not 1 <= N < 2**31:
             raise ValueError(f"N is {shown(N)}; pass how many items to recommend, 1 or more.")
+        N = int(N)  # NumPy's numbers overflow
         if filter_items is not None and items is not None:
             raise ValueError("filter_items and items are both given; pass one of them.")
         likes, by_name = self._rows(user_items, liked)
-        n_found = min(int(N), self.n_items_)
+        n_found = min(N, self.n_items_)
         if not by_name:
             check_free(f"an answer of {N:,} items a user", 8 * likes.shape[0] * (N - n_found), "ask for fewer")
         left_out = None

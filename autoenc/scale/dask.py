@@ -18,10 +18,8 @@ import functools
 import importlib.util
 import logging
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,6 +35,7 @@ from autoenc.interactions import Interactions, likes_per_item
 from autoenc.machine import compute_threads
 from autoenc.models import Recommender, load_model
 from autoenc.models.export import ids_of, on_items_of, part_on_items_of, write_recommendations
+from autoenc.signals import deferred_interrupt
 from autoenc.storage.atomic import replacing_folder, scratch_folder
 from autoenc.storage.model_file import ModelFile, write_model_file
 
@@ -147,7 +146,7 @@ def cluster(scheduler: str | None = None, workers: int | None = None, say: Say =
         raise ValueError("--workers is of a cluster on this machine; leave it out where --scheduler names one")
     with contextlib.ExitStack() as stack:
         if scheduler is None:
-            with _interrupted_after():
+            with deferred_interrupt(block=True):
                 here = stack.enter_context(_cluster_here(workers or os.cpu_count() or 1))
                 client = stack.enter_context(Client(here))
         else:
@@ -165,9 +164,9 @@ def cluster(scheduler: str | None = None, workers: int | None = None, say: Say =
 
 
 def _cluster_here(workers: int) -> Any:
-    """Processes on this machine that obey whoever has the certificate made for the run, and nobody else.
+    """Processes on this machine that accept only clients with the run's certificate.
 
-    They say nothing themselves: of what they can't do, whoever asks them says a sentence.
+    Their logs are silenced; the client reports errors.
     """
     from dask.distributed import LocalCluster
     from distributed.security import Security
@@ -176,7 +175,7 @@ def _cluster_here(workers: int) -> Any:
         security = Security.temporary()
     except ImportError:
         raise ValueError(
-            "a cluster on this machine takes cryptography, whose certificate keeps other users out: "
+            "a cluster on this machine needs the package cryptography, whose certificate keeps other users out: "
             "pip install 'autoenc[dask]'"
         ) from None
     return LocalCluster(
@@ -187,28 +186,6 @@ def _cluster_here(workers: int) -> Any:
         dashboard_address="127.0.0.1:0",
         silence_logs=logging.CRITICAL,
     )
-
-
-@contextlib.contextmanager
-def _interrupted_after() -> Iterator[None]:
-    """Ctrl-C waits for the end of this block, and never reaches the processes that it, or a thread of it, starts.
-
-    A terminal sends it to them as well, and each would print where it was.
-    """
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    resource_tracker.ensure_running()  # which unblocks SIGINT where it has to start one
-    came: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # threads and processes inherit it
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, handler)
-    if came:
-        raise KeyboardInterrupt
 
 
 def recommend_parts(

@@ -6,6 +6,7 @@ together on one. Embedding rows that lag behind are brought to the checkpoint's 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,8 @@ def merge(folder: str | os.PathLike[str], path: str | os.PathLike[str]) -> dict[
         If there is no checkpoint in `folder`.
     ValueError
         If it is damaged, or of another network than AutoEncoder's.
+    FloatingPointError
+        If a weight is not finite.
     OSError
         If `path` can't be written, or the training replaces its checkpoints faster than they are opened.
     """
@@ -44,8 +47,7 @@ def merge(folder: str | os.PathLike[str], path: str | os.PathLike[str]) -> dict[
     for _ in range(ATTEMPTS):
         manifest = read_manifest(manifest_path)
         try:
-            with reading(folder):
-                return _merge(manifest, folder, path)
+            return _merge(manifest, folder, path)
         except ValueError:
             if read_manifest(manifest_path) == manifest:
                 raise
@@ -58,11 +60,13 @@ def _merge(manifest: dict[str, Any], folder: str | os.PathLike[str], path: str |
         raise ValueError(
             f"{folder} holds a training of {shown(manifest['network'])}; only the task's network is merged"
         )
-    with ShardFiles(folder, manifest) as shards:
-        kept = [f"callback/{number}/" for number, _ in enumerate(manifest["callback_states"])]
-        kept = [prefix for prefix in kept if f"{prefix}embedding.weight" in shards.names[0]]
-        arrays = _weights(shards, kept[0] if kept else "")
-        content = _model_file(manifest, shards)
+    with contextlib.ExitStack() as stack:
+        with reading(folder):
+            shards = stack.enter_context(ShardFiles(folder, manifest))
+            kept = [f"callback/{number}/" for number, _ in enumerate(manifest["callback_states"])]
+            kept = [prefix for prefix in kept if f"{prefix}embedding.weight" in shards.names[0]]
+            arrays = _weights(shards, kept[0] if kept else "")
+            content = _model_file(manifest, shards)
         content.arrays = arrays
         write_model_file(path, content)
     return content.about
@@ -73,7 +77,7 @@ def _weights(shards: ShardFiles, prefix: str) -> dict[str, Any]:
     manifest = shards.manifest
     if "embedding.weight" not in shards.names[0]:
         raise ValueError(f"{shards.paths[0]} lacks embedding.weight; {START_AGAIN}")
-    dtype = shards.files[0].get_slice("embedding.weight")[:1].dtype
+    dtype = shards.read("embedding.weight", np.arange(0)).dtype
     shapes = shapes_of_state(*manifest["shape"])
     every_item = np.arange(shards.n_items)
     shards.check(every_item, {prefix + name: np.broadcast_to(dtype.type(0), shape) for name, shape in shapes.items()})

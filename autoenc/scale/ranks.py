@@ -21,6 +21,8 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from autoenc.messages import EXPECTED, exit_code, one_line
+
 # What a launcher sets: MPICH's, Intel's, Microsoft's and Slurm's pmi2; Open MPI's; any with PMIx.
 SET_BY_LAUNCHERS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
 PATIENCE = 2.0  # seconds in which ranks that fail alike all do
@@ -153,19 +155,11 @@ class Ranks(Communicator):
         return True
 
     def _end_the_job(self, name: str, error: BaseException, stderr: TextIO) -> None:
-        code = 1
-        if isinstance(error, KeyboardInterrupt):
-            code = 130
-        elif isinstance(error, (ValueError, TypeError, OSError)):
-            code = 2
-        elif not isinstance(error, FloatingPointError):
+        if not isinstance(error, (KeyboardInterrupt, *EXPECTED)):
             traceback.print_exc(file=stderr)
-        sentence = " ".join(str(error).split()) or type(error).__name__
-        if isinstance(error, OSError) and error.filename is not None and error.strerror:
-            sentence = f"{error.filename}: {error.strerror}"
-        print(f"{name}: rank {self.rank} of {self.size} ended the job: {sentence}", file=stderr, flush=True)
+        print(f"{name}: rank {self.rank} of {self.size} ended the job: {one_line(error)}", file=stderr, flush=True)
         time.sleep(0.5)  # for the launcher to pass on the sentence
-        self.world.Abort(code)
+        self.world.Abort(exit_code(error))
 
 
 def world() -> Communicator:

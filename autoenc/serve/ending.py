@@ -47,16 +47,3 @@ def ending_on_signals(prog: str) -> Iterator[None]:
         multiprocessing.set_start_method(start_method, force=True)
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def interrupted_after() -> Iterator[None]:
-    """Ctrl-C, and SIGTERM where `ending_on_signals` hands it on, waits for the end of this block."""
-    came = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if came:
-            signal.raise_signal(signal.SIGINT)

@@ -21,7 +21,7 @@ from autoenc.interactions import Interactions, as_user_items
 from autoenc.machine import compute_threads
 from autoenc.models import AutoEncoder, Recommender, load_model
 from autoenc.serve.api import LONGEST_QUERY
-from autoenc.serve.ending import interrupted_after
+from autoenc.signals import deferred_interrupt
 from autoenc.training.callbacks import ProgressBar
 
 MOST_CONNECTIONS = 500
@@ -162,7 +162,7 @@ def bundled_model(progress: bool, say: Callable[[str], object]) -> Recommender:
     say(f"training on the bundled ratings first, which takes about 15 seconds, once; it is kept in {path}")
     model = demonstration(progress)
     try:
-        with interrupted_after():  # else a part of the file could be left beside it
+        with deferred_interrupt():  # else a part of the file could be left beside it
             model.save(path)
     except OSError as error:
         say(f"it can't be kept for the next time: {error}")

@@ -1,25 +1,24 @@
-"""Writing a file or a folder so that it is there whole or not at all, and what stood there before until then.
+"""Replace files and folders atomically: the old one stays until the new one is complete.
 
 What is new is written beside its place under a name of its own, `.autoenc-XXXXXXXX-YYYYYYYY.part`, X by its
 name to be, Y at random, and is locked meanwhile. What a killed process left of it is deleted by the next
-that writes to the same place; where the system or the file system has no locks (Windows), it stays.
+that writes to the same place, or stays where the system or the file system has no locks (Windows).
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import re
 import secrets
 import shutil
 import stat
-import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from autoenc.storage.exchange import exchanged_in_one_step
 from autoenc.storage.locks import is_at, lock, lock_if_possible
 
 HAS_LOCKS = os.name == "posix"  # on Windows a locked file can't be written to by another descriptor
@@ -36,8 +35,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     there = _status(path)
-    _check_access(path, there)
-    if there is not None and not (stat.S_ISREG(there.st_mode) or stat.S_ISDIR(there.st_mode)):
+    _check_is_file(path, there)
+    if there is not None and not stat.S_ISREG(there.st_mode):
         yield path
         return
     path = _followed(path)
@@ -87,10 +86,8 @@ def check_writable(path: str | os.PathLike[str], *read: str | os.PathLike[str] |
     there = _status(path)
     for other in read:
         if there is not None and other is not None and _is_same(there, Path(other)):
-            raise ValueError(f"{path} is what is read, and would be lost; name another file to write")
-    if there is not None and stat.S_ISDIR(there.st_mode):
-        raise IsADirectoryError(f"{path} is a folder; name a file in it")
-    _check_access(path, there)
+            raise ValueError(f"{path} is also an input and would be overwritten; choose another output")
+    _check_is_file(path, there)
     if there is not None and not stat.S_ISREG(there.st_mode):
         return
     folder = next(folder for folder in _followed(path.absolute()).parents if folder.exists())
@@ -100,69 +97,57 @@ def check_writable(path: str | os.PathLike[str], *read: str | os.PathLike[str] |
         raise PermissionError(f"{path.parent} can't be written to; name a file in a folder of yours")
 
 
+def _check_is_file(path: Path, there: os.stat_result | None) -> None:
+    if there is not None and stat.S_ISDIR(there.st_mode):
+        raise IsADirectoryError(f"{path} is a folder; name a file in it")
+    _check_access(path, there)
+
+
 def _check_access(path: Path, there: os.stat_result | None) -> None:
     """Raise PermissionError where what is there may not be changed, though a rename would replace it."""
     if there is not None and not os.access(path, os.W_OK):
-        raise PermissionError(f"{path} can't be written to; name another, or allow it")
+        raise PermissionError(f"{path} is read-only; choose another path or change its permissions")
 
 
 def delete_leftovers(folder: Path, target: Path | None = None) -> None:
-    """Delete what killed processes left in a folder and none holds any more, of one target or of all.
+    """Delete what killed processes left in a folder: of one target, or all where the caller alone writes there.
 
-    A folder that was moved away, and nothing into its place, is moved back.
+    A folder that was moved aside, and nothing into its place, is moved back.
     """
-    if not HAS_LOCKS:
-        return
     key = "[0-9a-f]{8}" if target is None else _key(target)
     ours = re.compile(rf"\.autoenc-{key}-[0-9a-f]{{8}}\.({PART}|{OLD})")
     names: list[str] = []
     with contextlib.suppress(OSError):  # a folder may be written to and not read
         names = os.listdir(folder)
     for path in [folder / name for name in names if ours.fullmatch(name)]:
-        with contextlib.suppress(OSError), _locked(path):
-            if path.suffix == f".{OLD}" and target is not None and not target.exists():
-                path.rename(target)
-            elif path.suffix == f".{PART}" or target is not None:
+        is_part = path.suffix == f".{PART}"
+        with contextlib.suppress(OSError), _locked(path, needed=is_part and target is not None):
+            if is_part or (target is not None and target.exists()):
                 _delete(path)
+            elif target is not None:
+                path.rename(target)
 
 
 def exchange(new: Path, old: Path) -> None:
     """Give each of two folders the other's name: in one step, where the system and the file system can."""
-    if _exchanged_in_one_step(new, old):
+    if exchanged_in_one_step(new, old):
         return
     aside = _name_beside(old, OLD)
-    try:
-        old.rename(aside)
-        new.rename(old)
-    except BaseException:
-        if aside.exists() and not old.exists():
-            aside.rename(old)
-        raise
-    aside.rename(new)
-
-
-def _exchanged_in_one_step(new: Path, old: Path) -> bool:
-    names = os.fsencode(new.absolute()), os.fsencode(old.absolute())
-    if sys.platform not in ("linux", "darwin"):
-        return False
-    libc = ctypes.CDLL(None, use_errno=True)
-    at_fdcwd, rename_exchange, rename_swap = -100, 2, 2  # of Linux's and of Apple's headers
-    try:
-        if sys.platform == "linux":
-            failed = libc.renameat2(at_fdcwd, names[0], at_fdcwd, names[1], rename_exchange)
-        else:
-            failed = libc.renamex_np(*names, rename_swap)
-    except AttributeError:  # an older C library
-        return False
-    number = ctypes.get_errno()
-    if failed and number not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
-        raise OSError(number, os.strerror(number), str(old))
-    return not failed
+    with _locked(old, needed=False):  # another writer must not take `aside` for a leftover
+        try:
+            old.rename(aside)
+            new.rename(old)
+        except BaseException:
+            if aside.exists() and not old.exists():
+                aside.rename(old)
+            raise
+        with contextlib.suppress(OSError):  # the next writer deletes it
+            aside.rename(new)
 
 
 @contextlib.contextmanager
 def _temporary(target: Path, make: Callable[[Path, int], int], there: os.stat_result | None = None) -> Iterator[Path]:
-    """Yield something new beside `target`, locked; what has its name when the block ends is deleted.
+    """Yield something new beside `target`, locked. Whatever still has the temporary name at the end is deleted.
 
     Of the mode and the owner of what is `there`, where that is allowed.
     """
@@ -211,10 +196,16 @@ def _new_folder(path: Path, mode: int) -> int:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path, needed: bool) -> Iterator[None]:
+    """Raises OSError where another process has the lock; where there are no locks, if it is `needed`."""
+    if not HAS_LOCKS:
+        if needed:
+            raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+        yield
+        return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
-        lock(descriptor)
+        (lock if needed else lock_if_possible)(descriptor)
         yield
     finally:
         os.close(descriptor)

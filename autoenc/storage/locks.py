@@ -12,6 +12,8 @@ if sys.platform == "win32":
 else:
     import fcntl
 
+DELETES_OPEN_FILES = os.name == "posix"
+
 
 def lock(descriptor: int) -> None:
     """Lock an open file or folder for as long as it stays open.
@@ -76,8 +78,12 @@ class FolderLock:
 
     def release(self) -> None:
         """Does nothing where it is not held."""
-        if self._descriptor is not None:
-            with contextlib.suppress(OSError):
-                self.path.unlink()
+        if self._descriptor is None:
+            return
+        if not DELETES_OPEN_FILES:  # nor then one that another process has just locked
             os.close(self._descriptor)
-            self._descriptor = None
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+        if DELETES_OPEN_FILES:
+            os.close(self._descriptor)
+        self._descriptor = None

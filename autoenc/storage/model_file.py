@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from autoenc.checks import is_finite
 from autoenc.messages import shown
 from autoenc.storage.atomic import replacing
 from autoenc.storage.npy import check_strings
@@ -134,11 +135,6 @@ def write_safetensors(
                 if finite and not is_finite(block):
                     raise FloatingPointError(f"{name} holds a number that is not finite; train again with a lower lr")
                 file.write(np.ascontiguousarray(block, array.dtype.newbyteorder("<")).data)
-
-
-def is_finite(array: np.ndarray) -> bool:
-    """Whether all numbers are finite, found without an array of what is."""
-    return array.size == 0 or bool(np.isfinite([array.min(), array.max()]).all())
 
 
 def in_file_order(arrays: Mapping[str, Any]) -> list[str]:

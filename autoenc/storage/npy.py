@@ -2,7 +2,7 @@
 
 NumPy's own readers make room for whatever a header says, take dtypes of any kind, and let a header of a
 few bytes raise nearly anything. Here a header is of a bounded length and a literal, its dtype is one
-of those below, its shape has two dimensions at most, and the array fits into what is there.
+of those below, it has one dimension at most, and the array fits into what is there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from autoenc.messages import shown
 MOST_HEADER = 1024  # bytes; NumPy writes 118, and more for structured dtypes alone
 AT_ONCE = 2**20
 
-_DTYPE = re.compile(r"[<>|=]?(\?|b1|[iu][1248]|f(2|4|8|16)|c(8|16|32)|[US][1-9][0-9]{0,6})", re.ASCII)
+_DTYPE = re.compile(r"[<>|=]?(\?|b1|[iu][1248]|f[248]|[US][1-9][0-9]{0,6})", re.ASCII)
 _OBJECTS = re.compile(r"\|?O8?")
 _MAGIC = b"\x93NUMPY"
 _WIDTH_OF_LENGTH = {b"\x01\x00": 2, b"\x02\x00": 4}  # by the format's version
@@ -46,12 +46,12 @@ def read_header(file: IO[bytes], n_bytes: float, objects: bool = False) -> tuple
     start = file.read(8)
     width = _WIDTH_OF_LENGTH.get(start[6:])
     if start[:6] != _MAGIC:
-        raise ValueError("it is no .npy file")
+        raise ValueError("it is not an .npy file")
     if width is None:
         raise ValueError("its .npy format is neither 1.0 nor 2.0")
     length = int.from_bytes(file.read(width), "little")
     if length > MOST_HEADER:
-        raise ValueError(f"its header has {length:,} bytes, where {MOST_HEADER:,} may be")
+        raise ValueError(f"its header has {length:,} bytes; at most {MOST_HEADER:,} are allowed")
     header = _literal(file.read(length).decode("latin-1"))
     descr, shape = header.get("descr"), header.get("shape")
     of_objects = isinstance(descr, str) and _OBJECTS.fullmatch(descr) is not None
@@ -59,7 +59,7 @@ def read_header(file: IO[bytes], n_bytes: float, objects: bool = False) -> tuple
         raise ValueError("Object arrays cannot be loaded: they are pickles, which may run code")
     if not (of_objects or (isinstance(descr, str) and _DTYPE.fullmatch(descr))):
         raise ValueError(f"its header says that it holds {shown(descr)}")
-    if not (isinstance(shape, tuple) and len(shape) <= 2 and all(type(n) is int and n >= 0 for n in shape)):
+    if not (isinstance(shape, tuple) and len(shape) <= 1 and all(type(n) is int and n >= 0 for n in shape)):
         raise ValueError(f"its header says that its shape is {shown(shape)}")
     dtype = np.dtype(descr)
     size = math.prod(shape) * dtype.itemsize
@@ -120,4 +120,4 @@ def check_text(array: np.ndarray) -> None:
     if array.dtype.kind == "U" and array.size:
         codes = array.reshape(-1).view(np.dtype("u4").newbyteorder(array.dtype.byteorder))
         if codes.max() > 0x10FFFF:
-            raise ValueError(f"it holds the character {codes.max():#x}, which Unicode has not")
+            raise ValueError(f"it holds {codes.max():#x}, which is not a Unicode character")

@@ -16,9 +16,9 @@ from safetensors import SafetensorError
 from autoenc.messages import sentence, shown
 
 FAULTS = (
-    *(ArithmeticError, AssertionError, AttributeError, BufferError, EOFError, LookupError, RuntimeError, SyntaxError),
-    *(SystemError, TypeError, ValueError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
-    SafetensorError,
+    *(AssertionError, AttributeError, BufferError, EOFError, LookupError, OverflowError, RuntimeError, SyntaxError),
+    *(SystemError, TypeError, ValueError, ZeroDivisionError, struct.error, tokenize.TokenError),
+    *(zipfile.BadZipFile, zlib.error, SafetensorError),
 )
 """What parsers raise of content that they don't expect; a RecursionError is a RuntimeError."""
 

@@ -52,7 +52,7 @@ class ShardFiles:
                         raise ValueError(f"{n_bytes} bytes instead of {shard['bytes']}")
                     self.files.append(stack.enter_context(safe_open(path, framework="numpy")))
             self.names = [set(file.keys()) for file in self.files]
-            if self.n_items > (n_bytes := sum(path.stat().st_size for path in self.paths)):
+            if self.n_items > (n_bytes := sum(os.fstat(file.fileno()).st_size for file in self.raw)):
                 what = f"{self.paths[0]} is not whole: {self.n_items:,} items don't fit into {n_bytes:,} bytes"
                 raise ValueError(f"{what}; {START_AGAIN}")
             self.items = [

@@ -20,12 +20,11 @@ from types import FrameType
 import numpy as np
 from scipy import sparse
 
-from autoenc.checks import whole_number
+from autoenc.checks import is_finite, whole_number
 from autoenc.interactions import UserItemsLike, as_user_items
 from autoenc.machine import compute_threads
 from autoenc.networks.base import Network
 from autoenc.optim import Adam
-from autoenc.storage.model_file import is_finite
 from autoenc.training.callbacks import Callback
 from autoenc.training.engine import Engine, MakeEngine, check_backend, engine_for
 from autoenc.training.minibatches import batch_bounds, minibatches

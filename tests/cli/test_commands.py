@@ -74,6 +74,13 @@ def test_similar_and_explain(ask, model_file):
     assert code == 0 and "Fargo (1996) has the score" in out and out.count("\n") == 3
 
 
+def test_recommend_for_everybody_says_how_many_there_are(ask, model_file):
+    Path("likes.csv").write_text("user,item\n7,1\n")
+    n_items = load_model(model_file).n_items
+    code, out, _ = ask("recommend", model_file, "--users", "likes.csv", "--out", "recs.csv", "-n", str(10 * n_items))
+    assert (code, out) == (0, f"wrote the {n_items} best of 1 users to recs.csv\n")
+
+
 def test_recommend_for_everybody_in_each_format(ask, model_file, ratings):
     Path("likes.csv").write_text("user,item\n" + "7,1\n7,2\n9,50\n9,999999999\n")
     likes = ratings.index_of_items([1, 2])

@@ -90,4 +90,4 @@ def test_memory_that_is_not_there_is_one_sentence(model, monkeypatch, capsys):
     monkeypatch.setattr(Popular, "recommend", lambda *args, **kwargs: np.empty(2**56))
     assert main(["recommend", model, "--liked", "0"]) == 1
     told = capsys.readouterr().err
-    assert told.startswith("autoenc recommend: the memory is not enough (Unable to allocate ") and told.count("\n") == 1
+    assert told.startswith("autoenc recommend: not enough memory (Unable to allocate ") and told.count("\n") == 1

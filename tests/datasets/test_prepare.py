@@ -207,7 +207,7 @@ def test_bad_arguments(tmp_path, capsys):
         ([source, "--out", out, "--memory", "1MB"], "memory is 1,000,000 bytes; give at least 500,000,000"),
         ([source, "--out", out, "--threads", "0"], "--threads must be 1 or more, got 0"),
         ([source, "--out", out, "--times"], "the time 'noon' is not a number of seconds; leave out --times"),
-        ([source, "--out", str(tmp_path / "full")], "full is there, and is no prepared folder; name another for --out"),
+        ([source, "--out", str(tmp_path / "full")], "full exists and is not a prepared folder; name another for --out"),
         ([str(tmp_path / "one.csv"), "--out", f"{out}.npz", "--times"], "--times is for tables that become a folder"),
         (
             [str(tmp_path / "one.csv"), "--out", out, "--memory", "1GB", "--times"],
@@ -262,6 +262,16 @@ def test_what_stands_there_is_replaced_when_the_new_is_whole(tmp_path, folder):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["few", "none", "out"]
 
 
+def test_what_a_file_manager_leaves_in_it_is_no_reason_not_to_replace_it(tmp_path, folder):
+    out = tmp_path / "out"
+    shutil.copytree(folder, out)
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
+        (out / name).write_text("icons")
+    tables.prepare(write_parts(tmp_path / "few", {"user": [1], "item": [2]}), out)
+    assert datasets.load(path=out).n_users == 1
+    assert not (out / "Thumbs.db").exists()
+
+
 def files_below(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -289,7 +299,7 @@ def with_a_folder_for_an_array(folder: Path, prepared: Path) -> None:
     (folder / "data.npy/notes.txt").write_text("mine")
 
 
-NOT_PREPARED = "is there, and is no prepared folder; name another for --out"
+NOT_PREPARED = "exists and is not a prepared folder; name another for --out"
 
 
 @pytest.mark.parametrize(
@@ -335,7 +345,7 @@ def test_the_folder_that_is_read_is_not_replaced(tmp_path, capsys):
 def test_the_likes_that_are_read_are_not_replaced(tmp_path, capsys):
     (tmp_path / "likes.npz").write_bytes(b"ratings")
     assert main(["prepare", str(tmp_path / "likes.npz"), "--out", str(tmp_path / "likes.npz")]) == 2
-    assert "likes.npz is what is read, and would be lost; name another file to write" in capsys.readouterr().err
+    assert "likes.npz is also an input and would be overwritten; choose another output" in capsys.readouterr().err
 
 
 def test_a_process_that_dies_leaves_no_folder(tmp_path):
@@ -453,14 +463,22 @@ def test_training_on_a_folder_is_training_on_its_likes(folder, ratings):
 def test_ctrl_c_in_a_query_is_ctrl_c():
     """DuckDB makes a RuntimeError of it."""
     code = """
-import os, signal, threading
+import os, signal, threading, time
 import duckdb
 from autoenc.datasets import tables
 signal.signal(signal.SIGINT, signal.default_int_handler)
-threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+db = duckdb.connect()
+db.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
+
+def interrupt():
+    while not 0 < db.query_progress() < 100:
+        time.sleep(0.001)
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=interrupt, daemon=True).start()
 try:
     with tables._in_sentences(duckdb, "likes", 1):
-        duckdb.connect().execute("CREATE TABLE t AS SELECT hash(range) AS h FROM range(100000000) ORDER BY h")
+        db.execute("SELECT max(hash(range)) FROM range(10000000000)")
 except KeyboardInterrupt:
     print("interrupted")
 """

@@ -247,6 +247,16 @@ def test_a_model_without_the_memory_is_replaced_and_that_is_said(likes, tmp_path
     assert [type(member) for member in again.models] == [Popular, ItemKNN]
 
 
+def test_an_invalid_model_is_refused_and_not_replaced(likes):
+    for model, told in (
+        (AutoEncoder(emb_dim=0), "emb_dim must be 1 or more"),
+        (EASE(max_memory=-1), "max_memory is -1"),
+    ):
+        blend = Blend([model, Popular()], weights=[1, 1], fallback={type(model).__name__.lower(): ItemKNN()})
+        with pytest.raises(ValueError, match=told):
+            blend.fit(likes)
+
+
 def test_a_replaced_model_leans_under_its_own_name_in_the_file(likes, tmp_path):
     model = Blend([Popular(), EASE(max_memory=1e3)], fallback={"ease": ItemKNN(k=20)}, lean_on="ease")
     with pytest.warns(UserWarning, match="ItemKNN is in its place"):
@@ -370,8 +380,8 @@ def test_arrays_that_do_not_fit_each_other_are_refused():
         ({"models": [Blend([Popular()])]}, "models holds a Blend; pass the models that it is of"),
         ({"weights": [1]}, r"weights is \[1\]; pass a number for each of 2 models"),
         ({"weights": [1, np.inf]}, r"weights is \[1, inf\]; pass a number for each of 2 models"),
-        ({"metric": "ndcg"}, "metric is 'ndcg'; pass one of precision, .* at a k"),
-        ({"metric": "novelty@5"}, "metric is 'novelty@5'; pass one of precision, .* at a k"),
+        ({"metric": "ndcg"}, "metric is 'ndcg'; pass one of precision, .* with its k"),
+        ({"metric": "novelty@5"}, "metric is 'novelty@5'; pass one of precision, .* with its k"),
         ({"fallback": {"ease": Popular()}}, "fallback is for 'ease'; the models are popular-1, popular-2"),
         ({"lean_on": "popular-1"}, "lean_on is 'popular-1'; pass a model after the first, of popular-1, popular-2"),
         ({"candidates": {"l2": [1.0]}}, "candidates has 'l2'; name a model's hyperparameter, such as 'ease__l2'"),

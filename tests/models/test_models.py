@@ -169,6 +169,11 @@ class TestContract:
         rows = np.repeat(np.arange(likes.n_users), 7)
         assert likes.user_items[rows, items.ravel()].sum() == 0
 
+    def test_the_number_of_items_may_be_of_any_integer_type(self, model, likes):
+        for n in (np.int8(100), np.int32(2_000)):
+            items, _ = model.recommend(likes.user_items[:2], N=n)
+            np.testing.assert_array_equal(items, model.recommend(likes.user_items[:2], N=int(n))[0])
+
     def test_already_liked_items_are_recommended_if_asked(self, model, likes):
         rows = likes.user_items[500:510]
         items, scores = model.recommend(rows, N=likes.n_items, filter_already_liked_items=False)
@@ -440,6 +445,12 @@ class TestEASE:
             EASE(l2=-1).fit(prepared)
         with pytest.raises(ValueError, match="EASE on 100 items needs 120,000 bytes, but max_memory is 9; raise"):
             EASE(max_memory=9).precompute(train)
+
+    def test_the_memory_is_checked_once(self, weak_split, monkeypatch):
+        checked = []
+        monkeypatch.setattr(EASE, "check_memory", lambda model, *shape: checked.append(shape))
+        EASE().fit(weak_split[0][:, :20])
+        assert len(checked) == 1
 
     @pytest.mark.parametrize("n_users", [None, 200], ids=["by items", "by users"])
     def test_the_bits_do_not_depend_on_blas_threads(self, weak_split, n_users):

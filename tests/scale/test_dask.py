@@ -370,7 +370,8 @@ def test_the_dashboard_is_where_the_log_says_on_this_machine_alone():
 
 
 INTERRUPTED = """
-import os, signal, sys, threading, time
+import os, signal, sys, time
+import dask.distributed as distributed
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 from autoenc.scale import dask
 
@@ -379,9 +380,14 @@ def interrupt(*_):
     time.sleep(60)
 
 if sys.argv.pop(1) == "while it starts":
-    timer = threading.Timer(1, interrupt)
-    timer.daemon = True
-    timer.start()
+    started = distributed.LocalCluster
+
+    def cluster(**named):
+        here = started(**named)
+        os.killpg(0, signal.SIGINT)
+        return here
+
+    distributed.LocalCluster = cluster
 else:
     dask._run = interrupt
 from autoenc.cli import main

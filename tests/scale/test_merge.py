@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import os
 
+import numpy as np
 import pytest
+import safetensors
 
 from autoenc.scale import merge as merging
 from autoenc.scale.merge import merge
@@ -47,6 +49,31 @@ def test_checkpoints_that_are_replaced_again_and_again(running, tmp_path, monkey
     monkeypatch.setattr(merging, "read_manifest", lambda path: stale | {"next_step": next(n)})
     with pytest.raises(OSError, match=r"before it can be opened; merge it when that is over$"):
         merge(state, tmp_path / "model")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere an open file can't be deleted")
+def test_shards_that_are_deleted_once_they_are_open(running, tmp_path, monkeypatch):
+    state, _, wanted = running
+    safe_open = safetensors.safe_open
+
+    def deleting(path, framework):
+        file = safe_open(path, framework=framework)
+        path.unlink()
+        return file
+
+    monkeypatch.setattr(safetensors, "safe_open", deleting)
+    merge(state, tmp_path / "model")
+    assert (tmp_path / "model").read_bytes() == wanted
+
+
+def test_a_network_that_is_not_finite(running, tmp_path, monkeypatch):
+    """Which no folder's damage explains."""
+    state, _, _ = running
+    rows = merging._Rows.rows
+    monkeypatch.setattr(merging._Rows, "rows", lambda array, items: rows(array, items) * np.inf)
+    with pytest.raises(FloatingPointError, match=r"holds a number that is not finite; train again with a lower lr"):
+        merge(state, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere an open file can't be deleted")

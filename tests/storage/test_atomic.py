@@ -169,6 +169,7 @@ def test_names_may_be_as_long_as_the_file_system_takes(tmp_path, length):
     assert names(tmp_path) == [path.name]
 
 
+@posix
 def test_longer_names_are_refused_before_the_work(tmp_path):
     with pytest.raises(OSError, match="too long"):
         check_writable(tmp_path / ("x" * 256))
@@ -177,7 +178,7 @@ def test_longer_names_are_refused_before_the_work(tmp_path):
 def test_what_is_read_is_not_to_be_written(tmp_path):
     (tmp_path / "likes.npz").write_text("likes")
     check_writable(tmp_path / "likes.npz", tmp_path / "other.npz", None, tmp_path)
-    with pytest.raises(ValueError, match=r"likes.npz is what is read, and would be lost; name another file to write"):
+    with pytest.raises(ValueError, match=r"likes.npz is also an input and would be overwritten; choose another output"):
         check_writable(tmp_path / "likes.npz", None, tmp_path / "." / "likes.npz")
 
 
@@ -191,7 +192,7 @@ def test_what_may_not_be_written_to_is_refused_before_the_work(tmp_path, monkeyp
         lambda: replacing(tmp_path / "model").__enter__(),
         lambda: replacing_folder(tmp_path / "folder", anything).__enter__(),
     ):
-        with pytest.raises(PermissionError, match=r"(model|folder) can't be written to; name another, or allow it"):
+        with pytest.raises(PermissionError, match=r"(model|folder) is read-only; choose another path or change its"):
             refused()
     assert names(tmp_path) == ["folder", "model"] and (tmp_path / "model").read_text() == "mine"
 
@@ -203,7 +204,7 @@ def test_what_may_not_be_written_to_is_refused_before_the_work(tmp_path, monkeyp
 def either_way(request, monkeypatch):
     """Where the system exchanges two names, and where it can't."""
     if request.param == "in three":
-        monkeypatch.setattr(atomic, "_exchanged_in_one_step", lambda new, old: False)
+        monkeypatch.setattr(atomic, "exchanged_in_one_step", lambda new, old: False)
 
 
 def test_a_new_folder_takes_the_place_of_the_old_when_the_block_ends(tmp_path, either_way):
@@ -242,7 +243,7 @@ def test_what_came_into_the_folder_in_the_meantime_is_not_lost(tmp_path):
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), KeyboardInterrupt()])
 def test_the_old_folder_is_put_back_where_a_rename_fails(tmp_path, monkeypatch, nth, error):
     old_folder(tmp_path / "folder")
-    monkeypatch.setattr(atomic, "_exchanged_in_one_step", lambda new, old: False)
+    monkeypatch.setattr(atomic, "exchanged_in_one_step", lambda new, old: False)
     rename, calls = Path.rename, []
 
     def fails(path, target):
@@ -261,7 +262,7 @@ def test_the_old_folder_is_put_back_where_a_rename_fails(tmp_path, monkeypatch, 
 @pytest.mark.skipif(sys.platform not in ("linux", "darwin"), reason="other systems exchange no names")
 def test_the_system_exchanges_two_folders(tmp_path):
     new, old = old_folder(tmp_path / "new", "new"), old_folder(tmp_path / "old")
-    if not atomic._exchanged_in_one_step(new, old):
+    if not atomic.exchanged_in_one_step(new, old):
         pytest.skip("the file system exchanges no names")
     assert ((tmp_path / "old/file").read_text(), (tmp_path / "new/file").read_text()) == ("new", "old")
     with pytest.raises(FileNotFoundError):
@@ -276,7 +277,7 @@ import os, sys
 from pathlib import Path
 from autoenc.storage import atomic
 target = Path(sys.argv[1])
-atomic._exchanged_in_one_step = lambda new, old: False
+atomic.exchanged_in_one_step = lambda new, old: False
 place = {"file": atomic.replacing, "folder": lambda path: atomic.replacing_folder(path, print),
          "scratch": atomic.scratch_folder, "renames": lambda path: atomic.replacing_folder(path, print)}[sys.argv[2]]
 rename = Path.rename
@@ -345,6 +346,38 @@ def test_a_folder_that_was_moved_away_when_the_process_died_is_moved_back(tmp_pa
     assert names(tmp_path) == ["folder"]
 
 
+@posix
+def test_a_folder_that_is_moved_aside_by_a_living_process_is_left_alone(tmp_path, monkeypatch):
+    new, old = old_folder(tmp_path / "new", "new"), old_folder(tmp_path / "folder")
+    monkeypatch.setattr(atomic, "exchanged_in_one_step", lambda new, old: False)
+    rename = Path.rename
+
+    def another_writer_comes(path, target):
+        rename(path, target)
+        if path == old:
+            monkeypatch.setattr(Path, "rename", rename)
+            delete_leftovers(tmp_path, old)
+            assert not old.exists(), "it was moved back"
+
+    monkeypatch.setattr(Path, "rename", another_writer_comes)
+    exchange(new, old)
+    assert ((old / "file").read_text(), (new / "file").read_text()) == ("new", "old")
+
+
+def test_leftovers_without_locks(tmp_path, monkeypatch):
+    """As on Windows: a part may be in use, unless the caller alone writes to the folder."""
+    monkeypatch.setattr(atomic, "HAS_LOCKS", False)
+    folder = tmp_path / "folder"
+    part, aside = (atomic._name_beside(folder, ending) for ending in (atomic.PART, atomic.OLD))
+    old_folder(part)
+    old_folder(aside)
+    delete_leftovers(tmp_path, folder)
+    assert names(tmp_path) == sorted([part.name, "folder"])
+    assert (folder / "file").read_text() == "old"
+    delete_leftovers(tmp_path)
+    assert names(tmp_path) == ["folder"]
+
+
 def test_a_folder_that_can_only_be_written_to_is_written_to(tmp_path, monkeypatch):
     def unreadable(folder):
         raise PermissionError(errno.EACCES, "Permission denied")
@@ -378,6 +411,6 @@ def test_what_cannot_be_written_is_an_oserror_and_leaves_nothing(tmp_path):
     with pytest.raises(OSError), replacing(tmp_path / "file" / "model"):
         pass
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OSError), replacing(tmp_path / "folder") as temporary:
-        temporary.write_text("new")
+    with pytest.raises(IsADirectoryError, match="folder is a folder; name a file in it"):
+        replacing(tmp_path / "folder").__enter__()  # before the work
     assert names(tmp_path) == ["file", "folder"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -67,8 +68,23 @@ def test_a_file_system_without_locks_locks_nothing(tmp_path, monkeypatch):
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(locks, "lock", none)
-    lock = FolderLock(tmp_path)
+    first, second = FolderLock(tmp_path), FolderLock(tmp_path)
+    first.acquire()
+    second.acquire()
+    assert None not in (first._descriptor, second._descriptor)
+    second.release()
+    first.release()
+
+
+@pytest.mark.parametrize("deletes_open_files", [True, False])
+def test_the_file_is_closed_first_where_open_files_cannot_be_deleted(tmp_path, monkeypatch, deletes_open_files):
+    monkeypatch.setattr(locks, "DELETES_OPEN_FILES", deletes_open_files)
+    lock, calls = FolderLock(tmp_path), []
     lock.acquire()
-    with suppress(BlockingIOError):
-        FolderLock(tmp_path).acquire()
-    lock.release()
+    close, unlink = os.close, Path.unlink
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "close", lambda descriptor: calls.append("close") or close(descriptor))
+        patch.setattr(Path, "unlink", lambda path: calls.append("unlink") or unlink(path))
+        lock.release()
+    assert calls == (["unlink", "close"] if deletes_open_files else ["close", "unlink"])
+    assert list(tmp_path.iterdir()) == []

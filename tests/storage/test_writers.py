@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import functools
 import os
@@ -19,6 +18,7 @@ from autoenc.evaluation import plots
 from autoenc.interactions import Interactions
 from autoenc.models import Popular
 from autoenc.models.export import write_recommendations
+from tests.helpers.child import run
 
 LIKES = Interactions.from_csr(
     sparse.csr_array(np.ones((40, 50), np.float32)), titles=[f"a title of its own, {n}" for n in range(50)]
@@ -82,32 +82,41 @@ def test_a_call_of_the_system_that_fails(tmp_path, monkeypatch, name, call, numb
     calls = {"fsync": [(os, "fsync")], "rename": [(os, "replace"), (os, "rename"), (Path, "rename")]}[call]
     for place, function in calls:
         monkeypatch.setattr(place, function, fails)
-    monkeypatch.setattr("autoenc.storage.atomic._exchanged_in_one_step", lambda new, old: False)
+    monkeypatch.setattr("autoenc.storage.atomic.exchanged_in_one_step", lambda new, old: False)
     with pytest.raises(OSError, match=os.strerror(number)):
         write(path)
     assert content(tmp_path) == before
 
 
-@contextlib.contextmanager
-def files_of_at_most(n_bytes):
-    """Writing beyond fails as it does on a full disk; Python ignores the signal that comes with it."""
-    resource = pytest.importorskip("resource", reason="Windows has no limit on a file's size")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+WITH_FILES_OF_AT_MOST = """
+import resource, sys
+from pathlib import Path
+from tests.storage.test_writers import WRITERS
+
+name, path, *limits = sys.argv[1:]
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+for limit in limits:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), most))
     try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        WRITERS[name](Path(path))
+    except OSError as error:
+        print(error)
+    else:
+        print("written")
+"""
 
 
 @every_writer
-@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
-def test_a_full_disk(tmp_path, name, share):
-    """At the beginning, in the middle, and at the last bytes that are written."""
+def test_a_full_disk(tmp_path, name):
+    """At the beginning, in the middle, and at the last bytes that are written: each fails as it does on a full disk.
+
+    In a process of its own, whose limit is no other's. Python ignores the signal that comes with it.
+    """
+    pytest.importorskip("resource", reason="Windows has no limit on a file's size")
     write, path = WRITERS[name], tmp_path / name
     write(path)
     n_bytes = max(file.stat().st_size for file in ([*path.iterdir()] if path.is_dir() else [path]))
     before = content(tmp_path)
-    with files_of_at_most(int(share * n_bytes)), pytest.raises(OSError, match="File too large"):
-        write(path)
+    told = run(WITH_FILES_OF_AT_MOST, name, path, *(int(share * n_bytes) for share in (0, 0.01, 0.5, 0.99)))
+    assert [("File too large" in line) for line in told.splitlines()] == [True] * 4, told
     assert content(tmp_path) == before
