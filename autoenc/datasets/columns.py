@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autoenc.datasets.sources import MAX_BYTES, MAX_RATIO
+from autoenc.messages import shown
 
 MAX_ID = 256
 """The longest id, in characters."""
@@ -31,7 +32,7 @@ _NEGATIVE = re.compile(r"-\d+(\.0+)?", re.ASCII)
 
 
 SPACES = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
-"""What surrounds an id and is no part of it, which is what `str.strip` takes off."""
+"""Whitespace stripped from ids, as by `str.strip`."""
 
 
 class Ratings(NamedTuple):
@@ -141,5 +142,4 @@ def decoded(text: str) -> str:
 
 def short(text: str) -> str:
     """A text from a file, for an error message."""
-    text = decoded(text.strip("\r\n"))
-    return repr(text if len(text) <= 60 else text[:57] + "...")
+    return shown(decoded(text.strip("\r\n")))

@@ -22,7 +22,6 @@ import json
 import math
 import os
 import re
-import reprlib
 import sys
 import time
 import zlib
@@ -32,6 +31,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from autoenc.messages import shown
 from autoenc.storage.atomic import delete_leftovers, replacing
 from autoenc.storage.locks import FolderLock
 from autoenc.storage.model_file import ModelFile, names_as_arrays, write_safetensors
@@ -76,7 +76,7 @@ class Checkpoints(Callback):
     Parameters
     ----------
     folder : path
-        Made if it is missing. One training a folder: it is locked meanwhile.
+        Made if it is missing. One training per folder, which is locked while it runs.
     every_steps : int, optional
     every_minutes : float, optional
         Whichever comes first. With neither: after every epoch.
@@ -289,7 +289,7 @@ def _check_agrees(manifest: dict[str, Any], path: Path, description: dict[str, A
     for key in MUST_AGREE:
         if manifest.get(key) != description[key]:
             raise ValueError(
-                f"{path.parent} holds a training with {key} {_short.repr(manifest.get(key))}, "
+                f"{path.parent} holds a training with {key} {shown(manifest.get(key))}, "
                 f"and this one has {description[key]!r}; give it the same, or name another folder"
             )
 
@@ -298,7 +298,7 @@ def _check_fields(manifest: dict[str, Any], path: Path, fields: dict[str, Callab
     for key, fits in fields.items():
         if key not in manifest or not fits(manifest[key]):
             raise ValueError(
-                f"{path} has {key} {_short.repr(manifest.get(key))}, where no such training stands; {START_AGAIN}"
+                f"{path} has {key} {shown(manifest.get(key))}, which this training cannot have; {START_AGAIN}"
             )
 
 
@@ -410,10 +410,6 @@ def _sweep(folder: Path) -> None:
 def _crc32(manifest: dict[str, Any]) -> int:
     """Of a manifest without its own. JSON gives back the floats and the order of what was written."""
     return zlib.crc32(json.dumps(manifest).encode())
-
-
-_short = reprlib.Repr()  # for what an unknown manifest may hold
-_short.maxdict = 20
 
 
 def _named_arrays(trainer: Trainer) -> dict[str, np.ndarray]:
