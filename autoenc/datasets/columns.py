@@ -73,7 +73,7 @@ class Ids(dict[str, int]):
     Raises
     ------
     FieldError
-        When a text is looked up that is no id.
+        When a text is looked up that is not an id.
     """
 
     def __init__(self, column: str, any_ids: bool):
@@ -87,7 +87,8 @@ class Ids(dict[str, int]):
         if _NEGATIVE.fullmatch(name):
             raise FieldError(f"the {self.column} id {short(name)} is negative, where ids are from 0 on")
         if len(name) > MAX_ID:
-            raise FieldError(f"the {self.column} id {short(name)} has {len(name):,} characters, where {MAX_ID} may be")
+            told = f"has {len(name):,} characters; at most {MAX_ID} are allowed"
+            raise FieldError(f"the {self.column} id {short(name)} {told}")
         if "\0" in name:  # NumPy's strings end at one
             raise FieldError(f"the {self.column} id {short(name)} holds the character NUL")
         if not self.any_ids and whole(name) is None:
@@ -133,7 +134,7 @@ def whole(text: str) -> int | None:
 
 
 def decoded(text: str) -> str:
-    """UTF-8 that was read as Latin-1; what is no UTF-8 was Latin-1."""
+    """UTF-8 that was read as Latin-1; what is not UTF-8 was Latin-1."""
     try:
         return text.encode("latin-1").decode("utf-8")
     except UnicodeError:

@@ -250,7 +250,7 @@ def restore_checkpoint(folder: str | Path, trainer: Trainer, peers: Peers | None
     ------
     ValueError
         If the checkpoint is of another training (the first setting that differs is named), is
-        damaged, or is no checkpoint. The trainer is then as it was.
+        damaged, or is not a checkpoint. The trainer is then as it was.
     """
     folder = Path(folder)
     if not (folder / MANIFEST).exists():
@@ -314,7 +314,7 @@ def read_manifest(path: Path, description: dict[str, Any] | None = None) -> dict
         whole = manifest.pop("crc32") == _crc32(manifest)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError(
-            f"{path} is no checkpoint that this autoenc reads; name another folder, or delete this one"
+            f"{path} is not a checkpoint that this autoenc reads; name another folder, or delete this one"
         ) from None
     if not whole:
         raise ValueError(f"{path} is damaged: its checksum is another; {START_AGAIN}")
