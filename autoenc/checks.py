@@ -49,14 +49,8 @@ def metric_at_k(name: str, value: object, metrics: Iterable[str]) -> tuple[str, 
 
     Raises ValueError, which calls the value `name`, if it is anything else.
     """
-    metric, k = split_metric(value)
-    if metric not in metrics or k is None:
-        raise ValueError(f"{name} is {shown(value)}; pass one of {', '.join(metrics)} with its k, such as 'ndcg@100'.")
-    return metric, k
-
-
-def split_metric(value: object) -> tuple[str, int | None]:
-    """The metric's name and the k of a value such as "ndcg@100"; None where it has no k from 1 on, below 2**63."""
     metric, _, digits = str(value).partition("@")
     k = int(digits) if digits.isdecimal() and len(digits) < 20 else 0
-    return metric, k if 1 <= k < 2**63 else None
+    if metric not in metrics or not 1 <= k < 2**63:
+        raise ValueError(f"{name} is {shown(value)}; pass one of {', '.join(metrics)} with its k, such as 'ndcg@100'.")
+    return metric, k

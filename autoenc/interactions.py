@@ -4,7 +4,7 @@ Everything that enters the package passes through `as_user_items`, so this is wh
 once: what comes out is a `UserItems`, which passes without a second check. The rules:
 
 - A like is a pair (user, item). A pair that occurs twice is one like.
-- Stored zeros are no likes and are dropped. Any value but 0 and 1 is an error: what counts as a
+- Stored zeros are not likes and are dropped. Any value but 0 and 1 is an error: what counts as a
   like (every rating, or those from 4 stars on?) is the caller's decision.
 - Ids are whole numbers from 0 on, or strings. Floats that are whole count as integers; NaN,
   fractions, negative numbers and mixtures are errors.
@@ -672,7 +672,7 @@ def _check_text(names: np.ndarray | None, argument: str) -> None:
             row = start + int(wrong.argmax())
             code = next(c for c in codes[row - start].tolist() if 0xD800 <= c < 0xE000 or c > 0x10FFFF)
             raise ValueError(
-                f"{argument}[{row}] holds the code {code:#x}, which is no character (half of one, perhaps); "
+                f"{argument}[{row}] holds the code {code:#x}, which is not a valid character (an unpaired surrogate?); "
                 "decode the text again, or replace it."
             )
 

@@ -3,7 +3,7 @@
     python tests/fingerprint.py record before.json       before the change
     python tests/fingerprint.py compare before.json      after it; exit code 1 and a line for each difference
 
-It is no test, and pytest doesn't collect it. It trains on the bundled ratings at one seed, and records
+It is not a test, and pytest doesn't collect it. It trains on the bundled ratings at one seed, and records
 
     arrays      dtype, shape and SHA-256 of every array in the model files, of the splits, and of what
                 is recommended to every user
@@ -350,7 +350,7 @@ def read_record(parser: argparse.ArgumentParser, path: Path) -> dict:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        parser.error(f"{path} is no record: {error}")
+        parser.error(f"{path} is not a record: {error}")
 
 
 def main(argv=None) -> int:
@@ -358,7 +358,7 @@ def main(argv=None) -> int:
     args = parser.parse_args(argv)
     if args.command == "record":
         if not args.file.absolute().parent.is_dir():
-            parser.error(f"{args.file.parent} is no folder")
+            parser.error(f"{args.file.parent} is not a folder")
         result = record(args.only or list(PARTS), args.seed)
         args.file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         return int(any("error" in part for part in result["parts"].values()))

@@ -455,9 +455,9 @@ def test_nearly_canonical_matrices_are_brought_in_order(data, columns, dense):
 def test_other_values_are_refused(value, called, format):
     matrix = sparse.coo_array(([1.0, value], ([0, 1], [0, 1])), shape=(2, 3))
     matrix = matrix.toarray() if format == "dense" else matrix.asformat(format)
-    mend = r"Pass `user_items > 0` if .*, user_items.tolist\(\) if .*, or Interactions.from_table if"
-    mend = mend if format == "dense" else r"Binarize first: `matrix.data\[:\] = 1`"
-    with pytest.raises(ValueError, match=rf"holds the value {called}; a like is 1 and no like is 0. {mend}"):
+    fix = r"Pass `user_items > 0` if .*, user_items.tolist\(\) if .*, or Interactions.from_table if"
+    fix = fix if format == "dense" else r"Binarize first: `matrix.data\[:\] = 1`"
+    with pytest.raises(ValueError, match=rf"holds the value {called}; a like is 1 and no like is 0. {fix}"):
         as_user_items(matrix)
 
 
@@ -517,7 +517,7 @@ def test_more_likes_than_32_bits_count_are_refused(monkeypatch):
         lambda: Interactions.from_lists(lists),
         lambda: Interactions.from_pairs([0, 0, 0, 1, 1], [0, 1, 2, 1, 2]),
     ):
-        with pytest.raises(ValueError, match="there are 5 likes, and at most 4 fit; take a part of the users"):
+        with pytest.raises(ValueError, match="there are 5 likes, and at most 4 fit; use fewer users"):
             make()
 
 
@@ -535,7 +535,7 @@ BEYOND = np.array([0x41, 0x110000], np.uint32).view("<U2")
     ],
 )
 def test_text_that_could_not_be_saved_is_refused(make, sentence):
-    with pytest.raises(ValueError, match=sentence + ", which is no character"):
+    with pytest.raises(ValueError, match=sentence + ", which is not a valid character"):
         make()
 
 

@@ -64,7 +64,7 @@ def names(wheel: Path) -> set[str]:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The files under a folder that are no leftovers of a run; links to folders are not followed."""
+    """The files under a folder that are not leftovers of a run; links to folders are not followed."""
     found = (Path(at) / name for at, _, names in os.walk(folder) for name in names)
     return [path for path in found if not {"__pycache__", "results"} & set(path.parts) and not path.is_symlink()]
 

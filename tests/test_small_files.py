@@ -217,7 +217,7 @@ class TestTaskCache:
         monkeypatch.setattr(task_cache, "set", lambda items: walks.append(1) or builtins.set(items), raising=False)
         n = 3_000
         rows = MAKE["built_list"](MAKE["numbers"](*range(1, n)) + b"\x94", *[b"h\x00"] * (n - 1))
-        with pytest.raises(ValueError, match=r"it blows .* bytes up into 8,997,000 likes"):
+        with pytest.raises(ValueError, match=r"its .* bytes expand to 8,997,000 likes"):
             reader(MAKE["npy"](MAKE["array"](rows, n=n), f"({n},)"))
         assert walks == []
 
@@ -237,7 +237,7 @@ class TestTaskCache:
             "array": (b"cnumpy\nndarray\n)R\x94(" + b"N" * 60_000 + b"t\x94", b"h\x00h\x01b"),
         }[kind]
         row = MAKE["built_list"](pickled[0], *[pickled[1]] * n)
-        with pytest.raises(ValueError, match=r"NumPy scalars that are no integers|NumPy didn't write|don't need"):
+        with pytest.raises(ValueError, match=r"NumPy scalars that are not integers|NumPy didn't write|don't need"):
             reader(MAKE["with_row"](row))
 
     def test_a_network_for_an_item_of_a_large_number_is_not_begun(self, reader, monkeypatch):

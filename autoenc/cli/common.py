@@ -27,7 +27,7 @@ def show(text: str) -> None:
 
 def _tell(text: str, stream: TextIO) -> None:
     """Print lines as a terminal may show them."""
-    print("\n".join(map(printable, text.split("\n"))), file=stream, flush=stream is sys.stderr)
+    print("\n".join(map(printable, text.split("\n"))), file=stream, flush=True)
 
 
 def print_json(value: Any) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from autoenc.checks import whole_number
-from autoenc.cli.common import print_json
+from autoenc.cli.common import print_json, show
 
 HELP = "check every gradient against finite differences"
 EPILOG = """\
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
     def say(line: str) -> None:
         if not args.json:
-            print(line.rstrip(), flush=True)
+            show(line.rstrip())
 
     status, rows = (run_mutants if args.mutate else run_checks)(args, say)
     if args.json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import fields
 
-from autoenc.cli.common import add_progress, print_json, say, wants_progress
+from autoenc.cli.common import add_progress, print_json, say, show, wants_progress
 
 HELP = "train the autoencoder on likes and report precision@1, 5 and 10"
 EPILOG = """\
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     from autoenc.train_job import Settings, main_job
 
     if args.preset is None:
-        print("\n".join(f"{name:<6}{preset.description}" for name, preset in PRESETS.items()))
+        show("\n".join(f"{name:<6}{preset.description}" for name, preset in PRESETS.items()))
         return 0
     try:
         settings = {f.name: getattr(args, f.name) for f in fields(Settings)} | {"progress": wants_progress(args)}

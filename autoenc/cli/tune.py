@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from autoenc.checks import metric_at_k, whole_number
-from autoenc.cli.common import add_likes, add_progress, print_json, say, wants_progress
+from autoenc.cli.common import add_likes, add_progress, print_json, say, show, wants_progress
 
 if TYPE_CHECKING:
     from autoenc.evaluation.compare import Comparison
@@ -146,11 +146,11 @@ def print_tables(args: argparse.Namespace, tuned: Tuned, test: Comparison) -> No
     best_first = sorted(
         tuned.trials, key=lambda trial: -1.0 if trial["value"] is None else trial["value"], reverse=True
     )
-    print(f"{len(tuned.trials)} trials, the best by {args.metric} on validation:")
+    show(f"{len(tuned.trials)} trials, the best by {args.metric} on validation:")
     for trial in best_first[:10]:
         figure = "diverged" if trial["value"] is None else f"{trial['value']:.4f} ± {trial['standard_error']:.4f}"
-        print(f"  {figure:<15}  {trial['seconds']:6.1f} s  {_in_words(trial['params'])}")
-    print(f"\non the likes held out before:\n{test.table(list(dict.fromkeys(['precision@1', args.metric])))}")
+        show(f"  {figure:<15}  {trial['seconds']:6.1f} s  {_in_words(trial['params'])}")
+    show(f"\non the likes held out before:\n{test.table(list(dict.fromkeys(['precision@1', args.metric])))}")
 
 
 def _in_words(params: dict[str, Any]) -> str:

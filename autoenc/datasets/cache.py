@@ -1,4 +1,4 @@
-"""Where what can be had again is kept: downloads, and the demonstration's model."""
+"""The cache folder for downloads and the demonstration model."""
 
 from __future__ import annotations
 

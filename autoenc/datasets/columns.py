@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autoenc.datasets.sources import MAX_BYTES, MAX_RATIO
+from autoenc.messages import shown
 
 MAX_ID = 256
 """The longest id, in characters."""
@@ -31,7 +32,7 @@ _NEGATIVE = re.compile(r"-\d+(\.0+)?", re.ASCII)
 
 
 SPACES = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
-"""What surrounds an id and is no part of it, which is what `str.strip` takes off."""
+"""Whitespace stripped from ids, as by `str.strip`."""
 
 
 class Ratings(NamedTuple):
@@ -72,7 +73,7 @@ class Ids(dict[str, int]):
     Raises
     ------
     FieldError
-        When a text is looked up that is no id.
+        When a text is looked up that is not an id.
     """
 
     def __init__(self, column: str, any_ids: bool):
@@ -86,7 +87,8 @@ class Ids(dict[str, int]):
         if _NEGATIVE.fullmatch(name):
             raise FieldError(f"the {self.column} id {short(name)} is negative, where ids are from 0 on")
         if len(name) > MAX_ID:
-            raise FieldError(f"the {self.column} id {short(name)} has {len(name):,} characters, where {MAX_ID} may be")
+            told = f"has {len(name):,} characters; at most {MAX_ID} are allowed"
+            raise FieldError(f"the {self.column} id {short(name)} {told}")
         if "\0" in name:  # NumPy's strings end at one
             raise FieldError(f"the {self.column} id {short(name)} holds the character NUL")
         if not self.any_ids and whole(name) is None:
@@ -132,7 +134,7 @@ def whole(text: str) -> int | None:
 
 
 def decoded(text: str) -> str:
-    """UTF-8 that was read as Latin-1; what is no UTF-8 was Latin-1."""
+    """UTF-8 that was read as Latin-1; what is not UTF-8 was Latin-1."""
     try:
         return text.encode("latin-1").decode("utf-8")
     except UnicodeError:
@@ -141,5 +143,4 @@ def decoded(text: str) -> str:
 
 def short(text: str) -> str:
     """A text from a file, for an error message."""
-    text = decoded(text.strip("\r\n"))
-    return repr(text if len(text) <= 60 else text[:57] + "...")
+    return shown(decoded(text.strip("\r\n")))

@@ -73,14 +73,15 @@ def _names(path: Path, name: str, n: int) -> np.ndarray:
     if names.shape != (n,) or names.dtype.kind not in "iU":
         raise ValueError(f"{path} has {name} of {names.dtype} and shape {names.shape} for {n:,}; save it again.")
     if name != "titles" and names.dtype.kind == "U" and (width := names.itemsize // 4) > MAX_ID:
-        raise ValueError(f"{path} has {name} of up to {width:,} characters, where {MAX_ID} may be; save it again.")
+        told = f"of up to {width:,} characters; at most {MAX_ID} are allowed"
+        raise ValueError(f"{path} has {name} {told}; save it again.")
     return names
 
 
 def _array(path: Path, name: str, max_bytes: int | None = None) -> np.ndarray:
     member = next((member for member in members(path) if member.filename == f"{name}.npy"), None)
     if member is None:
-        raise ValueError(f"{path} lacks {name}.npy, so it is no matrix that scipy.sparse.save_npz wrote.")
+        raise ValueError(f"{path} lacks {name}.npy, so it is not a matrix that scipy.sparse.save_npz wrote.")
     if max_bytes is not None and member.file_size > max_bytes:
         raise ValueError(f"{path} holds more values than places for them; save the matrix again.")
     source = Source(path, member)

@@ -91,7 +91,7 @@ def find_tables(path: str | os.PathLike[str]) -> Tables:
         return Tables(parquet or csv, "parquet" if parquet else "csv")
     sources, titles = find(path)
     if len(sources) > 1 or sources[0].member is not None:
-        raise ValueError(f"{path} is no table that can be read a part at a time; unpack it, or leave out --memory.")
+        raise ValueError(f"{path} is not a table that can be read a part at a time; unpack it, or leave out --memory.")
     with open(sources[0].path, "rb") as file:
         form = "parquet" if file.read(4) == b"PAR1" else "csv"
     return Tables([sources[0].path], form, titles)
@@ -411,7 +411,7 @@ def _delimiter(path: Path) -> str:
     for delimiter in "\t,;|":
         if {"user", "item"} & set(positions(name.strip('"') for name in header.split(delimiter))):
             return delimiter
-    raise ValueError(f"{path} begins with {short(header)}, which is no header that names user and item; add one.")
+    raise ValueError(f"{path} begins with {short(header)}, which is not a header that names user and item; add one.")
 
 
 def _header(path: Path) -> str:

@@ -264,17 +264,17 @@ def _reconstruct(subtype: object, shape: object, typecode: object) -> _Array:
 
 def _scalar(dtype: object, data: str | bytes) -> int:
     if not (isinstance(dtype, _Dtype) and dtype.code in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")):
-        raise _Refused("it holds NumPy scalars that are no integers")
+        raise _Refused("it holds NumPy scalars that are not integers")
     if isinstance(data, str):
         data = data.encode("latin1")
     if len(data) > MOST_BYTES_OF_A_SCALAR:  # it may be referred to again and again
-        raise _Refused("it holds NumPy scalars that are no integers")
+        raise _Refused("it holds NumPy scalars that are not integers")
     return int.from_bytes(data, dtype.byteorder, signed=dtype.code[0] == "i")
 
 
 def _encode(text: str, encoding: str) -> bytes:
     if len(text) > MOST_BYTES_OF_A_SCALAR:  # likewise
-        raise _Refused("it holds NumPy scalars that are no integers")
+        raise _Refused("it holds NumPy scalars that are not integers")
     return text.encode("latin1")
 
 
@@ -304,10 +304,10 @@ def _check_lists(array: object, n_lists: int, n_bytes: int) -> tuple[np.ndarray,
         raise _Refused(f"it has {len(lists):,} users where its header says {n_lists:,}")
     for user, items in enumerate(lists):
         if type(items) is not list:
-            raise _Refused(f"what it has for user {user:,} is no list, but of type {type(items).__name__}")
+            raise _Refused(f"what it has for user {user:,} is of type {type(items).__name__}, not a list")
     lengths = np.fromiter(map(len, lists), np.int64, n_lists)
     if lengths.sum() > n_bytes:  # before anything walks over the same list again and again
-        raise _Refused(f"it blows {n_bytes:,} bytes up into {lengths.sum():,} likes")
+        raise _Refused(f"its {n_bytes:,} bytes expand to {lengths.sum():,} likes")
     for user, items in enumerate(lists):
         if not set(map(type, items)) <= {int}:
             unknown = next(item for item in items if type(item) is not int)

@@ -39,7 +39,7 @@ def read_table(source: Source, table: Table, values: bool) -> Ratings:
 
 
 def _table_of_numbers(source: Source, table: Table) -> Ratings | None:
-    """None where something is no number, or none that it may be."""
+    """None where something is not a number, or is out of range."""
     dtypes = {"user": np.int64, "item": np.int64, "rating": np.float32, "timestamp": np.float64}
     try:
         with source.lines() as lines, warnings.catch_warnings():

@@ -13,6 +13,9 @@ from autoenc.evaluation.metrics import PER_USER, coverage, novelty_at_k
 from autoenc.evaluation.ranking import ScorerLike, at_least_1, batches_of_users, top_n_of_scorer
 from autoenc.interactions import UserItemsLike, as_user_items, likes_per_item
 
+METRICS = (*PER_USER, "novelty", "coverage")
+"""What `evaluate` reports, each at a k."""
+
 
 @dataclass(frozen=True)
 class Report:

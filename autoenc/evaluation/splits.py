@@ -228,7 +228,7 @@ def holdout_by_time(likes: Interactions, share: float = 0.2) -> TimeSplit:
     Raises
     ------
     TypeError
-        If `likes` is no Interactions.
+        If `likes` is not an Interactions.
     ValueError
         If it has no times, `share` is not such a share, or one of the halves would be empty.
 

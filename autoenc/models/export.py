@@ -109,8 +109,8 @@ def write_recommendations(
 
     .csv and .parquet have a row for a recommendation: user, rank (from 1), item, score; a user with
     fewer than n items left has fewer rows. .npz has the arrays user_ids (n_users,), item_ids and
-    scores (n_users, n), padded with -1, or with "" where ids are text; no pickle. An n beyond the
-    catalogue is the catalogue. Ids are written as they are, for programs to read back: a spreadsheet
+    scores (n_users, n), padded with -1, or with "" where ids are text; no pickle. n is capped
+    at the number of items. Ids are written as they are, for programs to read back: a spreadsheet
     takes one that begins with =, +, - or @ for a formula, and has to be told that they are text.
 
     Parameters

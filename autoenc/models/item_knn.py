@@ -42,7 +42,7 @@ from scipy import sparse
 from autoenc.models.base import Recommender
 from autoenc.storage.csr import check_compressed
 
-BLOCK_PAIRS = 2**22  # pairs of items looked at together; one item's may come on top
+BLOCK_PAIRS = 2**22  # pairs of items looked at together; plus one item's at most
 
 
 @dataclass(eq=False, repr=False)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import reprlib
-
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
 from autoenc.interactions import Interactions
+from autoenc.messages import shown
 
 
 def items_of(interactions: Interactions) -> Interactions:
@@ -26,7 +25,7 @@ def columns_of_numbers(items: npt.ArrayLike, argument: str, n_items: int) -> np.
     """One item number or several as an array. Raises TypeError or ValueError, about `argument`, at anything else."""
     columns = np.atleast_1d(np.asarray(items, dtype=None if np.size(items) else np.int32))
     if columns.dtype.kind not in "iu":
-        raise TypeError(f"{argument} is {items!r}; pass numbers of items, from 0 to {n_items - 1}.")
+        raise TypeError(f"{argument} is {shown(items)}; pass numbers of items, from 0 to {n_items - 1}.")
     outside = columns[(columns < 0) | (columns >= n_items)]
     if len(outside):
         raise ValueError(f"{argument} holds {outside[0]}; items are numbered from 0 to {n_items - 1}.")
@@ -59,6 +58,6 @@ def check_is_rows(user_items: object) -> None:
         )
     if is_one:
         raise TypeError(
-            f"user_items is {reprlib.repr(user_items)}; pass one user's likes by name as liked=[...], "
+            f"user_items is {shown(user_items)}; pass one user's likes by name as liked=[...], "
             "or a row of item numbers for each user, as [[0, 7]] for one: the model knows no users by number."
         )

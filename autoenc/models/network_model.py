@@ -71,7 +71,7 @@ class NetworkRecommender(Recommender):
 
     @abstractmethod
     def _widths(self) -> tuple[int, int]:
-        """How wide the embedding and the output layer are to be. Raise where a width is no good."""
+        """How wide the embedding and the output layer are to be. Raises if a width is invalid."""
 
     @abstractmethod
     def _network_on(self, state: dict[str, np.ndarray]) -> Network:
@@ -117,7 +117,7 @@ class NetworkRecommender(Recommender):
         Raises
         ------
         ValueError, TypeError
-            Where an argument or a hyperparameter is no good, or fewer than two users liked anything.
+            Where an argument or a hyperparameter is invalid, or fewer than two users liked anything.
         FloatingPointError
             If training diverges.
         KeyboardInterrupt
@@ -267,7 +267,7 @@ class NetworkRecommender(Recommender):
 
 
 def check_widths(model: Recommender, *names: str) -> None:
-    """Raise ValueError or TypeError where one of a model's widths is no whole number, or below 1."""
+    """Raise ValueError or TypeError if one of a model's widths is not a whole number, or below 1."""
     for name in names:
         whole_number(name, getattr(model, name), 1)
 

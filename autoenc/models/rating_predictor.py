@@ -83,7 +83,7 @@ class RatingPredictor:
         Raises
         ------
         ValueError, TypeError
-            Where `ratings` is not such a matrix, or has none, or a hyperparameter is no good.
+            Where `ratings` is not such a matrix, or has none, or a hyperparameter is invalid.
         FloatingPointError
             If training diverges.
         """

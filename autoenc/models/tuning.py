@@ -199,7 +199,7 @@ def tune(
     TypeError
         If `model` is not a model, or `trials` not a whole number.
     ValueError
-        If Optuna is not installed, an argument is no good, or a model refuses the likes.
+        If Optuna is not installed, an argument is invalid, or a model refuses the likes.
     FloatingPointError
         If every trial diverged.
 
@@ -332,7 +332,7 @@ def _study(
     for name, values in search_space.items():
         if name not in params:
             raise ValueError(
-                f"search_space has {name!r}, which is no hyperparameter of {type(model).__name__}; "
+                f"search_space has {name!r}, which is not a hyperparameter of {type(model).__name__}; "
                 f"it has: {', '.join(params) or 'none'}."
             )
         distributions[name] = _distribution(optuna, name, values)

@@ -313,7 +313,7 @@ def prepared(folder: str | Path) -> Interactions:
         raise FileNotFoundError(f"There is no file or folder {folder}.")
     if not is_prepared(folder):
         raise ValueError(
-            f"{folder} is no prepared folder, which --engine dask reads; "
+            f"{folder} is not a prepared folder, which --engine dask reads; "
             f"make one by `autoenc prepare {folder} --out FOLDER --memory 2GB`."
         )
     return read_prepared(folder)

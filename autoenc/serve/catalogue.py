@@ -43,7 +43,7 @@ class Catalogue(Titles):
         columns = range(model.n_items)
         self.ids = [str(column) for column in columns] if known is None else [str(item) for item in known.item_ids]
         # To somebody of whom nothing is known a model recommends what is popular.
-        with np.errstate(all="ignore"):  # what they come to is looked at below
+        with np.errstate(all="ignore"):  # checked below
             scores = model.score([[]])[0]
         if not np.isfinite(scores).all():
             raise ValueError("the model's scores are not finite, so it can't be served; train it again with a lower lr")

@@ -100,7 +100,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def own_names(host: str, listening: socket.socket) -> tuple[str, ...] | None:
-    """The names by which a request may call a server that `listen` made on `host`; None, which is any, beyond loopback.
+    """The names by which a request may call a server on `host`; None (any name) if the address is not loopback.
 
     The address that is bound decides: there are many ways to write 127.0.0.1.
     """

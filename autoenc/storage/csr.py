@@ -38,7 +38,7 @@ def check_compressed(indptr: np.ndarray, indices: np.ndarray, shape: tuple[int, 
 def check_number(n_entries: int) -> None:
     """Raise ValueError where indptr of 32 bits could not count so many entries."""
     if n_entries > MOST_ENTRIES:
-        raise ValueError(f"there are {n_entries:,} likes, and at most {MOST_ENTRIES:,} fit; take a part of the users.")
+        raise ValueError(f"there are {n_entries:,} likes, and at most {MOST_ENTRIES:,} fit; use fewer users.")
 
 
 def indptr_of(lengths: np.ndarray) -> np.ndarray:

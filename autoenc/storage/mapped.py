@@ -95,7 +95,7 @@ def _like_on_disk(n: int, dtype: npt.DTypeLike, beside: np.ndarray) -> np.ndarra
 
 
 def _reserve(file: IO[bytes], n_bytes: int) -> None:
-    """Take the room on the disk: on one that is full, to write to a mapped file ends the process by SIGBUS."""
+    """Take the room on the disk: on one that is full, writing to a mapped file kills the process."""
     try:
         try:
             os.posix_fallocate(file.fileno(), 0, n_bytes)
@@ -105,7 +105,9 @@ def _reserve(file: IO[bytes], n_bytes: int) -> None:
             _fill(file, n_bytes)  # the system, or the file system, reserves nothing
     except OSError as error:
         folder = Path(file.name).parent
-        raise OSError(f"{folder} has no room for {n_bytes:,} bytes of likes ({error.strerror}); make some") from None
+        raise OSError(
+            f"{folder} has no room for {n_bytes:,} bytes of likes ({error.strerror}); free some space"
+        ) from None
 
 
 def _fill(file: IO[bytes], n_bytes: int) -> None:

@@ -96,7 +96,7 @@ def names_from_arrays(
     if item_ids is not None and not (
         item_ids.ndim == 1 and item_ids.dtype.kind in "iU" and (item_ids[1:] > item_ids[:-1]).all()
     ):
-        raise ValueError(f"{path}: item_ids is no ascending list of ids; write it again")
+        raise ValueError(f"{path}: item_ids is not an ascending list of ids; write it again")
     return item_ids, titles
 
 
@@ -172,7 +172,7 @@ def _read_model_file(path: Path) -> ModelFile:
                     raise ValueError(f"{path}: the array {name} is {dtype}, not {', '.join(DTYPES)}; write it again")
             arrays = {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
-        raise ValueError(f"{path} is no whole safetensors file ({error}); write it again") from None
+        raise ValueError(f"{path} is not a whole safetensors file ({error}); write it again") from None
     for name, array in arrays.items():
         if not array.size and array.shape != (0,):
             raise ValueError(f"{path}: the array {name} is of shape {array.shape}, which is empty; write it again")
@@ -191,7 +191,7 @@ def _read_metadata(path: Path, entries: dict[str, str]) -> dict[str, Any]:
     except (ValueError, RecursionError):
         metadata = None
     if not isinstance(metadata, dict):
-        raise ValueError(f"{path}: its metadata is no JSON object; write it again")
+        raise ValueError(f"{path}: its metadata is not a JSON object; write it again")
     if metadata.get("version") != VERSION:
         raise ValueError(
             f"{path} has format version {shown(metadata.get('version'))}, and this autoenc reads {VERSION}: "

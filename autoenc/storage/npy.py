@@ -41,7 +41,7 @@ def read_header(file: IO[bytes], n_bytes: float, objects: bool = False) -> tuple
     Raises
     ------
     ValueError
-        Where it is no such header, or says more than `n_bytes`.
+        Where it is not such a header, or says more than `n_bytes`.
     """
     start = file.read(8)
     width = _WIDTH_OF_LENGTH.get(start[6:])
@@ -116,7 +116,7 @@ def check_strings(n: int, longest: int, n_characters: int) -> None:
 
 
 def check_text(array: np.ndarray) -> None:
-    """Raise ValueError where an array of strings holds numbers that are no characters, on which Python fails."""
+    """Raise ValueError where an array of strings holds numbers that are not characters, on which Python fails."""
     if array.dtype.kind == "U" and array.size:
         codes = array.reshape(-1).view(np.dtype("u4").newbyteorder(array.dtype.byteorder))
         if codes.max() > 0x10FFFF:

@@ -31,7 +31,7 @@ class ShardFiles:
     """The open files of the shards that a manifest names. Nothing is read before it is asked for.
 
     A context manager. Entering it raises ValueError where a file isn't the one that the manifest names
-    (by its size), is no safetensors file, or the shards' items are not all items once.
+    (by its size), is not a safetensors file, or the shards' items are not all items once.
     """
 
     def __init__(self, folder: str | os.PathLike[str], manifest: dict[str, Any]):

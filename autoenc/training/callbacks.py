@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autoenc.checks import split_metric
+from autoenc.checks import metric_at_k
 from autoenc.evaluation import plots
-from autoenc.evaluation.evaluate import evaluate
+from autoenc.evaluation.evaluate import METRICS, evaluate
 from autoenc.interactions import UserItemsLike, as_user_items
-from autoenc.messages import shown
 
 if TYPE_CHECKING:
     from autoenc.training.trainer import Trainer
@@ -168,9 +167,7 @@ class Validation(Callback):
         every: int = 1,
         keep_best: bool = True,
     ):
-        name, k = split_metric(metric)
-        if not name or k is None:
-            raise ValueError(f'metric must be like "precision@10" or "ndcg@100", got {shown(metric)}')
+        _, k = metric_at_k("metric", metric, METRICS)
         if every < 1 or (patience is not None and patience < 1):
             raise ValueError(f"every and patience must be 1 or more, got {every} and {patience}")
         self.train, self.held_out = as_user_items(train), as_user_items(held_out)
@@ -196,8 +193,6 @@ class Validation(Callback):
         if (trainer.epoch + 1) % self.every and trainer.epoch + 1 < trainer.epochs:
             return
         report = evaluate(trainer.engine, self.train, self.held_out, ks=(self.k,))
-        if self.metric not in report.means:
-            raise ValueError(f"metric must be one of {', '.join(report.means)}, got {self.metric!r}")
         self.values.append(report[self.metric])
         self.last_epoch = trainer.epoch + 1
         if self.values[-1] > self.best:

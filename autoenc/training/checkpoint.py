@@ -22,7 +22,6 @@ import json
 import math
 import os
 import re
-import reprlib
 import sys
 import time
 import zlib
@@ -32,6 +31,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from autoenc.messages import shown
 from autoenc.storage.atomic import delete_leftovers, replacing
 from autoenc.storage.locks import FolderLock
 from autoenc.storage.model_file import ModelFile, names_as_arrays, write_safetensors
@@ -76,7 +76,7 @@ class Checkpoints(Callback):
     Parameters
     ----------
     folder : path
-        Made if it is missing. One training a folder: it is locked meanwhile.
+        Made if it is missing. One training per folder, which is locked while it runs.
     every_steps : int, optional
     every_minutes : float, optional
         Whichever comes first. With neither: after every epoch.
@@ -250,7 +250,7 @@ def restore_checkpoint(folder: str | Path, trainer: Trainer, peers: Peers | None
     ------
     ValueError
         If the checkpoint is of another training (the first setting that differs is named), is
-        damaged, or is no checkpoint. The trainer is then as it was.
+        damaged, or is not a checkpoint. The trainer is then as it was.
     """
     folder = Path(folder)
     if not (folder / MANIFEST).exists():
@@ -289,7 +289,7 @@ def _check_agrees(manifest: dict[str, Any], path: Path, description: dict[str, A
     for key in MUST_AGREE:
         if manifest.get(key) != description[key]:
             raise ValueError(
-                f"{path.parent} holds a training with {key} {_short.repr(manifest.get(key))}, "
+                f"{path.parent} holds a training with {key} {shown(manifest.get(key))}, "
                 f"and this one has {description[key]!r}; give it the same, or name another folder"
             )
 
@@ -298,7 +298,7 @@ def _check_fields(manifest: dict[str, Any], path: Path, fields: dict[str, Callab
     for key, fits in fields.items():
         if key not in manifest or not fits(manifest[key]):
             raise ValueError(
-                f"{path} has {key} {_short.repr(manifest.get(key))}, where no such training stands; {START_AGAIN}"
+                f"{path} has {key} {shown(manifest.get(key))}, which this training cannot have; {START_AGAIN}"
             )
 
 
@@ -314,7 +314,7 @@ def read_manifest(path: Path, description: dict[str, Any] | None = None) -> dict
         whole = manifest.pop("crc32") == _crc32(manifest)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError(
-            f"{path} is no checkpoint that this autoenc reads; name another folder, or delete this one"
+            f"{path} is not a checkpoint that this autoenc reads; name another folder, or delete this one"
         ) from None
     if not whole:
         raise ValueError(f"{path} is damaged: its checksum is another; {START_AGAIN}")
@@ -410,10 +410,6 @@ def _sweep(folder: Path) -> None:
 def _crc32(manifest: dict[str, Any]) -> int:
     """Of a manifest without its own. JSON gives back the floats and the order of what was written."""
     return zlib.crc32(json.dumps(manifest).encode())
-
-
-_short = reprlib.Repr()  # for what an unknown manifest may hold
-_short.maxdict = 20
 
 
 def _named_arrays(trainer: Trainer) -> dict[str, np.ndarray]:

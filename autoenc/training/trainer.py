@@ -216,9 +216,9 @@ class Trainer:
         self._tell("on_epoch_end")
 
     def _check_weights(self) -> None:
-        """Raise FloatingPointError where one isn't finite: of the last step's update no loss tells.
+        """Raise FloatingPointError where one isn't finite: no loss reflects the last update.
 
-        Rows that lag behind are looked at as they stand, for which no network is copied.
+        Rows that lag behind are checked as they are, to avoid a copy.
         """
         for name, array in self.engine.network.state.items():
             if not is_finite(array):

@@ -171,7 +171,7 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path):
 @pytest.mark.parametrize(
     ("encoding", "printed"), [("ascii", r"Am\xe9lie \u5343\ud800"), ("cp1252", r"Amélie \u5343\ud800")]
 )
-def test_a_title_that_the_terminal_cannot_show_ends_no_table(tmp_path, encoding, printed):
+def test_a_title_that_the_terminal_cannot_show_does_not_break_a_table(tmp_path, encoding, printed):
     body = "print('Amélie \\u5343\\ud800')"
     (tmp_path / "probe.py").write_text(COMMAND.format(body=body), encoding="utf-8")
     start = (
@@ -227,7 +227,7 @@ def test_every_commands_example_runs(name, folder, monkeypatch, capsys):
     arguments = example_of(name)
     assert cli.main(arguments) == 0
     out, err = capsys.readouterr()
-    assert out and "\r" not in err, "a progress bar where stderr is no terminal"
+    assert out and "\r" not in err, "a progress bar where stderr is not a terminal"
     if name not in ("train", "doctor"):  # whose examples print JSON
         assert not out.startswith("{")
         assert cli.main([*arguments, "--json"]) == 0

@@ -190,7 +190,7 @@ def test_evaluate_draws(ask, popular_file, protocol, monkeypatch):
     assert hits["Popular"][0] > 0 and hits["Popular"][-1] == 0
 
 
-def test_evaluate_strongly_trains_anew_without_the_users_that_judge(ask, model_file, ratings):
+def test_evaluate_strongly_retrains_without_the_evaluation_users(ask, model_file, ratings):
     code, out, err = ask("evaluate", model_file, "--protocol", "strong", "--k", "5", "--json", "--seed", "3")
     assert code == 0 and "training on 604 users, evaluating on the other 67" in err and "\r" not in err
     held = holdout_users(ratings.user_items, seed=3)
@@ -203,7 +203,7 @@ def test_evaluate_strongly_trains_anew_without_the_users_that_judge(ask, model_f
 
 
 @pytest.mark.parametrize("protocol", ["strong", "time"])
-def test_a_blend_is_trained_anew_with_what_it_chose(protocol, ask, tmp_path):
+def test_a_blend_is_retrained_with_what_it_chose(protocol, ask, tmp_path):
     likes = [[0, 1, 2], [1, 2, 3], [0, 1, 3], [4, 5, 6, 7], [4, 5, 7], [5, 6, 7]] * 6
     with open("likes.csv", "w") as file:
         file.write("user,item,timestamp\n")
@@ -215,7 +215,7 @@ def test_a_blend_is_trained_anew_with_what_it_chose(protocol, ask, tmp_path):
     assert 0 < json.loads(out)["models"]["Blend"]["precision@1"] <= 1
 
 
-def test_evaluate_by_time_trains_anew_on_what_came_before(ask, popular_file):
+def test_evaluate_by_time_retrains_on_what_came_before(ask, popular_file):
     code, out, err = ask(
         "evaluate", popular_file, "--dataset", "ml-latest-small", "--protocol", "time", "--k", "5", "--json"
     )

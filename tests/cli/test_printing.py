@@ -67,7 +67,7 @@ def test_a_table_is_whole_whatever_the_terminal_can_show(encoding, monkeypatch):
     assert len(stream.buffer.getvalue().decode(encoding).splitlines()) == 4
 
 
-def test_json_has_null_for_what_is_no_number(capsys):
+def test_json_has_null_for_nan_and_infinity(capsys):
     common.print_json(
         {"a": [np.nan, 1.5, (float("inf"), {"b": -np.inf})], "c": np.float64("nan"), "d": None, "e": "NaN"}
     )

@@ -198,7 +198,7 @@ def test_early_stopping_ends_the_training_and_keeps_the_best_weights(train, spli
     assert code == 0
     assert evaluate(load_model("short"), users.fold_in, users.held_out, ks=[100])["ndcg@100"] == best
     code, _, err = train("--early-stopping", "ndcg")
-    assert code == 2 and "metric must be like" in err
+    assert code == 2 and "metric is 'ndcg'; pass one of" in err
 
 
 def test_the_backends_learn_the_same(train):

@@ -67,7 +67,7 @@ REFUSED = {
     "nan_id.csv": "line 5: the item id is missing: it reads 'NaN'; fix the line or delete it",
     "missing_id.csv": "line 5: the user id is missing: it reads ''; fix",
     "negative_id.csv": "line 5: the item id '-300' is negative, where ids are from 0 on; fix",
-    "long_id.csv": r"line 5: the item id 'x+\.\.\.' has 300 characters, where 256 may be; fix",
+    "long_id.csv": r"line 5: the item id 'x+\.\.\.x+' has 300 characters; at most 256 are allowed; fix",
     "nan_rating.csv": "line 5: the rating 'NaN' is not a number below 2\\*\\*53; fix",
     "bad_timestamp.csv": "line 6: the timestamp 'yesterday' is not a number below 2\\*\\*53; fix",
     "huge_timestamp.csv": "line 6: the timestamp '1e300' is not a number below 2\\*\\*53; fix",
@@ -85,8 +85,8 @@ REFUSED = {
     "bad_titles.zip": r"'movies.csv'\), line 3: 'ten,Heat \(1995\)' does not begin with an id and a title; fix",
     "cache_train.npy": "is a NumPy array; if it is one of the task's pair .* --cache-path FOLDER/cache",
     "pickled.npz": "'data.npy'.* cannot be read: Object arrays cannot be loaded: they are pickles",
-    "dense.npz": "lacks format.npy, so it is no matrix that scipy.sparse.save_npz wrote",
-    "lacks_data.npz": "lacks data.npy, so it is no matrix that scipy.sparse.save_npz wrote",
+    "dense.npz": "lacks format.npy, so it is not a matrix that scipy.sparse.save_npz wrote",
+    "lacks_data.npz": "lacks data.npy, so it is not a matrix that scipy.sparse.save_npz wrote",
     "dia.npz": r"holds a matrix of format 'dia'; save matrix.tocsr\(\) instead",
     "nan.npz": "holds NaN; drop what is missing from the matrix",
     "strings.npz": "holds a matrix of <U1; save one of numbers",
@@ -101,7 +101,7 @@ REFUSED = {
     "negative_id.parquet": r"cannot be read: the column user holds -2 to 3, where ids are from 0 and below 2\*\*63",
     "nan_id.parquet": "cannot be read: the column user holds a number that is not whole; make it whole numbers or",
     "missing_id.parquet": "cannot be read: the user id is missing: it reads ''",
-    "long_id.parquet": "cannot be read: the user id 'x+\\.\\.\\.' has 300 characters, where 256 may be",
+    "long_id.parquet": "cannot be read: the user id 'x+\\.\\.\\.x+' has 300 characters; at most 256 are allowed",
     "nested.parquet": "cannot be read: the column user is of list<.*: int64>; make it",
     "bomb.parquet": "cannot be read: it grows to 80,000,000 bytes when it is decompressed, past the bound of 8,388",
 }
@@ -342,7 +342,7 @@ def test_a_string_that_parquet_repeats_stands_in_memory_once(save_parquet):
     n = 300_000
     users = pyarrow.DictionaryArray.from_arrays(np.zeros(n, np.int32), ["x" * 10_000])
     path = save_parquet(user=users, item=np.ones(n), rating=np.ones(n), timestamp=np.ones(n))
-    with pytest.raises(ValueError, match=r"the user id .x+\.\.\.. has 10,000 characters, where 256 may be"):
+    with pytest.raises(ValueError, match=r"the user id .x+\.\.\.. has 10,000 characters; at most 256 are allowed"):
         read(path)
 
 
@@ -391,7 +391,7 @@ def test_strings_wider_than_an_id_are_not_multiplied_by_likes(tmp_path):
     arrays = {"indices": likes.indices, "indptr": likes.indptr, "data": likes.data, "shape": likes.shape}
     ids = {"user_ids": np.array(["x" * 1_000_000]), "item_ids": np.arange(1000)}
     (tmp_path / "m.npz").write_bytes(MAKE["npz"](format=b"csr", **arrays, **ids))
-    with pytest.raises(ValueError, match=r"m\.npz has user_ids of up to 1,000,000 characters, where 256 may be; save"):
+    with pytest.raises(ValueError, match=r"m\.npz has user_ids of up to 1,000,000 characters; at most 256 are"):
         read(tmp_path / "m.npz")
 
 

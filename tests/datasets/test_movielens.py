@@ -229,7 +229,7 @@ def test_what_was_put_there_by_hand_is_taken(small_100k, tmp_path):
     assert datasets.load("ml-100k", cache_dir=tmp_path, base_url="nowhere://").n_likes == 5
 
 
-def test_what_is_damaged_in_the_cache_is_fetched_anew(small_100k, tmp_path):
+def test_what_is_damaged_in_the_cache_is_fetched_again(small_100k, tmp_path):
     (tmp_path / "ml-100k.zip").write_bytes(small_100k[:100])
     with Server(small_100k, "whole") as server:
         assert datasets.load("ml-100k", cache_dir=tmp_path, base_url=server.url).n_likes == 5

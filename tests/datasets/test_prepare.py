@@ -180,7 +180,10 @@ def test_bad_tables_are_refused_and_leave_nothing(tmp_path, columns, sentence):
             {"a.csv": "user,item\n1,2\n", "b.csv": "item,user\n"},
             "b.csv has the header 'item,user', and .*make them one",
         ),
-        ({"a.csv": "1,2\n", "b.csv": "3,4\n"}, "a.csv begins with '1,2', which is no header that names user and item"),
+        (
+            {"a.csv": "1,2\n", "b.csv": "3,4\n"},
+            "a.csv begins with '1,2', which is not a header that names user and item",
+        ),
         ({"a.csv": "", "b.csv": "user,item\n"}, "a.csv is empty; delete it"),
         ({"a.csv": "user,item\n1,2,3,4\n", "b.csv": "user,item\n"}, "can't be read: "),
         ({"a.csv": "user,item\n1,2\n", "b.parquet": "PAR1"}, "holds both parquet and CSV"),
@@ -223,7 +226,7 @@ def test_bad_arguments(tmp_path, capsys):
 
 def test_archives_are_to_be_unpacked(tmp_path):
     bundled = Path(datasets.__file__).parent / "bundled/ml-latest-small.zip"
-    with pytest.raises(ValueError, match="is no table that can be read a part at a time; unpack it, or leave out"):
+    with pytest.raises(ValueError, match="is not a table that can be read a part at a time; unpack it, or leave out"):
         tables.prepare(bundled, tmp_path / "out")
 
 

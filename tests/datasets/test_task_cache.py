@@ -41,7 +41,7 @@ def cut_off(at, size):
 
 
 def no_list(kind):
-    return f"what it has for user 1 is no list, but of type {kind};"
+    return f"what it has for user 1 is of type {kind}, not a list;"
 
 
 def no_id(kind):
@@ -72,7 +72,7 @@ SENTENCES = {
     "raw_array": "it holds an array of other things than objects",
     "huge_array": BROKEN,
     "memo_bomb": cut_off(138, 147),
-    "shared_list": "it blows 1,803 bytes up into 51,200 likes",
+    "shared_list": "its 1,803 bytes expand to 51,200 likes",
     "doubled_list": no_id("list"),
     "long_string": cut_off(130, 139),
     "long_frame": "its pickle is broken or cut off at byte 2 of 13",
@@ -106,7 +106,7 @@ SENTENCES = {
     "nan": no_id("float"),
     "boolean": no_id("bool"),
     "string_id": no_id("str"),
-    "numpy_float": "it holds NumPy scalars that are no integers",
+    "numpy_float": "it holds NumPy scalars that are not integers",
     "numpy_negative": "it holds the item id -7, where 0 is padding and ids are from 1",
     "zero": "it holds the item id 0, where 0 is padding and ids are from 1",
     "negative": "it holds the item id -1, where 0 is padding and ids are from 1",

@@ -255,7 +255,7 @@ def test_a_direction_catches_mutants(mutant):
     assert not along_a_direction(mutant=mutant).passed
 
 
-def test_a_direction_that_crosses_a_corner_is_drawn_anew(monkeypatch):
+def test_a_direction_that_crosses_a_corner_is_drawn_again(monkeypatch):
     """With a step that often crosses one, the error is still no larger than the step makes it on a smooth loss."""
     rng = np.random.default_rng(0)
     network, user_items, key = CASES["network"](rng)

@@ -105,7 +105,7 @@ def test_partial_fit_on_numpy_is_the_longer_fit_to_the_bit(train):
     assert_same_network(by_parts, AutoEncoder(**SMALL, epochs=2, backend="numpy").fit(few))
 
 
-def test_partial_fit_after_loading_starts_the_optimizer_anew(train, model):
+def test_partial_fit_after_loading_restarts_the_optimizer(train, model):
     loaded = AutoEncoder(**model.get_params())
     loaded._set_arrays({name: array.copy() for name, array in model._arrays().items()})
     loaded.n_items_, loaded.catalogue_ = model.n_items_, None

@@ -41,7 +41,7 @@ SMALL = {
 
 
 class OfPositive:
-    """Mixed into a model: what is above one half is a like; anything that is no matrix of such goes on as it came."""
+    """Mixed into a model: what is above one half is a like; what is not a matrix of such goes on as it came."""
 
     def fit(self, X, y=None):
         return super().fit(_as_likes(X))
@@ -94,9 +94,7 @@ def as_it_is_and_networks(model):
 
 # Reasons.
 REAL_NUMBERS = "fits on real numbers, which are refused: a like is 1 and no like is 0. Passes OfPositive."
-OWN_WORDS = (
-    "what it wants to be refused is refused, but it wants scikit-learn's words, without the value and the mend: "
-)
+OWN_WORDS = "what it wants to be refused is refused, but it wants scikit-learn's words, without the value and the fix: "
 
 # Every check that is not passed: by whom, and why.
 NOT_PASSED = {

@@ -231,7 +231,10 @@ def test_the_log_is_quiet_and_as_loud_as_before_afterwards(likes):
         ({"minutes": 0}, "minutes is 0; pass a number above 0"),
         ({"validation": "time"}, "validation is 'time'; pass 'weak' or 'strong'"),
         ({"search_space": {}}, "search_space is empty; pass what to try"),
-        ({"search_space": {"k": [1]}}, "search_space has 'k', which is no hyperparameter of EASE; it has: l2, max_mem"),
+        (
+            {"search_space": {"k": [1]}},
+            "search_space has 'k', which is not a hyperparameter of EASE; it has: l2, max_mem",
+        ),
         ({"search_space": {"l2": 5}}, r"search_space\['l2'\] is 5; pass a Range, or a list of values"),
         ({"search_space": {"l2": []}}, r"search_space\['l2'\] is \[\]; pass a Range, or a list of values"),
         ({"search_space": {"l2": Range(2, 1)}}, r"search_space\['l2'\] is Range\(low=2, high=1, .* from low to high"),

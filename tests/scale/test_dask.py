@@ -225,7 +225,7 @@ def test_bad_arguments(place, tmp_path, capsys, monkeypatch):
         ([*everybody, out, *by_dask, "--scheduler", "tcp://127.0.0.1:9"], "there is no Dask scheduler at tcp://127.0.0"),
         ([*everybody, str(tmp_path / "full"), *by_dask], "full is there; name a new folder for the parts"),
         (["recommend", model, "--liked", "1", *by_dask], "--engine dask is for everybody in a folder; pass --users"),
-        (["recommend", model, "--users", str(place / "rows"), "--out", out, *by_dask], "is no prepared folder, which"),
+        (["recommend", model, "--users", str(place / "rows"), "--out", out, *by_dask], "is not a prepared folder"),
         (["recommend", model, "--users", "none", "--out", out, *by_dask], "There is no file or folder none"),
         (["evaluate", model, *by_dask], "--engine dask reads a prepared folder; pass it by --data alone"),
         (["evaluate", model, "--data", likes, "--protocol", "strong", *by_dask], "takes --protocol weak, --beside pop"),
@@ -350,7 +350,7 @@ def test_a_cluster_without_cryptography_is_refused_in_a_sentence(monkeypatch):
 
     monkeypatch.setattr(dask_distributed.Security, "temporary", missing)
     with (
-        pytest.raises(ValueError, match=r"takes cryptography, .* pip install 'autoenc\[dask\]'"),
+        pytest.raises(ValueError, match=r"needs the package cryptography, .* pip install 'autoenc\[dask\]'"),
         distributed.cluster(workers=1),
     ):
         pass

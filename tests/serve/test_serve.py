@@ -159,7 +159,7 @@ def test_titles_do_as_ids_do(get):
 
 
 @pytest.mark.parametrize(
-    ("typed", "mend"),
+    ("typed", "fix"),
     [
         ("heat 1995", "did you mean 'Heat (1995)'?"),
         ("Matrix", "did you mean 'Matrix"),
@@ -168,10 +168,10 @@ def test_titles_do_as_ids_do(get):
         ("99999999", "/api/items?search= finds ids by title."),
     ],
 )
-def test_a_title_that_is_not_there_gets_the_nearest(get, typed, mend):
+def test_a_title_that_is_not_there_gets_the_nearest(get, typed, fix):
     status, answer = get("/api/similar", item=typed)
     assert status == 404
-    assert answer["error"].startswith(f"no item has the id or the title {typed!r}; {mend}")
+    assert answer["error"].startswith(f"no item has the id or the title {typed!r}; {fix}")
 
 
 def test_a_title_of_two_items_asks_for_an_id():

@@ -157,7 +157,7 @@ def test_what_could_not_be_read_again_is_not_written(path, number):
     assert path.read_text() == "old"
 
 
-def test_a_missing_file_is_named_with_its_mend(path):
+def test_a_missing_file_is_named_with_its_fix(path):
     for missing in (path, path.parent):
         with pytest.raises(FileNotFoundError, match=r"there is no model file .*; `autoenc train --out .*` makes one"):
             load_model(missing)
@@ -264,7 +264,7 @@ def test_the_sound_file_is_taken(path):
     np.testing.assert_array_equal(load_model(path).catalogue_.titles, TITLES)
 
 
-NOT_WHOLE = r"is no whole safetensors file \(.*\); write it again"
+NOT_WHOLE = r"is not a whole safetensors file \(.*\); write it again"
 NO_METADATA = "is a safetensors file, but not a model of autoenc's: its metadata names none"
 NO_MATRICES = "embedding.weight and output.weight must both be there, each a matrix of floats; write it again"
 NO_TITLES = "titles is missing, is not a list of UTF-8 strings, or has one far longer than the rest; write it again"
@@ -284,7 +284,7 @@ SENTENCES = {
     "later_version": "has format version 2, and this autoenc reads 1: use the autoenc that wrote",
     **dict.fromkeys(
         ["metadata_of_a_list", "metadata_of_no_json", "deep_metadata", "deep_params"],
-        "its metadata is no JSON object; write it again",
+        "its metadata is not a JSON object; write it again",
     ),
     "model_of_a_number": "its metadata lacks model as a string; write it again",
     "no_params": "its metadata lacks params as a JSON object; write it again",
@@ -301,9 +301,9 @@ SENTENCES = {
     "infinite": "the array embedding.weight holds a number that is not finite; train again with a lower lr",
     "no_items": r"the array embedding.weight is of shape \(0, 1\), which is empty; write it again",
     "ids_too_few": "item_ids has 2 entries for 3 items; write it again",
-    "ids_descending": "item_ids is no ascending list of ids; write it again",
+    "ids_descending": "item_ids is not an ascending list of ids; write it again",
     "ids_negative": "item_ids .*-10.*; write it again",
-    "ids_not_whole": "item_ids is no ascending list of ids; write it again",
+    "ids_not_whole": "item_ids is not an ascending list of ids; write it again",
     "titles_without_ends": NO_TITLES,
     "titles_beyond_their_text": NO_TITLES,
     "titles_backwards": NO_TITLES,
@@ -339,7 +339,7 @@ def test_hostile_files_are_refused(name, tmp_path, monkeypatch, capsys):
 def test_a_truncated_file_is_refused(path, n_bytes):
     write_model_file(path, make_content())
     path.write_bytes(path.read_bytes()[:n_bytes])
-    refuses(path, "is no whole safetensors file .*; write it again")
+    refuses(path, "is not a whole safetensors file .*; write it again")
 
 
 HUGE = {"w": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}
@@ -375,7 +375,7 @@ OVERLAPPING = {name: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]} for 
 )
 def test_what_is_no_safetensors_file_is_refused(path, content):
     path.write_bytes(content)
-    refuses(path, "is no whole safetensors file")
+    refuses(path, "is not a whole safetensors file")
 
 
 def test_a_foreign_safetensors_file_is_refused(path):
@@ -396,7 +396,7 @@ def test_another_version_is_refused(path, version):
 def test_metadata_that_is_no_json_object_is_refused(path, text):
     arrays, _ = whole_file()
     safetensors.numpy.save_file(arrays, path, {"autoenc": text})
-    refuses(path, "its metadata is no JSON object; write it again")
+    refuses(path, "its metadata is not a JSON object; write it again")
 
 
 @pytest.mark.parametrize("key", ["model", "params", "about"])

@@ -282,7 +282,7 @@ def test_a_folder_that_cannot_be_one_is_refused_before_the_training(split, tmp_p
 # Strangers' checkpoints, and damaged ones
 
 HOSTILE = DATA / "hostile" / "checkpoint"
-NONE_OF_OURS = "is no checkpoint that this autoenc reads; name another folder, or delete this one"
+NONE_OF_OURS = "is not a checkpoint that this autoenc reads; name another folder, or delete this one"
 OF_ANOTHER = (
     "holds a training with network None, and this one has 'AutoEncoderNetwork'; "
     "give it the same, or name another folder"
@@ -399,10 +399,10 @@ def test_a_manifest_that_agrees_in_all_but_one_thing_is_refused(split, checkpoin
     spoilt = {**manifest, key: value}
     spoilt.pop("crc32")
     (folder / MANIFEST).write_text(json.dumps({**spoilt, "crc32": zlib.crc32(json.dumps(spoilt).encode())}))
-    refuses(split, backend, folder, f"{MANIFEST} has {key} .*, where no such training stands; delete the folder and")
+    refuses(split, backend, folder, f"{MANIFEST} has {key} .*, which this training cannot have; delete the folder and")
     spoilt.pop(key)
     (folder / MANIFEST).write_text(json.dumps({**spoilt, "crc32": zlib.crc32(json.dumps(spoilt).encode())}))
-    refuses(split, backend, folder, "where no such training stands")
+    refuses(split, backend, folder, "which this training cannot have")
 
 
 def test_facts_that_no_callback_remembers_are_refused(split, checkpoint):

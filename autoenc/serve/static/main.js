@@ -75,7 +75,7 @@ async function render(focus) {
   document.title = `${document.getElementById("view-heading")?.textContent ?? "autoenc"} \u00b7 autoenc`;
   main.classList.remove("loading");
   if (focus) focus();
-  else if (open) document.getElementById(open)?.focus(); // a control of the view has been made anew
+  else if (open) document.getElementById(open)?.focus(); // a control of the view has been replaced
 }
 
 function chip(item, index) {
