@@ -28,6 +28,7 @@ from autoenc.models import (
     presets,
     tuning,
 )
+from autoenc.models.gram import gram_of
 from autoenc.models.presets import preset
 from autoenc.models.tuning import Range, search_space_of, tune
 
@@ -111,17 +112,18 @@ def test_names_are_kept_and_trials_are_json(likes):
 def test_a_time_budget_leaves_room_for_the_trial_and_the_last_fit(likes, monkeypatch, minutes, n_trials):
     now = [0.0]
 
-    class Slow(EASE):
-        """A minute for each fit, and half a one to prepare what the trials share."""
+    def slow_gram_of(user_items):
+        now[0] += 30
+        return gram_of(user_items)
 
-        def precompute(self, user_items):
-            now[0] += 30
-            return super().precompute(user_items)
+    class Slow(EASE):
+        """A minute for each fit, and half a one to prepare what the trials share, and the last fit once more."""
 
         def _fit_gram(self, gram):
             now[0] += 60
             super()._fit_gram(gram)
 
+    monkeypatch.setattr(ease, "gram_of", slow_gram_of)
     monkeypatch.setattr(tuning.time, "perf_counter", lambda: now[0])
     tuned = tune(Slow(), likes, minutes=minutes, trials=9)
     assert (len(tuned.trials), tuned.ended_by) == (n_trials, "minutes")

@@ -409,6 +409,6 @@ def test_merging_refuses_what_is_no_checkpoint_of_the_task_s_network(two_shards,
     with pytest.raises(ValueError, match="lacks the tables of 8 steps; delete the folder and train from the beginning"):
         merge(state, tmp_path / "model")
     seal(state, manifest | {"network": "DeepNetwork"}, files)
-    with pytest.raises(ValueError, match="holds a training of DeepNetwork; only the task's network is merged"):
+    with pytest.raises(ValueError, match="holds a training of 'DeepNetwork'; only the task's network is merged"):
         merge(state, tmp_path / "model")
     assert not (tmp_path / "model").exists()
