@@ -115,3 +115,8 @@ def test_what_is_not_the_files_fault_passes():
 )
 def test_errors_have_one_line_and_an_exit_code(error, code, line):
     assert (exit_code(error), one_line(error)) == (code, line)
+
+
+def test_a_number_that_is_not_finite_is_no_damage():
+    with pytest.raises(FloatingPointError, match="the weights are infinite"), reading("model"):
+        raise FloatingPointError("the weights are infinite")

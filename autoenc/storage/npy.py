@@ -2,7 +2,8 @@
 
 NumPy's own readers make room for whatever a header says, take dtypes of any kind, and let a header of a
 few bytes raise nearly anything. Here a header is of a bounded length and a literal, its dtype is one
-of those below, it has one dimension at most, and the array fits into what is there.
+of those below, its shape has two dimensions at most, or one where the elements are read, and the array
+fits into what is there.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def read_header(file: IO[bytes], n_bytes: float, objects: bool = False) -> tuple
         raise ValueError("Object arrays cannot be loaded: they are pickles, which may run code")
     if not (of_objects or (isinstance(descr, str) and _DTYPE.fullmatch(descr))):
         raise ValueError(f"its header says that it holds {shown(descr)}")
-    if not (isinstance(shape, tuple) and len(shape) <= 1 and all(type(n) is int and n >= 0 for n in shape)):
+    if not (isinstance(shape, tuple) and len(shape) <= 2 and all(type(n) is int and n >= 0 for n in shape)):
         raise ValueError(f"its header says that its shape is {shown(shape)}")
     dtype = np.dtype(descr)
     size = math.prod(shape) * dtype.itemsize
@@ -79,9 +80,17 @@ def _literal(text: str) -> dict[str, Any]:
     return header
 
 
+def _read_header_of_vector(file: IO[bytes], n_bytes: float) -> tuple[np.dtype, tuple[int, ...]]:
+    """The same of an array of at most one dimension: of two, the elements may be in another order."""
+    dtype, shape = read_header(file, n_bytes)
+    if len(shape) > 1:
+        raise ValueError(f"its header says that its shape is {shown(shape)}")
+    return dtype, shape
+
+
 def read_npy(file: IO[bytes], n_bytes: float) -> np.ndarray:
     """An array of `n_bytes` at most, in memory. Raises ValueError where it is none, or is cut off."""
-    dtype, shape = read_header(file, n_bytes)
+    dtype, shape = _read_header_of_vector(file, n_bytes)
     array = np.empty(shape, dtype)
     raw = array.reshape(-1).view(np.uint8)
     for start in range(0, len(raw), AT_ONCE):
@@ -96,7 +105,7 @@ def map_npy(path: str | os.PathLike[str]) -> np.ndarray:
     """An .npy file as a read-only array that stays on disk. Raises ValueError where it is none or has another size."""
     n_bytes = Path(path).stat().st_size
     with open(path, "rb") as file:
-        dtype, shape = read_header(file, n_bytes)
+        dtype, shape = _read_header_of_vector(file, n_bytes)
         start = file.tell()
     if start + math.prod(shape) * dtype.itemsize != n_bytes:
         raise ValueError(f"it has {n_bytes:,} bytes, which is not what its header says")

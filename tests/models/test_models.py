@@ -169,10 +169,13 @@ class TestContract:
         rows = np.repeat(np.arange(likes.n_users), 7)
         assert likes.user_items[rows, items.ravel()].sum() == 0
 
-    def test_the_number_of_items_may_be_of_any_integer_type(self, model, likes):
-        for n in (np.int8(100), np.int32(2_000)):
-            items, _ = model.recommend(likes.user_items[:2], N=n)
-            np.testing.assert_array_equal(items, model.recommend(likes.user_items[:2], N=int(n))[0])
+    @pytest.mark.parametrize("integer", [int, np.int16, np.int32])
+    def test_the_number_of_items_may_be_of_any_integer_type(self, model, likes, integer, monkeypatch):
+        rows = likes.user_items[:2]
+        np.testing.assert_array_equal(model.recommend(rows, N=integer(100))[0], model.recommend(rows, N=100)[0])
+        monkeypatch.setattr(machine, "free_memory", lambda: 10**5)
+        with pytest.raises(ValueError, match=r"an answer of 30,000 items a user needs \d{3},\d{3} bytes"):
+            model.recommend(rows, N=integer(30_000))
 
     def test_already_liked_items_are_recommended_if_asked(self, model, likes):
         rows = likes.user_items[500:510]
