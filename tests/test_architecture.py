@@ -16,6 +16,7 @@ from tests.helpers import ROOT
 ORDER = (
     "checks",
     "machine",
+    "progress",
     "batch_invariant",
     "storage",
     "titles",

@@ -7,7 +7,6 @@ through `trainer.engine`, so a run that is watched has the bits of one that isn'
 from __future__ import annotations
 
 import math
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from autoenc.evaluation import plots
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.interactions import UserItemsLike, as_user_items
+from autoenc.progress import new_bar
 
 if TYPE_CHECKING:
     from autoenc.training.trainer import Trainer
@@ -49,19 +49,6 @@ class Callback:
         return {}, {}
 
     def load_state_dict(self, facts: Facts, arrays: Arrays) -> None: ...
-
-
-def new_bar(**settings: Any) -> Any:
-    """A tqdm bar on stderr, whose lock is between the threads of this process.
-
-    tqdm's own lock is between processes too: a semaphore, which where processes are not forked (Python
-    3.14, macOS, Windows) takes a process more to watch it, and a warning when Ctrl-C ends this one.
-    """
-    from tqdm import tqdm
-
-    if not hasattr(tqdm, "_lock"):
-        tqdm.set_lock(threading.RLock())
-    return tqdm(dynamic_ncols=True, **settings)
 
 
 class ProgressBar(Callback):
