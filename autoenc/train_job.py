@@ -32,12 +32,13 @@ from autoenc.models.base import Recommender
 from autoenc.models.network_model import NetworkRecommender
 from autoenc.models.popular import Popular
 from autoenc.models.presets import PRESETS, preset
+from autoenc.progress import new_bar
 from autoenc.scale.checkpoint import ShardedCheckpoints
 from autoenc.scale.ranks import Communicator, world
 from autoenc.scale.sharded_autoencoder import ShardedAutoEncoder
 from autoenc.storage.atomic import check_writable
 from autoenc.storage.model_file import ModelFile
-from autoenc.training.callbacks import Callback, ProgressBar, new_bar
+from autoenc.training.callbacks import Callback, ProgressBar
 from autoenc.training.checkpoint import Checkpoints
 from autoenc.training.minibatches import default_epochs
 from autoenc.training.trainer import Trainer

@@ -18,6 +18,7 @@ ORDER = (
     "checks",
     "signals",
     "machine",
+    "progress",
     "batch_invariant",
     "storage",
     "titles",

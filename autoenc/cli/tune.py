@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoenc.checks import metric_at_k, whole_number
 from autoenc.cli.common import add_likes, add_progress, print_json, say, show, wants_progress
+from autoenc.progress import new_bar
 
 if TYPE_CHECKING:
     from autoenc.evaluation.compare import Comparison
@@ -165,8 +166,6 @@ def _bar(wanted: bool, trials: int | None, metric: str) -> Iterator[Callable[[di
     if not wanted:
         yield None
         return
-    from autoenc.training.callbacks import new_bar
-
     values = []
     with new_bar(desc="tuning", total=trials, unit=" trials") as bar:
 

@@ -7,8 +7,6 @@ through `trainer.engine`, so a run that is watched has the bits of one that isn'
 from __future__ import annotations
 
 import math
-import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from autoenc.checks import metric_at_k
 from autoenc.evaluation import plots
 from autoenc.evaluation.evaluate import METRICS, evaluate
 from autoenc.interactions import UserItemsLike, as_user_items
+from autoenc.progress import new_bar
 
 if TYPE_CHECKING:
     from autoenc.training.trainer import Trainer
@@ -51,19 +50,6 @@ class Callback:
         return {}, {}
 
     def load_state_dict(self, facts: Facts, arrays: Arrays) -> None: ...
-
-
-def new_bar(**settings: Any) -> Any:
-    """A tqdm bar on stderr, where there is one, whose lock is between the threads of this process.
-
-    tqdm's own lock is between processes too: a semaphore, which where processes are not forked (Python
-    3.14, macOS, Windows) takes a process more to watch it, and a warning when Ctrl-C ends this one.
-    """
-    from tqdm import tqdm
-
-    if not hasattr(tqdm, "_lock"):
-        tqdm.set_lock(threading.RLock())
-    return tqdm(dynamic_ncols=True, disable=sys.stderr is None, **settings)  # None under pythonw
 
 
 class ProgressBar(Callback):

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from numba.core import event
 
-from autoenc.training.callbacks import new_bar
+from autoenc.progress import new_bar
 
 SECONDS_IN_SILENCE = 2.0
 SECONDS_BETWEEN = 10.0  # lines, where there is no terminal to write over the last one
