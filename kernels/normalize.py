@@ -18,7 +18,7 @@ from numba import prange
 from autoenc.kernels.adam import adam_slice
 from autoenc.kernels.jit import kernel
 
-MOST_BLOCKS = 16  # as many threads can share them
+MOST_BLOCKS = 8  # more would cut the rows so short that each run's first lines are waited for
 LINE = 16  # numbers of a cache line in float32: blocks begin at a multiple
 
 
@@ -49,22 +49,16 @@ class Kept(NamedTuple):
 
 
 @kernel
-def columns_per_block(features):
-    return (features + MOST_BLOCKS * LINE - 1) // (MOST_BLOCKS * LINE) * LINE
-
-
-@kernel
 def n_blocks(features):
-    """How many blocks the features are divided into, by their number alone."""
-    columns = columns_per_block(features)
-    return (features + columns - 1) // columns
+    """How many blocks the features are divided into, by their number alone: of three lines at least, if there are."""
+    return max(1, min(MOST_BLOCKS, features // (3 * LINE)))
 
 
 @kernel
 def block_of_columns(block, features):
-    """The first column of a block, and the one after its last."""
-    columns = columns_per_block(features)
-    return block * columns, min(features, (block + 1) * columns)
+    """The first column of a block, and the one after its last: blocks of about equally many lines."""
+    blocks, lines = n_blocks(features), (features + LINE - 1) // LINE
+    return block * lines // blocks * LINE, min(features, (block + 1) * lines // blocks * LINE)
 
 
 @kernel(parallel=True)
@@ -117,33 +111,15 @@ def normalize_columns(kept, mask, norm, output, first, last):
 
 
 @kernel(parallel=True)
-def normalize_backward(grad_parts, kept, mask, weight, bias, rates):
-    """Return grad_x (batch, features), and take a step of Adam on the Traineds weight and bias.
-
-    grad_parts (parts, batch, features) are summed in order: they are grad_output.
-    """
+def normalize_backward(grad, kept, mask, weight, bias, rates):
+    """Turn grad (batch, features) from grad_output into grad_x, with a step of Adam on the Traineds weight and bias."""
     features, dtype = kept.x.shape[1], kept.x.dtype
-    grad_x = np.empty_like(kept.x)  # (batch, features)
     grad_weight, grad_bias = np.zeros(features, dtype), np.zeros(features, dtype)  # (features,)
     for block in prange(n_blocks(features)):
         first, last = block_of_columns(block, features)
-        sum_parts(grad_parts, grad_x, first, last)
-        backward_columns(grad_x, kept, mask, weight.weight, grad_weight, grad_bias, first, last)
+        backward_columns(grad, kept, mask, weight.weight, grad_weight, grad_bias, first, last)
         adam_slice(weight, first, last, grad_weight[first:last], rates)
         adam_slice(bias, first, last, grad_bias[first:last], rates)
-    return grad_x
-
-
-@kernel
-def sum_parts(parts, total, first, last):
-    """total = the sum of the parts, in order, in the columns first .. last."""
-    for u in range(len(total)):
-        into = total[u, first:last]
-        into[:] = 0
-        for part in range(len(parts)):
-            more = parts[part, u, first:last]
-            for j in range(len(into)):
-                into[j] += more[j]
 
 
 @kernel

@@ -16,8 +16,8 @@ Under the multinomial loss grad_logits is n * exp(logits + bias[tile] - log_z) -
 from `log_normalizer`, which has gone over the same tiles before: a fourth matmul.
 
 Tiles are dealt to a fixed number of parts, each with a partial sum of grad_h2 and of the loss of
-its own, which are added in order: the bits don't depend on how many threads share the parts, and
-while one thread waits for memory in Adam another multiplies.
+its own, which are added in order, some users' rows at a time: the bits don't depend on how many
+threads share the parts, and while one thread waits for memory in Adam another multiplies.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ PARTS = 32  # at most, so that 16 threads have two each; more would make grad_h2
 LEAST = 128  # items of a part, where there are fewer than PARTS * LEAST
 TILE = 336  # items at most; a product of as many numbers from 1 to 2 fits into a float64,
 RUN = 64  # and one of so many into a float32
+USERS = 16  # whose rows of grad_h2 are summed together
 
 
 class Targets(NamedTuple):
@@ -55,17 +56,28 @@ def output_tile(weight, bias, h2, item_indptr, item_users, rates, log_z, negativ
     item_indptr (n_items + 1,) and item_users (n_likes,) are the batch's CSC, the targets. The loss
     is the multinomial where log_z is `log_normalizer`'s (batch,), and BCE where it is empty, in which
     an item that is not liked counts negative_weight, a float.
-    Returns the summed loss, and grad_h2 in parts (parts, batch, hidden_dim) to be added in order.
+    Returns the summed loss, and grad_h2 (batch, hidden_dim).
     """
-    n_items = len(weight.weight)
+    n_items, batch = len(weight.weight), len(h2)
     n_parts = parts_of(n_items)
     losses = np.zeros(n_parts)
-    grad_h2 = np.empty((n_parts, h2.shape[0], h2.shape[1]), h2.dtype)
+    grad_parts = np.empty((n_parts, batch, h2.shape[1]), h2.dtype)
     targets = Targets(item_indptr, item_users, likes_of_users(item_users, h2), log_z, negative_weight)
     for part in prange(n_parts):
         bounds = part * n_items // n_parts, (part + 1) * n_items // n_parts
-        losses[part] = output_part(weight, bias, h2, targets, rates, bounds, grad_h2[part])
-    return sum_in_order(losses), grad_h2
+        losses[part] = output_part(weight, bias, h2, targets, rates, bounds, grad_parts[part])
+    for block in prange((batch + USERS - 1) // USERS):
+        sum_parts(grad_parts, block * USERS, min(batch, (block + 1) * USERS))
+    return sum_in_order(losses), grad_parts[0]
+
+
+@kernel
+def sum_parts(parts, first, last):
+    """Add the other parts to the first, in order, in the rows first .. last."""
+    for u in range(first, last):
+        for part in range(1, len(parts)):
+            for j in range(parts.shape[2]):
+                parts[0, u, j] += parts[part, u, j]
 
 
 @kernel

@@ -24,5 +24,4 @@ class FusedShard(FusedEngine):
 
     def output_step(self, hidden: np.ndarray, item_users: sparse.csc_array, rates: Rates) -> tuple[float, np.ndarray]:
         loss, grad_hidden = super().output_step(hidden, item_users, rates)
-        grad_hidden = self.ranks.all_reduce(grad_hidden.sum(axis=0))[None]
-        return self.ranks.all_reduce_number(loss), grad_hidden
+        return self.ranks.all_reduce_number(loss), self.ranks.all_reduce(grad_hidden)

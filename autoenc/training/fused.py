@@ -128,10 +128,9 @@ class FusedEngine:
         return gather_sum(user_items.indptr, user_items.indices, weight, balanced_blocks(user_items.indptr))
 
     def output_step(self, hidden: np.ndarray, item_users: sparse.csc_array, rates: Rates) -> tuple[float, np.ndarray]:
-        """Forward, backward and Adam of the output layer: the loss, and the gradient of `hidden`.
+        """Forward, backward and Adam of the output layer: the loss, and the gradient of `hidden`, of its shape.
 
-        The gradient is a sum over items, on the way down, in parts that are yet to be summed:
-        (parts, batch, hidden_dim).
+        The gradient is a sum over items, on the way down.
         """
         loss = self.network.loss
         log_z = np.empty(0, hidden.dtype)
@@ -227,10 +226,10 @@ class KernelMiddle:
         return h2
 
     def backward(self, grad_h2: np.ndarray, rates: Rates) -> np.ndarray:
-        """From grad_h2 in parts to the gradient of item_sum."""
+        """From grad_h2, which is overwritten, to the gradient of item_sum."""
         (kept1, mask1, kept2, mask2), self.kept = self.kept, None
-        grad_z2 = normalize_backward(grad_h2, kept2, mask2, *self.scale2, rates)
-        return bottleneck_backward(grad_z2, *self.bottleneck, kept1, mask1, *self.scale1, rates)
+        normalize_backward(grad_h2, kept2, mask2, *self.scale2, rates)
+        return bottleneck_backward(grad_h2, *self.bottleneck, kept1, mask1, *self.scale1, rates)
 
     def encode(self, item_sum: np.ndarray, n_likes: np.ndarray) -> np.ndarray:
         """The bottleneck h2 in evaluation; overwrites item_sum."""
@@ -277,9 +276,9 @@ class LayerMiddle:
         return self.network.encode_sums(item_sum, n_likes, True, key)
 
     def backward(self, grad_hidden: np.ndarray, rates: Rates) -> np.ndarray:
-        """From grad_hidden in parts to the gradient of item_sum, with a step of Adam."""
+        """From grad_hidden to the gradient of item_sum, with a step of Adam."""
         assert self.adam is not None
-        grad_item_sum = self.network.backward_to_sums(grad_hidden.sum(axis=0))
+        grad_item_sum = self.network.backward_to_sums(grad_hidden)
         for name, layer in self.layers.items():
             for key, grad in layer.grads.items():
                 self.adam.move(f"{name}.{key}", grad)

@@ -81,7 +81,7 @@ def compile_middle() -> None:
     n_likes = np.ones(users, np.int32)
     hidden = middle.forward(item_sum, n_likes, (0, 0, 0))  # (users, hidden_dim)
     adam.step_count += 1
-    middle.backward(hidden[None], rates_at(adam))
+    middle.backward(hidden, rates_at(adam))
     middle.encode(item_sum, n_likes)
 
 

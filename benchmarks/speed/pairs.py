@@ -81,8 +81,8 @@ def normalizing_backward(p: Problem):
 
         def run():
             scale = trained(adam, "weight"), trained(adam, "bias")
-            grad_parts, rates = p.grad_h1[None], next_rates(adam)
-            grad_input = normalize_backward(grad_parts, kept, mask, *scale, rates)
+            grad_input, rates = p.grad_h1.copy(), next_rates(adam)
+            normalize_backward(grad_input, kept, mask, *scale, rates)
             return {"grad_input": grad_input, **adam.params}
 
         return run
@@ -194,8 +194,8 @@ def output(p: Problem, loss_layer=SigmoidBCE):
             log_z = np.empty(0, p.h2.dtype)  # BCE has none
             if loss_layer is Multinomial:
                 log_z = log_normalizer(weight.weight, bias.weight, p.h2)
-            loss, grad_parts = output_tile(weight, bias, p.h2, item_users.indptr, item_users.indices, rates, log_z, 1.0)
-            return {"loss": np.float32(loss), "grad_h2": lambda: grad_parts.sum(axis=0), **adam.params}
+            loss, grad_h2 = output_tile(weight, bias, p.h2, item_users.indptr, item_users.indices, rates, log_z, 1.0)
+            return {"loss": np.float32(loss), "grad_h2": grad_h2, **adam.params}
 
         return run
 

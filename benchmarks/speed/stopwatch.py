@@ -36,7 +36,7 @@ WORK: dict[str, Callable[..., Work]] = {
     "linear": lambda x, weight, *_: Work(2 * len(x) * weight.size),
     "log_normalizer": lambda weight, bias, h2: Work(2 * len(h2) * weight.size),
     "output_tile": lambda weight, bias, h2, *_: Work(6 * len(h2) * weight.weight.size, 24 * weight.weight.size),
-    "normalize_backward": lambda grad_parts, kept, *_: Work(bytes=4 * grad_parts.size + 13 * kept.x.size),
+    "normalize_backward": lambda grad, kept, *_: Work(bytes=17 * kept.x.size),
     "bottleneck": lambda x, weight, *_: Work(2 * len(x) * weight.size),
     "bottleneck_backward": lambda grad_z, weight, *_: Work(4 * len(grad_z) * weight.weight.size),
     "scatter_add": lambda indptr, users, grad_output, *_: Work(
