@@ -49,8 +49,8 @@ WHY = {
     "BatchNorm and dropout read and write each value once more, and every parallel region waits for its last thread.",
     "output tiles": "Bound by arithmetic: three products of 2.2 GFLOP, nine tenths of a step's. A tile's products are "
     "smaller than those by which BLAS's rate is measured, so BLAS spends more of its time on packing; the sigmoid and "
-    "Adam, which reads and writes three arrays of 17 MB, come on top. At the end the parts' gradients, 0.4 MB each, are "
-    "summed.",
+    "Adam, which reads and writes three arrays of 17 MB, come on top. At the end the parts' gradients of 0.4 MB each "
+    "are summed.",
     "middle, backward": "Bound by arithmetic (two products of 0.16 GFLOP), but cut into few blocks: the rows of "
     "narrow ones would be short, and each is waited for.",
     "embedding: update": "Bound by memory. The gradient of an item's row is the sum over the users who like it, 3.2 kB "
