@@ -156,7 +156,7 @@ BAD = [
     ({"user": ["a", " None "], "item": [1, 2]}, "a user id, ' None ', is missing; fix or drop its rows"),
     ({"user": [1, -2], "item": [1, 2]}, "the column of users holds -2 to 1, where ids are from 0"),
     ({"user": ["a", "-2"], "item": [1, 2]}, "a user id, '-2', is negative, where ids are from 0 on"),
-    ({"user": ["a" * 257], "item": [1]}, r"a user id, 'a+\.\.\.', is longer than 256 characters"),
+    ({"user": ["a" * 257], "item": [1]}, r"a user id, 'a+\.\.\.a+', is longer than 256 characters"),
     ({"user": [1.5], "item": [1]}, "the column of users holds a number that is not whole"),
     ({"user": [float("nan")], "item": [1]}, "the column of users holds nan to nan"),
     ({"user": [True], "item": [1]}, "the column of users is of BOOLEAN; make it whole numbers or strings"),

@@ -119,10 +119,6 @@ def test_a_time_budget_leaves_room_for_the_trial_and_the_last_fit(likes, monkeyp
     class Slow(EASE):
         """A minute for each fit, and half a one to prepare what the trials share, and the last fit once more."""
 
-        def _fit(self, user_items):
-            now[0] += 30
-            super()._fit(user_items)
-
         def _fit_gram(self, gram):
             now[0] += 60
             super()._fit_gram(gram)
