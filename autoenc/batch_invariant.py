@@ -114,12 +114,17 @@ def _rows_alike(size: int, depth: int, width: int, dtype: np.dtype) -> tuple[int
 
     OpenBLAS rounds the first and the last eight rows in a way of their own on processors without AVX-512.
     """
-    largest = BLOCK_SIZES[-1]
-    reference = _products(largest, depth, width, dtype)[largest // 2]
-    other = np.flatnonzero((_products(size, depth, width, dtype) != reference).any(axis=1))
+    other = np.flatnonzero((_products(size, depth, width, dtype) != _reference(depth, width, dtype)).any(axis=1))
     middle = size // 2
     first, last = int(other[other <= middle].max(initial=-1)) + 1, int(other[other >= middle].min(initial=size))
     return (first, last) if first < last else (0, 0)
+
+
+@functools.cache
+def _reference(depth: int, width: int, dtype: np.dtype) -> np.ndarray:
+    """The row in the middle of the largest block."""
+    row: np.ndarray = _products(BLOCK_SIZES[-1], depth, width, dtype)[BLOCK_SIZES[-1] // 2].copy()
+    return row
 
 
 def _products(size: int, depth: int, width: int, dtype: np.dtype) -> np.ndarray:

@@ -27,7 +27,7 @@ def linear(x, weight, bias):
 
 
 def tile_widths(n, tile):
-    """The sizes of the tiles that `tile_bounds` divides n outputs into."""
+    """The sizes of the tiles, of `tile` outputs at most, that n outputs are divided into."""
     tiles = n_tiles(n, tile)
     return {n // tiles, -(-n // tiles)}
 

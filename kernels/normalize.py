@@ -3,7 +3,7 @@
 Definition: autoenc.layers.ReLU, BatchNorm1d, Dropout, one after the other; in the backward with
 autoenc.optim.Adam.step for BatchNorm's weight and bias.
 
-All three work on each feature by itself, so a block of columns (256 x 64 floats) goes through
+All three work on each feature by itself, so a block of columns (256 x 112 floats at most) goes through
 all of them while it is in the second-level cache: bound by memory, 0.8 MB read and 1.6 written for
 the wider of the two layers. A column's sums run over the batch in its order, on one thread.
 """

@@ -6,10 +6,12 @@ the linear layers are bfloat16; weights, gradients and Adam's moments stay float
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from scipy import sparse
 
-from benchmarks.peers import torch_plain, torch_tuned
+from benchmarks.peers import torch_tuned
 
 new = torch_tuned.new
 
@@ -28,14 +30,11 @@ def step(model: torch_tuned.Autoencoder, adam: torch.optim.Adam, user_items: spa
     return loss.item()
 
 
-def train(user_items: sparse.csr_array, epochs: int = 1, seed: int = 0, on_epoch=None, batch_size: int = 256) -> Scorer:
-    """Train on all users; on_epoch(epoch, scorer) is called after each epoch, which count from 1."""
-    model, adam = new(user_items.shape[1], seed)
-    return torch_plain.fit(model, adam, step, Scorer(model), user_items, epochs, on_epoch, batch_size)
-
-
 class Scorer(torch_tuned.Scorer):
     @torch.inference_mode()
     def forward(self, user_items: sparse.csr_array) -> torch.Tensor:
         with autocast():
             return super().forward(user_items).float()
+
+
+train = functools.partial(torch_tuned.train, step=step, make_scorer=Scorer)

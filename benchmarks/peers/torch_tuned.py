@@ -59,14 +59,22 @@ def step(model: Autoencoder, adam: torch.optim.Adam, user_items: sparse.csr_arra
     return loss.item()
 
 
-def train(user_items: sparse.csr_array, epochs: int = 1, seed: int = 0, on_epoch=None, batch_size: int = 256) -> Scorer:
-    """Train on all users; on_epoch(epoch, scorer) is called after each epoch, which count from 1."""
-    model, adam = new(user_items.shape[1], seed)
-    return torch_plain.fit(model, adam, step, Scorer(model), user_items, epochs, on_epoch, batch_size)
-
-
 class Scorer(torch_plain.Scorer):
     @torch.inference_mode()
     def forward(self, user_items: sparse.csr_array) -> torch.Tensor:
         self.model.eval()
         return logits(self.model, user_items)
+
+
+def train(
+    user_items: sparse.csr_array,
+    epochs: int = 1,
+    seed: int = 0,
+    on_epoch=None,
+    batch_size: int = 256,
+    step=step,
+    make_scorer=Scorer,
+) -> torch_plain.Scorer:
+    """Train on all users by `step`; on_epoch(epoch, scorer) is called after each epoch, which count from 1."""
+    model, adam = new(user_items.shape[1], seed)
+    return torch_plain.fit(model, adam, step, make_scorer(model), user_items, epochs, on_epoch, batch_size)
