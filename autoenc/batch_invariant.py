@@ -22,8 +22,9 @@ from autoenc.machine import compute_threads
 SIZES = (4, 16, 48, 192)  # rows in a call; more rows are faster per row
 ALWAYS = 48  # the one size for products so small that BLAS may take another kernel by their size
 LARGE = 1_000_000  # multiplications above which OpenBLAS takes none of its kernels for small matrices
+MANY = 3  # the largest of them, which are alike in speed per row
 NUMBERS = 512  # of a row, by which its rounding is judged
-BLOCK_SIZES = (32, 80, 144, 208, 272, 320)  # rows of a kernel's call; OpenBLAS divides more than 320 of them
+BLOCK_SIZES = (32, 80, 144, 208, 256, 272, 320)  # rows of a kernel's call; OpenBLAS divides more than 320 of them
 
 
 def by_fixed_rows(
@@ -84,9 +85,13 @@ class UserBlock(NamedTuple):
     first: int
     last: int
 
+    @property
+    def n_users(self) -> int:
+        return self.last - self.first
+
 
 def user_block(n_users: int, depth: int, widths: Collection[int], dtype: np.dtype) -> UserBlock:
-    """The smallest block that takes so many users, or else the largest.
+    """The smallest block that takes so many users, or else the one of the larger that leaves the fewest rows empty.
 
     Parameters
     ----------
@@ -100,12 +105,16 @@ def user_block(n_users: int, depth: int, widths: Collection[int], dtype: np.dtyp
     """
     if 1 in (depth, *widths):  # not a matrix product to BLAS
         return UserBlock(BLOCK_SIZES[0], 0, 1)
-    for size in BLOCK_SIZES:
-        runs = [_rows_alike(size, depth, width, dtype) for width in widths]
-        block = UserBlock(size, max(first for first, _ in runs), min(last for _, last in runs))
-        if block.last - block.first >= max(1, n_users):
-            break
-    return block
+    blocks = [_usable_rows(size, depth, widths, dtype) for size in BLOCK_SIZES]
+    for block in blocks:
+        if block.n_users >= max(1, n_users):
+            return block
+    return min(blocks[-MANY:], key=lambda block: -(-n_users // max(1, block.n_users)) * block.size)
+
+
+def _usable_rows(size: int, depth: int, widths: Collection[int], dtype: np.dtype) -> UserBlock:
+    runs = [_rows_alike(size, depth, width, dtype) for width in widths]
+    return UserBlock(size, max(first for first, _ in runs), min(last for _, last in runs))
 
 
 @functools.cache

@@ -99,24 +99,23 @@ def top_n_of_tiles(h2, weight, bias, liked, where, items, scores):
                 tile[liked_items[next_liked[u]] - first, row + u] = np.nan
                 next_liked[u] += 1
         for i in range(last - first):
-            of_item = tile[i, row : row + users]
-            for u in range(users):
-                of_item[u] += bias[first + i]
+            of_item, of_bias = tile[i, row : row + users], bias[first + i]
             for start in range(0, users, CHUNK):
                 stop = min(users, start + CHUNK)
-                if count_not_below(of_item[start:stop], worst[start:stop]) > 0:
+                if count_not_below(of_item[start:stop], of_bias, worst[start:stop]) > 0:
                     for u in range(start, stop):
-                        if not of_item[u] <= worst[u]:
-                            found[u] = insert(first + i, of_item[u], items[u], scores[u], found[u])
+                        score = of_item[u] + of_bias
+                        if not score <= worst[u]:
+                            found[u] = insert(first + i, score, items[u], scores[u], found[u])
                             worst[u] = scores[u, n - 1] if found[u] == n else np.nan
 
 
 @kernel
-def count_not_below(scores, bounds):
-    """How many are above their bound, or can't be compared: without a branch, so that many are compared at once."""
+def count_not_below(scores, bias, bounds):
+    """How many exceed their bound once the bias is added, or can't be compared: branch-free, so that it is vectorized."""
     n = 0
     for u in range(len(scores)):
-        n += not scores[u] <= bounds[u]
+        n += not scores[u] + bias <= bounds[u]
     return n
 
 

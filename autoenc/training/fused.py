@@ -79,7 +79,7 @@ class FusedEngine:
 
     @property
     def users_at_once(self) -> int:
-        return 4 * BLOCK_SIZES[-1] * kernel_threads()  # four blocks of `top_n` a thread
+        return 4 * BLOCK_SIZES[-1] * kernel_threads()  # four blocks or more of `top_n` per thread
 
     def train_step(self, user_items: sparse.csr_array, key: Key) -> float:
         with compute_threads():

@@ -179,7 +179,7 @@ def test_balanced_blocks_hold_about_equal_work():
 @both_dtypes
 @few_examples
 @given(
-    users=st.integers(0, 9) | st.sampled_from([n for size in BLOCK_SIZES[::5] for n in around(size)]),
+    users=st.integers(0, 9) | st.sampled_from([n for size in (BLOCK_SIZES[0], BLOCK_SIZES[-1]) for n in around(size)]),
     in_features=st.integers(1, 6),
     out_features=st.integers(1, 9) | st.sampled_from(around(linear_module.TILE)),
     seed=seeds,
