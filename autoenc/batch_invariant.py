@@ -105,10 +105,11 @@ def user_block(n_users: int, depth: int, widths: Collection[int], dtype: np.dtyp
     """
     if 1 in (depth, *widths):  # not a matrix product to BLAS
         return UserBlock(BLOCK_SIZES[0], 0, 1)
-    blocks = [_usable_rows(size, depth, widths, dtype) for size in BLOCK_SIZES]
-    for block in blocks:
-        if block.n_users >= max(1, n_users):
-            return block
+    blocks: list[UserBlock] = []
+    for size in BLOCK_SIZES:
+        blocks.append(_usable_rows(size, depth, widths, dtype))
+        if blocks[-1].n_users >= max(1, n_users):
+            return blocks[-1]
     return min(blocks[-MANY:], key=lambda block: -(-n_users // max(1, block.n_users)) * block.size)
 
 

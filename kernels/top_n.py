@@ -112,7 +112,7 @@ def top_n_of_tiles(h2, weight, bias, liked, where, items, scores):
 
 @kernel
 def count_not_below(scores, bias, bounds):
-    """How many exceed their bound once the bias is added, or can't be compared: branch-free, so that it is vectorized."""
+    """How many, with the bias added, exceed their bound or can't be compared: without a branch, to be vectorized."""
     n = 0
     for u in range(len(scores)):
         n += not scores[u] + bias <= bounds[u]
