@@ -63,14 +63,43 @@ class UserItems(sparse.csr_array):  # type: ignore[misc]  # scipy is untyped
     ----------
     checked : bool
         Whether it was, or is rows of what was.
+    times, weights : array (n_likes,), int64 and float32, or None
+        What `Interactions` says of each like, in the order of `indices`. Rows of likes carry theirs.
     """
 
     checked = False
+    times: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     def __getitem__(self, key: Any) -> Any:
         part = super().__getitem__(key)
         selects_rows = isinstance(key, (slice, list, np.ndarray)) and part.ndim == 2
-        return _as_checked(part) if self.checked and selects_rows else part
+        if not (self.checked and selects_rows):
+            return part
+        for name, values in self.carried.items():
+            of_rows = sparse.csr_array((values, self.indices, self.indptr), shape=self.shape)[key]
+            setattr(part, name, of_rows.data)
+        return _as_checked(part)
+
+    @property
+    def carried(self) -> dict[str, np.ndarray]:
+        """Those of `times` and `weights` that it has, by name."""
+        both = {"times": self.times, "weights": self.weights}
+        return {name: values for name, values in both.items() if values is not None}
+
+
+def carrying(
+    user_items: sparse.csr_array, times: np.ndarray | None = None, weights: np.ndarray | None = None
+) -> UserItems:
+    """Canonical likes with their times and weights, each (n_likes,) in the order of `indices`, or None.
+
+    The arrays are shared. Raises as `Interactions` does where they are not such arrays.
+    """
+    arrays = user_items.data.view(), user_items.indices, user_items.indptr
+    likes = _as_checked(UserItems(arrays, shape=user_items.shape))
+    likes.times = None if times is None else _times(times, likes.nnz, "likes")
+    likes.weights = None if weights is None else _weights(weights, likes.nnz, "likes")
+    return likes
 
 
 def _as_checked(likes: UserItems) -> UserItems:
@@ -134,12 +163,15 @@ class Interactions:
         set_field = object.__setattr__  # the class is frozen
         n_items = np.size(self.item_ids)
         user_items = as_user_items(self.user_items, n_items)
-        for of_likes, check in (("times", _times), ("weights", _weights)):
-            values = getattr(self, of_likes)
-            if values is not None:
-                if not _is_canonical(self.user_items):
-                    raise ValueError(f"{of_likes} follow a canonical user_items; pass it through as_user_items first.")
-                set_field(self, of_likes, check(values, user_items.nnz, "likes"))
+        for values in ("times", "weights"):
+            if getattr(self, values) is None:
+                set_field(self, values, getattr(user_items, values))
+            elif not _is_canonical(self.user_items):
+                raise ValueError(f"{values} follow a canonical user_items; pass it through as_user_items first.")
+        if self.times is not None or self.weights is not None:
+            user_items = carrying(user_items, self.times, self.weights)
+            set_field(self, "times", user_items.times)
+            set_field(self, "weights", user_items.weights)
         set_field(self, "user_items", user_items)
         set_field(self, "user_ids", _ascending_ids(self.user_ids, self.n_users, "user_ids", "rows"))
         set_field(self, "item_ids", _ascending_ids(self.item_ids, self.n_items, "item_ids", "columns"))
@@ -322,7 +354,10 @@ class Interactions:
         return cls(user_items, user_ids, item_ids, _titles(titles, item_ids), name)
 
     def with_user_items(self, user_items: UserItemsLike) -> Interactions:
-        """The same users and items with other likes, such as one half of a split; without times and weights."""
+        """The same users and items with other likes, such as one half of a split.
+
+        Of times and weights it has what those likes carry: a half of a split does, a matrix made elsewhere does not.
+        """
         user_items = as_user_items(user_items, self.n_items)
         if user_items.shape[0] != self.n_users:
             raise ValueError(
@@ -716,7 +751,7 @@ def _times(times: npt.ArrayLike, n: int, of: str) -> np.ndarray:
         raise ValueError(f"times holds {times[~np.isfinite(times)][0]}; drop what has no time, or leave times out.")
     if times.shape != (n,):
         raise ValueError(f"times has shape {times.shape} for {n:,} {of}; pass one time for each.")
-    return times.astype(np.int64)
+    return times.astype(np.int64, copy=False)
 
 
 def _weights(weights: npt.ArrayLike, n: int, of: str) -> np.ndarray:
