@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from autoenc.evaluation.evaluate import evaluate as evaluate
     from autoenc.evaluation.ranking import rank as rank
     from autoenc.evaluation.splits import holdout_by_time as holdout_by_time
+    from autoenc.evaluation.splits import holdout_last as holdout_last
     from autoenc.evaluation.splits import holdout_per_user as holdout_per_user
     from autoenc.evaluation.splits import holdout_users as holdout_users
     from autoenc.interactions import Interactions as Interactions
@@ -63,6 +64,7 @@ _MODULE_OF = {
     "evaluate": "evaluation.evaluate",
     "rank": "evaluation.ranking",
     "holdout_by_time": "evaluation.splits",
+    "holdout_last": "evaluation.splits",
     "holdout_per_user": "evaluation.splits",
     "holdout_users": "evaluation.splits",
     "Trainer": "training.trainer",

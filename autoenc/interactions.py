@@ -3,7 +3,8 @@
 Everything that enters the package passes through `as_user_items`, so this is where input is checked,
 once: what comes out is a `UserItems`, which passes without a second check. The rules:
 
-- A like is a pair (user, item). A pair that occurs twice is one like.
+- A like is a pair (user, item). A pair that occurs twice is one like: it came at the first of its
+  times, and its weight is the sum of its weights, as plays and purchases add up.
 - Stored zeros are not likes and are dropped. Any value but 0 and 1 is an error: what counts as a
   like (every rating, or those from 4 stars on?) is the caller's decision.
 - Ids are whole numbers from 0 on, or strings. Floats that are whole count as integers; NaN,
@@ -62,14 +63,43 @@ class UserItems(sparse.csr_array):  # type: ignore[misc]  # scipy is untyped
     ----------
     checked : bool
         Whether it was, or is rows of what was.
+    times, weights : array (n_likes,), int64 and float32, or None
+        What `Interactions` says of each like, in the order of `indices`. Rows of likes carry theirs.
     """
 
     checked = False
+    times: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     def __getitem__(self, key: Any) -> Any:
         part = super().__getitem__(key)
         selects_rows = isinstance(key, (slice, list, np.ndarray)) and part.ndim == 2
-        return _as_checked(part) if self.checked and selects_rows else part
+        if not (self.checked and selects_rows):
+            return part
+        for name, values in self.carried.items():
+            of_rows = sparse.csr_array((values, self.indices, self.indptr), shape=self.shape)[key]
+            setattr(part, name, of_rows.data)
+        return _as_checked(part)
+
+    @property
+    def carried(self) -> dict[str, np.ndarray]:
+        """Those of `times` and `weights` that it has, by name."""
+        both = {"times": self.times, "weights": self.weights}
+        return {name: values for name, values in both.items() if values is not None}
+
+
+def carrying(
+    user_items: sparse.csr_array, times: np.ndarray | None = None, weights: np.ndarray | None = None
+) -> UserItems:
+    """Canonical likes with their times and weights, each (n_likes,) in the order of `indices`, or None.
+
+    The arrays are shared. Raises as `Interactions` does where they are not such arrays.
+    """
+    arrays = user_items.data.view(), user_items.indices, user_items.indptr
+    likes = _as_checked(UserItems(arrays, shape=user_items.shape))
+    likes.times = None if times is None else _times(times, likes.nnz, "likes")
+    likes.weights = None if weights is None else _weights(weights, likes.nnz, "likes")
+    return likes
 
 
 def _as_checked(likes: UserItems) -> UserItems:
@@ -100,6 +130,9 @@ class Interactions:
     times : array (n_likes,), int64, optional
         When each like came, in seconds since 1970, in the order of `user_items.indices`; what
         `splits.holdout_by_time` needs.
+    weights : array (n_likes,), float32, optional
+        How much each like counts, in the same order: confidence, such as plays or stars. Finite and
+        above 0; without them every like counts 1.
 
     Raises
     ------
@@ -124,15 +157,21 @@ class Interactions:
     titles: np.ndarray | None = None
     name: str = ""
     times: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__  # the class is frozen
         n_items = np.size(self.item_ids)
         user_items = as_user_items(self.user_items, n_items)
-        if self.times is not None:
-            if not _is_canonical(self.user_items):
-                raise ValueError("times follow a canonical user_items; pass it through as_user_items first.")
-            set_field(self, "times", _times(self.times, user_items.nnz, "likes"))
+        for values in ("times", "weights"):
+            if getattr(self, values) is None:
+                set_field(self, values, getattr(user_items, values))
+            elif not _is_canonical(self.user_items):
+                raise ValueError(f"{values} follow a canonical user_items; pass it through as_user_items first.")
+        if self.times is not None or self.weights is not None:
+            user_items = carrying(user_items, self.times, self.weights)
+            set_field(self, "times", user_items.times)
+            set_field(self, "weights", user_items.weights)
         set_field(self, "user_items", user_items)
         set_field(self, "user_ids", _ascending_ids(self.user_ids, self.n_users, "user_ids", "rows"))
         set_field(self, "item_ids", _ascending_ids(self.item_ids, self.n_items, "item_ids", "columns"))
@@ -165,6 +204,7 @@ class Interactions:
         titles: TitlesLike | None = None,
         name: str = "",
         times: npt.ArrayLike | None = None,
+        weights: npt.ArrayLike | None = None,
     ) -> Interactions:
         """One like a pair of external ids, in any order.
 
@@ -177,6 +217,8 @@ class Interactions:
         times : array-like (n_pairs,), optional
             When each came: seconds since 1970, or datetime64. Of a pair that occurs twice the first
             time counts.
+        weights : array-like (n_pairs,), optional
+            How much each counts, finite and above 0. Those of a pair that occurs twice are added.
         """
         users, items = _ids(users, "users"), _ids(items, "items")
         if len(users) != len(items):
@@ -191,17 +233,24 @@ class Interactions:
         item_ids, columns = _number(items)
         ones = np.ones(len(rows), np.float32)
         user_items = _canonical(sparse.coo_array((ones, (rows, columns)), shape=(len(user_ids), len(item_ids))))
-        first_times = None
         if times is not None:
-            of_pairs = _times(times, len(rows), "pairs")
-            in_order = np.lexsort((of_pairs, columns, rows))
-            pairs = rows.astype(np.int64)[in_order] * len(item_ids) + columns[in_order]
-            first_times = of_pairs[in_order][np.diff(pairs, prepend=-1) > 0]
-        return cls(user_items, user_ids, item_ids, _titles(titles, item_ids), name, first_times)
+            times = _of_likes(_times(times, len(rows), "pairs"), rows, columns, np.minimum)
+        if weights is not None:
+            of_pairs = _weights(weights, len(rows), "pairs").astype(np.float64)
+            weights = _of_likes(of_pairs, rows, columns, np.add)
+        return cls(user_items, user_ids, item_ids, _titles(titles, item_ids), name, times, weights)
 
     @classmethod
     def from_table(
-        cls, table: Any, user: str = "user", item: str = "item", *, titles: TitlesLike | None = None, name: str = ""
+        cls,
+        table: Any,
+        user: str = "user",
+        item: str = "item",
+        *,
+        weight: str | None = None,
+        time: str | None = None,
+        titles: TitlesLike | None = None,
+        name: str = "",
     ) -> Interactions:
         """One like a row of a table, which names its columns.
 
@@ -210,8 +259,10 @@ class Interactions:
         table : DataFrame of pandas or polars, Table of pyarrow, or mapping of str to array-like
             None of the three packages is imported.
         user, item : str
-            The names of the columns that hold the external ids, whole numbers or strings; other
-            columns are not looked at.
+            The names of the columns that hold the external ids, whole numbers or strings; columns
+            that are not named are not looked at.
+        weight, time : str, optional
+            The names of the columns that hold the `weights` and `times` of `from_pairs`.
         titles : mapping of external item id to str, optional
             An item that it lacks is called by its id.
         name : str
@@ -223,11 +274,18 @@ class Interactions:
 
         Examples
         --------
-        >>> Interactions.from_table({"who": ["ann", "bob", "ann"], "what": [3, 3, 1]}, user="who", item="what")
-        Interactions(2 users x 2 items, 3 likes)
+        >>> plays = {"who": ["ann", "bob", "ann", "ann"], "what": [3, 3, 1, 3], "plays": [5, 1, 2, 1]}
+        >>> likes = Interactions.from_table(plays, user="who", item="what", weight="plays")
+        >>> likes, likes.weights
+        (Interactions(2 users x 2 items, 3 likes), array([2., 6., 1.], dtype=float32))
         """
-        users, items = _column(table, user, "user"), _column(table, item, "item")
-        return cls.from_pairs(users, items, titles=titles, name=name)
+        users, items = (
+            _ids(_column(table, column, argument), f"column {column!r}")
+            for column, argument in ((user, "user"), (item, "item"))
+        )
+        times = None if time is None else _column(table, time, "time")
+        weights = None if weight is None else _column(table, weight, "weight")
+        return cls.from_pairs(users, items, titles=titles, name=name, times=times, weights=weights)
 
     @classmethod
     def from_lists(
@@ -296,13 +354,16 @@ class Interactions:
         return cls(user_items, user_ids, item_ids, _titles(titles, item_ids), name)
 
     def with_user_items(self, user_items: UserItemsLike) -> Interactions:
-        """The same users and items with other likes, such as one half of a split; without times."""
+        """The same users and items with other likes, such as one half of a split.
+
+        Of times and weights it has what those likes carry: a half of a split does, a matrix made elsewhere does not.
+        """
         user_items = as_user_items(user_items, self.n_items)
         if user_items.shape[0] != self.n_users:
             raise ValueError(
                 f"user_items has {user_items.shape[0]:,} rows for {self.n_users:,} users; pass a row for each."
             )
-        return replace(self, user_items=user_items, times=None)
+        return replace(self, user_items=user_items, times=None, weights=None)
 
     def index_of_items(self, items: npt.ArrayLike) -> np.ndarray:
         """The columns of items by external id or by title.
@@ -571,8 +632,8 @@ def _ids(values: object, argument: str) -> np.ndarray:
     return array.astype(np.int64, copy=False)
 
 
-def _column(table: Any, name: str, argument: str) -> np.ndarray:
-    """The ids in a table's column."""
+def _column(table: Any, name: str, argument: str) -> Any:
+    """A table's column, where it is there and lacks no value."""
     if not isinstance(table, Mapping) and not (hasattr(table, "__array__") and hasattr(table, "columns")):
         raise TypeError(
             f"table is a {type(table).__name__}; pass a DataFrame of pandas or polars "
@@ -592,7 +653,8 @@ def _column(table: Any, name: str, argument: str) -> np.ndarray:
             f"column {name!r} lacks {missing.sum():,} of its {len(missing):,} values, "
             f"the first in row {missing.argmax()}; drop the rows without one."
         )
-    return _ids(column, f"column {name!r}")
+    has_zone = getattr(getattr(column, "dtype", None), "tz", None) is not None  # of pandas, an array of objects
+    return np.asarray(column, "datetime64[s]") if has_zone else column
 
 
 def _listed(values: object, argument: str) -> Sequence[Any]:
@@ -689,4 +751,33 @@ def _times(times: npt.ArrayLike, n: int, of: str) -> np.ndarray:
         raise ValueError(f"times holds {times[~np.isfinite(times)][0]}; drop what has no time, or leave times out.")
     if times.shape != (n,):
         raise ValueError(f"times has shape {times.shape} for {n:,} {of}; pass one time for each.")
-    return times.astype(np.int64)
+    return times.astype(np.int64, copy=False)
+
+
+def _weights(weights: npt.ArrayLike, n: int, of: str) -> np.ndarray:
+    weights = np.asarray(weights)
+    if weights.dtype.kind not in "iuf":
+        raise TypeError(f"weights has dtype {weights.dtype}; pass numbers, such as plays or stars.")
+    if weights.shape != (n,):
+        raise ValueError(f"weights has shape {weights.shape} for {n:,} {of}; pass one weight for each.")
+    with np.errstate(over="ignore"):
+        in_float32 = weights.astype(np.float32, copy=False)
+    wrong = ~((in_float32 > 0) & (in_float32 < np.inf))  # NaN is neither
+    if wrong.any():
+        raise ValueError(
+            f"weights holds {weights[wrong][0]}; a weight is a number above 0 that float32 holds: "
+            "drop what does not count, or leave weights out."
+        )
+    return in_float32
+
+
+def _of_likes(values: np.ndarray, rows: np.ndarray, columns: np.ndarray, reduce: np.ufunc) -> np.ndarray:
+    """What `reduce` makes of the values (n_pairs,) of each like's pairs, in the order of the likes, (n_likes,).
+
+    The result does not depend on the order of the pairs.
+    """
+    in_order = np.lexsort((values, columns, rows))
+    is_other = (np.diff(rows[in_order]) != 0) | (np.diff(columns[in_order]) != 0)
+    first_of_like = np.flatnonzero(np.append(True, is_other))
+    of_likes: np.ndarray = reduce.reduceat(values[in_order], first_of_like)
+    return of_likes

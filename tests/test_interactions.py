@@ -301,6 +301,89 @@ print(sorted({"pandas", "polars", "pyarrow", "sklearn", "torch"} & set(sys.modul
     assert run.stdout == "[]\n", run.stderr
 
 
+# Times and weights
+
+
+@given(
+    pairs=st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(-9, 9), st.integers(1, 9)), min_size=1, max_size=30
+    )
+)
+def test_a_pair_that_occurs_twice_has_its_first_time_and_the_sum_of_its_weights(pairs):
+    users, items, times, weights = zip(*pairs)
+    likes = Interactions.from_pairs(users, items, times=times, weights=weights)
+    expected = {}
+    for user, item, time, weight in sorted(pairs):
+        first, total = expected.get((user, item), (time, 0))
+        expected[user, item] = (min(first, time), total + weight)
+    assert list(zip(likes.times.tolist(), likes.weights.tolist())) == [expected[pair] for pair in sorted(expected)]
+    assert (likes.times.dtype, likes.weights.dtype) == (np.int64, np.float32)
+    assert (likes.user_items.data == 1).all(), "a weight is not a value of the matrix"
+
+
+def test_weights_do_not_depend_on_the_order_of_the_pairs():
+    rng = np.random.Generator(np.random.Philox(0))
+    users, items, weights = rng.integers(0, 9, 900), rng.integers(0, 9, 900), rng.lognormal(0, 4, 900)
+    order = rng.permutation(900)
+    likes = Interactions.from_pairs(users, items, weights=weights)
+    again = Interactions.from_pairs(users[order], items[order], weights=weights[order])
+    np.testing.assert_array_equal(again.weights, likes.weights)
+
+
+@of_every_table
+def test_a_table_names_its_weights_and_times(table):
+    columns = {"user": [9, 7, 9], "item": [30, 10, 30], "plays": [2.5, 1, 2], "when": [50, 60, 40], "rating": [0, 0, 0]}
+    likes = Interactions.from_table(table(columns), weight="plays", time="when")
+    assert (likes.weights.tolist(), likes.times.tolist()) == ([1.0, 4.5], [60, 40])
+    likes = Interactions.from_table(table(columns))
+    assert likes.weights is None and likes.times is None
+    with pytest.raises(ValueError, match=r"no column 'stars', but .*; name the column of weights by weight="):
+        Interactions.from_table(table(columns), weight="stars")
+    with pytest.raises(ValueError, match=r"no column 'date', but .*; name the column of times by time="):
+        Interactions.from_table(table(columns), time="date")
+
+
+@of_every_library
+@pytest.mark.parametrize("argument", ["weight", "time"])
+def test_a_table_lacks_no_weight_and_no_time(table, argument):
+    with pytest.raises(ValueError, match="column 'x' lacks 1 of its 2 values, the first in row 1"):
+        Interactions.from_table(table({"user": [1, 2], "item": [1, 2], "x": [1, None]}), **{argument: "x"})
+
+
+@pytest.mark.optional
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
+def test_times_of_pandas(zone):
+    pandas = pytest.importorskip("pandas")
+    when = pandas.to_datetime(["2020-01-02 00:00:00", "1969-12-31 23:59:59"], utc=True).tz_convert(zone)
+    table = pandas.DataFrame({"user": [1, 2], "item": [1, 1], "when": when})
+    assert Interactions.from_table(table, time="when").times.tolist() == [1_577_923_200, -1]
+
+
+@pytest.mark.parametrize(
+    ("weights", "error", "sentence"),
+    [
+        ([1, 0], ValueError, "weights holds 0; a weight is a number above 0 .* drop what does not count"),
+        ([1, -2.5], ValueError, r"weights holds -2.5; a weight is a number above 0"),
+        ([1, np.nan], ValueError, "weights holds nan; a weight is a number above 0"),
+        ([np.inf, 1], ValueError, "weights holds inf; a weight is a number above 0"),
+        ([1, 1e39], ValueError, r"weights holds 1e\+39; a weight is a number above 0 that float32 holds"),
+        ([1, 1e-60], ValueError, "weights holds 1e-60; a weight is a number above 0 that float32 holds"),
+        ([1], ValueError, r"weights has shape \(1,\) for 2 pairs; pass one weight for each"),
+        (["a", "b"], TypeError, "weights has dtype <U1; pass numbers, such as plays or stars"),
+    ],
+)
+def test_bad_weights(weights, error, sentence):
+    with pytest.raises(error, match=sentence):
+        Interactions.from_pairs([1, 2], [1, 1], weights=weights)
+
+
+def test_weights_follow_a_canonical_matrix():
+    with pytest.raises(ValueError, match="weights follow a canonical user_items; pass it through as_user_items"):
+        Interactions(sparse.coo_array(np.eye(2)), [0, 1], [0, 1], weights=[3, 4])
+    likes = Interactions.from_pairs([1, 2], [1, 1], weights=[3, 4])
+    assert likes.with_user_items(likes.user_items.copy()).weights is None
+
+
 # From lists
 
 

@@ -50,7 +50,8 @@ def load(
     Returns
     -------
     Interactions
-        With the users and items that occur, called by the data set's name, or by the path's.
+        With the users and items that occur, called by the data set's name, or by the path's; with
+        the weights that an .npz of `autoenc prepare` or a prepared folder holds.
 
     Raises
     ------
@@ -91,6 +92,7 @@ def _interactions(ratings: Ratings, name: str, times: bool) -> Interactions:
         titles=ratings.titles,
         name=name,
         times=ratings.timestamps if times else None,
+        weights=ratings.weights,
     )
 
 

@@ -43,6 +43,7 @@ class Ratings(NamedTuple):
     ratings: np.ndarray | None = None  # (n_ratings,), float32
     timestamps: np.ndarray | None = None  # (n_ratings,), int64, seconds since 1970
     titles: dict[Any, str] | None = None  # an item's id -> its title
+    weights: np.ndarray | None = None  # (n_ratings,), float32
 
 
 class FieldError(ValueError):

@@ -83,21 +83,21 @@ def read(path: str | os.PathLike[str], values: bool = False) -> Ratings:
 
 
 def _read(path: Path, values: bool) -> Ratings:
-    titles = titles_of = None
+    titles = titles_of = weights = None
     if _is_npz(path):
         parts = [read_npz(path, values)]
-        titles_of = parts[0].titles
+        titles_of, weights = parts[0].titles, parts[0].weights
     elif path.is_file() and Source(path).head()[:4] == b"PAR1":
         parts = [read_parquet(path, values)]
     else:
         sources, titles = find(path)
         parts = [_reader(source, values)(source) for source in sources]
-    users, items, ratings, timestamps, _ = [_joined(column) for column in zip(*parts)]
+    users, items, ratings, timestamps, *_ = [_joined(column) for column in zip(*parts)]
     if len(users) == 0:
         raise ValueError(f"{path} holds no ratings; pass a file with at least one.")
     if titles is not None:
         titles_of = read_titles(titles, numbers=items.dtype.kind == "i")
-    return Ratings(users, items, ratings, timestamps, titles_of)
+    return Ratings(users, items, ratings, timestamps, titles_of, weights)
 
 
 def _joined(parts: tuple[Any, ...]) -> Any:

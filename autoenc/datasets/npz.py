@@ -21,7 +21,8 @@ def read_npz(path: Path, values: bool) -> Ratings:
     """A matrix of users x items as scipy.sparse.save_npz writes it.
 
     Ids are the positions from 0 on, or what stands beside the matrix as user_ids and item_ids, with
-    titles, as `autoenc prepare` writes it.
+    titles, as `autoenc prepare` writes it. Weights and, where `values` asks, times stand beside it as
+    well, one a stored value.
 
     What scipy.sparse.load_npz leaves unchecked is checked before SciPy's C code sees it: sizes that
     are out of proportion, and indices out of range.
@@ -50,13 +51,14 @@ def read_npz(path: Path, values: bool) -> Ratings:
     except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise ValueError(f"{path} holds a broken {kind} matrix ({error}); save it again.") from None
     liked = matrix.data != 0
+    weights, times = _beside(path, "weights", liked), _beside(path, "times", liked) if values else None
     users, items = matrix.row[liked].astype(np.int64), matrix.col[liked].astype(np.int64)
     ratings = matrix.data[liked].astype(np.float32) if values else None
-    if not any(member.filename == "item_ids.npy" for member in members(path)):
-        return Ratings(users, items, ratings)
+    if not _holds(path, "item_ids"):
+        return Ratings(users, items, ratings, times, weights=weights)
     user_ids, item_ids = _names(path, "user_ids", shape[0]), _names(path, "item_ids", shape[1])
     titles = None
-    if any(member.filename == "titles.npy" for member in members(path)):
+    if _holds(path, "titles"):
         titles = dict(zip(item_ids.tolist(), _names(path, "titles", shape[1]).astype(str).tolist()))
     n_bytes = sum(member.file_size for member in members(path))
     for column, ids in (("user", user_ids), ("item", item_ids)):
@@ -65,7 +67,24 @@ def read_npz(path: Path, values: bool) -> Ratings:
                 check_width(column, len(users), ids.itemsize // 4, n_bytes)
         except FieldError as error:
             raise ValueError(f"{path}: {error}.") from None
-    return Ratings(user_ids[users], item_ids[items], ratings, titles=titles)
+    return Ratings(user_ids[users], item_ids[items], ratings, times, titles, weights)
+
+
+def _holds(path: Path, name: str) -> bool:
+    return any(member.filename == f"{name}.npy" for member in members(path))
+
+
+def _beside(path: Path, name: str, liked: np.ndarray) -> np.ndarray | None:
+    """The weights or times that stand beside the matrix, of the values that are likes; None where it has none."""
+    if not _holds(path, name):
+        return None
+    values = _array(path, name)
+    if values.shape != liked.shape or values.dtype.kind not in "iuf":
+        raise ValueError(
+            f"{path} has {name} of {values.dtype} and shape {values.shape} for {len(liked):,} values; save it again."
+        )
+    of_likes: np.ndarray = values[liked]
+    return of_likes
 
 
 def _names(path: Path, name: str, n: int) -> np.ndarray:
@@ -99,7 +118,7 @@ def save_likes(likes: Interactions, path: str | os.PathLike[str]) -> None:
     """Write likes as one .npz that `autoenc.datasets.load(path=...)` reads back, atomically.
 
     It is what `scipy.sparse.save_npz` writes, and `scipy.sparse.load_npz` reads, with user_ids,
-    item_ids and, where there are any, titles beside it; no pickle.
+    item_ids and, where there are any, titles, times and weights beside it; no pickle.
     """
     matrix = likes.user_items
     arrays = {
@@ -112,7 +131,7 @@ def save_likes(likes: Interactions, path: str | os.PathLike[str]) -> None:
         "user_ids": likes.user_ids,
         "item_ids": likes.item_ids,
     }
-    if likes.titles is not None:
-        arrays["titles"] = likes.titles
+    optional = {"titles": likes.titles, "times": likes.times, "weights": likes.weights}
+    arrays |= {name: array for name, array in optional.items() if array is not None}
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **arrays)  # none is of objects, so there is nothing to pickle

@@ -8,6 +8,7 @@
     item_ids.npy     int64 or str (n_items,), ascending
     titles.npy       str (n_items,), where there are any
     times.npy        int64 (n_likes,), seconds since 1970, where they were asked for
+    weights.npy      float32 (n_likes,), how much each like counts, likewise
 
 The arrays are .npy files of NumPy's format 1.0, with no pickle in them. The manifest is written last, and
 the folder takes its name when it is whole.
@@ -36,7 +37,7 @@ from autoenc.storage.reading import FAULTS, reading
 FORMAT, VERSION = "autoenc prepared likes", 1
 MANIFEST = "manifest.json"
 NEEDED = ("indptr", "indices", "data", "user_ids", "item_ids")
-OPTIONAL = ("titles", "times")
+OPTIONAL = ("titles", "times", "weights")
 MADE_BY_FILE_MANAGERS = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
@@ -48,7 +49,7 @@ def is_prepared(path: str | os.PathLike[str]) -> bool:
 def read_prepared(
     folder: str | os.PathLike[str], *, times: bool = False, check: bool = True, name: str = ""
 ) -> Interactions:
-    """The likes of a prepared folder, over its files.
+    """The likes of a prepared folder, over its files, with their weights where it has any.
 
     Parameters
     ----------
@@ -85,13 +86,17 @@ def read_prepared(
             arrays.get("titles"),
             name,
             arrays["times"] if times else None,
+            arrays.get("weights"),
         )
     except FAULTS as error:
         raise ValueError(f"{folder} is damaged ({str(error).rstrip('.')}); prepare it again.") from None
 
 
 def read_rows(folder: str | os.PathLike[str], users: slice) -> Interactions:
-    """Some users of a prepared folder, in memory, with all its items; only what is read is checked."""
+    """Some users of a prepared folder, in memory, with all its items; only what is read is checked.
+
+    Weights and times are not read.
+    """
     folder = Path(folder)
     with reading(folder):
         indptr, indices, _, user_ids, item_ids = (map_npy(folder / f"{name}.npy") for name in NEEDED)

@@ -1,12 +1,15 @@
 """Which likes are trained on and which are held out to be predicted.
 
-Three protocols. Weak generalization (the task's): every user is trained on, with a share of their
+Four protocols. Weak generalization (the task's): every user is trained on, with a share of their
 likes held out. Strong generalization (Liang et al. 2018, arXiv 1802.05814, section 4.3): whole
 users are held out; the model sees them only at evaluation, where a share of their likes is given
 (folded in) and the rest is to be predicted. By time: what came before one moment is trained on, what
-came after is to be predicted, as in use. The other two let the model learn from others' likes of a
-later day, and so measure it a little too kindly and may order models otherwise (Meng et al. 2020,
-arXiv 2007.13237; Ji et al. 2023, arXiv 2010.11060).
+came after is to be predicted, as in use. Leave-last-one-out: each user's latest like is to be
+predicted, as many published tables have it. All but the split by time let the model learn from
+others' likes of a later day, and so measure it a little too kindly and may order models otherwise
+(Meng et al. 2020, arXiv 2007.13237; Ji et al. 2023, arXiv 2010.11060).
+
+The parts carry the times and weights of the likes that were split, where those carry any.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from autoenc.interactions import Interactions, UserItemsLike, as_user_items
+from autoenc.interactions import Interactions, UserItems, UserItemsLike, as_user_items, carrying
 from autoenc.messages import shown
 from autoenc.storage.mapped import blocks_of_rows, empty_rows, take_rows
 
@@ -63,14 +66,20 @@ def holdout_per_user(
     n_likes = np.diff(user_items.indptr)
     n_held_out = shares_per_user(n_likes, holdout, seed)
     train, held_out = empty_rows(user_items, n_likes - n_held_out), empty_rows(user_items, n_held_out)
+    carried: list[dict[str, np.ndarray]] = [
+        {name: np.empty(half.nnz, values.dtype) for name, values in user_items.carried.items()}
+        for half in (train, held_out)
+    ]
     for users in blocks_of_rows(user_items.indptr):
         likes = slice(user_items.indptr[users.start], user_items.indptr[users.stop])
         chosen = _sample(n_likes[users], n_held_out[users], _numbers(seed, len(n_likes), likes.start))
-        for half, of_half in ((train, ~chosen), (held_out, chosen)):
+        for half, of_half, carried_by_half in zip((train, held_out), (~chosen, chosen), carried):
             place = slice(half.indptr[users.start], half.indptr[users.stop])
             half.indices[place] = user_items.indices[likes][of_half]
             half.data[place] = user_items.data[likes][of_half]
-    return train, held_out
+            for name, values in user_items.carried.items():
+                carried_by_half[name][place] = values[likes][of_half]
+    return _loaded(train, carried[0]), _loaded(held_out, carried[1])
 
 
 class Block(NamedTuple):
@@ -170,9 +179,9 @@ def holdout_users(
     rng = np.random.Generator(np.random.Philox(seed))
     eligible = np.flatnonzero(np.diff(user_items.indptr) >= 2)
     chosen = np.sort(rng.choice(eligible, n_test, replace=False))
-    fold_in, held_out = holdout_per_user(take_rows(user_items, chosen), holdout, seed)
+    fold_in, held_out = holdout_per_user(_rows(user_items, chosen), holdout, seed)
     others = np.setdiff1d(np.arange(n_users), chosen, assume_unique=True)
-    return StrongSplit(take_rows(user_items, others), fold_in, held_out, chosen)
+    return StrongSplit(_rows(user_items, others), fold_in, held_out, chosen)
 
 
 def number_of_users(user_items: sparse.csr_array, wanted: float, name: str) -> int:
@@ -203,7 +212,7 @@ class TimeSplit(NamedTuple):
     n_left_out: int  # the likes of those
 
 
-def holdout_by_time(likes: Interactions, share: float = 0.2) -> TimeSplit:
+def holdout_by_time(likes: Interactions | UserItems, share: float = 0.2) -> TimeSplit:
     """Hold out the latest share of all likes: one cut for all users.
 
     A cut for each user would train on some users' likes of a day that for others is yet to come.
@@ -215,7 +224,7 @@ def holdout_by_time(likes: Interactions, share: float = 0.2) -> TimeSplit:
 
     Parameters
     ----------
-    likes : Interactions
+    likes : Interactions, or its user_items
         With `times`: made by `datasets.load(times=True)` or `Interactions.from_pairs(times=...)`,
         where the first time counts of a like that was given twice.
     share : float
@@ -228,7 +237,7 @@ def holdout_by_time(likes: Interactions, share: float = 0.2) -> TimeSplit:
     Raises
     ------
     TypeError
-        If `likes` is not an Interactions.
+        If `likes` is something else.
     ValueError
         If it has no times, `share` is not such a share, or one of the halves would be empty.
 
@@ -241,13 +250,9 @@ def holdout_by_time(likes: Interactions, share: float = 0.2) -> TimeSplit:
     >>> split.n_newcomers, split.n_left_out
     (1, 1)
     """
-    if not isinstance(likes, Interactions):
-        raise TypeError(f"likes is a {type(likes).__name__}; pass an Interactions with times.")
-    if likes.times is None:
-        raise ValueError("likes has no times; make it by datasets.load(times=True) or Interactions.from_pairs(times=).")
+    user_items, times = _with_times(likes)
     if not 0 < share < 1:
         raise ValueError(f"share is {share}; pass the share to hold out, above 0 and below 1, such as 0.2.")
-    user_items, times = likes.user_items, likes.times
     n_held_out = max(1, round(share * len(times)))
     cut = int(np.partition(times, -n_held_out)[-n_held_out])
     is_late = times >= cut
@@ -268,6 +273,63 @@ def holdout_by_time(likes: Interactions, share: float = 0.2) -> TimeSplit:
     )
 
 
+class LastSplit(NamedTuple):
+    """What `holdout_last` returns."""
+
+    train: sparse.csr_array  # (n_users, n_items), all likes but those
+    held_out: sparse.csr_array  # (n_users, n_items), the latest like of each user with two or more
+
+
+def holdout_last(likes: Interactions | UserItems) -> LastSplit:
+    """Hold out each user's latest like: leave-last-one-out, as many published tables have it.
+
+    Of likes of one moment it is that of the last item. A user with a single like keeps it in training.
+
+    Parameters
+    ----------
+    likes : Interactions, or its user_items
+        With `times`, as `holdout_by_time` has it.
+
+    Returns
+    -------
+    LastSplit
+
+    Raises
+    ------
+    TypeError
+        If `likes` is something else.
+    ValueError
+        If it has no times, or no user has two likes.
+
+    Examples
+    --------
+    >>> likes = Interactions.from_pairs([1, 1, 1, 2], [7, 8, 9, 7], times=[10, 40, 20, 50])
+    >>> train, held_out = holdout_last(likes)
+    >>> train.toarray().tolist(), held_out.toarray().tolist()
+    ([[1.0, 0.0, 1.0], [1.0, 0.0, 0.0]], [[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    """
+    user_items, times = _with_times(likes)
+    n_likes = np.diff(user_items.indptr)
+    row = np.repeat(np.arange(len(n_likes)), n_likes)
+    by_row_then_time = np.lexsort((times, row))  # stable: of one moment, the items ascend
+    last_of_row = by_row_then_time[user_items.indptr[1:][n_likes >= 2] - 1]
+    if not len(last_of_row):
+        raise ValueError("no user has two likes, one to learn from and one to hold out; pass more likes.")
+    is_last = np.zeros(len(row), bool)
+    is_last[last_of_row] = True
+    return LastSplit(keep(user_items, ~is_last), keep(user_items, is_last))
+
+
+def _with_times(likes: Interactions | UserItems) -> tuple[UserItems, np.ndarray]:
+    """The likes (n_users, n_items), and when each came, (n_likes,)."""
+    if not isinstance(likes, (Interactions, UserItems)):
+        raise TypeError(f"likes is a {type(likes).__name__}; pass an Interactions with times.")
+    user_items = as_user_items(likes)
+    if user_items.times is None:
+        raise ValueError("likes has no times; make it by datasets.load(times=True) or Interactions.from_pairs(times=).")
+    return user_items, user_items.times
+
+
 def _shares(n_likes: np.ndarray, holdout: float, rng: np.random.Generator) -> np.ndarray:
     """How many of each user's likes to hold out."""
     wanted = holdout * n_likes
@@ -281,7 +343,21 @@ def _shares(n_likes: np.ndarray, holdout: float, rng: np.random.Generator) -> np
 
 
 def keep(user_items: sparse.csr_array, mask: np.ndarray) -> sparse.csr_array:
-    """The entries of a CSR (n_users, n_items) where `mask` (nnz,) is true, with their data."""
+    """The entries of a CSR (n_users, n_items) where `mask` (nnz,) is true, with their data and what they carry."""
     n_kept_before = np.concatenate([[0], np.cumsum(mask, dtype=np.int64)])
     indptr = n_kept_before[user_items.indptr].astype(np.int32)
-    return sparse.csr_array((user_items.data[mask], user_items.indices[mask], indptr), shape=user_items.shape)
+    kept = sparse.csr_array((user_items.data[mask], user_items.indices[mask], indptr), shape=user_items.shape)
+    return _loaded(kept, {name: values[mask] for name, values in getattr(user_items, "carried", {}).items()})
+
+
+def _rows(user_items: UserItems, rows: np.ndarray) -> sparse.csr_array:
+    """`take_rows`, with what they carry."""
+    taken = take_rows(user_items, rows)
+    if isinstance(taken, UserItems) or not user_items.carried:
+        return taken
+    return _loaded(taken, user_items[rows].carried)
+
+
+def _loaded(user_items: sparse.csr_array, carried: dict[str, np.ndarray]) -> sparse.csr_array:
+    """The likes with what they carry, or as they are where that is nothing."""
+    return carrying(user_items, **carried) if carried else user_items

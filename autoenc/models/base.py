@@ -19,14 +19,14 @@ declares its hyperparameters. The rest is inherited, from a module each:
 from __future__ import annotations
 
 import os
+import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
-from scipy import sparse
 
-from autoenc.interactions import Interactions, UserItemsLike, as_user_items
+from autoenc.interactions import Interactions, UserItems, UserItemsLike, as_user_items
 from autoenc.models.explaining import Explaining
 from autoenc.models.names import items_of
 from autoenc.models.recommending import Recommending
@@ -50,9 +50,11 @@ class Recommender(Recommending, Explaining):
     about_: dict[str, Any]
     seed_: int  # of a model that draws random numbers
 
+    weighs_likes = False  # whether a like's weight matters to it
+
     @abstractmethod
-    def _fit(self, user_items: sparse.csr_array) -> None:
-        """Learn from canonical likes."""
+    def _fit(self, user_items: UserItems) -> None:
+        """Learn from checked likes."""
 
     @abstractmethod
     def _arrays(self) -> dict[str, np.ndarray]:
@@ -108,6 +110,8 @@ class Recommender(Recommending, Explaining):
         if not likes.nnz:
             raise ValueError("user_items holds no likes, so there is nothing to learn from; pass some.")
         self.check_memory(*likes.shape)
+        if likes.weights is not None and not self.weighs_likes:
+            warnings.warn(f"{type(self).__name__} counts every like once, whatever its weight", stacklevel=2)
         self._fit(likes)
         self._fitted_on(likes.shape[1])
         if isinstance(user_items, Interactions):

@@ -13,6 +13,10 @@ Solution
 Score
     score = user_items @ B
 
+Weights and times
+    With weights or a half_life, X is not ones but as models/weighting.py has it: in G a pair of likes
+    that count c and d counts sqrt(c * d), and the score takes a user's likes by their shares.
+
 Shapes
     G, P   (n_items, n_items) float64, one in place of the other
     B      (n_items, n_items) float32
@@ -46,10 +50,11 @@ from typing import Self
 import numpy as np
 from scipy import sparse
 
-from autoenc.interactions import UserItemsLike, as_user_items, likes_per_item
+from autoenc.interactions import UserItems, UserItemsLike, as_user_items
 from autoenc.machine import check_free, compute_threads
 from autoenc.models.base import Recommender
 from autoenc.models.gram import BLOCK, Inverse, ItemGram, UserGram, bytes_needed, gram_of
+from autoenc.models.weighting import check_half_life, item_totals, weighted_input, weighted_pairs
 
 
 @dataclass(eq=False, repr=False)
@@ -64,6 +69,9 @@ class EASE(Recommender):
         How many bytes `fit` may take beside the likes. It needs 12 * n_items**2, or where users are
         few 4 * n_items**2 + 8 * n_users * n_items; where that is more than this, or than the
         machine has free (which Linux tells), it raises ValueError first.
+    half_life : float, optional
+        In how many days a like counts half: of what is learned from, and of a user's likes that
+        come with times. By default every like counts by its weight alone.
 
     Attributes
     ----------
@@ -71,22 +79,32 @@ class EASE(Recommender):
         B above: row i is what a like of item i adds to each score.
     """
 
+    weighs_likes = True
+
     l2: float = 500.0
     _: KW_ONLY
     max_memory: float = 4e9
+    half_life: float | None = None
 
     def precompute(self, user_items: UserItemsLike) -> ItemGram | UserGram:
-        """The likes' Gram matrix (`gram_of`), which `fit` takes in their place, whatever the hyperparameters."""
+        """The likes' Gram matrix, which `fit` takes in their place, whatever the hyperparameters but half_life."""
         self._check_hyperparameters()
         likes = as_user_items(user_items)
         self.check_memory(*likes.shape)
-        return gram_of(likes)
+        gram = gram_of(weighted_pairs(likes, self.half_life))
+        gram.half_life = self.half_life
+        return gram
 
     def fit(self, user_items: UserItemsLike | ItemGram | UserGram, y: object = None) -> Self:
         """Learn from who liked what, as `Recommender.fit` has it, or from what `precompute` made of it."""
         if not isinstance(user_items, (ItemGram, UserGram)):
             return super().fit(user_items)
         self._check_hyperparameters()
+        if user_items.half_life != self.half_life:
+            raise ValueError(
+                f"half_life is {self.half_life}, and the Gram matrix was made with {user_items.half_life}; "
+                "call precompute again."
+            )
         self._fit_gram(user_items)
         return self._fitted_on(len(user_items.counts))
 
@@ -96,10 +114,12 @@ class EASE(Recommender):
             raise ValueError(f"l2 is {self.l2!r}; pass a number above 0, such as 500.")
         if not (isinstance(self.max_memory, Real) and self.max_memory > 0):
             raise ValueError(f"max_memory is {self.max_memory!r}; pass a number of bytes, such as 4e9.")
+        check_half_life(self.half_life)
 
-    def _fit(self, user_items: sparse.csr_array) -> None:
-        self._checked_penalty(likes_per_item(user_items))  # the Gram matrix takes long
-        self._fit_gram(gram_of(user_items))
+    def _fit(self, user_items: UserItems) -> None:
+        pairs = weighted_pairs(user_items, self.half_life)
+        self._checked_penalty(item_totals(pairs))  # the Gram matrix takes long
+        self._fit_gram(gram_of(pairs))
 
     def _fit_gram(self, gram: ItemGram | UserGram) -> None:
         penalty = self._checked_penalty(gram.counts)
@@ -133,11 +153,11 @@ class EASE(Recommender):
         return np.full(len(counts), self.l2, np.float64)
 
     def _score(self, user_items: sparse.csr_array) -> np.ndarray:
-        scores: np.ndarray = user_items @ self.item_weights_  # (batch, n_items)
+        scores: np.ndarray = weighted_input(user_items, self.half_life) @ self.item_weights_  # (batch, n_items)
         return scores
 
     def _contributions(self, row: sparse.csr_array, column: int) -> np.ndarray:
-        weights: np.ndarray = self.item_weights_[row.indices, column]
+        weights: np.ndarray = weighted_input(row, self.half_life).data * self.item_weights_[row.indices, column]
         return weights
 
     def _arrays(self) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ Solution
     B[i, j] = -P[i, j] / P[j, j]      for i != j, and B[j, j] = 0
     That is EASE with a penalty for each item in place of one for all; dropout 0 is EASE.
 
-Score, shapes and cost
+Score, weights and times, shapes and cost
     Those of EASE, whose code this is but for L.
 
 Source
@@ -51,6 +51,8 @@ class EDLAE(EASE):
         p above, 0 or more and below 1. The paper's are .33 with an l2 of 300 and 500, and .25 with 70.
     max_memory : float
         How many bytes `fit` may take beside the likes, as in `EASE`.
+    half_life : float, optional
+        As in `EASE`.
 
     Attributes
     ----------

@@ -20,7 +20,7 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.evaluation.ranking import rank
-from autoenc.interactions import Interactions
+from autoenc.interactions import Interactions, carrying
 from autoenc.models.base import Recommender
 from autoenc.storage.atomic import replacing
 
@@ -81,7 +81,10 @@ def _moved(user_items: sparse.csr_array, item_ids: np.ndarray, known: np.ndarray
     n_kept = np.concatenate([[0], np.cumsum(kept)])
     indptr = n_kept[user_items.indptr].astype(np.int32)
     indices = new_column[user_items.indices[kept]]
-    return sparse.csr_array((np.ones(len(indices), np.float32), indices, indptr), (user_items.shape[0], len(known)))
+    ones = np.ones(len(indices), np.float32)
+    moved = sparse.csr_array((ones, indices, indptr), (user_items.shape[0], len(known)))
+    carried = getattr(user_items, "carried", {})
+    return carrying(moved, **{name: values[kept] for name, values in carried.items()}) if carried else moved
 
 
 def check_ending(path: str | os.PathLike[str]) -> None:

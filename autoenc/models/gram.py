@@ -4,7 +4,8 @@ Problem
     P = inverse of (X.T @ X + L), X being user_items and L a penalty above 0 for each item, diagonal
 
 By items
-    G = X.T @ X                                  how many users like both of two items
+    G = X.T @ X                                  how many users like both of two items, or with
+                                                 weights (weighting.py) how much such pairs count
     P = inverse of (G + L), by Cholesky's factorization
 
 By users, where they are few (Woodbury's identity)
@@ -39,8 +40,8 @@ import numpy as np
 from scipy import linalg, sparse
 from scipy.linalg import get_lapack_funcs
 
-from autoenc.interactions import likes_per_item
 from autoenc.machine import compute_threads
+from autoenc.models.weighting import item_totals
 
 BLOCK = 512  # items at a time, of what is n_items wide
 DENSE_ENTRIES = 2**24  # numbers in a dense block of users: 67 MB
@@ -58,7 +59,7 @@ class Inverse(NamedTuple):
 
 
 def gram_of(user_items: sparse.csr_array) -> ItemGram | UserGram:
-    """The smaller square of these likes (n_users, n_items), canonical."""
+    """The smaller square of these likes (n_users, n_items), checked or `weighted_pairs`."""
     return UserGram(user_items) if _are_few(*user_items.shape) else ItemGram(user_items)
 
 
@@ -77,16 +78,21 @@ class ItemGram:
 
     Parameters
     ----------
-    user_items : csr_array (n_users, n_items), canonical
+    user_items : csr_array (n_users, n_items)
+        As `gram_of` has it.
 
     Attributes
     ----------
     counts : array (n_items,)
-        How many users like an item: G's diagonal.
+        How many users like an item, or how much its likes count: G's diagonal.
+    half_life : float or None
+        What those likes were weighed by: whoever makes it from such likes sets it.
     """
 
+    half_life: float | None = None
+
     def __init__(self, user_items: sparse.csr_array):
-        self.counts = likes_per_item(user_items)
+        self.counts = item_totals(user_items)
         # Being symmetric, G needs one triangle, the lower; P is made in the upper one.
         with compute_threads():
             self._square = _users_in_common(user_items)
@@ -114,8 +120,10 @@ class UserGram:
     Parameters and attributes are those of `ItemGram`.
     """
 
+    half_life: float | None = None
+
     def __init__(self, user_items: sparse.csr_array):
-        self.counts = likes_per_item(user_items)
+        self.counts = item_totals(user_items)
         self._by_item = user_items.tocsc().astype(np.float64)
 
     def inverse(self, penalty: np.ndarray) -> Inverse:
@@ -145,8 +153,9 @@ def _users_in_common(user_items: sparse.csr_array) -> np.ndarray:
     """X.T @ X, (n_items, n_items) float64.
 
     Among the popular items nearly every pair of items has users in common, and there a dense
-    product is faster; all the others meet in a sparse one. Every sum is a whole number below
-    2**24, so float32 holds it exactly, in whatever order it is taken.
+    product is faster; all the others meet in a sparse one. Of likes that count 1 every sum is a
+    whole number below 2**24, so float32 holds it exactly, in whatever order it is taken; those with
+    weights are float64, and BLAS is on one thread.
     """
     n_users, n_items = user_items.shape
     gram = np.zeros((n_items, n_items))
@@ -157,7 +166,7 @@ def _users_in_common(user_items: sparse.csr_array) -> np.ndarray:
     if len(popular):
         likes = by_item[:, popular].tocsr()
         users_at_once = max(1, DENSE_ENTRIES // len(popular))
-        both = np.zeros((len(popular), len(popular)), np.float32)
+        both = np.zeros((len(popular), len(popular)), user_items.dtype)
         for start in range(0, n_users, users_at_once):
             dense = likes[start : start + users_at_once].toarray()
             both += dense.T @ dense

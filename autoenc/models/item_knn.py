@@ -5,6 +5,11 @@ Similarity
     similarity[i, j] = both[i, j] / (sqrt(both[i, i] * both[j, j]) + shrink)    for i != j, and 0 for i = j
     The cosine of the two items' columns of likes; shrink pulls down what rests on few users.
 
+Weights and times
+    With weights or a half_life, both[i, j] is not a count of users but how much their pairs of likes
+    count: sqrt(c * d) where the likes count c and d, and c where i = j (models/weighting.py). The
+    score takes a user's likes by their shares.
+
 Score
     nearest[i, j] = similarity[i, j] where i is among the k items most like j (of equals the lower), else 0
     score         = user_items @ nearest
@@ -39,7 +44,9 @@ from numbers import Real
 import numpy as np
 from scipy import sparse
 
+from autoenc.interactions import UserItems
 from autoenc.models.base import Recommender
+from autoenc.models.weighting import check_half_life, item_totals, weighted_input, weighted_pairs
 from autoenc.storage.csr import check_compressed
 
 BLOCK_PAIRS = 2**22  # pairs of items looked at together; plus one item's at most
@@ -55,6 +62,8 @@ class ItemKNN(Recommender):
         How many neighbours score an item.
     shrink : float
         Added to the cosine's denominator, 0 or more.
+    half_life : float, optional
+        In how many days a like counts half, as in `EASE`.
 
     Attributes
     ----------
@@ -62,9 +71,12 @@ class ItemKNN(Recommender):
         Column j holds the similarities of the k items most like j.
     """
 
+    weighs_likes = True
+
     k: int = 100
     _: KW_ONLY
     shrink: float = 20.0
+    half_life: float | None = None
 
     def _check_hyperparameters(self) -> None:
         super()._check_hyperparameters()
@@ -72,20 +84,22 @@ class ItemKNN(Recommender):
             raise ValueError(f"k is {self.k!r}; pass how many neighbours score an item, 1 or more.")
         if not (isinstance(self.shrink, Real) and self.shrink >= 0 and math.isfinite(self.shrink)):
             raise ValueError(f"shrink is {self.shrink!r}; pass a number, 0 or more.")
+        check_half_life(self.half_life)
 
-    def _fit(self, user_items: sparse.csr_array) -> None:
+    def _fit(self, user_items: UserItems) -> None:
         n_items = user_items.shape[1]
-        by_item = user_items.tocsc()
-        counts = np.diff(by_item.indptr)
-        norms = np.sqrt(counts, dtype=np.float32)
+        pairs = weighted_pairs(user_items, self.half_life)
+        by_item = pairs.tocsc()
+        norms = np.sqrt(item_totals(pairs), dtype=pairs.dtype)
         lengths, indices, values = [], [], []
         bounds = _blocks(user_items)
         for start, end in itertools.pairwise(bounds):
-            both = (by_item[:, start:end].T @ user_items).tocsr()  # (block, n_items)
+            both = (by_item[:, start:end].T @ pairs).tocsr()  # (block, n_items)
             both.sort_indices()
             n_alike = np.diff(both.indptr)
             rows, items = np.repeat(np.arange(len(n_alike)), n_alike), both.indices
-            similarity = both.data / (norms[start + rows] * norms[items] + np.float32(self.shrink))
+            similarity = both.data / (norms[start + rows] * norms[items] + pairs.dtype.type(self.shrink))
+            similarity = similarity.astype(np.float32, copy=False)
             similarity[start + rows == items] = 0
 
             # Each row's best first: a stable sort, so that equals stay in the order of items.
@@ -102,12 +116,13 @@ class ItemKNN(Recommender):
         self.nearest_: sparse.csr_array = of_scored.T.tocsr()
 
     def _score(self, user_items: sparse.csr_array) -> np.ndarray:
-        scores: np.ndarray = (user_items @ self.nearest_).toarray()  # (batch, n_items)
+        scores: np.ndarray = (weighted_input(user_items, self.half_life) @ self.nearest_).toarray()  # (batch, n_items)
         return scores
 
     def _contributions(self, row: sparse.csr_array, column: int) -> np.ndarray:
-        similarities: np.ndarray = self.nearest_[row.indices][:, [column]].toarray()  # (n_likes, 1)
-        return similarities.ravel()
+        similarities = self.nearest_[row.indices][:, [column]].toarray().ravel()  # (n_likes,)
+        contributions: np.ndarray = weighted_input(row, self.half_life).data * similarities
+        return contributions
 
     def _arrays(self) -> dict[str, np.ndarray]:
         nearest = self.nearest_

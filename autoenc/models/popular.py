@@ -3,6 +3,10 @@
 Score
     score[u, i] = how many users like item i
 
+Weights and times
+    With weights or a half_life, score[u, i] is the sum of what the item's likes count
+    (models/weighting.py): with a half_life, what most people like of late.
+
 It knows nothing of the user but what to leave out, and is hard to beat by more than a little where
 everybody likes the same. Any other model has to stand beside it.
 
@@ -27,25 +31,43 @@ Example
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
+
 import numpy as np
 from scipy import sparse
 
 from autoenc.evaluation.ranking import top_n_of_scores
-from autoenc.interactions import UserItemsLike, likes_per_item
+from autoenc.interactions import UserItems, UserItemsLike
 from autoenc.models.base import Recommender
+from autoenc.models.weighting import check_half_life, item_totals, weighted_pairs
 
 
+@dataclass(eq=False, repr=False)
 class Popular(Recommender):
     """Recommend what most users like.
 
+    Parameters
+    ----------
+    half_life : float, optional
+        In how many days a like counts half.
+
     Attributes
     ----------
-    item_counts_ : array (n_items,), int64
+    item_counts_ : array (n_items,), int64, or float64 where likes don't all count 1
         How many users like each item.
     """
 
-    def _fit(self, user_items: sparse.csr_array) -> None:
-        self._set_counts(likes_per_item(user_items))
+    weighs_likes = True
+
+    _: KW_ONLY
+    half_life: float | None = None
+
+    def _check_hyperparameters(self) -> None:
+        super()._check_hyperparameters()
+        check_half_life(self.half_life)
+
+    def _fit(self, user_items: UserItems) -> None:
+        self._set_counts(item_totals(weighted_pairs(user_items, self.half_life)))
 
     def _set_counts(self, counts: np.ndarray) -> None:
         self.item_counts_ = counts
@@ -75,7 +97,7 @@ class Popular(Recommender):
 
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> int:
         counts = arrays.get("item_counts")
-        if counts is None or counts.ndim != 1 or counts.dtype != np.int64:
-            raise ValueError("item_counts must be there, a number an item of int64.")
+        if counts is None or counts.ndim != 1 or counts.dtype not in (np.int64, np.float64):
+            raise ValueError("item_counts must be there, a number an item of int64 or float64.")
         self._set_counts(counts)
         return len(counts)

@@ -29,7 +29,7 @@ pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
 
 from autoenc.datasets import tables  # noqa: E402
-from autoenc.datasets.prepared import Column, checksum, new_folder, read_prepared  # noqa: E402
+from autoenc.datasets.prepared import Column, checksum, new_folder, read_prepared, write_manifest  # noqa: E402
 
 pytestmark = pytest.mark.optional
 
@@ -419,6 +419,21 @@ def test_no_pickle_is_read(tmp_path, folder):
 def test_times_that_were_not_kept(folder):
     with pytest.raises(ValueError, match="was prepared without times; prepare it again with --times"):
         datasets.load(path=folder, times=True)
+
+
+def test_weights_in_a_prepared_folder_are_the_likes_own(tmp_path, folder, ratings):
+    out = shutil.copytree(folder, tmp_path / "out")
+    weights = np.arange(1, ratings.n_likes + 1, dtype=np.float32)
+    np.save(out / "weights.npy", weights)
+    write_manifest(out, ratings.n_users, ratings.n_items, ratings.n_likes)
+    np.testing.assert_array_equal(datasets.load(path=out).weights, weights)
+    assert datasets.load(path=folder).weights is None
+    np.save(out / "weights.npy", weights[1:])
+    write_manifest(out, ratings.n_users, ratings.n_items, ratings.n_likes)
+    with pytest.raises(
+        ValueError, match=r"is damaged .weights has shape .* pass one weight for each.; prepare it again"
+    ):
+        datasets.load(path=out)
 
 
 def test_a_column_that_grows_is_an_npy(tmp_path):

@@ -1,4 +1,4 @@
-"""The split per user, the split by users, and the split by time with the times that it needs."""
+"""The split per user, the split by users, the two by time, and the times that these need."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from autoenc import datasets
-from autoenc.evaluation.splits import holdout_by_time, holdout_per_user, holdout_users
-from autoenc.interactions import Interactions
+from autoenc.evaluation.splits import holdout_by_time, holdout_last, holdout_per_user, holdout_users
+from autoenc.interactions import Interactions, UserItems, as_user_items, carrying
+from autoenc.storage import mapped
 
 
 def likes_of(lengths, n_items=40):
@@ -239,3 +240,82 @@ def test_what_has_no_split_by_time():
     same = Interactions.from_pairs([1, 1], [1, 2], times=[5, 5])
     with pytest.raises(ValueError, match="no user has likes both before and after 1970-01-01T00:00:05"):
         holdout_by_time(same)
+
+
+# Each user's latest like
+
+
+@given(
+    likes=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9), st.integers(0, 5)), min_size=1, max_size=40).filter(
+        lambda likes: len({like[:2] for like in likes}) > len({user for user, _, _ in likes})
+    )
+)
+def test_the_latest_like_of_each_user_is_held_out(likes):
+    first_times = {}
+    for user, item, time in sorted(likes, key=lambda like: -like[2]):
+        first_times[user, item] = time
+    interactions = Interactions.from_pairs(*zip(*first_times), times=list(first_times.values()))
+    split = holdout_last(interactions)
+    assert_halves(split.train, split.held_out, interactions.user_items)
+    for row, user in enumerate(interactions.user_ids):
+        of_user = sorted((time, item) for (liked_by, item), time in first_times.items() if liked_by == user)
+        last = [interactions.index_of_items(of_user[-1][1]).item()] if len(of_user) > 1 else []
+        assert split.held_out[[row]].indices.tolist() == last
+
+
+def test_what_has_no_latest_like():
+    with pytest.raises(TypeError, match="likes is a list; pass an Interactions with times"):
+        holdout_last([[0, 1]])
+    with pytest.raises(ValueError, match=r"likes has no times; make it by datasets.load\(times=True\)"):
+        holdout_last(as_user_items([[0, 1]]))
+    with pytest.raises(ValueError, match="no user has two likes, one to learn from and one to hold out; pass more"):
+        holdout_last(Interactions.from_pairs([1, 2], [1, 1], times=[5, 5]))
+
+
+# What the parts carry
+
+
+def numbered(likes, on_disk=None):
+    """Likes whose times and weights say which user likes which item, on disk where a folder is given."""
+    rows, columns = likes.nonzero()
+    if on_disk is not None:
+        for name in ("data", "indices"):
+            np.save(on_disk / f"{name}.npy", getattr(likes, name))
+        arrays = (np.load(on_disk / f"{name}.npy", mmap_mode="r") for name in ("data", "indices"))
+        likes = sparse.csr_array((*arrays, likes.indptr), likes.shape)
+    return carrying(as_user_items(likes), 1000 * rows + columns, 1 + rows + columns / 1024)
+
+
+def assert_own(part, rows):
+    """Its likes carry what they carried in the matrix of `numbered` that has it as these rows."""
+    users, items = part.nonzero()
+    assert isinstance(part, UserItems) and part.checked
+    np.testing.assert_array_equal(part.times, 1000 * rows[users] + items)
+    np.testing.assert_array_equal(part.weights, (1 + rows[users] + items / 1024).astype(np.float32))
+
+
+@pytest.mark.parametrize("is_mapped", [False, True])
+def test_parts_carry_times_and_weights(tmp_path, monkeypatch, is_mapped):
+    monkeypatch.setattr(mapped, "LIKES_AT_ONCE", 50)
+    likes = numbered(as_user_items(likes_of(range(20)), 40), tmp_path if is_mapped else None)
+    everybody = np.arange(20)
+    for part in (*holdout_per_user(likes), *holdout_by_time(likes, 0.01)[:2], *holdout_last(likes)):
+        assert_own(part, everybody)
+    split = holdout_users(likes, 5)
+    assert_own(split.train, np.setdiff1d(everybody, split.test_users))
+    for part in (split.fold_in, split.held_out):
+        assert_own(part, split.test_users)
+
+
+@pytest.mark.parametrize("rows", [slice(3, 9), slice(None, None, 2), [4, 4, 0], np.array([7]), np.arange(20) % 3 == 0])
+def test_rows_carry_times_and_weights(rows):
+    likes = numbered(as_user_items(likes_of(range(20)), 40))
+    assert_own(likes[rows], np.arange(20)[rows])
+    assert likes[:, :5].times is likes.copy().weights is None
+
+
+def test_likes_with_other_likes_have_what_those_carry():
+    likes = Interactions.from_pairs([1, 1, 2], [1, 2, 1], times=[1, 3, 2], weights=[4, 5, 6])
+    train, held_out = (likes.with_user_items(half) for half in holdout_last(likes))
+    assert (train.times.tolist(), held_out.weights.tolist()) == ([1, 2], [5])
+    assert Interactions.from_csr(likes.user_items).times.tolist() == [1, 3, 2]

@@ -186,6 +186,37 @@ def test_saved_likes_load_as_they_were(tmp_path, titles, text):
     assert [entry.name for entry in path.parent.iterdir()] == ["likes.npz"]
 
 
+def test_likes_keep_their_times_and_weights(tmp_path):
+    path = tmp_path / "likes.npz"
+    likes = Interactions.from_pairs([3, 1, 3], [8, 7, 7], times=[30, 10, 20], weights=[2, 4, 0.5])
+    save_likes(likes, path)
+    for times in (True, False):
+        after = datasets.load(path=path, times=times)
+        assert after.weights.tolist() == likes.weights.tolist() == [4, 0.5, 2]
+        assert after.times is None if not times else after.times.tolist() == likes.times.tolist() == [10, 20, 30]
+    assert (sparse.load_npz(path) != likes.user_items).nnz == 0
+    save_likes(Interactions.from_pairs([1, 2], [1, 1]), path)
+    assert datasets.load(path=path).weights is None
+    with pytest.raises(ValueError, match="has no column of timestamps; pass times=False"):
+        datasets.load(path=path, times=True)
+
+
+@pytest.mark.parametrize(
+    ("weights", "sentence"),
+    [
+        (np.ones(2), r"has weights of float64 and shape \(2,\) for 3 values; save it again"),
+        (np.array(["a", "b", "c"]), r"has weights of <U1 and shape \(3,\) for 3 values; save it again"),
+        (np.array([1, 2, 0]), "weights holds 0; a weight is a number above 0"),
+    ],
+)
+def test_weights_that_do_not_fit_the_matrix_are_refused(tmp_path, weights, sentence):
+    likes = Interactions.from_pairs([3, 1, 3], [8, 7, 7])
+    object.__setattr__(likes, "weights", weights)
+    save_likes(likes, tmp_path / "likes.npz")
+    with pytest.raises(ValueError, match=sentence):
+        datasets.load(path=tmp_path / "likes.npz")
+
+
 N_ITEMS, LIKES_OF_A_USER = 2_000, 16
 
 MAKE = f"""
