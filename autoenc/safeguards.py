@@ -38,8 +38,8 @@ def safeguarded(layer_class: type[T]) -> type[T]:
 
 
 def constructor_arguments(layer: Any) -> dict[str, Any]:
-    """What a layer was made of, by the names of its constructor: parameters, buffers and numbers."""
-    held = vars(layer) | getattr(layer, "buffers", {}) | layer.params
+    """What a layer or a network was made of, by the names of its constructor: arrays, numbers and settings."""
+    held = vars(layer) | getattr(layer, "settings", {}) | getattr(layer, "buffers", {}) | layer.params
     return {name: held[name] for name in inspect.signature(type(layer)).parameters}
 
 

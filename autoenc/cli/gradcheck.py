@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from autoenc.checks import whole_number
 from autoenc.cli.common import print_json, show
-from autoenc.messages import one_line
 
 if TYPE_CHECKING:
     from autoenc.gradcheck import TensorCheck
@@ -17,9 +15,10 @@ if TYPE_CHECKING:
 HELP = "check every gradient against finite differences"
 EPILOG = """\
 Each line is one tensor: the largest difference between its gradient and the central differences,
-relative to the largest gradient (error) and to its own element (by element); the step; and the index
-of the worst element. Both errors must be below 1e-6. A WRONG line shows both numbers at that index.
-full_size is the whole network at the task's sizes, along one random direction; it takes some seconds.
+relative to the largest gradient (error) and to its own element (by element); and the step of the
+differences. Both errors must be below 1e-6. A WRONG line shows the index of the worst element and both
+numbers there. full_size is the whole network at the task's sizes, along one random direction; it takes
+some seconds.
 
 --yours mine.py checks the backward in a file that `autoenc exercise` wrote. Where a gradient is wrong,
 it says which common mistake gives the same numbers.
@@ -32,7 +31,7 @@ example:
   autoenc gradcheck --layer batchnorm
 """
 
-CHECK_LINE = "{:<20} {:<14} {:>8} {:>11} {:>6}  {:<8} {}"
+CHECK_LINE = "{:<20} {:<18} {:>8} {:>11} {:>6}  {}"
 MUTANT_LINE = "{:<20} {:<47} {:>8}  {:<7} {:<7} {}"
 MUTANTS_ARE = """\
 Each line is a mistake that the backward is given; the gradients are then wrong by `error`. `caught` says
@@ -69,10 +68,11 @@ def run(args: argparse.Namespace) -> int:
 def run_checks(args: argparse.Namespace, say: Callable[[str], None]) -> tuple[str, list[dict[str, Any]]]:
     from autoenc.gradcheck import TOLERANCE, check_layer, names_of
     from autoenc.gradcheck.exercises import Answer, check_yours, load_class
+    from autoenc.gradcheck.verdicts import told
 
     names = names_of(args.layer)
     yours = None if args.yours is None else load_class(args.yours, names[0])
-    say(CHECK_LINE.format("layer", "tensor", "error", "by element", "step", "worst", ""))
+    say(CHECK_LINE.format("layer", "tensor", "error", "by element", "step", ""))
     rows: list[dict[str, Any]] = []
     for layer in names:
         try:
@@ -101,21 +101,10 @@ def row_of(layer: str, check: TensorCheck, mistakes: list[str]) -> dict[str, Any
 
 
 def line_of(layer: str, check: TensorCheck) -> str:
+    from autoenc.gradcheck.verdicts import verdict_of
+
     numbers = f"{check.error:.1e}", f"{check.element_error:.1e}", f"{check.step:.0e}"
-    worst = ", ".join(map(str, check.worst)) or "-"
-    verdict = "ok" if check.passed else f"WRONG: backward has {check.grad:.6g}, the differences {check.numerical:.6g}"
-    return CHECK_LINE.format(layer, check.tensor, *numbers, worst, verdict)
-
-
-def told(error: BaseException) -> str:
-    """An error with the innermost forward or backward that it went through, as in "ReLU.backward: ..."."""
-    place = ""
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        function = frame.f_code.co_name.removeprefix("checked_")  # see autoenc.safeguards
-        if function in ("forward", "backward") and "self" in frame.f_locals:
-            place = f"{type(frame.f_locals['self']).__name__}.{function}"
-    text = one_line(error)
-    return text if text.startswith(place) else f"{place}: {text}"
+    return CHECK_LINE.format(layer, check.tensor, *numbers, verdict_of(check))
 
 
 def run_mutants(args: argparse.Namespace, say: Callable[[str], None]) -> tuple[str, list[dict[str, Any]]]:

@@ -26,9 +26,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autoenc import layers
-from autoenc.gradcheck.cases import CASES, names_of
+from autoenc.gradcheck.cases import CASES, Case, names_of
 from autoenc.gradcheck.check import TensorCheck, check_backward, gradients_of
-from autoenc.gradcheck.mutants import wrong_gradients
+from autoenc.gradcheck.mutants import break_backward, mutants_of
+from autoenc.gradcheck.verdicts import told, verdict_of
+from autoenc.networks.base import Network
 from autoenc.safeguards import constructor_arguments
 
 BLANK = 'raise NotImplementedError("this backward is still to be written")'
@@ -42,8 +44,8 @@ class Answer(NamedTuple):
 
 
 def exercise_names() -> list[str]:
-    """The layers that have an exercise, in the order of the lessons."""
-    return [name for name in CASES if type(_drawn(name)).__name__ in layers.__all__]
+    """What has an exercise: the layers in the order of the lessons, and the task's network."""
+    return [name for name in CASES if name == "network" or type(_drawn(name)).__name__ in layers.__all__]
 
 
 def exercise(name: str) -> str:
@@ -58,12 +60,18 @@ def exercise(name: str) -> str:
     source = re.sub(r'\n\nExample\n.*?\n"""', '\n"""', source, count=1, flags=re.DOTALL)
     lines = source.splitlines()
     backward = _method(source, type(layer).__name__, "backward")
-    [input_name, *_] = inspect.signature(layer.forward).parameters
-    wanted = [f'fill self.grads["{name}"]' for name in layer.params]
-    wanted += [f"return the gradient of {input_name}"] * (input_name != "user_items")
-    blank = [f"# Your turn: {' and '.join(wanted)}.", BLANK]
-    lines[backward.body[0].end_lineno : backward.end_lineno] = [" " * 8 + line for line in blank]
+    lines[backward.body[0].end_lineno : backward.end_lineno] = [" " * 8 + line for line in (_hint(layer), BLANK)]
     return "\n".join(lines) + "\n"
+
+
+def _hint(layer: Any) -> str:
+    """What a backward has to do, as a comment."""
+    if isinstance(layer, Network):
+        return "# Your turn: call the backward of each layer, from the last to the first."
+    [input_name, *_] = inspect.signature(layer.forward).parameters
+    fill = " and ".join(f'self.grads["{name}"]' for name in layer.params)
+    wanted = [f"fill {fill}"] * bool(fill) + [f"return the gradient of {input_name}"] * (input_name != "user_items")
+    return f"# Your turn: {', and '.join(wanted)}."
 
 
 def load_class(path: str | Path, name: str) -> type:
@@ -87,22 +95,39 @@ def check_yours(name: str, layer_class: type, seed: int = 0) -> list[Answer]:
     Raises ValueError if its forward, which is given, is not the layer's. What its methods raise is passed on.
     """
     name = _name_of_exercise(name)
-    rng = np.random.default_rng(seed)
-    reference, *args = CASES[name](rng)
+    reference, *args = _drawn_case(name, seed)
+    output = reference.forward(*args)
     yours = layer_class(**constructor_arguments(reference))
-    if not np.array_equal(yours.forward(*args), reference.forward(*args)):
+    if not np.array_equal(yours.forward(*args), output):
         raise ValueError(f"the forward of {layer_class.__name__} is not the layer's; leave it as `exercise` wrote it")
 
-    upstream = rng.standard_normal(np.shape(reference.forward(*args)))
-    grads, grad_output = gradients_of(yours, *args, upstream=lambda shape: upstream)
-    wrong = wrong_gradients(name, reference, args, grad_output)
+    upstream = np.random.default_rng(seed + 1).standard_normal(np.shape(output))
+    grads, _ = gradients_of(yours, *args, upstream=lambda shape: upstream)
+    checks = check_backward(yours, *args, upstream=lambda shape: upstream)
+    wrong: dict[str, dict[str, np.ndarray]] = {}
+    if not all(check.passed for check in checks):
+        for mutant in mutants_of(name):
+            broken, *args = _drawn_case(name, seed)
+            break_backward(broken, mutant)
+            wrong[mutant.name], _ = gradients_of(broken, *args, upstream=lambda shape: upstream)
 
     def mistakes_in(tensor: str) -> list[str]:
-        gave = ((mistake, of_tensor[tensor]) for mistake, of_tensor in wrong.items() if tensor in of_tensor)
-        return [mistake for mistake, grad in gave if np.allclose(grads[tensor], grad, rtol=1e-6, atol=1e-9)]
+        return [mistake for mistake, gave in wrong.items() if np.allclose(grads[tensor], gave[tensor], 1e-6, 1e-9)]
 
-    checks = check_backward(yours, *args, upstream=lambda shape: upstream)
     return [Answer(check, [] if check.passed else mistakes_in(check.tensor)) for check in checks]
+
+
+def grade(name: str, layer_class: type) -> None:
+    """Print what `check_yours` finds, or what the class raised, as `autoenc gradcheck --yours` does: for notebooks."""
+    try:
+        answers = check_yours(name, layer_class)
+    except Exception as error:  # a learner's, whatever it is
+        print(told(error))
+        return
+    for check, mistakes in answers:
+        print(f"{check.tensor:<22} {verdict_of(check)}")
+        for mistake in mistakes:
+            print(f"{'':<22} this is what you get when {mistake}")
 
 
 def _name_of_exercise(name: str) -> str:
@@ -113,8 +138,12 @@ def _name_of_exercise(name: str) -> str:
     return name
 
 
+def _drawn_case(name: str, seed: int) -> Case:
+    return CASES[name](np.random.default_rng(seed))
+
+
 def _drawn(name: str) -> Any:
-    return CASES[name](np.random.default_rng(0))[0]
+    return _drawn_case(name, 0)[0]
 
 
 def _method(source: str, class_name: str, name: str) -> ast.FunctionDef:
