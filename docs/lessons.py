@@ -2,13 +2,15 @@
 
 python docs/lessons.py
 
-The order is that of autoenc.layers.__all__, with Adam after the layers of the task's network. Each lesson begins
-with its title, a sentence, and a line that starts with "Lesson", which is rewritten; title and sentence are its
-entry in docs/README.md. docs/index.rst lists the pages, docs/reference.rst the layers' classes.
+The order is that of autoenc.layers.__all__, with Adam after the layers of the task's network, and how to trust a
+gradient after Linear. Each lesson begins with its title, a sentence, and a line that starts with "Lesson", which is
+rewritten; title and sentence are its entry in docs/README.md. docs/index.rst lists the pages, docs/reference.rst the
+layers' classes.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -19,7 +21,10 @@ sys.path.insert(0, str(DOCS.parent))
 
 from autoenc import layers  # noqa: E402
 
+TRUST = DOCS / "trust_a_gradient.md"
+AFTER_LINEAR = 2
 LAST_OF_THE_TASK = "SigmoidBCE"
+N_OF_THE_TASK = layers.__all__.index(LAST_OF_THE_TASK) + 3  # with TRUST and Adam
 
 
 class Lesson(NamedTuple):
@@ -27,16 +32,16 @@ class Lesson(NamedTuple):
     title: str
     sentence: str
 
-    @property
-    def link(self) -> str:
-        return f"[{self.title}]({self.path.name})"
+    def link(self, page: Path) -> str:
+        return f"[{self.title}]({Path(os.path.relpath(self.path, page.parent)).as_posix()})"
 
 
 def lessons() -> list[Lesson]:
     """All lessons, in the order in which to read them."""
     names = [module_of(layer).rpartition(".")[2] for layer in layers.__all__]
     names.insert(layers.__all__.index(LAST_OF_THE_TASK) + 1, "adam")
-    return [read(DOCS / "lessons" / f"{name}.md") for name in names]
+    pages = [DOCS / "lessons" / f"{name}.md" for name in names]
+    return [read(page) for page in [*pages[:AFTER_LINEAR], TRUST, *pages[AFTER_LINEAR:]]]
 
 
 def module_of(layer: str) -> str:
@@ -55,15 +60,12 @@ def texts() -> dict[Path, str]:
     """Every page that states the order, as it should read."""
     all_lessons = lessons()
     pages = {lesson.path: with_place(all_lessons, number) for number, lesson in enumerate(all_lessons)}
-    entries = [
-        f"{number}. [{lesson.title}](lessons/{lesson.path.name}). {lesson.sentence}\n"
-        for number, lesson in enumerate(all_lessons, 1)
-    ]
-    n_of_the_task = layers.__all__.index(LAST_OF_THE_TASK) + 2  # with Adam
-    lists = iter(["".join(entries[:n_of_the_task]), "".join(entries[n_of_the_task:])])
+    readme = DOCS / "README.md"
+    entries = [f"{number}. {lesson.link(readme)}. {lesson.sentence}\n" for number, lesson in enumerate(all_lessons, 1)]
+    lists = iter(["".join(entries[:N_OF_THE_TASK]), "".join(entries[N_OF_THE_TASK:])])
     pages[DOCS / "README.md"] = replaced("README.md", r"(?:^\d+\. .*\n)+", lambda _: next(lists, ""), count=2)
-    names = "".join(f"   lessons/{lesson.path.stem}\n" for lesson in all_lessons)
-    pages[DOCS / "index.rst"] = replaced("index.rst", r"(?:^   lessons/.*\n)+", lambda _: names)
+    names = "".join(f"   {lesson.path.relative_to(DOCS).with_suffix('').as_posix()}\n" for lesson in all_lessons)
+    pages[DOCS / "index.rst"] = replaced("index.rst", rf"(?:^   (?:lessons/.*|{TRUST.stem})\n)+", lambda _: names)
     options = "\n   :members:\n   :inherited-members:\n\n"
     classes = "".join(f".. autoclass:: {module_of(layer)}.{layer}{options}" for layer in layers.__all__)
     pattern = rf"(?:^\.\. autoclass:: autoenc\.layers\..*{options})+"
@@ -73,12 +75,12 @@ def texts() -> dict[Path, str]:
 
 def with_place(all_lessons: list[Lesson], number: int) -> str:
     """A lesson's text with its place among the others."""
-    place = f"Lesson {number + 1} of {len(all_lessons)}"
+    place, page = f"Lesson {number + 1} of {len(all_lessons)}", all_lessons[number].path
     if number > 0:
-        place += f", after {all_lessons[number - 1].link}"
+        place += f", after {all_lessons[number - 1].link(page)}"
     if number + 1 < len(all_lessons):
-        place += f"; next is {all_lessons[number + 1].link}"
-    text = all_lessons[number].path.read_text(encoding="utf-8")
+        place += f"; next is {all_lessons[number + 1].link(page)}"
+    text = page.read_text(encoding="utf-8")
     return re.sub("^Lesson.*$", lambda _: f"{place}.", text, count=1, flags=re.MULTILINE)
 
 

@@ -24,6 +24,7 @@ ORDER = (
     "titles",
     "interactions",
     "datasets",
+    "safeguards",
     "layers",
     "optim",
     "networks",

@@ -24,6 +24,9 @@ NOT_COPIED = shutil.ignore_patterns(
 )
 
 
+LINKS = {"kernels": "kernels", "notebooks": "docs/notebooks"}
+
+
 def build(tree: Path, kind: str, out: Path) -> Path:
     """Build a "wheel" or an "sdist" of a tree, as pip does, but without fetching anything."""
     out.mkdir(exist_ok=True)
@@ -36,14 +39,15 @@ def build(tree: Path, kind: str, out: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory) -> Path:
-    """A copy of the tree as a zip on Windows leaves it: autoenc/kernels is a file with the link's text."""
+    """A copy of the tree as a zip on Windows leaves it: the links in autoenc/ are files with the links' text."""
     if importlib.util.find_spec("setuptools") is None:
         pytest.fail("setuptools is not installed, which builds the wheel: make test")
     tree = tmp_path_factory.mktemp("packaging") / "tree"
     shutil.copytree(ROOT, tree, symlinks=True, ignore=NOT_COPIED)
-    link = tree / "autoenc" / "kernels"
-    link.unlink(missing_ok=True)
-    link.write_text("../kernels", encoding="utf-8")
+    for name, target in LINKS.items():
+        link = tree / "autoenc" / name
+        link.unlink(missing_ok=True)
+        link.write_text(f"../{target}", encoding="utf-8")
     return tree
 
 
@@ -70,10 +74,11 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def package_files() -> set[str]:
-    """What a wheel has to hold: the package's sources and data, and kernels/ as autoenc/kernels/."""
-    own = {path.relative_to(ROOT) for path in files_of(ROOT / "autoenc")} - {Path("autoenc/kernels")}
-    kernels = {"autoenc" / path.relative_to(ROOT) for path in files_of(ROOT / "kernels")}
-    return {path.as_posix() for path in own | kernels}
+    """What a wheel has to hold: the package's sources and data, and what LINKS names as folders of autoenc/."""
+    found = {path.relative_to(ROOT) for path in files_of(ROOT / "autoenc")} - {Path("autoenc") / name for name in LINKS}
+    for name, target in LINKS.items():
+        found |= {Path("autoenc") / name / path.relative_to(ROOT / target) for path in files_of(ROOT / target)}
+    return {path.as_posix() for path in found}
 
 
 def test_wheel_holds_the_package_and_nothing_else(wheel):
@@ -136,6 +141,8 @@ def test_wheel_works_from_another_folder(run_installed):
     assert Path(package) == run_installed.site / "autoenc" / "__init__.py"
     assert Path(kernels) == run_installed.site / "autoenc" / "kernels" / "__init__.py"
     assert n_users == "671"
+    notebook = json.loads(run_installed("-m", "autoenc", "exercise", "--notebook", "network"))
+    assert notebook["cells"][0]["source"][0] == "# The network in one page\n"
 
 
 @pytest.mark.long

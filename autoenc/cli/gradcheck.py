@@ -1,37 +1,50 @@
-"""`autoenc gradcheck`: every gradient of the network against finite differences, or the check against mutants."""
+"""`autoenc gradcheck`: every gradient against finite differences, a backward of one's own, or the check's mutants."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autoenc.checks import whole_number
 from autoenc.cli.common import print_json, show
 
+if TYPE_CHECKING:
+    from autoenc.gradcheck import TensorCheck
+
 HELP = "check every gradient against finite differences"
 EPILOG = """\
-A line a tensor: the largest difference between the gradient and the central differences, relative
-to the largest gradient (error) and to its own element's (by element); the step; and the index of
-the worst. Both errors must be under 1e-6. full_size is the whole network at the task's sizes, along
-one random direction; it takes some seconds.
+Each line is one tensor: the largest difference between its gradient and the central differences,
+relative to the largest gradient (error) and to its own element (by element); and the step of the
+differences. Both errors must be below 1e-6. A WRONG line shows the index of the worst element and both
+numbers there. full_size is the whole network at the task's sizes, along one random direction; it takes
+some seconds.
 
-With --mutate a line a mutant, a backward broken on purpose: whether the check catches it, and
-whether it would have with an upstream gradient of ones (a loss has none: -), or to one decimal.
+--yours mine.py checks the backward in a file that `autoenc exercise` wrote. Where a gradient is wrong,
+it says which common mistake gives the same numbers.
 
-Exit code 1 if a gradient is wrong, or a mutant is missed.
+--mutate gives every backward a common mistake, one at a time, and each has to be caught.
+
+Exit code 1 if a gradient is wrong, a layer raises an error, or a mutant is missed.
 
 example:
   autoenc gradcheck --layer batchnorm
 """
 
-CHECK_LINE = "{:<20} {:<20} {:>8} {:>11} {:>6}  {:<8} {}"
-MUTANT_LINE = "{:<20} {:<42} {:>8}  {:<7} {:<7} {}"
+CHECK_LINE = "{:<20} {:<18} {:>8} {:>11} {:>6}  {}"
+MUTANT_LINE = "{:<20} {:<47} {:>8}  {:<7} {:<7} {}"
+MUTANTS_ARE = """\
+Each line is a mistake that the backward is given; the gradients are then wrong by `error`. `caught` says
+whether the check sees it. The last columns say whether two easier checks would: one with an upstream
+gradient of ones (a loss has no upstream gradient: -), and one that compares to 1 decimal.
+"""
 CAUGHT = {True: "yes", False: "MISSED", None: "-"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--layer", metavar="NAME", help="this one alone (a wrong name lists them)")
+    parser.add_argument("--layer", metavar="NAME", help="only this one, such as batchnorm or BatchNorm1d (a wrong name "
+                        "lists them)")  # fmt: skip
+    parser.add_argument("--yours", metavar="FILE", help="check the backward in this file, an exercise for --layer")
     parser.add_argument("--mutate", action="store_true", help="break each backward and see that the check notices")
     parser.add_argument("--seed", type=int, default=0, help="of all that is random (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of the table")
@@ -39,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     whole_number("--seed", args.seed, 0)
+    if args.yours is not None and (args.layer is None or args.mutate):
+        raise ValueError("--yours checks one layer; pass --layer as well, and not --mutate")
 
     def say(line: str) -> None:
         if not args.json:
@@ -51,22 +66,45 @@ def run(args: argparse.Namespace) -> int:
 
 
 def run_checks(args: argparse.Namespace, say: Callable[[str], None]) -> tuple[str, list[dict[str, Any]]]:
-    from dataclasses import asdict
-
     from autoenc.gradcheck import TOLERANCE, check_layer, names_of
+    from autoenc.gradcheck.exercises import Answer, check_yours, load_class
+    from autoenc.gradcheck.verdicts import told
 
     names = names_of(args.layer)
-    say(CHECK_LINE.format("layer", "tensor", "error", "by element", "step", "worst", ""))
-    rows = []
+    yours = None if args.yours is None else load_class(args.yours, names[0])
+    say(CHECK_LINE.format("layer", "tensor", "error", "by element", "step", ""))
+    rows: list[dict[str, Any]] = []
     for layer in names:
-        for check in check_layer(layer, args.seed):
-            rows.append({"layer": layer, **asdict(check), "passed": check.passed})
-            numbers = f"{check.error:.1e}", f"{check.element_error:.1e}", f"{check.step:.0e}"
-            worst = ", ".join(map(str, check.worst)) or "-"
-            say(CHECK_LINE.format(layer, check.tensor, *numbers, worst, "ok" if check.passed else "WRONG"))
+        try:
+            if yours is None:
+                answers = [Answer(check, []) for check in check_layer(layer, args.seed)]
+            else:
+                answers = check_yours(layer, yours, args.seed)
+        except Exception as error:  # of the layer, whatever it is: the others are still checked
+            rows.append({"layer": layer, "passed": False, "raised": told(error)})
+            say(f"{layer:<20} RAISED {type(error).__name__}: {rows[-1]['raised']}")
+            continue
+        for check, mistakes in answers:
+            rows.append(row_of(layer, check, mistakes))
+            say(line_of(layer, check))
+            for mistake in mistakes:
+                say(f"{'':<20} this is what you get when {mistake}")
     wrong = sum(not row["passed"] for row in rows)
     say(f"\n{len(rows)} gradients checked, {wrong} wrong (an error of {TOLERANCE:.0e} or more)")
     return ("FAIL" if wrong else "PASS"), rows
+
+
+def row_of(layer: str, check: TensorCheck, mistakes: list[str]) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {"layer": layer, **asdict(check), "passed": check.passed} | ({"mistakes": mistakes} if mistakes else {})
+
+
+def line_of(layer: str, check: TensorCheck) -> str:
+    from autoenc.gradcheck.verdicts import verdict_of
+
+    numbers = f"{check.error:.1e}", f"{check.element_error:.1e}", f"{check.step:.0e}"
+    return CHECK_LINE.format(layer, check.tensor, *numbers, verdict_of(check))
 
 
 def run_mutants(args: argparse.Namespace, say: Callable[[str], None]) -> tuple[str, list[dict[str, Any]]]:
@@ -75,7 +113,9 @@ def run_mutants(args: argparse.Namespace, say: Callable[[str], None]) -> tuple[s
     from autoenc.gradcheck.mutants import mutants_of, try_mutant
 
     mutants = mutants_of(args.layer)
-    say(MUTANT_LINE.format("layer", "mutant", "error", "caught", "by ones", "to 1 decimal"))
+    say(MUTANTS_ARE)
+    say("")
+    say(MUTANT_LINE.format("layer", "mistake", "error", "caught", "by ones", "to 1 decimal"))
     rows = []
     for mutant in mutants:
         verdict = try_mutant(mutant, args.seed)

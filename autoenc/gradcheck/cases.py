@@ -47,11 +47,19 @@ def check_layer(name: str, seed: int = 0, upstream: Callable[..., np.ndarray] | 
 
 
 def names_of(layer: str | None = None) -> list[str]:
-    """The names that can be checked: this one, or all. Raises ValueError if there is no such name."""
+    """The names that can be checked: this one, or all. A class's name, such as BatchNorm1d, will do too.
+
+    Raises ValueError if there is no such name.
+    """
     names = [*CASES, "full_size"]
-    if layer not in (None, *names):
-        raise ValueError(f"layer must be one of {', '.join(names)}, got {layer!r}")
-    return names if layer is None else [layer]
+    if layer is None:
+        return names
+    if layer in names:
+        return [layer]
+    for name, draw in CASES.items():
+        if type(draw(np.random.default_rng(0))[0]).__name__.lower() == layer.lower():
+            return [name]
+    raise ValueError(f"layer must be one of {', '.join(names)}, got {layer!r}")
 
 
 # Each case draws a layer and the arguments of its forward: float64, numbers around 1, sizes that differ, and
@@ -243,9 +251,10 @@ def check_direction(
         if all(map(np.array_equal, sides_above, sides_below)):
             break
     shares = np.array([np.vdot(grads[name], direction[name]) for name in params])
-    difference = float(np.abs(shares.sum() - (above - below) / (2 * step)))
+    grad, numerical = float(shares.sum()), (above - below) / (2 * step)
+    difference = abs(grad - numerical)
     error = difference / float(np.abs(shares).sum())
-    return TensorCheck("one direction", difference, error, error, step, ())
+    return TensorCheck("one direction", difference, error, error, step, (), grad, numerical)
 
 
 def check_full_size(seed: int = 0) -> TensorCheck:

@@ -60,6 +60,8 @@ class TensorCheck:
     step : float
     worst : tuple of int
         Where: the index of what makes the larger of the two errors.
+    grad, numerical : float
+        The two gradients there.
     passed : bool
         Whether both errors are under 1e-6. NaN is not.
     """
@@ -70,6 +72,8 @@ class TensorCheck:
     element_error: float
     step: float
     worst: tuple[int, ...]
+    grad: float
+    numerical: float
 
     @property
     def passed(self) -> bool:
@@ -83,13 +87,16 @@ def compare(tensor: str, grad: np.ndarray, numerical: np.ndarray, step: float) -
     largest = np.maximum(size.max(), SMALLEST)
     counts = size > np.maximum(largest / 1000, SMALLEST)
     errors = difference / np.where(counts, size, largest)
+    worst = tuple(int(i) for i in np.unravel_index(errors.argmax(), errors.shape))
     return TensorCheck(
         tensor=tensor,
         difference=float(difference.max()),
         error=float(difference.max() / largest),
         element_error=float(errors.max(where=counts, initial=0)),
         step=step,
-        worst=tuple(int(i) for i in np.unravel_index(errors.argmax(), errors.shape)),
+        worst=worst,
+        grad=float(grad[worst]),
+        numerical=float(numerical[worst]),
     )
 
 
@@ -156,17 +163,11 @@ def check_backward(layer: Any, *args: Any, upstream: Callable[..., np.ndarray]) 
     isn't asked where the output is a number, a loss. A layer's `penalty`, where it has one, is part
     of the loss. The input is args[0], if it is an array.
     """
-    output = layer.forward(*args)
-    grad_output: np.ndarray | float = 1.0
-    if np.ndim(output) == 0:
-        grad_input = layer.backward()
-    else:
-        grad_output = upstream(output.shape)
-        grad_input = layer.backward(grad_output)
-    arrays, grads = dict(layer.params), dict(layer.grads)
+    grads, grad_output = gradients_of(layer, *args, upstream=upstream)
+    arrays = dict(layer.params)
     if isinstance(args[0], np.ndarray):
-        arrays["input"], grads["input"] = args[0], grad_input
-    if not hasattr(layer, "penalty") or np.ndim(output) == 0:
+        arrays["input"] = args[0]
+    if not hasattr(layer, "penalty") or np.ndim(grad_output) == 0:
         return gradient_check(lambda: layer.forward(*args), arrays, grads, grad_output)
 
     def output_and_penalty() -> np.ndarray:
@@ -174,3 +175,13 @@ def check_backward(layer: Any, *args: Any, upstream: Callable[..., np.ndarray]) 
         return np.append(output, layer.penalty)
 
     return gradient_check(output_and_penalty, arrays, grads, np.append(grad_output, 1.0))
+
+
+def gradients_of(
+    layer: Any, *args: Any, upstream: Callable[..., np.ndarray]
+) -> tuple[dict[str, np.ndarray], np.ndarray | float]:
+    """Run a forward and a backward; return the gradients by name, `input` among them, and the upstream gradient."""
+    output = layer.forward(*args)
+    grad_output = 1.0 if np.ndim(output) == 0 else upstream(output.shape)
+    grad_input = layer.backward() if np.ndim(output) == 0 else layer.backward(grad_output)
+    return dict(layer.grads) | ({} if grad_input is None else {"input": grad_input}), grad_output

@@ -1,7 +1,8 @@
 """The layers, one file each: forward, and directly under it the backward, in plain NumPy.
 
 They are listed in the order in which to read them, which is also the order of the lessons: first the
-task's network, from SparseEmbedding to SigmoidBCE, then the layers that only other networks use.
+task's network, from SparseEmbedding to SigmoidBCE, then the layers that only other networks use. A wrong
+call of any of them is refused in one sentence: see `autoenc.safeguards`.
 """
 
 from autoenc.layers.embedding import SparseEmbedding
@@ -19,6 +20,7 @@ from autoenc.layers.gaussian_sample import GaussianSample
 from autoenc.layers.selu import SELU
 from autoenc.layers.masked_squared_error import MaskedSquaredError
 from autoenc.layers.soft_bce import SoftBCE
+from autoenc.safeguards import safeguarded
 
 __all__ = [
     "SparseEmbedding",
@@ -37,3 +39,6 @@ __all__ = [
     "MaskedSquaredError",
     "SoftBCE",
 ]
+
+for _name in __all__:
+    safeguarded(globals()[_name])

@@ -69,6 +69,7 @@ class Dropout:
     def __init__(self, p: float):
         if not 0 <= p < 1:
             raise ValueError(f"dropout must be at least 0 and below 1, got {p}")
+        self.p = p
         self.threshold = max(1, round((1 - p) * 65536))  # of 65536: see `draw_mask`
         self.scale = 65536 / self.threshold  # 1 / keep, for the keep rate that the threshold gives
         self.params: dict[str, np.ndarray] = {}

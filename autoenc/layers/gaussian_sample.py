@@ -41,6 +41,12 @@ def draw_noise(shape: tuple[int, int], key: tuple[int, int, int, int]) -> np.nda
     return np.random.Generator(philox_of(key)).standard_normal(shape, np.float32)
 
 
+def check_columns(columns: int) -> None:
+    """Raise ValueError for an odd number of columns, which has no halves."""
+    if columns % 2:
+        raise ValueError(f"GaussianSample takes a mean and a log_var per feature, so columns in pairs, got {columns}")
+
+
 class GaussianSample:
     """Draw from the normal distribution that the input describes. The layer has no parameters.
 
@@ -63,6 +69,7 @@ class GaussianSample:
         self.kept: Any = None
 
     def forward(self, x: np.ndarray, training: bool, key: Any = None) -> np.ndarray:
+        check_columns(x.shape[1])
         mean, log_var = np.split(x, 2, axis=1)  # (batch, features) each
         if not training:
             return mean

@@ -42,6 +42,7 @@ class InputDropout:
     """
 
     def __init__(self, p: float):
+        self.p = p
         self.threshold = Dropout(p).threshold
         self.params: dict[str, np.ndarray] = {}
         self.grads: dict[str, Any] = {}

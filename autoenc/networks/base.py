@@ -74,6 +74,10 @@ class Network:
         """
         raise NotImplementedError
 
+    def __repr__(self) -> str:
+        layers = "".join(f"    {name}: {layer!r}\n" for name, layer in self.layers.items())
+        return f"{type(self).__name__}(\n{layers})"
+
     @property
     def n_items(self) -> int:
         return self.state["embedding.weight"].shape[0]

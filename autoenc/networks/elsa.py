@@ -51,7 +51,10 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from autoenc.safeguards import safeguarded
 
+
+@safeguarded
 class CosineOfProduct:
     """The loss as a function of `weight`, and its gradient, of all items or of a block at a time.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shlex
@@ -228,6 +229,9 @@ def test_every_commands_example_runs(name, folder, monkeypatch, capsys):
     assert cli.main(arguments) == 0
     out, err = capsys.readouterr()
     assert out and "\r" not in err, "a progress bar where stderr is not a terminal"
+    if name == "exercise":  # which prints a file of Python
+        assert isinstance(ast.parse(out), ast.Module)
+        return
     if name not in ("train", "doctor"):  # whose examples print JSON
         assert not out.startswith("{")
         assert cli.main([*arguments, "--json"]) == 0

@@ -26,6 +26,7 @@ from pathlib import Path
 import pytest
 
 import autoenc
+from autoenc.gradcheck.exercises import exercise_names
 from tests.helpers import ROOT
 from tests.helpers.pages import NUMBER, blocks, missing
 
@@ -147,14 +148,27 @@ def test_files_that_are_named_exist(name):
 
 def test_every_lesson_links_to_its_code():
     for lesson in lessons.lessons():
-        path = "autoenc/optim.py" if lesson.path.stem == "adam" else f"autoenc/layers/{lesson.path.stem}.py"
-        assert f"\nCode: [{path}](../../{path})." in lesson.path.read_text(encoding="utf-8")
+        if lesson.path != lessons.TRUST:
+            path = "autoenc/optim.py" if lesson.path.stem == "adam" else f"autoenc/layers/{lesson.path.stem}.py"
+            assert f"\nCode: [{path}](../../{path})." in lesson.path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", exercise_names())
+def test_a_lesson_asks_for_the_backward_before_it_shows_it(name):
+    page = DOCS / "network.md" if name == "network" else DOCS / "lessons" / f"{name}.md"
+    text = page.read_text(encoding="utf-8")
+    commands = f"$ autoenc exercise {name} > mine.py\n$ autoenc gradcheck --layer {name} --yours mine.py\n"
+    before, after = text.split("\n## Your turn\n")
+    assert commands in after
+    assert "def backward" not in before
+    assert "def backward" in after
 
 
 ORDER = (
     "The problem",
     "The equation",
     "The code",
+    "Your turn",
     ".*by hand",
     "Four numbers",
     "What is kept",
@@ -175,7 +189,7 @@ def test_the_order_of_the_lessons_is_the_layers():
     """python docs/lessons.py writes it."""
     out_of_date = [path.name for path, text in lessons.texts().items() if path.read_text(encoding="utf-8") != text]
     assert out_of_date == []
-    assert {lesson.path for lesson in lessons.lessons()} == set((DOCS / "lessons").glob("*.md"))
+    assert {lesson.path for lesson in lessons.lessons()} == {lessons.TRUST, *(DOCS / "lessons").glob("*.md")}
 
 
 def test_pictures_are_small_and_come_in_light_and_dark():

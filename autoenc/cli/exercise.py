@@ -1,0 +1,46 @@
+"""`autoenc exercise`: a layer's file with its backward left blank, to be written by the reader."""
+
+from __future__ import annotations
+
+import argparse
+
+from autoenc.cli.common import print_json, show
+
+HELP = "write a layer's file with its backward left blank, as an exercise"
+EPILOG = """\
+The file goes to stdout, so write it to one of yours:
+
+  autoenc exercise batchnorm > mine.py
+
+Fill in the backward and check it. Where a gradient is wrong, the check says which common mistake gives
+the same numbers:
+
+  autoenc gradcheck --layer batchnorm --yours mine.py
+
+The solution is the layer's own file, which its lesson derives. The same exercises as notebooks are
+network, task_layers and other_layers:
+
+  autoenc exercise --notebook network > network.ipynb
+
+example:
+  autoenc exercise batchnorm
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("layer", nargs="?", metavar="LAYER", help="which one, such as batchnorm (default: list them)")
+    parser.add_argument("--notebook", metavar="NAME", help="write this notebook of exercises instead, as .ipynb")
+
+
+def run(args: argparse.Namespace) -> None:
+    from autoenc.gradcheck.exercises import exercise, exercise_names
+    from autoenc.gradcheck.notebooks import notebook
+
+    if args.notebook is not None:
+        if args.layer is not None:
+            raise ValueError("a notebook has its own layers; leave LAYER out, or --notebook")
+        print_json(notebook(args.notebook))
+    elif args.layer is None:
+        show("\n".join(exercise_names()))
+    else:
+        show(exercise(args.layer).rstrip())

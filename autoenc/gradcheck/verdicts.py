@@ -1,0 +1,27 @@
+"""What a check found, in words: the same on the command line and in notebooks."""
+
+from __future__ import annotations
+
+import traceback
+
+from autoenc.gradcheck.check import TensorCheck
+from autoenc.messages import one_line
+
+
+def verdict_of(check: TensorCheck) -> str:
+    """`ok`, or where it is wrong and the two numbers there."""
+    if check.passed:
+        return "ok"
+    where = f" at {', '.join(map(str, check.worst))}" if check.worst else ""
+    return f"WRONG{where}: backward has {check.grad:.6g}, the differences {check.numerical:.6g}"
+
+
+def told(error: BaseException) -> str:
+    """An error with the innermost forward or backward that it went through, as in "ReLU.backward: ..."."""
+    place = ""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        function = frame.f_code.co_name.removeprefix("checked_")  # see autoenc.safeguards
+        if function in ("forward", "backward") and "self" in frame.f_locals:
+            place = f"{type(frame.f_locals['self']).__name__}.{function}"
+    text = one_line(error)
+    return text if text.startswith(place) else f"{place}: {text}"
