@@ -1,18 +1,20 @@
 """The output layer's whole training step, a tile of items at a time.
 
-Definition: autoenc.layers.Linear.forward, SigmoidBCE.forward and backward (or those of
-WeightedBCE or Multinomial), Linear.backward and autoenc.optim.Adam.step, one after the other.
+Definition: autoenc.layers.Linear.forward, SigmoidBCE.forward and backward (or those of WeightedBCE,
+Multinomial, ConfidenceBCE or ConfidenceMultinomial), Linear.backward and autoenc.optim.Adam.step, one
+after the other.
 
 Nine tenths of a step's arithmetic is here: three matmuls of 2.2 GFLOP at the task's sizes. As
 layers they would write and read logits and grad_logits of 11 MB and grad_weight of 17 MB; here a
 tile of items goes through everything while it is in the second-level cache:
 
     logits      = weight[tile] @ h2.T                   (tile, batch)
-    grad_logits = sigmoid(logits + bias[tile]) - targets      times negative_weight where the target is 0
+    grad_logits = sigmoid(logits + bias[tile]) - targets      times negative_weight where the target is 0,
+                                                              and times the confidence where it is 1
     grad_h2    += grad_logits.T @ weight[tile]          (batch, hidden_dim)
     grad_weight = grad_logits @ h2                      (tile, hidden_dim), then Adam
 
-Under the multinomial loss grad_logits is n * exp(logits + bias[tile] - log_z) - targets, with log_z
+Under the multinomial loss grad_logits is n * exp(logits + bias[tile] - log_z) - confidence, with log_z
 from `log_normalizer`, which has gone over the same tiles before: a fourth matmul.
 
 Tiles are dealt to a fixed number of parts, each with a partial sum of grad_h2 and of the loss of
@@ -39,33 +41,30 @@ USERS = 16  # whose rows of grad_h2 are summed together
 
 
 class Targets(NamedTuple):
-    """What the losses compare the logits with."""
+    """What the losses compare the logits with, its floating arrays of the dtype of the logits."""
 
     item_indptr: np.ndarray  # (n_items + 1,), of the batch's CSC
     item_users: np.ndarray  # (n_likes,)
-    likes: np.ndarray  # (batch,), how many items each user likes
-    log_z: np.ndarray  # (batch,), or empty for BCE
-    negative_weight: float
+    confidence: np.ndarray  # (n_likes,), or empty where every like counts 1
+    log_z: np.ndarray  # (batch,), `log_normalizer`'s for the multinomial loss, or empty for BCE
+    negative_weight: float  # of an item that is not liked, in BCE
 
 
 @kernel(parallel=True)
-def output_tile(weight, bias, h2, item_indptr, item_users, rates, log_z, negative_weight):
+def output_tile(weight, bias, h2, targets, rates):
     """One training step of the output layer, in place.
 
-    weight is a Trained of (n_items, hidden_dim), bias one of (n_items,), h2 (batch, hidden_dim);
-    item_indptr (n_items + 1,) and item_users (n_likes,) are the batch's CSC, the targets. The loss
-    is the multinomial where log_z is `log_normalizer`'s (batch,), and BCE where it is empty, in which
-    an item that is not liked counts negative_weight, a float.
-    Returns the summed loss, and grad_h2 (batch, hidden_dim).
+    weight is a Trained of (n_items, hidden_dim), bias one of (n_items,), h2 (batch, hidden_dim),
+    targets Targets. Returns the summed loss, and grad_h2 (batch, hidden_dim).
     """
     n_items, batch = len(weight.weight), len(h2)
     n_parts = parts_of(n_items)
     losses = np.zeros(n_parts)
     grad_parts = np.empty((n_parts, batch, h2.shape[1]), h2.dtype)
-    targets = Targets(item_indptr, item_users, likes_of_users(item_users, h2), log_z, negative_weight)
+    likes = likes_of_users(targets, h2)
     for part in prange(n_parts):
         bounds = part * n_items // n_parts, (part + 1) * n_items // n_parts
-        losses[part] = output_part(weight, bias, h2, targets, rates, bounds, grad_parts[part])
+        losses[part] = output_part(weight, bias, h2, (targets, likes), rates, bounds, grad_parts[part])
     for block in prange((batch + USERS - 1) // USERS):
         sum_parts(grad_parts, block * USERS, min(batch, (block + 1) * USERS))
     return sum_in_order(losses), grad_parts[0]
@@ -96,8 +95,9 @@ def parts_of(n_items):
 
 
 @kernel
-def output_part(weight, bias, h2, targets, rates, bounds, grad_h2):
+def output_part(weight, bias, h2, targets_and_likes, rates, bounds, grad_h2):
     """The items from bounds[0] to bounds[1], in tiles of about equal size; fills grad_h2, returns their loss."""
+    targets, likes = targets_and_likes
     part_first, part_last = bounds
     size = tile_size(part_last - part_first)
     logits_buffer, grad_buffer = np.empty(size * len(h2), h2.dtype), np.empty(size * h2.shape[1], h2.dtype)
@@ -112,7 +112,7 @@ def output_part(weight, bias, h2, targets, rates, bounds, grad_h2):
         if len(targets.log_z) == 0:
             loss += sigmoid_bce(logits, bias.weight[first:last], targets, first, grad_bias[:n])
         else:
-            loss += multinomial(logits, bias.weight[first:last], targets, first, grad_bias[:n])
+            loss += multinomial(logits, bias.weight[first:last], targets, likes, first, grad_bias[:n])
         grad_logits = logits
         if first == part_first:
             np.dot(grad_logits.T, weight.weight[first:last], grad_h2)
@@ -151,12 +151,18 @@ def sum_of(row):
 
 
 @kernel
-def likes_of_users(item_users, h2):
-    """How many items each user of the batch likes: (batch,), of h2's dtype."""
+def likes_of_users(targets, h2):
+    """How many items each user of the batch likes, or the sum of the likes' confidences: (batch,), of h2's dtype."""
     likes = np.zeros(len(h2), h2.dtype)
-    for u in item_users:
-        likes[u] += 1
+    for k in range(len(targets.item_users)):
+        likes[targets.item_users[k]] += confidence_of(targets, k)
     return likes
+
+
+@kernel
+def confidence_of(targets, k):
+    """What the k-th like counts, of the logits' dtype."""
+    return targets.confidence[k] if len(targets.confidence) > 0 else targets.confidence.dtype.type(1)
 
 
 @kernel
@@ -166,7 +172,7 @@ def sigmoid_bce(logits, bias, targets, first_item, grad_bias):
     The items are those from first_item on; bias and grad_bias are (items,).
     softplus(z) = max(z, 0) + log(1 + exp(-|z|)), and a sum of logs is the log of a product: one
     log for a whole column of the tile. What the column counts too little of a liked item, whose
-    weight is 1, is added by itself.
+    weight is its confidence, is added by itself.
     """
     n_items, batch = logits.shape
     number, negative_weight = logits.dtype.type, targets.negative_weight
@@ -179,15 +185,15 @@ def sigmoid_bce(logits, bias, targets, first_item, grad_bias):
         run_product[:] = 1
         run_positive[:] = 0
         for i in range(run, min(n_items, run + RUN)):
-            users = item_users[indptr[i] : indptr[i + 1]]
-            for u in users:
-                logit = logits[i, u] + bias[i]
-                liked += logit
-                if negative_weight != 1:
-                    liked -= (1 - negative_weight) * softplus(logit)
+            for k in range(indptr[i], indptr[i + 1]):
+                confidence, logit = confidence_of(targets, k), logits[i, item_users[k]] + bias[i]
+                liked += confidence * logit
+                if confidence != negative_weight:
+                    liked -= (confidence - negative_weight) * softplus(logit)
             sigmoid_row(logits[i], bias[i], weight, run_product, run_positive)
-            for u in users:
-                logits[i, u] = logits[i, u] / weight - number(1)
+            for k in range(indptr[i], indptr[i + 1]):
+                u = item_users[k]
+                logits[i, u] = confidence_of(targets, k) * (logits[i, u] / weight - number(1))
             grad_bias[i] = sum_of(logits[i])
         for u in range(batch):
             product[u] *= run_product[u]
@@ -218,18 +224,17 @@ def sigmoid_row(z, bias, weight, product, positive):
 
 
 @kernel
-def multinomial(logits, bias, targets, first_item, grad_bias):
-    """The same for the multinomial loss."""
-    number = logits.dtype.type
+def multinomial(logits, bias, targets, likes, first_item, grad_bias):
+    """The same for the multinomial loss; likes (batch,) are `likes_of_users`'."""
     indptr, item_users = targets.item_indptr[first_item:], targets.item_users
     loss = 0.0
     for i in range(len(logits)):
-        users = item_users[indptr[i] : indptr[i + 1]]
-        for u in users:
-            loss += targets.log_z[u] - (logits[i, u] + bias[i])
-        softmax_row(logits[i], bias[i], targets.log_z, targets.likes)
-        for u in users:
-            logits[i, u] -= number(1)
+        for k in range(indptr[i], indptr[i + 1]):
+            u = item_users[k]
+            loss += confidence_of(targets, k) * (targets.log_z[u] - (logits[i, u] + bias[i]))
+        softmax_row(logits[i], bias[i], targets.log_z, likes)
+        for k in range(indptr[i], indptr[i + 1]):
+            logits[i, item_users[k]] -= confidence_of(targets, k)
         grad_bias[i] = sum_of(logits[i])
     return loss
 

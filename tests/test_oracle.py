@@ -12,6 +12,9 @@ from scipy import sparse
 from autoenc.layers import (
     SELU,
     BatchNorm1d,
+    ConfidenceBCE,
+    ConfidenceEmbedding,
+    ConfidenceMultinomial,
     Dropout,
     GaussianSample,
     InputNormalization,
@@ -83,6 +86,7 @@ def assert_equal_but_for_rounding(ours, answer, tolerance, name=""):
 def test_the_stored_answers_are_pytorch_2_13s_and_small():
     layers = ["batchnorm", "dropout", "embedding", "gaussian_sample", "input_normalization", "linear", "multinomial"]
     layers += ["relu", "sigmoid_bce", "tanh", "weighted_bce", "selu", "masked_squared_error", "soft_bce"]
+    layers += ["confidence_bce", "confidence_multinomial", "confidence_embedding"]
     assert sorted(["adam", "deep", "elsa", "network", "denoising", "variational", *layers]) == CASES
     for case in CASES:
         with np.load(ORACLE / f"{case}.npz", allow_pickle=False) as file:
@@ -166,6 +170,28 @@ def test_weighted_bce(oracle, dtype):
     loss = layer.forward(inputs["logits"], sparse.csr_array(inputs["user_items"]))
     assert loss == pytest.approx(float(answers["loss"]), rel=ROUNDING[dtype])
     np.testing.assert_allclose(layer.backward(), answers["grad_logits"], rtol=20 * ROUNDING[dtype], atol=1e-37)
+
+
+@both_dtypes
+@pytest.mark.parametrize(
+    ("case", "layer"),
+    [("confidence_bce", ConfidenceBCE(negative_weight=0.3)), ("confidence_multinomial", ConfidenceMultinomial())],
+)
+def test_losses_of_confidences(oracle, dtype, case, layer):
+    inputs, answers = oracle(case, dtype)
+    loss = layer.forward(inputs["logits"], sparse.csr_array(inputs["user_items"]))
+    assert loss == pytest.approx(float(answers["loss"]), rel=ROUNDING[dtype])
+    assert_equal_but_for_rounding(layer.backward(), answers["grad_logits"], ROUNDING[dtype])
+
+
+@both_dtypes
+def test_confidence_embedding(oracle, dtype):
+    inputs, answers = oracle("confidence_embedding", dtype)
+    layer = ConfidenceEmbedding(inputs["weight"])
+    output = layer.forward(sparse.csr_array(inputs["user_items"]))
+    assert_equal_but_for_rounding(output, answers["output"], ROUNDING[dtype])
+    layer.backward(inputs["grad_output"])
+    assert_equal_but_for_rounding(layer.grads["weight"], answers["grad_weight"], ROUNDING[dtype])
 
 
 @both_dtypes

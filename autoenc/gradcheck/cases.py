@@ -12,6 +12,9 @@ from autoenc.gradcheck.check import STEP, TensorCheck, check_backward
 from autoenc.layers import (
     SELU,
     BatchNorm1d,
+    ConfidenceBCE,
+    ConfidenceEmbedding,
+    ConfidenceMultinomial,
     Dropout,
     GaussianSample,
     InputNormalization,
@@ -109,6 +112,25 @@ def _multinomial(rng: np.random.Generator) -> Case:
     return Multinomial(), 1.5 * rng.standard_normal((7, 9)), _likes(rng)
 
 
+def _confidences(rng: np.random.Generator) -> sparse.csr_array:
+    """A batch of likes that count from 0.2 to 3."""
+    likes = _likes(rng)
+    likes.data = rng.uniform(0.2, 3, likes.nnz)
+    return likes
+
+
+def _confidence_bce(rng: np.random.Generator) -> Case:
+    return ConfidenceBCE(negative_weight=0.3), 1.5 * rng.standard_normal((7, 9)), _confidences(rng)
+
+
+def _confidence_multinomial(rng: np.random.Generator) -> Case:
+    return ConfidenceMultinomial(), 1.5 * rng.standard_normal((7, 9)), _confidences(rng)
+
+
+def _confidence_embedding(rng: np.random.Generator) -> Case:
+    return ConfidenceEmbedding(rng.standard_normal((9, 5))), _confidences(rng)
+
+
 def _input_normalization(rng: np.random.Generator) -> Case:
     """With a user who liked nothing; the sums are random, whatever the likes."""
     return InputNormalization(rng.standard_normal(5)), rng.standard_normal((7, 5)), np.array([0, 1, 2, 3, 5, 9, 30])
@@ -203,6 +225,9 @@ CASES: dict[str, Callable[[np.random.Generator], Case]] = {
     "tanh": _tanh,
     "weighted_bce": _weighted_bce,
     "multinomial": _multinomial,
+    "confidence_bce": _confidence_bce,
+    "confidence_multinomial": _confidence_multinomial,
+    "confidence_embedding": _confidence_embedding,
     "gaussian_sample": _gaussian_sample,
     "selu": _selu,
     "masked_squared_error": _masked_squared_error,

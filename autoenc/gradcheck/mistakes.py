@@ -109,6 +109,37 @@ def _multinomial(layer: Any, logits: Any, user_items: Any, **_: Any) -> Wrong:
     }
 
 
+def _confidence_bce(layer: Any, logits: Any, user_items: Any, **_: Any) -> Wrong:
+    h, confidence, w = sigmoid(logits), user_items.toarray(), layer.negative_weight
+    targets = confidence > 0
+    return {
+        "confidence is forgotten": {"input": np.where(targets, h - 1, w * h)},
+        "confidence is taken for the target": {"input": np.where(targets, h - confidence, w * h)},
+        "negative_weight is forgotten": {"input": np.where(targets, confidence * (h - 1), h)},
+    }
+
+
+def _confidence_multinomial(layer: Any, logits: Any, user_items: Any, **_: Any) -> Wrong:
+    e, confidence = np.exp(logits), user_items.toarray()
+    softmax, n = e / e.sum(axis=1, keepdims=True), confidence.sum(axis=1, keepdims=True)
+    n_likes = (confidence > 0).sum(axis=1, keepdims=True)
+    return {
+        "confidence is forgotten": {"input": n_likes * softmax - (confidence > 0)},
+        "n is the number of likes": {"input": n_likes * softmax - confidence},
+        "the targets are ones": {"input": n * softmax - (confidence > 0)},
+        "n is forgotten": {"input": softmax - confidence},
+    }
+
+
+def _confidence_embedding(layer: Any, user_items: Any, grad_output: Any, **_: Any) -> Wrong:
+    share = layer.share(user_items)
+    return {
+        "the shares are forgotten": {"weight": (share > 0).T @ grad_output},
+        "confidences stand for their shares": {"weight": user_items.T @ grad_output},
+        "the batch is averaged": {"weight": share.T @ grad_output / len(grad_output)},
+    }
+
+
 def _input_normalization(layer: Any, n_likes: Any, grad_output: Any, **_: Any) -> Wrong:
     size = np.sqrt(np.maximum(1, n_likes))[:, None]
     return {
@@ -215,6 +246,9 @@ MISTAKES: dict[str, Callable[..., Wrong]] = {
     "tanh": _tanh,
     "weighted_bce": _weighted_bce,
     "multinomial": _multinomial,
+    "confidence_bce": _confidence_bce,
+    "confidence_multinomial": _confidence_multinomial,
+    "confidence_embedding": _confidence_embedding,
     "gaussian_sample": _gaussian_sample,
     "selu": _selu,
     "masked_squared_error": _masked_squared_error,

@@ -16,6 +16,9 @@ from autoenc.layers.input_normalization import InputNormalization
 from autoenc.layers.tanh import Tanh
 from autoenc.layers.weighted_bce import WeightedBCE
 from autoenc.layers.multinomial import Multinomial
+from autoenc.layers.confidence_bce import ConfidenceBCE
+from autoenc.layers.confidence_multinomial import ConfidenceMultinomial
+from autoenc.layers.confidence_embedding import ConfidenceEmbedding
 from autoenc.layers.gaussian_sample import GaussianSample
 from autoenc.layers.selu import SELU
 from autoenc.layers.masked_squared_error import MaskedSquaredError
@@ -34,6 +37,9 @@ __all__ = [
     "Tanh",
     "WeightedBCE",
     "Multinomial",
+    "ConfidenceBCE",
+    "ConfidenceMultinomial",
+    "ConfidenceEmbedding",
     "GaussianSample",
     "SELU",
     "MaskedSquaredError",

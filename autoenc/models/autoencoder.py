@@ -68,6 +68,12 @@ class AutoEncoder(NetworkRecommender):
     backend : "numba" or "numpy"
     threads : int, optional
         How many compute; by default as many as numba has. The bits don't depend on it.
+    half_life : float, optional
+        In how many days a like counts half in the loss. By default every like counts by its weight
+        alone, or 1 where likes have no weights.
+    weighted_input : bool
+        Whether likes count so in the input too, each by its share of its user's. The kernels don't
+        serve that: the network is then trained, and scores, by the plain layers.
 
     Attributes
     ----------

@@ -48,7 +48,7 @@ from typing import Any, Self
 import numpy as np
 from scipy import sparse
 
-from autoenc.interactions import UserItemsLike
+from autoenc.interactions import UserItems, UserItemsLike
 from autoenc.machine import compute_threads
 from autoenc.models.network_model import NetworkRecommender
 from autoenc.networks.base import Key
@@ -70,14 +70,15 @@ class DeepRecommender(NetworkRecommender):
         The share of the code that training drops.
     refeed : bool
         Whether each step is followed by one on the output. The kernels do not serve that: it is
-        trained by the plain layers, whatever the backend, which then scores.
+        trained by the plain layers, whatever the backend, which then scores. The likes must all
+        count 1.
     bias_offset : float
         Where the output's bias starts.
     epochs : int, optional
         By default as many as make 240 steps, and at least 12.
     batch_size, lr, schedule, schedule_length, early_stopping, validation_fraction, patience
         As AutoEncoder has them.
-    random_state, backend, threads
+    random_state, backend, threads, half_life, weighted_input
         As AutoEncoder has them.
 
     Attributes
@@ -112,7 +113,7 @@ class DeepRecommender(NetworkRecommender):
         return network
 
     def _make_engine(self) -> MakeEngine | None:
-        return RefeedingEngine if self.refeed else None
+        return RefeedingEngine if self.refeed else super()._make_engine()
 
     def _shapes(self, n_items: int, emb_dim: int, hidden_dim: int) -> dict[str, tuple[int, ...]]:
         return shapes_of_state(n_items, widths_of(self.hidden_dims))
@@ -120,7 +121,9 @@ class DeepRecommender(NetworkRecommender):
     def _file_params(self) -> dict[str, Any]:
         return super()._file_params() | {"hidden_dims": ", ".join(map(str, widths_of(self.hidden_dims)))}
 
-    def _fit(self, user_items: sparse.csr_array) -> None:
+    def _fit(self, user_items: UserItems) -> None:
+        if self.refeed and (self.weighted_input or self.half_life is not None or user_items.weights is not None):
+            raise ValueError("refeed=True takes likes that all count 1; leave weights and half_life out, or refeed.")
         super()._fit(user_items)
         self._score_on_backend()
 

@@ -60,7 +60,9 @@ class DenoisingAutoEncoder(NetworkRecommender):
         By default as many as make 240 steps, and at least 12.
     batch_size, lr, schedule, schedule_length
         As AutoEncoder has them.
-    early_stopping, validation_fraction, patience, random_state, backend, threads
+    early_stopping, validation_fraction, patience
+        As AutoEncoder has them.
+    random_state, backend, threads, half_life, weighted_input
         As AutoEncoder has them.
 
     Attributes

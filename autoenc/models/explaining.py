@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from autoenc.evaluation.splits import keep
 from autoenc.interactions import UserItemsLike, as_user_items
 from autoenc.machine import compute_threads
 from autoenc.models.names import named
@@ -73,6 +74,6 @@ class Explaining(Scorer):
         for start in range(0, len(likes), BATCH_SIZE):
             left_out = np.arange(start, min(start + BATCH_SIZE, len(likes)))
             kept = np.arange(len(likes)) != left_out[:, None]  # (batch, n_likes)
-            rows = as_user_items([likes[of_row] for of_row in kept], self.n_items_)
+            rows = as_user_items(keep(row[np.zeros(len(left_out), np.int64)], kept.ravel()))
             contributions[left_out] = with_all - self._score(rows)[:, column]
         return contributions

@@ -62,7 +62,7 @@ class MultVAE(NetworkRecommender):
         By default as many as make 240 steps, and at least 12.
     batch_size, lr, schedule, schedule_length, early_stopping, validation_fraction, patience
         As AutoEncoder has them.
-    random_state, backend, threads
+    random_state, backend, threads, half_life, weighted_input
         As AutoEncoder has them.
 
     Attributes

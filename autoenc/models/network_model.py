@@ -11,6 +11,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -18,14 +19,17 @@ from scipy import sparse
 
 from autoenc.checks import number, whole_number
 from autoenc.evaluation.splits import holdout_users, number_of_users
-from autoenc.interactions import UserItemsLike
+from autoenc.interactions import UserItems, UserItemsLike
 from autoenc.layers import Multinomial, SigmoidBCE, WeightedBCE
 from autoenc.machine import check_free, compute_threads
+from autoenc.messages import shown
 from autoenc.models.base import Recommender
 from autoenc.models.random_state import RandomState, seed_of
+from autoenc.models.weighted_network import WeightedInputEngine, batches_of, is_weighing, weighing
+from autoenc.models.weighting import check_half_life
 from autoenc.networks.base import Network
 from autoenc.training.callbacks import Callback, History, Validation
-from autoenc.training.engine import MakeEngine, engine_for
+from autoenc.training.engine import Engine, MakeEngine, engine_for
 from autoenc.training.minibatches import default_epochs, steps_an_epoch
 from autoenc.training.trainer import Trainer
 
@@ -37,6 +41,9 @@ NUMBERS = ("dropout", "input_dropout", "beta", "anneal", "bias_offset", "negativ
 @dataclass(eq=False, repr=False, kw_only=True)
 class NetworkRecommender(Recommender):
     """A recommender whose scores are a network's.
+
+    Where likes have weights, or there is a half_life, the network learns from each by what it counts
+    (models/weighting.py): its layers are then those of models/weighted_network.py.
 
     Attributes
     ----------
@@ -60,6 +67,10 @@ class NetworkRecommender(Recommender):
     random_state: RandomState = 0
     backend: str = "numba"
     threads: int | None = None
+    half_life: float | None = None
+    weighted_input: bool = False
+
+    weighs_likes = True
 
     # Where no number of epochs is asked for: as many as make so many steps, and no fewer than so many.
     default_steps = 60
@@ -83,7 +94,14 @@ class NetworkRecommender(Recommender):
 
     def _make_engine(self) -> MakeEngine | None:
         """What trains the network and scores with it; None: the engine that `backend` names."""
-        return None
+        if not self.weighted_input:
+            return None
+        return partial(WeightedInputEngine, half_life=self.half_life)
+
+    def _engine_to_score(self) -> Engine:
+        if self.weighted_input:
+            return WeightedInputEngine(weighing(self.network_, True), None, self.half_life)
+        return engine_for(self.backend, self.network_)
 
     def _callbacks_of(self, n_steps: int) -> list[Callback]:
         """What watches a training of so many steps besides validation and history. Here nothing."""
@@ -93,6 +111,9 @@ class NetworkRecommender(Recommender):
         super()._check_hyperparameters()
         for name in NUMBERS:
             number(name, getattr(self, name, 0.0))
+        check_half_life(self.half_life)
+        if not isinstance(self.weighted_input, (bool, np.bool_)):
+            raise ValueError(f"weighted_input is {shown(self.weighted_input)}; pass True or False.")
         self._widths()
 
     def check_memory(self, n_users: int, n_items: int) -> None:
@@ -133,7 +154,7 @@ class NetworkRecommender(Recommender):
         finally:
             del self._callbacks, self._interrupt
 
-    def _fit(self, user_items: sparse.csr_array) -> None:
+    def _fit(self, user_items: UserItems) -> None:
         self.seed_ = seed_of(self.random_state)
         n_items = user_items.shape[1]
         callbacks: list[Callback] = []
@@ -149,7 +170,10 @@ class NetworkRecommender(Recommender):
         epochs = self.epochs
         if epochs is None:
             epochs = default_epochs(n_users, self.batch_size, self.default_steps, self.default_epochs)
+        batches = batches_of(user_items, self.half_life)
         network = self._network_on(self._initial_state(n_items))
+        if batches is not user_items or self.weighted_input:
+            network = weighing(network, self.weighted_input)
         n_steps = whole_number("epochs", epochs, 0) * steps_an_epoch(n_users, self.batch_size)
         # A checkpoint, among the caller's, is to hold what the others have just taken down.
         self._own_callbacks = self._callbacks_of(n_steps)
@@ -157,7 +181,7 @@ class NetworkRecommender(Recommender):
         self._trainer: Trainer | None = self._trainer_of(network, epochs, self.schedule, callbacks)
         self.history_ = history.epochs
         try:
-            self._trainer.fit(user_items)
+            self._trainer.fit_batches(batches)
         except KeyboardInterrupt as interrupt:
             self._interrupt = interrupt  # `fit` raises it, when it has noted the items
         finally:
@@ -204,9 +228,12 @@ class NetworkRecommender(Recommender):
         if self._trainer is None:
             self._trainer = self._trainer_of(self.network_, epochs=0)
             self._engine = self._trainer.engine
+        batches = batches_of(likes, self.half_life)
+        if batches is not likes and not is_weighing(self.network_):
+            raise ValueError("these likes have weights, and the model was fitted without; fit it again, or drop them.")
         self._trainer.callbacks = self._own_callbacks
         self._trainer.epochs = self._trainer.next_epoch + 1
-        self._trainer.fit(likes)
+        self._trainer.fit_batches(batches)
         return self
 
     def user_embedding(self, user_items: UserItemsLike) -> np.ndarray:
@@ -234,7 +261,12 @@ class NetworkRecommender(Recommender):
             return self._engine.score(user_items)
 
     def _contributions(self, row: sparse.csr_array, column: int) -> np.ndarray:
-        """Of sums: a user without the like j has the sum of all rows but j's, so one batch scores all of them."""
+        """Of sums: a user without the like j has the sum of all rows but j's, so one batch scores all of them.
+
+        Where the input is weighted, each of them is scored.
+        """
+        if self.weighted_input:
+            return super()._contributions(row, column)
         weight = self.network_.state["embedding.weight"]
         item_sum = row @ weight  # (1, emb_dim)
         without = np.concatenate([item_sum, item_sum - weight[row.indices]])  # (1 + n_likes, emb_dim)
@@ -260,7 +292,7 @@ class NetworkRecommender(Recommender):
                 what = "missing" if found is None else f"{found.dtype} of shape {found.shape}"
                 raise ValueError(f"{name} must be {embedding.dtype} of shape {shape}, and is {what}")
         self.network_ = self._network_on({name: arrays[name] for name in shapes})
-        self._engine = engine_for(self.backend, self.network_)
+        self._engine = self._engine_to_score()
         self._trainer, self._own_callbacks, self.history_ = None, [], []
         self.seed_ = seed_of(self.random_state)
         return len(embedding)

@@ -16,7 +16,7 @@ Input
 
 Source
     Confidence: Hu, Koren and Volinsky 2008 (ICDM), section 4. Decay by a half-life: Ding and Li 2005,
-    Time Weight Collaborative Filtering (CIKM), equation 3, there of the input.
+    Time Weight Collaborative Filtering (CIKM), there of the input alone.
 
 Example
     >>> from autoenc.interactions import Interactions
@@ -37,6 +37,7 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.interactions import UserItems, likes_per_item
+from autoenc.layers.confidence_embedding import shares
 from autoenc.messages import shown
 
 DAY = 86_400
@@ -81,17 +82,9 @@ def weighted_input(user_items: sparse.csr_array, half_life: float | None) -> spa
     times = None if half_life is None else user_items.times
     if user_items.weights is None and times is None:
         return user_items
-    n_likes = np.diff(user_items.indptr)
-    starts = user_items.indptr[:-1][n_likes > 0]
-    n_likes = n_likes[n_likes > 0]
-    if not len(starts):
-        return user_items
-    age = None if times is None else np.repeat(np.maximum.reduceat(times, starts), n_likes) - times
-    counts = _decayed(user_items, age, half_life)
-    of_row = np.maximum.reduceat(counts, starts)  # divided by first, so that no square is beyond a float64
-    counts /= np.repeat(of_row, n_likes)
-    counts /= np.repeat(np.sqrt(np.add.reduceat(counts * counts, starts) / n_likes), n_likes)
-    return _with_data(user_items, counts.astype(np.float32))
+    age = None if times is None else _latest_of_user(user_items.indptr, times) - times
+    share = shares(user_items.indptr, _decayed(user_items, age, half_life))
+    return _with_data(user_items, share.astype(np.float32))
 
 
 def item_totals(user_items: sparse.csr_array) -> np.ndarray:
@@ -107,6 +100,13 @@ def _decayed(user_items: UserItems, age: np.ndarray | None, half_life: float | N
     if age is not None and half_life is not None:
         counts *= np.exp2(np.maximum(age / (-DAY * half_life), LEAST))
     return counts
+
+
+def _latest_of_user(indptr: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Of each like, when its user's latest came: (n_likes,)."""
+    n_likes = np.diff(indptr)
+    latest: np.ndarray = np.maximum.reduceat(times, indptr[:-1][n_likes > 0]) if len(times) else times
+    return np.repeat(latest, n_likes[n_likes > 0])
 
 
 def _with_data(user_items: sparse.csr_array, data: np.ndarray) -> sparse.csr_array:

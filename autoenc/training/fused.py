@@ -23,10 +23,17 @@ from autoenc.kernels.gather_sum import balanced_blocks, gather_sum
 from autoenc.kernels.linear import linear
 from autoenc.kernels.log_normalizer import log_normalizer
 from autoenc.kernels.normalize import Mask, Normalizer, normalize, normalize_backward, normalize_eval
-from autoenc.kernels.output_tile import output_tile
+from autoenc.kernels.output_tile import Targets, output_tile
 from autoenc.kernels.scatter_add import PastSteps, catch_up, flush, scatter_add
 from autoenc.kernels.top_n import top_n
-from autoenc.layers import GaussianSample, Multinomial, SigmoidBCE, WeightedBCE
+from autoenc.layers import (
+    ConfidenceBCE,
+    ConfidenceMultinomial,
+    GaussianSample,
+    Multinomial,
+    SigmoidBCE,
+    WeightedBCE,
+)
 from autoenc.layers.batchnorm import check_batch
 from autoenc.layers.dropout import Dropout, draw_mask
 from autoenc.machine import compute_threads, kernel_threads
@@ -34,7 +41,7 @@ from autoenc.networks.autoencoder import AutoEncoderNetwork
 from autoenc.networks.base import Key, Network, arrays_of
 from autoenc.optim import Adam
 
-LOSSES = (SigmoidBCE, WeightedBCE, Multinomial)
+LOSSES = (SigmoidBCE, WeightedBCE, Multinomial, ConfidenceBCE, ConfidenceMultinomial)
 
 
 class FusedEngine:
@@ -133,11 +140,14 @@ class FusedEngine:
         The gradient is a sum over items, on the way down.
         """
         loss = self.network.loss
-        log_z = np.empty(0, hidden.dtype)
+        log_z = confidence = np.empty(0, hidden.dtype)
         if isinstance(loss, Multinomial):
             log_z = log_normalizer(self.network.state["output.weight"], self.network.state["output.bias"], hidden)
+        if isinstance(loss, (ConfidenceBCE, ConfidenceMultinomial)):
+            confidence = item_users.data.astype(hidden.dtype, copy=False)
         negative_weight = loss.negative_weight if isinstance(loss, WeightedBCE) else 1.0
-        return output_tile(*self._output, hidden, item_users.indptr, item_users.indices, rates, log_z, negative_weight)
+        targets = Targets(item_users.indptr, item_users.indices, confidence, log_z, negative_weight)
+        return output_tile(*self._output, hidden, targets, rates)
 
     def flush(self) -> None:
         """Bring every embedding row and its moments to the last step, in place: training is over.

@@ -21,7 +21,7 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.checks import is_finite, whole_number
-from autoenc.interactions import UserItemsLike, as_user_items
+from autoenc.interactions import UserItems, UserItemsLike, as_user_items
 from autoenc.machine import compute_threads
 from autoenc.networks.base import Network
 from autoenc.optim import Adam
@@ -171,20 +171,25 @@ class Trainer:
         FloatingPointError
             If the loss or a weight becomes NaN or infinite.
         """
-        likes = as_user_items(user_items, self.engine.n_items)
-        n_users = int((np.diff(likes.indptr) > 0).sum())
+        return self.fit_batches(as_user_items(user_items, self.engine.n_items))
+
+    def fit_batches(self, user_items: sparse.csr_array) -> Trainer:
+        """`fit` of checked likes, or of a CSR with the same entries that holds what each of them counts."""
+        n_users = int((np.diff(user_items.indptr) > 0).sum())
         if n_users < 2:
             raise ValueError(
                 f"training takes two users or more who liked something, got {n_users}; pass more, "
                 "since BatchNorm, where a network has it, finds no variance over one"
             )
-        return self.train(likes)
+        return self.train(user_items)
 
     def train(self, user_items: sparse.csr_array) -> Trainer:
         """`fit` without its checks, of a canonical matrix (n_users, n_items), whose entries may be ratings."""
         with_likes = np.flatnonzero(np.diff(user_items.indptr))
         self.n_users = len(with_likes)
         self.fingerprint = zlib.crc32(user_items.indices, zlib.crc32(user_items.indptr))
+        if not isinstance(user_items, UserItems):  # whose entries are all 1
+            self.fingerprint = zlib.crc32(user_items.data, self.fingerprint)
         self.n_steps = len(batch_bounds(len(with_likes), self.batch_size)) - 1
         self.stop = False
         with compute_threads(self.threads), _interrupt_between_steps() as interrupted:

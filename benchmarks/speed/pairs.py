@@ -16,7 +16,7 @@ from autoenc.kernels.jit import kernel
 from autoenc.kernels.linear import linear
 from autoenc.kernels.log_normalizer import log_normalizer
 from autoenc.kernels.normalize import normalize, normalize_backward, normalize_eval
-from autoenc.kernels.output_tile import output_tile
+from autoenc.kernels.output_tile import Targets, output_tile
 from autoenc.kernels.scatter_add import catch_up, scatter_add
 from autoenc.kernels.top_n import top_n
 from autoenc.kernels.top_n_of_sum import top_n_of_sum
@@ -194,7 +194,9 @@ def output(p: Problem, loss_layer=SigmoidBCE):
             log_z = np.empty(0, p.h2.dtype)  # BCE has none
             if loss_layer is Multinomial:
                 log_z = log_normalizer(weight.weight, bias.weight, p.h2)
-            loss, grad_h2 = output_tile(weight, bias, p.h2, item_users.indptr, item_users.indices, rates, log_z, 1.0)
+            every_like_counts_1 = np.empty(0, p.h2.dtype)
+            targets = Targets(item_users.indptr, item_users.indices, every_like_counts_1, log_z, 1.0)
+            loss, grad_h2 = output_tile(weight, bias, p.h2, targets, rates)
             return {"loss": np.float32(loss), "grad_h2": grad_h2, **adam.params}
 
         return run

@@ -36,11 +36,22 @@ from autoenc.kernels.jit import kernel
 from autoenc.kernels.linear import linear
 from autoenc.kernels.log_normalizer import log_normalizer
 from autoenc.kernels.normalize import Kept, Mask, Normalizer, normalize, normalize_backward, normalize_eval
-from autoenc.kernels.output_tile import output_tile
+from autoenc.kernels.output_tile import Targets, output_tile
 from autoenc.kernels.scatter_add import catch_up, flush, scatter_add
 from autoenc.kernels.top_n import top_n
 from autoenc.kernels.top_n_of_sum import top_n_of_sum
-from autoenc.layers import BatchNorm1d, Dropout, Linear, Multinomial, ReLU, SigmoidBCE, SparseEmbedding, WeightedBCE
+from autoenc.layers import (
+    BatchNorm1d,
+    ConfidenceBCE,
+    ConfidenceMultinomial,
+    Dropout,
+    Linear,
+    Multinomial,
+    ReLU,
+    SigmoidBCE,
+    SparseEmbedding,
+    WeightedBCE,
+)
 from autoenc.machine import compute_threads
 from autoenc.models.blend import weighted_sum
 from autoenc.optim import Adam
@@ -350,8 +361,8 @@ OUTPUT_EDGES = sorted(
 )
 
 
-def no_log_z(dtype):
-    """What `output_tile` takes for log_z under BCE."""
+def no_numbers(dtype):
+    """What `output_tile` takes for log_z under BCE, and for the confidence of likes that all count 1."""
     return np.empty(0, dtype)
 
 
@@ -366,9 +377,13 @@ def check_output_tile(dtype, user_items, hidden_dim, bias_of_items, seed, of_los
     item_users = user_items.tocsc()
 
     weight, bias, rates = trained(ours, "weight"), trained(ours, "bias"), next_rates(ours)
-    log_z = log_normalizer(weight.weight, bias.weight, h2) if multinomial else no_log_z(dtype)
+    log_z = log_normalizer(weight.weight, bias.weight, h2) if multinomial else no_numbers(dtype)
     negative_weight = getattr(of_loss, "negative_weight", 1.0)
-    loss, grad_h2 = output_tile(weight, bias, h2, item_users.indptr, item_users.indices, rates, log_z, negative_weight)
+    confidence = no_numbers(dtype)
+    if isinstance(of_loss, (ConfidenceBCE, ConfidenceMultinomial)):
+        confidence = item_users.data
+    targets = Targets(item_users.indptr, item_users.indices, confidence, log_z, negative_weight)
+    loss, grad_h2 = output_tile(weight, bias, h2, targets, rates)
     logits = layer.forward(h2)
     answer = of_loss.forward(logits, user_items)
     # In float32 each log(1 + exp(-|z|)) is exact to a rounding of 1 + exp(-|z|), not of itself; and each log_p to one
@@ -419,6 +434,20 @@ def test_output_tile_is_linear_and_multinomial(dtype, user_items, hidden_dim, bi
     check_output_tile(dtype, user_items, hidden_dim, bias, seed, Multinomial())
 
 
+@both_dtypes
+@few_examples
+@given(
+    user_items=batches(max_items=2 * output_module.PARTS + 1),
+    hidden_dim=st.integers(1, 6),
+    of_loss=st.sampled_from([ConfidenceBCE(1.0), ConfidenceBCE(0.3), ConfidenceMultinomial()]),
+    seed=seeds,
+)
+def test_output_tile_weighs_likes(dtype, user_items, hidden_dim, of_loss, seed):
+    confidence = np.random.default_rng(seed).uniform(0.1, 3, user_items.nnz).astype(dtype)
+    weighted = sparse.csr_array((confidence, user_items.indices, user_items.indptr), user_items.shape)
+    check_output_tile(dtype, weighted, hidden_dim, [-10.0, 5.0], seed, of_loss)
+
+
 @pytest.mark.parametrize("n_items", OUTPUT_EDGES)
 def test_multinomial_at_the_edges_of_parts_and_tiles(n_items):
     user_items = random_csr(np.random.default_rng(n_items), 3, n_items, 0.1)
@@ -437,11 +466,8 @@ def test_output_tiles_product_of_a_tile_does_not_overflow(dtype):
         trained(adam, "weight"),
         trained(adam, "bias"),
         h2,
-        item_users.indptr,
-        item_users.indices,
+        Targets(item_users.indptr, item_users.indices, no_numbers(dtype), no_numbers(dtype), 1.0),
         rates,
-        no_log_z(dtype),
-        1.0,
     )
     assert loss == pytest.approx(n_items * batch * np.log(2), rel=1e-12)
 
@@ -456,11 +482,8 @@ def test_output_tile_does_not_hide_nan(dtype):
         trained(adam, "weight"),
         trained(adam, "bias"),
         h2,
-        item_users.indptr,
-        item_users.indices,
+        Targets(item_users.indptr, item_users.indices, no_numbers(dtype), no_numbers(dtype), 1.0),
         rates,
-        no_log_z(dtype),
-        1.0,
     )
     assert np.isnan(loss) and np.isnan(grad_h2).any() and np.isnan(adam.params["weight"]).all()
 

@@ -191,6 +191,45 @@ def multinomial(logits, user_items):
     return arrays(loss=loss, grad_logits=logits.grad)
 
 
+def with_confidences(inputs):
+    """The likes of other inputs, each counting from 0.1 to 3."""
+    confidence = np.random.default_rng(1).uniform(0.1, 3, inputs["user_items"].shape)
+    return inputs | {"user_items": inputs["user_items"] * confidence}
+
+
+def confidence_bce_inputs(rng):
+    return with_confidences(weighted_bce_inputs(rng))
+
+
+def confidence_bce(logits, user_items, negative_weight):
+    logits, confidence = tensor(logits), torch.from_numpy(user_items)
+    targets = (confidence > 0).to(confidence.dtype)
+    weight = torch.where(confidence > 0, confidence, torch.from_numpy(negative_weight).to(confidence.dtype))
+    loss = F.binary_cross_entropy_with_logits(logits, targets, weight, reduction="sum")
+    loss.backward()
+    return arrays(loss=loss, grad_logits=logits.grad)
+
+
+def confidence_multinomial_inputs(rng):
+    return with_confidences(multinomial_inputs(rng))
+
+
+def confidence_embedding_inputs(rng):
+    return with_confidences(embedding_inputs(rng))
+
+
+def confidence_embedding(user_items, weight, grad_output):
+    weight, confidence = tensor(weight), torch.from_numpy(user_items)
+    n_likes = (confidence > 0).sum(dim=1)
+    mean_square = (confidence**2).sum(dim=1) / n_likes.clamp(min=1)
+    users, items = confidence.nonzero(as_tuple=True)
+    share = confidence[users, items] / mean_square[users].sqrt()
+    offsets = n_likes.cumsum(dim=0) - n_likes
+    output = F.embedding_bag(items, weight, offsets, mode="sum", per_sample_weights=share)
+    output.backward(torch.from_numpy(grad_output))
+    return arrays(output=output, grad_weight=weight.grad)
+
+
 def soft_bce_inputs(rng):
     return {"logits": 3 * rng.normal(size=(6, 9)), "targets": rng.random((6, 9))}
 
@@ -571,6 +610,9 @@ CASES = {
     "sigmoid_bce": (sigmoid_bce_inputs, sigmoid_bce),
     "weighted_bce": (weighted_bce_inputs, weighted_bce),
     "multinomial": (multinomial_inputs, multinomial),
+    "confidence_bce": (confidence_bce_inputs, confidence_bce),
+    "confidence_multinomial": (confidence_multinomial_inputs, multinomial),
+    "confidence_embedding": (confidence_embedding_inputs, confidence_embedding),
     "selu": (selu_inputs, selu),
     "masked_squared_error": (masked_squared_error_inputs, masked_squared_error),
     "soft_bce": (soft_bce_inputs, soft_bce),

@@ -12,7 +12,15 @@ from scipy import sparse
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.evaluation.ranking import top_n_of_scores
 from autoenc.kernels import output_tile
-from autoenc.layers import Dropout, Multinomial, SigmoidBCE, WeightedBCE
+from autoenc.layers import (
+    ConfidenceBCE,
+    ConfidenceEmbedding,
+    ConfidenceMultinomial,
+    Dropout,
+    Multinomial,
+    SigmoidBCE,
+    WeightedBCE,
+)
 from autoenc.machine import compute_threads
 from autoenc.networks import denoising, variational
 from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
@@ -97,6 +105,22 @@ def test_20_steps_in_float64_over_several_tiles(loss):
     user_items = likes(n_items=TWO_TILES)
     network, adam = make(np.float64, TWO_TILES, loss=loss())
     twin, twins_adam = make(np.float64, TWO_TILES, loss=loss())
+    fused = FusedEngine(twin, twins_adam)
+    for key, batch in batches(user_items, 20):
+        assert fused.train_step(batch, key) == pytest.approx(train_step(network, adam, batch, key), rel=1e-9)
+    fused.flush()
+    assert_states_near(twin.state, network.state, 1e-9)
+    assert_states_near(moments(twins_adam), moments(adam), 1e-9)
+
+
+@pytest.mark.parametrize("loss", [ConfidenceBCE(1.0), ConfidenceBCE(0.3), ConfidenceMultinomial()])
+def test_20_steps_in_float64_of_likes_with_confidences(loss):
+    user_items = likes(n_items=TWO_TILES)
+    confidence = np.random.default_rng(0).uniform(0.1, 3, user_items.nnz)
+    user_items = sparse.csr_array((confidence, user_items.indices, user_items.indptr), user_items.shape)
+    network, adam = make(np.float64, TWO_TILES, loss=copy.copy(loss))
+    network.embedding = ConfidenceEmbedding(network.state["embedding.weight"], weighted=False)
+    twin, twins_adam = make(np.float64, TWO_TILES, loss=copy.copy(loss))
     fused = FusedEngine(twin, twins_adam)
     for key, batch in batches(user_items, 20):
         assert fused.train_step(batch, key) == pytest.approx(train_step(network, adam, batch, key), rel=1e-9)
@@ -378,7 +402,9 @@ def test_what_the_kernels_do_not_compute_is_refused():
 
     state = initial_state(4, 3, 2)
     network = AutoEncoderNetwork(state, loss=Other())
-    with pytest.raises(ValueError, match="SigmoidBCE, WeightedBCE, Multinomial, and the network Other; train it with"):
+    with pytest.raises(
+        ValueError, match="Multinomial, ConfidenceBCE, ConfidenceMultinomial, and the network Other; train it with"
+    ):
         FusedEngine(network, Adam(network.params))
     with pytest.raises(ValueError, match="AutoEncoderNetwork's, and OtherNetwork may compute something else; use"):
         FusedEngine(OtherNetwork(state))
