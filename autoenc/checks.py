@@ -1,9 +1,11 @@
-"""Checks of numbers and of names that many parts use."""
+"""Checks of numbers, of names and of times that many parts use."""
 
 from __future__ import annotations
 
+import datetime
 import math
 import operator
+import re
 from collections.abc import Iterable
 from numbers import Real
 from typing import TYPE_CHECKING
@@ -12,6 +14,9 @@ from autoenc.messages import shown
 
 if TYPE_CHECKING:
     import numpy as np
+
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([hdwy])", re.ASCII)
+_DAYS = {"h": 1 / 24, "d": 1.0, "w": 7.0, "y": 365.25}
 
 
 def whole_number(name: str, value: object, least: int, most: int = 2**63 - 1) -> int:
@@ -54,3 +59,37 @@ def metric_at_k(name: str, value: object, metrics: Iterable[str]) -> tuple[str, 
     if metric not in metrics or not 1 <= k < 2**63:
         raise ValueError(f"{name} is {shown(value)}; pass one of {', '.join(metrics)} with its k, such as 'ndcg@100'.")
     return metric, k
+
+
+def days(name: str, text: str) -> float:
+    """The days of a duration such as "36h", "90d", "8w" or "1.5y". Raises ValueError if it is anything else, or 0."""
+    found = _DURATION.fullmatch(text.strip())
+    lasts = float(found[1]) * _DAYS[found[2]] if found else 0.0
+    if not lasts:
+        raise ValueError(
+            f"{name} is {shown(text)}; give a duration above 0 in hours, days, weeks or years, such as 90d."
+        )
+    return lasts
+
+
+def moment(name: str, text: str, latest: int = 0) -> int:
+    """The seconds since 1970 of a date or time in ISO 8601, of UTC unless it says otherwise, or of a duration before
+    `latest`.
+
+    Raises ValueError if the text is neither.
+
+    >>> moment("since", "1970-01-02"), moment("since", "1970-01-02T01:00+01:00"), moment("since", "2d", 200_000)
+    (86400, 86400, 27200)
+    """
+    if _DURATION.fullmatch(text.strip()):
+        return latest - round(86_400 * days(name, text))
+    try:
+        found = datetime.datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(
+            f"{name} is {shown(text)}; give a date such as 2015-01-31 or 2015-01-31T12:00, or a duration before the "
+            "latest like, such as 90d."
+        ) from None
+    if found.tzinfo is None:
+        found = found.replace(tzinfo=datetime.UTC)
+    return math.floor(found.timestamp())

@@ -365,6 +365,39 @@ class Interactions:
             )
         return replace(self, user_items=user_items, times=None, weights=None)
 
+    def between(self, since: int | None = None, until: int | None = None) -> Interactions:
+        """The likes that came from `since` on and before `until`, with the users and items that occur in them.
+
+        Parameters
+        ----------
+        since, until : int, optional
+            Seconds since 1970. By default there is no such bound.
+
+        Raises
+        ------
+        ValueError
+            Where the likes have no times, or none came then.
+        """
+        if self.times is None:
+            raise ValueError("the likes have no times, so none of them came between two; make them with times.")
+        chosen = np.ones(self.n_likes, bool)
+        if since is not None:
+            chosen &= self.times >= since
+        if until is not None:
+            chosen &= self.times < until
+        if not chosen.any():
+            first, last = np.datetime64(int(self.times.min()), "s"), np.datetime64(int(self.times.max()), "s")
+            raise ValueError(f"no like came then; {self.name or 'the likes'} came from {first} to {last}.")
+        rows, columns = (positions[chosen] for positions in self.user_items.nonzero())
+        titles = None if self.titles is None else dict(zip(self.item_ids.tolist(), self.titles.tolist()))
+        return Interactions.from_pairs(
+            self.user_ids[rows],
+            self.item_ids[columns],
+            titles=titles,
+            name=self.name,
+            **{name: values[chosen] for name, values in self.user_items.carried.items()},
+        )
+
     def index_of_items(self, items: npt.ArrayLike) -> np.ndarray:
         """The columns of items by external id or by title.
 

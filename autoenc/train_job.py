@@ -21,6 +21,7 @@ import numpy as np
 from scipy import sparse
 
 from autoenc import __version__
+from autoenc.checks import days, moment
 from autoenc.evaluation import plots
 from autoenc.evaluation.evaluate import Report, evaluate
 from autoenc.evaluation.ranking import ScorerLike, rank
@@ -84,6 +85,10 @@ class Settings:
     progress: bool = True
     preset: str = "task"  # or another of `presets.PRESETS`, which takes none of the network's settings
     validation: str | None = None  # "weak" or "strong", of the preset `best`; by default as it has it, weak
+    half_life: str | None = None  # in which a like counts half, such as "90d"
+    since: str | None = None  # a date, or a duration before the latest like: leave out what came before
+    until: str | None = None  # likewise: leave out what came from then on
+    times: bool = False  # load times without need of one of the three
 
     def changed(self, names: Iterable[str]) -> list[str]:
         """Those of the settings `names` that aren't at their defaults."""
@@ -142,6 +147,7 @@ def check_settings(settings: Settings, ranks: Communicator) -> None:
     if not math.isfinite(settings.bias_offset):
         raise ValueError(f"bias_offset must be a finite number, got {settings.bias_offset}")
     check_preset(settings)
+    check_times(settings, ranks)
     if ranks.size > 1 and settings.preset != "task":
         raise ValueError(f"--preset {settings.preset} trains in one process; leave mpiexec out, or take --preset task")
 
@@ -175,6 +181,7 @@ def model_of(settings: Settings, ranks: Communicator) -> Recommender:
     if settings.preset != "task":
         return of_preset(settings)
     params = {name: value for name, value in vars(settings).items() if name in TASK.get_params()}
+    params["half_life"] = half_life_of(settings)
     of_task = AutoEncoder if ranks.size == 1 else ShardedAutoEncoder
     return of_task(**params, random_state=settings.seed)
 
@@ -196,7 +203,7 @@ def fit_task(model: AutoEncoder, split: Split, settings: Settings, say: Callable
 def write_outputs(model: Recommender, split: Split, settings: Settings, say: Callable[[str], object]) -> None:
     """Write the model and draw the training, where that is asked for."""
     if settings.out is not None:
-        model.about_ |= {"epochs": epochs_of(model), **about(settings.seed, split)}
+        model.about_ |= {"epochs": epochs_of(model), **about(settings.seed, split), **bounds_of(settings)}
         model.save(settings.out)
         say(f"wrote the model to {settings.out}")
     if settings.plot is not None and world().is_root:
@@ -224,7 +231,29 @@ def report_of(model: Recommender, split: Split, settings: Settings, found: Repor
         "epochs": settings.epochs if is_task else epochs_of(model),
         "seed": settings.seed,
         "backend": settings.backend,
+        **({} if settings.half_life is None else {"half_life_days": half_life_of(settings)}),
+        **bounds_of(settings),
     }
+
+
+def check_times(settings: Settings, ranks: Communicator) -> None:
+    """Raise ValueError for times that are not, or that nothing can be told of."""
+    half_life_of(settings)
+    for name, text in bounds_of(settings).items():
+        moment(_flag(name), text)
+    if settings.half_life is not None and ranks.size > 1:
+        raise ValueError("--half-life trains in one process; leave mpiexec out")
+
+
+def half_life_of(settings: Settings) -> float | None:
+    """In days."""
+    return None if settings.half_life is None else days("--half-life", settings.half_life)
+
+
+def bounds_of(settings: Settings) -> dict[str, str]:
+    """What is given of since and until."""
+    bounds = {"since": settings.since, "until": settings.until}
+    return {name: text for name, text in bounds.items() if text is not None}
 
 
 def about(seed: int, split: Split) -> dict[str, Any]:
@@ -256,7 +285,9 @@ def of_preset(settings: Settings) -> Recommender:
     model = preset(settings.preset)
     if settings.validation is not None:
         model.set_params(validation=settings.validation)
-    of_run = {"random_state": settings.seed, "threads": settings.threads, "backend": settings.backend}
+    of_run: dict[str, Any] = {"random_state": settings.seed, "threads": settings.threads, "backend": settings.backend}
+    if settings.half_life is not None:
+        of_run["half_life"] = half_life_of(settings)
     names = [name for name in model.get_params() if name.rpartition("__")[2] in of_run]
     return model.set_params(**{name: of_run[name.rpartition("__")[2]] for name in names})
 
@@ -325,11 +356,15 @@ def load_likes(settings: Settings, say: Callable[[str], object] = lambda line: N
     cache = settings.cache_path
     if not named and Path(f"{DEFAULT_CACHE}_train.npy").is_file():
         cache = DEFAULT_CACHE
+    times = settings.times or settings.half_life is not None or bool(bounds_of(settings))
     if cache is not None:
+        if times:
+            raise ValueError("the task's cache has no times; pass the ratings by --data or --dataset")
         train, valid = read_task_cache(cache)
         held_out = valid.user_items
     else:
-        likes = load(settings.dataset or "ml-latest-small", path=settings.data, progress=settings.progress)
+        source, path = settings.dataset or "ml-latest-small", settings.data
+        likes = in_bounds(load(source, path=path, progress=settings.progress, times=times), settings)
         train_items, held_out = holdout_per_user(likes.user_items, 0.2, settings.seed)
         train = likes.with_user_items(train_items)
     say(
@@ -337,6 +372,16 @@ def load_likes(settings: Settings, say: Callable[[str], object] = lambda line: N
         f"training on {train.n_likes:,} likes, evaluating on {held_out.nnz:,}"
     )
     return Split(train, held_out, cache is not None)
+
+
+def in_bounds(likes: Interactions, settings: Settings) -> Interactions:
+    """The likes from `since` on and before `until`."""
+    bounds = bounds_of(settings)
+    if not bounds:
+        return likes
+    assert likes.times is not None
+    latest = int(likes.times.max())
+    return likes.between(**{name: moment(_flag(name), text, latest) for name, text in bounds.items()})
 
 
 def write_rankings(path: str | Path, scorer: ScorerLike, train: Interactions, n: int = 10) -> None:

@@ -330,6 +330,22 @@ def test_weights_do_not_depend_on_the_order_of_the_pairs():
     np.testing.assert_array_equal(again.weights, likes.weights)
 
 
+def test_likes_between_two_moments():
+    likes = Interactions.from_pairs(
+        [1, 1, 2, 3], [7, 8, 8, 9], times=[10, 20, 30, 40], weights=[1, 2, 3, 4], titles={8: "eight"}, name="shop"
+    )
+    some = likes.between(since=20, until=40)
+    assert (pairs_of(some), some.name) == ({(1, 8), (2, 8)}, "shop")
+    assert (some.item_ids.tolist(), some.titles.tolist()) == ([8], ["eight"])
+    assert (some.times.tolist(), some.weights.tolist()) == ([20, 30], [2, 3])
+    assert pairs_of(likes.between()) == pairs_of(likes)
+    assert pairs_of(likes.between(until=11)) == {(1, 7)}
+    with pytest.raises(ValueError, match="no like came then; shop came from 1970-01-01T00:00:10 to 1970-01-01T00:00:4"):
+        likes.between(since=41)
+    with pytest.raises(ValueError, match="the likes have no times, so none of them came between two"):
+        Interactions.from_pairs([1], [1]).between(since=1)
+
+
 @of_every_table
 def test_a_table_names_its_weights_and_times(table):
     columns = {"user": [9, 7, 9], "item": [30, 10, 30], "plays": [2.5, 1, 2], "when": [50, 60, 40], "rating": [0, 0, 0]}

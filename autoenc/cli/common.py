@@ -7,9 +7,14 @@ import contextlib
 import json
 import math
 import sys
-from typing import Any, TextIO
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TextIO
 
 from autoenc.messages import printable
+
+if TYPE_CHECKING:
+    from autoenc.interactions import Interactions
+    from autoenc.models.base import Recommender
 
 MODEL_HELP = "what `autoenc train --out` wrote"
 
@@ -75,3 +80,23 @@ def check_engine(args: argparse.Namespace) -> None:
         raise ValueError("--scheduler and --workers are of --engine dask; pass that as well, or leave them out")
     if args.workers is not None and args.workers < 1:
         raise ValueError(f"--workers must be 1 or more, got {args.workers}")
+
+
+def weighs_times(models: Iterable[Recommender]) -> bool:
+    """Whether one of the models, or a part of a blend, has a half-life."""
+    params = (model.get_params().items() for model in models)
+    return any(name.rpartition("__")[2] == "half_life" and value for items in params for name, value in items)
+
+
+def load_as_asked(path: str, models: Iterable[Recommender]) -> Interactions:
+    """The likes at a path, with times where one of the models has a use for them and the file has some."""
+    from autoenc import datasets
+
+    if weighs_times(models):
+        try:
+            return datasets.load(path=path, times=True)
+        except ValueError:
+            likes = datasets.load(path=path)
+            say(f"{path} has no times, so that a user's likes all count alike")
+            return likes
+    return datasets.load(path=path)

@@ -17,6 +17,7 @@ from autoenc.cli.common import (
     say,
     show,
     wants_progress,
+    weighs_times,
 )
 from autoenc.messages import printable
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from autoenc.evaluation.compare import Comparison
     from autoenc.models.base import Recommender
-    from autoenc.train_job import Split
+    from autoenc.train_job import Settings, Split
 
     Scorers = dict[str, Recommender]
 
@@ -34,10 +35,11 @@ EPILOG = """\
 --protocol weak takes the split that the model was trained on: the same data and seed, a fifth of
 each user's likes held out. --protocol strong holds out a tenth of the users, trains a new model of
 the same settings on the others, shows it four fifths of the likes of those, and asks for the rest
-(Liang et al. 2018); it takes as long as a training. So does --protocol time, which trains on the
-first four fifths of all likes and asks for what the same users liked from then on; the likes need
-times. A new blend keeps what the old one chose but for the weights. Figures are means over users
-with their standard errors; the last table has each model's difference to the first, paired by user.
+(Liang et al. 2018); it takes as long as a training. So do two that need times: --protocol time
+trains on the first four fifths of all likes and asks for what the same users liked from then on,
+--protocol last asks for each user's latest like. A new blend keeps what the old one chose but for
+the weights. Figures are means over users with their standard errors; the last table has each
+model's difference to the first, paired by user.
 
 Several models must be of the same items; they are called by their files. --beside fits baselines
 on the same likes: popular, ease, edlae, knn, or none where no name follows.
@@ -56,7 +58,9 @@ BASELINES = {"popular": "Popular", "ease": "EASE", "edlae": "EDLAE", "knn": "Ite
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", metavar="MODEL", nargs="+", help=MODEL_HELP)
     add_likes(parser, "those that the model was trained on, if bundled; a cache is for weak alone")
-    parser.add_argument("--protocol", choices=("weak", "strong", "time"), default="weak", help="(default: %(default)s)")
+    parser.add_argument(
+        "--protocol", choices=("weak", "strong", "time", "last"), default="weak", help="(default: %(default)s)"
+    )
     parser.add_argument("--k", type=int, nargs="+", default=[1, 5, 10], help="how many places count (default: 1 5 10)")
     parser.add_argument("--beside", metavar="NAME", nargs="*", choices=BASELINES, default=["popular"],
                         help="baselines (default: popular)")  # fmt: skip
@@ -80,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.protocol == "strong":
         scorers, asked = strongly(args, scorers, seed)
     else:
-        scorers, asked = by_time(args, scorers)
+        scorers, asked = by_time(args, scorers, seed)
     comparison = compared(args, scorers | baselines(args.beside, scorers, asked.train), asked)
     return told(args, comparison, asked.dataset, seed)
 
@@ -128,10 +132,19 @@ def source_of(args: argparse.Namespace, about: dict[str, Any]) -> dict[str, Any]
 
 
 def load_split(args: argparse.Namespace, scorers: Scorers, seed: int) -> Split:
-    from autoenc.train_job import Settings, load_likes
+    from autoenc.train_job import load_likes
 
-    source = source_of(args, next(iter(scorers.values())).about_)
-    return load_likes(Settings(**source, seed=seed, progress=wants_progress(args)), say)
+    return load_likes(settings_of(args, scorers, seed), say)
+
+
+def settings_of(args: argparse.Namespace, scorers: Scorers, seed: int, times: bool = False) -> Settings:
+    """What names the likes, those of the time that the first model was trained on."""
+    from autoenc.train_job import Settings
+
+    about = next(iter(scorers.values())).about_
+    bounds = {name: about[name] for name in ("since", "until") if name in about}
+    times = times or weighs_times(scorers.values())
+    return Settings(**source_of(args, about), **bounds, seed=seed, times=times, progress=wants_progress(args))
 
 
 def weakly(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Scorers, Asked]:
@@ -153,11 +166,11 @@ def weakly(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Score
 
 def strongly(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Scorers, Asked]:
     """The models fitted again without a tenth of the users, who are then asked about."""
-    from autoenc.evaluation.splits import holdout_users
+    from autoenc.evaluation.splits import holdout_users, united
     from autoenc.models.export import on_items_of
 
     loaded = load_split(args, scorers, seed)
-    everything = loaded.train.with_user_items(loaded.train.user_items + loaded.held_out)
+    everything = loaded.train.with_user_items(united(loaded.train.user_items, loaded.held_out))
     user_items, _, _ = on_items_of(next(iter(scorers.values())), everything)
     split = holdout_users(user_items, seed=seed)
     say(f"training on {split.train.shape[0]:,} users, evaluating on the other {len(split.test_users):,}")
@@ -165,22 +178,29 @@ def strongly(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Sco
     return scorers, Asked(loaded.train.name, split.train, split.fold_in, split.held_out)
 
 
-def by_time(args: argparse.Namespace, scorers: Scorers) -> tuple[Scorers, Asked]:
-    """The models fitted again on what came first, and asked for what came after."""
+def by_time(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Scorers, Asked]:
+    """The models fitted again on what came first, and asked for what came after, of all likes or of each user's."""
     import numpy as np
 
     from autoenc.datasets import NAMES, load
-    from autoenc.evaluation.splits import holdout_by_time
+    from autoenc.evaluation.splits import LastSplit, TimeSplit, holdout_by_time, holdout_last
+    from autoenc.train_job import in_bounds
 
-    source = source_of(args, next(iter(scorers.values())).about_)
-    if source["dataset"] is not None and source["data"] is not None:
+    settings = settings_of(args, scorers, seed, times=True)
+    if settings.dataset is not None and settings.data is not None:
         raise ValueError("--dataset and --data each name the likes; give one of them")
-    likes = load(source["dataset"] or NAMES[0], path=source["data"], progress=wants_progress(args), times=True)
-    split = holdout_by_time(likes)
-    say(
-        f"training on {split.train.nnz:,} likes before {np.datetime64(split.cut, 's')}, evaluating on "
-        f"{split.held_out.nnz:,}; left out {split.n_left_out:,} of {split.n_newcomers:,} users new since"
-    )
+    likes = load(settings.dataset or NAMES[0], path=settings.data, progress=settings.progress, times=True)
+    likes = in_bounds(likes, settings)
+    split: TimeSplit | LastSplit
+    if args.protocol == "last":
+        split = holdout_last(likes)
+        say(f"training on {split.train.nnz:,} likes, evaluating on the latest one of {split.held_out.nnz:,} users")
+    else:
+        split = holdout_by_time(likes)
+        say(
+            f"training on {split.train.nnz:,} likes before {np.datetime64(split.cut, 's')}, evaluating on "
+            f"{split.held_out.nnz:,}; left out {split.n_left_out:,} of {split.n_newcomers:,} users new since"
+        )
     scorers = {name: fit_again(trained, split.train, wants_progress(args)) for name, trained in scorers.items()}
     return scorers, Asked(likes.name, split.train, split.train, split.held_out)
 
@@ -219,6 +239,8 @@ def by_dask(args: argparse.Namespace, seed: int) -> int:
         raise ValueError("--engine dask takes --protocol weak, --beside popular or nothing, and no --plot")
     prepared(args.data)
     names = load_all(args.models)
+    if weighs_times(names.values()):
+        say("--engine dask reads no times, so that a user's likes all count alike")
     paths = dict(zip(names, args.models))
     popular = ("Popular as it comes" if "Popular" in paths else "Popular") if args.beside else None
     with (

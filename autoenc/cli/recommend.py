@@ -7,7 +7,17 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from autoenc.checks import whole_number
-from autoenc.cli.common import MODEL_HELP, add_engine, add_progress, check_engine, print_json, say, show, wants_progress
+from autoenc.cli.common import (
+    MODEL_HELP,
+    add_engine,
+    add_progress,
+    check_engine,
+    load_as_asked,
+    print_json,
+    say,
+    show,
+    wants_progress,
+)
 from autoenc.messages import printable
 
 if TYPE_CHECKING:
@@ -22,7 +32,8 @@ its score would be lowest. A score is the model's own: higher is better, and no 
 
 With --users a file of any format that `train --data` takes, and --out names another: .csv and
 .parquet have the columns user, rank, item, score; .npz has user_ids, item_ids and scores. Items
-that the model doesn't know are left out, and counted on stderr. Cells of a .csv are the ids as they
+that the model doesn't know are left out, and counted on stderr. A model with a half-life counts old
+likes less where FILE has times, and a user's likes alike where it hasn't. Cells of a .csv are the ids as they
 are: one that begins with =, +, - or @ is a formula to a spreadsheet, so import them as text. Users
 pass in batches: the memory is that of the model, 200 MB, and of an .npz (see `autoenc prepare`) 50
 bytes a like.
@@ -91,7 +102,6 @@ def named(model: Recommender, columns: list[int] | np.ndarray) -> list[str]:
 
 
 def for_all(args: argparse.Namespace) -> int:
-    from autoenc import datasets
     from autoenc.models import load_model
     from autoenc.models.export import check_ending, on_items_of, write_recommendations
     from autoenc.storage.atomic import check_writable
@@ -100,7 +110,7 @@ def for_all(args: argparse.Namespace) -> int:
     check_ending(args.out)
     check_writable(args.out, args.model, args.users)
     model = load_model(args.model)
-    likes = datasets.load(path=args.users)
+    likes = load_as_asked(args.users, [model])
     user_items, n_unknown, n_dropped = on_items_of(model, likes)
     if n_unknown:
         say(f"left out {n_dropped:,} likes of {n_unknown:,} items that the model doesn't know")

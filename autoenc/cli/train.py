@@ -27,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     likes.add_argument("--data", metavar="PATH", help="a ratings file, or a zip or a folder that holds one")
     likes.add_argument("--cache-path", metavar="PREFIX", help="the task's own split, PREFIX_train.npy and "
                        "PREFIX_valid.npy (default: data/cache if it is there, else ml-latest-small)")  # fmt: skip
+    of_times = parser.add_argument_group("times, for likes that have them")
+    of_times.add_argument("--half-life", metavar="TIME", help="how long it takes for a like to count half, such as "
+                          "90d: hours (h), days (d), weeks (w) or years (y)")  # fmt: skip
+    of_times.add_argument("--since", metavar="TIME", help="leave out likes before then: a date such as 2015-01-31, or "
+                          "so long before the latest like, such as 5y")  # fmt: skip
+    of_times.add_argument("--until", metavar="TIME", help="leave out likes from then on, likewise")
 
     lines = ". ".join(f"{name}: {preset.description}" for name, preset in PRESETS.items())
     model = parser.add_argument_group("the model")

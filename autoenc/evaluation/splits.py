@@ -350,6 +350,20 @@ def keep(user_items: sparse.csr_array, mask: np.ndarray) -> sparse.csr_array:
     return _loaded(kept, {name: values[mask] for name, values in getattr(user_items, "carried", {}).items()})
 
 
+def united(first: UserItems, second: UserItems) -> UserItems:
+    """The likes of both, which share none, of the same users and items: two halves of a split as one again."""
+    parts = [as_user_items(part) for part in (first, second)]
+    rows, columns = (np.concatenate(positions) for positions in zip(*(part.nonzero() for part in parts)))
+    in_order = np.lexsort((columns, rows))
+    carried = {
+        name: np.concatenate([part.carried[name] for part in parts])[in_order]
+        for name in parts[0].carried
+        if name in parts[1].carried
+    }
+    both = as_user_items(sparse.coo_array((np.ones(len(rows), np.float32), (rows, columns)), shape=first.shape))
+    return carrying(both, **carried)
+
+
 def _rows(user_items: UserItems, rows: np.ndarray) -> sparse.csr_array:
     """`take_rows`, with what they carry."""
     taken = take_rows(user_items, rows)

@@ -21,7 +21,7 @@ from autoenc import EASE, EDLAE, AutoEncoder, Blend, ItemKNN, Popular, datasets,
 from autoenc.cli import main
 from autoenc.datasets.npz import save_likes
 from autoenc.evaluation.evaluate import evaluate
-from autoenc.evaluation.splits import holdout_by_time, holdout_per_user, holdout_users
+from autoenc.evaluation.splits import holdout_by_time, holdout_last, holdout_per_user, holdout_users
 from autoenc.interactions import Interactions
 from tests.helpers import ROOT
 
@@ -229,6 +229,89 @@ def test_evaluate_by_time_retrains_on_what_came_before(ask, popular_file):
     assert code == 2 and "the synthetic likes have no times" in err
     code, _, err = ask("evaluate", popular_file, "--dataset", "ml-1m", "--data", "x.csv", "--protocol", "time")
     assert (code, err) == (2, "autoenc evaluate: --dataset and --data each name the likes; give one of them\n")
+
+
+def test_evaluate_asks_for_the_latest_like(ask, popular_file):
+    code, out, err = ask(
+        "evaluate", popular_file, "--dataset", "ml-latest-small", "--protocol", "last", "--k", "5", "--json"
+    )
+    split = holdout_last(datasets.load(times=True))
+    assert code == 0 and "training on 99,333 likes, evaluating on the latest one of 671 users" in err
+    popular = evaluate(Popular().fit(split.train), split.train, split.held_out, ks=[5])
+    assert json.loads(out)["models"]["Popular"] == pytest.approx(popular.as_row())
+
+
+@pytest.fixture
+def timed_csv():
+    rng = np.random.default_rng(0)
+    with open("timed.csv", "w") as file:
+        file.write("user,item,timestamp\n")
+        for user in range(60):
+            liked = rng.choice(30, 12, replace=False)
+            file.writelines(f"{user},{item},{86_400 * day}\n" for item, day in zip(liked, rng.integers(0, 900, 12)))
+    return "timed.csv"
+
+
+@pytest.mark.parametrize("protocol", ["weak", "strong", "time", "last"])
+def test_a_model_with_a_half_life_is_evaluated_by_the_times(ask, timed_csv, protocol):
+    options = ["--data", timed_csv, "--half-life", "8w", "--since", "1970-06-01", "--until", "30d"]
+    code, out, err = ask("train", "--preset", "fast", *options, "--out", "fast.safetensors")
+    assert code == 0, err
+    report = json.loads(out)
+    assert (report["half_life_days"], report["since"], report["until"]) == (56, "1970-06-01", "30d")
+    model = load_model("fast.safetensors")
+    assert model.get_params()["ease__half_life"] == 56
+    likes = datasets.load(path=timed_csv, times=True)
+    likes = likes.between(86_400 * 151, int(likes.times.max()) - 30 * 86_400)
+    assert report["likes"] == likes.n_likes < 700
+
+    code, out, err = ask(
+        "evaluate", "fast.safetensors", "--data", timed_csv, "--protocol", protocol, "--k", "5", "--json"
+    )
+    assert code == 0 and "not the split" not in err
+    if protocol == "weak":
+        halves = holdout_per_user(likes)
+        expected = evaluate(model, *halves, ks=[5])
+        assert expected["ndcg@5"] != evaluate(model, halves[0].copy(), halves[1], ks=[5])["ndcg@5"]
+        assert json.loads(out)["models"]["Blend"] == pytest.approx(expected.as_row())
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--half-life", "90"], "--half-life is '90'; give a duration above 0 in hours, days, weeks or years, such as"),
+        (["--since", "soon"], "--since is 'soon'; give a date such as 2015-01-31 or 2015-01-31T12:00, or a duration"),
+        (["--until", "1960-01-01"], "no like came then; timed came from 1970-01-0"),
+        (["--half-life", "9d", "--cache-path", "c"], "the task's cache has no times; pass the ratings by --data"),
+    ],
+)
+def test_train_refuses_times_that_are_none(ask, timed_csv, options, sentence):
+    likes = [] if "--cache-path" in options else ["--data", timed_csv]
+    code, out, err = ask("train", "--preset", "fast", *likes, *options)
+    assert (code, out) == (2, "") and sentence in err
+
+
+def test_the_tasks_network_is_trained_with_a_half_life(ask, timed_csv):
+    options = ["--emb-dim", "8", "--hidden-dim", "4", "--batch-size", "16", "--epochs", "2"]
+    code, _, err = ask("train", "--data", timed_csv, "--half-life", "1y", *options, "--out", "task.safetensors")
+    assert code == 0, err
+    assert load_model("task.safetensors").half_life == 365.25
+
+
+def test_everybodys_likes_are_read_with_times_where_the_model_has_a_use_for_them(ask, timed_csv):
+    likes = datasets.load(path=timed_csv, times=True)
+    model = EASE(l2=5.0, half_life=30.0).fit(likes)
+    model.save("ease.safetensors")
+    code, _, err = ask("recommend", "ease.safetensors", "--users", timed_csv, "--out", "recs.npz", "-n", "3")
+    assert code == 0 and "no times" not in err
+    with np.load("recs.npz") as found:
+        np.testing.assert_array_equal(found["scores"], model.recommend(likes, N=3)[1])
+    likes = Interactions.from_pairs(
+        *(ids[at] for ids, at in zip((likes.user_ids, likes.item_ids), likes.user_items.nonzero()))
+    )
+    save_likes(likes, "bare.npz")
+    code, _, err = ask("recommend", "ease.safetensors", "--users", "bare.npz", "--out", "recs.npz", "-n", "3")
+    assert code == 0 and "bare.npz has no times, so that a user's likes all count alike" in err
 
 
 def test_evaluate_refuses_models_of_different_items(ask, popular_file):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from autoenc import datasets
-from autoenc.evaluation.splits import holdout_by_time, holdout_last, holdout_per_user, holdout_users
+from autoenc.evaluation.splits import holdout_by_time, holdout_last, holdout_per_user, holdout_users, united
 from autoenc.interactions import Interactions, UserItems, as_user_items, carrying
 from autoenc.storage import mapped
 
@@ -305,6 +305,15 @@ def test_parts_carry_times_and_weights(tmp_path, monkeypatch, is_mapped):
     assert_own(split.train, np.setdiff1d(everybody, split.test_users))
     for part in (split.fold_in, split.held_out):
         assert_own(part, split.test_users)
+
+
+def test_two_halves_are_united():
+    likes = numbered(as_user_items(likes_of(range(20)), 40))
+    united_again = united(*holdout_per_user(likes))
+    assert (united_again != likes).nnz == 0
+    assert_own(united_again, np.arange(20))
+    bare = holdout_per_user(as_user_items(likes_of(range(20)), 40))
+    assert united(*bare).carried == united(bare[0], holdout_per_user(likes)[1]).carried == {}
 
 
 @pytest.mark.parametrize("rows", [slice(3, 9), slice(None, None, 2), [4, 4, 0], np.array([7]), np.arange(20) % 3 == 0])

@@ -1,0 +1,82 @@
+"""Choosing a half-life by what comes later: on likes that are cut by time once more.
+
+    The latest fifth of the likes is held out. The model is fitted on what came before with each
+    half-life, and without one, and ranks what is held out.
+
+The best half-life is taken where it is ahead of none by a standard error of the difference, paired by
+user, and else none: few users have likes on both sides of a moment, and the best of many figures on
+few users is too good.
+
+Source
+    The rule of one standard error: Breiman, Friedman, Olshen and Stone 1984, Classification and
+    Regression Trees, section 3.4.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from autoenc.evaluation.compare import paired_difference
+from autoenc.evaluation.evaluate import Report, evaluate
+from autoenc.evaluation.splits import holdout_by_time
+from autoenc.interactions import Interactions, UserItems
+from autoenc.models.base import Recommender
+from autoenc.models.estimator import unfitted
+
+HALF_LIVES = (3650.0, 1825.0, 730.0, 365.0, 180.0, 90.0, 30.0, 14.0, 7.0)
+"""Days, from ten years to a week, that are tried beside none."""
+
+
+class ChosenHalfLife(NamedTuple):
+    """What `choose_half_life` returns."""
+
+    half_life: float | None  # in days
+    tried: list[dict[str, Any]]  # each half-life, none first, with the metric's mean
+
+
+def choose_half_life(
+    model: Recommender,
+    likes: Interactions | UserItems,
+    half_lives: Sequence[float] = HALF_LIVES,
+    *,
+    metric: str = "ndcg@100",
+    share: float = 0.2,
+) -> ChosenHalfLife:
+    """The half-life with which a model ranks best what comes later, or None.
+
+    Parameters
+    ----------
+    model : Recommender
+        One with the hyperparameter half_life; it is not fitted here.
+    likes : Interactions, or its user_items
+        With times; those of the users and moments that are to be predicted are not among them.
+    half_lives : sequence of float
+        Days.
+    metric : str
+        Of `autoenc.metrics`, at a k.
+    share : float
+        Of the likes, the latest, that is held out.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `holdout_by_time` does, or where the model has no half_life.
+    """
+    split = holdout_by_time(likes, share)
+    k = int(metric.partition("@")[2])
+
+    def report_of(half_life: float | None) -> Report:
+        fitted = unfitted(model).set_params(half_life=half_life).fit(split.train)
+        return evaluate(fitted, split.train, split.held_out, ks=[k], per_user=True)
+
+    without = best = report_of(None)
+    chosen: float | None = None
+    tried: list[dict[str, Any]] = [{"half_life": None, metric: without[metric]}]
+    for half_life in half_lives:
+        report = report_of(half_life)
+        tried.append({"half_life": half_life, metric: report[metric]})
+        if report[metric] > best[metric]:
+            best, chosen = report, half_life
+    ahead = paired_difference(best, without, metric)
+    return ChosenHalfLife(chosen if ahead.difference > ahead.standard_error else None, tried)
