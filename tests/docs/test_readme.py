@@ -2,7 +2,8 @@
 
 A `python` block runs in the namespace of those before it, and a `text` block after it is what it
 prints; a block `python quoted from FILE` stands in that file. In a `console` block a line that begins
-with "$ " is a command, and what follows is what it prints. A block without a language is not run. The rules of comparison:
+with "$ " is a command, and what follows is what it prints. A block without a language is not run. The
+rules of comparison:
 
 - Each line of the README is found among the lines printed, in the README's order; a run may print
   more. Of a block marked `text ranking` half the lines are found, in any order.
