@@ -1,6 +1,6 @@
 # On a machine with Python 3.11 or newer and make (on Windows in Git's bash), each target sets itself up in .venv:
 #
-#   make train        the main job, on the bundled ratings
+#   make train        the main job, on the bundled ratings; the model goes to MODEL=model.safetensors
 #   make test         the core's tests (test-core), then the kernels' again without compilation (test-kernels)
 #   make test-all     the tests that make test leaves out: of the parts that extras install, and of benchmarks/
 #   make test-long    the tests that take longer, of both
@@ -18,6 +18,7 @@ VENV ?= .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 VENV_PYTHON := $(BIN)/python$(if $(filter Windows_NT,$(OS)),.exe)
 ARGS ?=
+MODEL ?= model.safetensors
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # A name on the path is not yet a Python that runs (pyenv's shims), is new enough and makes environments.
@@ -30,7 +31,7 @@ VERSION := -c 'import sys; print(sys.version)'
 .PHONY: lint lint-style lint-types lint-docstrings lint-schemas
 
 train: $(VENV)/installed
-	$(VENV_PYTHON) run_train.py $(ARGS)
+	@$(VENV_PYTHON) run_train.py --out $(MODEL) $(ARGS)
 
 reproduce: $(VENV)/installed
 	$(VENV_PYTHON) run_train.py --dataset ml-10m $(ARGS)
@@ -88,14 +89,18 @@ clean:
 
 # Each set of packages has a stamp, so that it is installed again only when its lists have changed.
 $(VENV)/installed: $(VENV_PYTHON) setup.cfg pyproject.toml
-	$(VENV_PYTHON) -m pip install --quiet --editable .
+	@echo "Installing autoenc and the packages it needs into $(VENV): about a minute, once." >&2
+	@$(VENV_PYTHON) -m pip install --quiet --editable .
+	@$(VENV_PYTHON) .ci/put_on_path.py
 	@touch $@
 
 # A group is of pyproject.toml, and pip reads those from 25.1 on.
 EXTRAS-test-all := [serve,tune,plot,parquet,scale,dask,mpi]
 $(VENV)/installed-%: $(VENV_PYTHON) setup.cfg pyproject.toml
-	$(VENV_PYTHON) -m pip install --quiet 'pip>=25.1'
-	$(VENV_PYTHON) -m pip install --quiet --editable '.$(EXTRAS-$*)' --group $*
+	@echo "Installing what make $(or $(MAKECMDGOALS),train) needs into $(VENV): a minute or more, once." >&2
+	@$(VENV_PYTHON) -m pip install --quiet 'pip>=25.1'
+	@$(VENV_PYTHON) -m pip install --quiet --editable '.$(EXTRAS-$*)' --group $*
+	@$(VENV_PYTHON) .ci/put_on_path.py
 	@touch $@ $(VENV)/installed
 
 $(VENV_PYTHON):

@@ -196,6 +196,7 @@ def fit_task(model: AutoEncoder, split: Split, settings: Settings, say: Callable
         minutes = settings.checkpoint_minutes
         checkpoints = Checkpoints if world().size == 1 else ShardedCheckpoints
         callbacks.append(checkpoints(settings.checkpoint, every_minutes=minutes, model_file=ordinary))
+    say(f"training the network for {settings.epochs} epoch{'s' * (settings.epochs != 1)}")
     model.fit(split.train, callbacks=callbacks)
     return time.perf_counter() - watch.started
 
@@ -203,7 +204,7 @@ def fit_task(model: AutoEncoder, split: Split, settings: Settings, say: Callable
 def write_outputs(model: Recommender, split: Split, settings: Settings, say: Callable[[str], object]) -> None:
     """Write the model and draw the training, where that is asked for."""
     if settings.out is not None:
-        model.about_ |= {"epochs": epochs_of(model), **about(settings.seed, split), **bounds_of(settings)}
+        model.about_ |= {**trained_for(model), **about(settings.seed, split), **bounds_of(settings)}
         model.save(settings.out)
         say(f"wrote the model to {settings.out}")
     if settings.plot is not None and world().is_root:
@@ -227,8 +228,7 @@ def report_of(model: Recommender, split: Split, settings: Settings, found: Repor
         **shape,
         "users_evaluated": found.n_users,
         "users_skipped": found.n_skipped,
-        **({} if is_task else {"preset": settings.preset}),
-        "epochs": settings.epochs if is_task else epochs_of(model),
+        **({"epochs": settings.epochs} if is_task else {"preset": settings.preset, **trained_for(model)}),
         "seed": settings.seed,
         "backend": settings.backend,
         **({} if settings.half_life is None else {"half_life_days": half_life_of(settings)}),
@@ -302,15 +302,18 @@ def fit_preset(model: Recommender, split: Split, settings: Settings, say: Callab
     seconds = time.perf_counter() - started
     for warning in caught:
         say(str(warning.message))
-    weights = ", ".join(f"{weight:.3g}" for weight in getattr(model, "weights_", ()))
-    say(f"trained {', '.join(map(repr, getattr(model, 'models_', [model])))}, weighted {weights}")
+    parts = [repr(part).removesuffix("()") for part in getattr(model, "models_", [model])]
+    if len(parts) > 1:
+        parts = [f"{weight:.3g} times {part}" for weight, part in zip(getattr(model, "weights_", ()), parts)]
+    say(f"trained {' plus '.join(parts)} in {seconds:.0f} s")
     return seconds
 
 
-def epochs_of(model: Recommender) -> int:
-    """For how many epochs the network was trained, or that in a blend; 0 where there is none."""
+def trained_for(model: Recommender) -> dict[str, int]:
+    """For how many epochs the network was trained, or that in a blend; nothing where there is none."""
     networks = (part for part in getattr(model, "models_", [model]) if isinstance(part, NetworkRecommender))
-    return max((len(network.history_) for network in networks), default=0)
+    epochs = max((len(network.history_) for network in networks), default=0)
+    return {"epochs": epochs} if epochs else {}
 
 
 class _Watch(Callback):

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import venv
 
 import pytest
 
@@ -87,3 +88,18 @@ def test_make_finds_the_environment_of_windows(tmp_path):
 
 def test_citation_names_this_version():
     assert f"\nversion: {autoenc.__version__}\n" in read("CITATION.cff")
+
+
+def test_the_folder_above_the_clone_does_not_hide_the_package(tmp_path):
+    """What make does after an editable install: the clone's folder, found first, would be an empty package."""
+    (tmp_path / "clones" / "autoenc" / "autoenc").mkdir(parents=True)
+    venv.create(tmp_path / "venv", symlinks=os.name == "posix")
+    python = tmp_path / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    where = "import autoenc; print(autoenc.__file__)"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    for before in (True, False):
+        run = subprocess.run(
+            [python, "-c", where], cwd=tmp_path / "clones", env=environment, capture_output=True, text=True
+        )
+        assert run.stdout.strip() == ("None" if before else str(ROOT / "autoenc" / "__init__.py")), run.stderr
+        subprocess.run([python, ROOT / ".ci" / "put_on_path.py"], check=True, env=environment)

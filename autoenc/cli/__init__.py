@@ -19,12 +19,20 @@ import pkgutil
 import sys
 import traceback
 from collections.abc import Sequence
+from types import ModuleType
 from typing import NoReturn
 
 import autoenc
 from autoenc.messages import EXPECTED, exit_code, one_line, sentence
 
-DESCRIPTION = "A recommender that is an autoencoder of likes: train it, measure it, ask it."
+DESCRIPTION = "Recommend items by who liked what: train a model, use it, and compare it with others."
+GROUPS = {
+    "Start here": ("train", "recommend", "serve"),
+    "Use a model": ("similar", "explain"),
+    "Compare models": ("evaluate", "tune"),
+    "Learn how it works": ("exercise", "gradcheck"),
+}
+OTHERS = "Files and machines"
 EPILOG = """\
 With AUTOENC_DEBUG=1 in the environment an error's traceback is shown too.
 
@@ -89,18 +97,36 @@ def command_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "common")
 
 
+def listing(names: Sequence[str]) -> str:
+    """The commands with what each does, by group, those that a person starts with first."""
+    grouped = GROUPS | {OTHERS: tuple(name for name in names if name not in sum(GROUPS.values(), ()))}
+    width = max(map(len, names))
+    return "\n\n".join(
+        "\n".join([f"{group}:", *(f"  {name:<{width}}  {_module(name).HELP}" for name in of_group)])
+        for group, of_group in grouped.items()
+    )
+
+
+def _module(command: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{command}")
+
+
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     """The parser of the whole command line; with `command`, of no other command's arguments."""
+    names = command_names()
     parser = OneSentenceParser(
-        prog="autoenc", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="autoenc",
+        usage="autoenc [-h] [--version] COMMAND ...",
+        description=f"{DESCRIPTION}\n\n{listing(names)}",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"autoenc {autoenc.__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name in command_names():
-        module = importlib.import_module(f"{__name__}.{name}")
+    commands = parser.add_subparsers(prog="autoenc", metavar="COMMAND", required=True, help=argparse.SUPPRESS)
+    for name in names:
+        module = _module(name)
         subparser = commands.add_parser(
             name,
-            help=module.HELP,
             description=module.HELP,
             epilog=module.EPILOG,
             formatter_class=argparse.RawDescriptionHelpFormatter,

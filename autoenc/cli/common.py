@@ -6,6 +6,9 @@ import argparse
 import contextlib
 import json
 import math
+import os
+import shlex
+import shutil
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TextIO
@@ -46,6 +49,14 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _as_json(inner) for key, inner in value.items()}
     return [_as_json(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def own_command() -> str:
+    """How a person calls this program: `autoenc` where that is on the path, and else by this Python."""
+    if shutil.which("autoenc"):
+        return "autoenc"
+    python = os.path.relpath(sys.executable)
+    return f"{shlex.quote(sys.executable if python.startswith('..') else python)} -m autoenc"
 
 
 def add_likes(parser: argparse.ArgumentParser, default: str) -> None:

@@ -6,7 +6,7 @@ import argparse
 
 from autoenc.cli.common import print_json, show
 
-HELP = "write a layer's file with its backward left blank, as an exercise"
+HELP = "write a layer with its backward left blank, as an exercise"
 EPILOG = """\
 The file goes to stdout, so write it to one of yours:
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from dataclasses import fields
+from typing import Any
 
-from autoenc.cli.common import add_progress, print_json, say, show, wants_progress
+from autoenc.cli.common import add_progress, own_command, print_json, say, show, wants_progress
 
 HELP = "train the autoencoder on likes and report precision@1, 5 and 10"
 EPILOG = """\
@@ -88,4 +90,21 @@ def run(args: argparse.Namespace) -> int:
         say(f"autoenc train: {error}")
         return 1
     print_json(report)
+    if world().is_root:
+        say(meaning(report, args.out))
     return 1 if report["status"] == "FAIL" else 0
+
+
+def meaning(report: dict[str, Any], model_file: str | None) -> str:
+    """What the report's first figure says, and what to do next, in a sentence each."""
+    item, one = ("film", "a film") if report["dataset"].startswith("ml-") else ("item", "an item")
+    model, popular = (f"{report[name]:.0%}" for name in ("p_at_01", "popular_p_at_01"))
+    found = (
+        f"{model} of the users find {one} they like, and which training did not show, in first place; "
+        f"recommending the most popular {item}s to everybody would reach {popular}."
+    )
+    if model_file is None:
+        return f"{found} To recommend with this model, keep it: --out model.safetensors."
+    autoenc, quoted = own_command(), shlex.quote(model_file)
+    likes = '--liked "Toy Story (1995)"' if item == "film" else "--liked ID"
+    return f"{found} Next: {autoenc} recommend {quoted} {likes}, or the page of {autoenc} serve {quoted}."

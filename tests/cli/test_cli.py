@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -244,3 +245,13 @@ def test_the_example_of_the_help_itself_runs(capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(arguments)
     assert (program, stop.value.code) == ("autoenc", 0) and "example:" in capsys.readouterr().out
+
+
+def test_the_help_lists_every_command_and_first_what_a_person_starts_with(probe, capsys):
+    probe("pass")
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    out = capsys.readouterr().out
+    listed = re.findall(r"^  (\w+) +\w", out[: out.index("\noptions:")], re.MULTILINE)
+    assert listed[:3] == ["train", "recommend", "serve"]
+    assert sorted(listed) == cli.command_names() and "probe" in listed

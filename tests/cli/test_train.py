@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from autoenc.cli import main
+from autoenc.cli.common import own_command
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.evaluation.splits import holdout_per_user, holdout_users
 from autoenc.interactions import Interactions
@@ -93,6 +95,7 @@ import sys
 sys.path[:0] = [{root!r}]
 from tests.helpers import torture
 from autoenc.cli import main
+from autoenc.cli.common import own_command
 torture.die_at_operation({number}, {folder!r})
 main({arguments!r})
 """
@@ -234,3 +237,38 @@ def test_plot_without_matplotlib_is_refused_before_the_training(train, monkeypat
     assert (code, report) == (2, None)
     assert err.endswith("a plot takes matplotlib: pip install 'autoenc[plot]', or leave the plot out\n")
     assert list(Path().iterdir()) == [Path("likes.csv")]
+
+
+def test_the_last_line_says_what_the_first_figure_means(train):
+    code, report, err = train("--epochs", "1", "--out", "a model.safetensors")
+    assert code == 0
+    *_, told = err.splitlines()
+    assert told.startswith(
+        f"{report['p_at_01']:.0%} of the users find an item they like, and which training did not show"
+    )
+    assert f"to everybody would reach {report['popular_p_at_01']:.0%}. Next: " in told
+    assert "recommend 'a model.safetensors' --liked ID" in told
+    assert "training the network for 1 epoch\n" in err
+    assert train("--epochs", "1")[2].endswith("To recommend with this model, keep it: --out model.safetensors.\n")
+
+
+def test_a_preset_without_a_network_has_no_epochs(likes, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    users, items = likes.user_items.nonzero()
+    np.savetxt("likes.csv", np.stack([users, items], axis=1), "%d", ",", header="user,item", comments="")
+    assert main(["train", "--preset", "fast", "--data", "likes.csv", "--no-progress", "--out", "model"]) == 0
+    out, err = capsys.readouterr()
+    assert "epochs" not in json.loads(out)
+    assert "epochs" not in read_model_file("model").about
+    assert re.search(r"^trained EASE\S* in \d+ s$", err, re.MULTILINE)
+
+
+def test_how_this_program_is_called(monkeypatch, tmp_path):
+    monkeypatch.setattr("shutil.which", lambda name: "/bin/autoenc")
+    assert own_command() == "autoenc"
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.executable", str(tmp_path / ".venv" / "python"))
+    assert own_command() == f"{Path('.venv') / 'python'} -m autoenc"
+    monkeypatch.setattr("sys.executable", str(tmp_path.parent / "a b" / "python"))
+    assert own_command() == f"'{tmp_path.parent / 'a b' / 'python'}' -m autoenc"

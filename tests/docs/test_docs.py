@@ -20,7 +20,6 @@ import math
 import re
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,7 @@ import pytest
 import autoenc
 from autoenc.gradcheck.exercises import exercise_names
 from tests.helpers import ROOT
-from tests.helpers.pages import NUMBER, blocks, missing
+from tests.helpers.pages import NUMBER, QUOTED, blocks, is_quoted, missing
 
 DOCS = ROOT / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if not {"_build", "gallery"} & set(page.relative_to(DOCS).parts))
@@ -51,7 +50,6 @@ def module_of_docs(name: str):
 
 docstrings, lessons = module_of_docs("docstrings"), module_of_docs("lessons")
 
-QUOTED = "python quoted from "
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"")
 
 
@@ -61,20 +59,6 @@ def same_output(wanted: str, got: str) -> bool:
         return False
     pairs = zip(NUMBER.findall(wanted), NUMBER.findall(got), strict=True)
     return all(a == b or ("." in a + b and math.isclose(float(a), float(b), rel_tol=1e-3)) for a, b in pairs)
-
-
-def is_quoted(code: str, source: str) -> bool:
-    """Whether each of the pieces that a blank line parts stands in the source, whatever its indentation."""
-
-    def lines(text):
-        return textwrap.dedent(text).strip("\n")
-
-    def stands(piece):
-        n = len(piece.splitlines())
-        all_lines = source.splitlines()
-        return any(lines("\n".join(all_lines[i : i + n])) == piece for i in range(len(all_lines) - n + 1))
-
-    return bool(code.strip()) and all(stands(lines(piece)) for piece in re.split(r"\n\n(?=\S)", code) if piece.strip())
 
 
 def anchors(markdown: str) -> set[str]:

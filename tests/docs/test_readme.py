@@ -1,8 +1,9 @@
 """The README's code blocks are run, from the top, in one empty folder, and print what the README says they print.
 
 A `python` block runs in the namespace of those before it, and a `text` block after it is what it
-prints. In a `console` block a line that begins with "$ " is a command, and what follows is what it
-prints. A block without a language is not run. The rules of comparison:
+prints; a block `python quoted from FILE` stands in that file. In a `console` block a line that begins
+with "$ " is a command, and what follows is what it prints. A block without a language is not run. The
+rules of comparison:
 
 - Each line of the README is found among the lines printed, in the README's order; a run may print
   more. Of a block marked `text ranking` half the lines are found, in any order.
@@ -27,11 +28,11 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import ROOT
-from tests.helpers.pages import blocks, missing, same_line
+from tests.helpers.pages import QUOTED, blocks, is_quoted, missing, same_line
 
 # How the commands are run here, in the environment that is running the tests.
 RUN_AS = {
-    "make train": [sys.executable, str(ROOT / "run_train.py")],
+    "make train": [sys.executable, str(ROOT / "run_train.py"), "--out", "model.safetensors"],
     "autoenc": [sys.executable, "-m", "autoenc"],
 }
 # They install, fetch, take long, or run these tests.
@@ -84,6 +85,9 @@ def test_readme(tmp_path, monkeypatch):
                 command, _, wanted = part.partition("\n")
                 output = run_command(command, tmp_path)
                 assert output is None or missing(wanted, output) == [], f"{where}, {command}; printed was:\n{output}"
+        elif kind.startswith(QUOTED):
+            source = (ROOT / kind.removeprefix(QUOTED)).read_text(encoding="utf-8")
+            assert is_quoted(text, source), f"{where}: not what the source has"
         else:
             assert kind == "", f"{where}: a block of {kind!r} would not be checked"
 
@@ -120,3 +124,10 @@ def test_a_command_that_nobody_placed_is_refused(tmp_path):
     with pytest.raises(AssertionError, match="'make tea' is neither in RUN_AS nor in NOT_RUN"):
         run_command("make tea", tmp_path)
     assert run_command("make test", tmp_path) is None
+
+
+def test_the_readme_is_short_and_its_links_lead_somewhere():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 100
+    targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text)]
+    assert [name for name in targets if not name.startswith("https:") and not (ROOT / name).exists()] == []

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from typing import NamedTuple
 
 BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?")
+QUOTED = "python quoted from "
 OF_THE_MACHINE = re.compile(
     r'("\w*(?:second|memory|_mb)\w*": )[\d.]+'  # in JSON, by the key
     r"|\b\d[\d,.]*( ?(?:s|ms|min|MB|GB|users/s|seconds))\b"  # in text, by the unit
@@ -48,3 +50,17 @@ def missing(wanted: str, got: str, ranking: bool = False) -> list[str]:
         return absent if 2 * len(absent) > len(lines) else []
     rest = iter(printed)
     return [line for line in lines if not any(same_line(line, other) for other in rest)]
+
+
+def is_quoted(code: str, source: str) -> bool:
+    """Whether each of the pieces that a blank line parts stands in the source, whatever its indentation."""
+
+    def lines(text):
+        return textwrap.dedent(text).strip("\n")
+
+    def stands(piece):
+        n = len(piece.splitlines())
+        all_lines = source.splitlines()
+        return any(lines("\n".join(all_lines[i : i + n])) == piece for i in range(len(all_lines) - n + 1))
+
+    return bool(code.strip()) and all(stands(lines(piece)) for piece in re.split(r"\n\n(?=\S)", code) if piece.strip())
