@@ -25,7 +25,7 @@ from autoenc.models.base import Recommender
 from autoenc.models.half_life import choose_half_life
 from benchmarks.tables import as_markdown
 
-SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
+SHARES = (0.2, 0.35, 0.5)
 METRICS = ("ndcg@100", "precision@1")
 Make = Callable[..., Recommender]
 CLOSED_FORMS: dict[str, Make] = {"EASE": EASE, "EDLAE": EDLAE, "ItemKNN": ItemKNN, "Popular": Popular}

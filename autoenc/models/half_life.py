@@ -24,8 +24,8 @@ from autoenc.interactions import Interactions, UserItems
 from autoenc.models.base import Recommender
 from autoenc.models.estimator import unfitted
 
-HALF_LIVES = (3650.0, 1825.0, 730.0, 365.0, 180.0, 90.0, 30.0, 14.0, 7.0)
-"""Days, from ten years to a week, that are tried beside none."""
+HALF_LIVES = (3650.0, 1825.0, 730.0, 365.0, 180.0, 60.0, 14.0)
+"""Days, from ten years to two weeks, that are tried beside none."""
 
 
 class ChosenHalfLife(NamedTuple):

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from autoenc import EASE, ELSA, AutoEncoder, Blend
+from autoenc import EASE, ELSA, AutoEncoder, Blend, ItemKNN
 from autoenc.datasets.synthetic import synthetic
+from autoenc.interactions import carrying
 from autoenc.models.rating_predictor import RatingPredictor
 from autoenc.models.registry import MODELS
 from tests.helpers import ROOT
@@ -49,6 +50,11 @@ def digests() -> list[str]:
     for model in new_models():
         model.fit(LIKES)
         found += [digest(array for _, array in sorted(model._arrays().items())), answers_of(model)]
+    rng = np.random.default_rng(0)
+    weighted = carrying(LIKES, rng.integers(0, 10**8, LIKES.nnz), rng.lognormal(0, 1, LIKES.nnz))
+    for model in (EASE(half_life=90), ItemKNN(), AutoEncoder(half_life=90, **SHORT)):
+        model.fit(weighted)
+        found += [digest(array for _, array in sorted(model._arrays().items())), digest([model.score(weighted)])]
     ratings = LIKES * 3
     found.append(digest([RatingPredictor(epochs=1).fit(ratings).predict(ratings).data]))
     return found
