@@ -29,7 +29,7 @@ from scipy import sparse
 
 from autoenc.storage.csr import MOST_ENTRIES, check_number, indptr_of
 from autoenc.storage.npy import check_strings
-from autoenc.titles import Titles
+from autoenc.titles import Titles, UnknownItemError
 
 UserItemsLike: TypeAlias = "Interactions | sparse.sparray | sparse.spmatrix | npt.ArrayLike | Iterable[Iterable[int]]"
 """Whatever `as_user_items` takes: likes with names, a sparse or dense matrix of zeros and ones, or a list of item
@@ -404,7 +404,8 @@ class Interactions:
         Parameters
         ----------
         items : one id or title, or an array-like of them
-            A string is looked up among the string ids, then among the titles, then as a number.
+            A string is looked up among the string ids, then among the titles (where no title is just
+            this, case, accents, year and the place of the article don't count), then as a number.
 
         Returns
         -------
@@ -415,11 +416,7 @@ class Interactions:
         ValueError
             Where there is no such item, with the nearest names, or where two have the same title.
         """
-        items = _ids(np.atleast_1d(items) if isinstance(items, (str, int, np.generic)) else items, "items")
-        columns = _positions(items, self.item_ids)
-        for i in np.flatnonzero(columns < 0):
-            columns[i] = self._column_of_name(items[i])
-        return columns
+        return columns_of_items(items, self.item_ids, self._index_of_titles)
 
     def index_of_users(self, users: npt.ArrayLike) -> np.ndarray:
         """The rows of users by external id, as `index_of_items` has it for items."""
@@ -441,22 +438,35 @@ class Interactions:
 
     @cached_property
     def _index_of_titles(self) -> Titles:
-        """The titles, or else ids that are text: what people type."""
-        names = self.titles if self.titles is not None or self.item_ids.dtype.kind == "i" else self.item_ids
-        return Titles([] if names is None else names.tolist())
+        return Titles(names_of_items(self), np.argsort(-likes_per_item(self.user_items), kind="stable").tolist())
 
-    def _column_of_name(self, name: object) -> int:
-        name = str(name)
-        columns = self._index_of_titles.columns_of(name)
-        if not columns and name.isdecimal() and self.item_ids.dtype.kind == "i" and len(name) < 19:
-            columns = [c for c in _positions(np.array([int(name)]), self.item_ids) if c >= 0]
-        if len(columns) == 1:
-            return columns[0]
-        if columns:
-            ids = ", ".join(str(i) for i in self.item_ids[columns])
-            raise ValueError(f"{name!r} is the title of {len(columns)} items; pass one of their ids: {ids}.")
-        suggestion = self._index_of_titles.suggestion(name, "see item_ids and titles for those known.")
-        raise ValueError(f"There is no item {name!r} among the {self.n_items:,}; {suggestion}")
+
+def names_of_items(likes: Interactions) -> list[str]:
+    """What people type to name the items, a name for each: their titles, or else their ids."""
+    return [str(name) for name in (likes.item_ids if likes.titles is None else likes.titles).tolist()]
+
+
+def columns_of_items(items: npt.ArrayLike, item_ids: np.ndarray, titles: Titles) -> np.ndarray:
+    """The columns of items by external id or by title, as `Interactions.index_of_items` has it."""
+    items = _ids(np.atleast_1d(items) if isinstance(items, (str, int, np.generic)) else items, "items")
+    columns = _positions(items, item_ids)
+    for i in np.flatnonzero(columns < 0):
+        columns[i] = _column_of_name(str(items[i]), item_ids, titles)
+    return columns
+
+
+def _column_of_name(name: str, item_ids: np.ndarray, titles: Titles) -> int:
+    columns = titles.columns_of(name)
+    if not columns and name.isdecimal() and item_ids.dtype.kind == "i" and len(name) < 19:
+        columns = [c for c in _positions(np.array([int(name)]), item_ids) if c >= 0]
+    columns = columns or titles.meant_by(name)
+    if len(columns) == 1:
+        return columns[0]
+    if columns:
+        called = ", ".join(f"{item_ids[c]} ({titles.titles[c]})" for c in columns[:10])
+        raise UnknownItemError(f"{name!r} is the title of {len(columns)} items; pass one of their ids: {called}.")
+    suggestion = titles.suggestion(name, "see item_ids and titles for those known.")
+    raise UnknownItemError(f"There is no item {name!r} among the {len(item_ids):,}; {suggestion}")
 
 
 def as_user_items(x: UserItemsLike, n_items: int | None = None) -> UserItems:
