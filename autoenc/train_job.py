@@ -26,7 +26,7 @@ from autoenc.evaluation import plots
 from autoenc.evaluation.evaluate import Report, evaluate
 from autoenc.evaluation.ranking import ScorerLike, rank
 from autoenc.evaluation.splits import holdout_per_user
-from autoenc.interactions import Interactions
+from autoenc.interactions import Interactions, likes_per_item
 from autoenc.machine import compute_threads, peak_memory_mb, processors
 from autoenc.models.autoencoder import AutoEncoder
 from autoenc.models.base import Recommender
@@ -193,6 +193,7 @@ def fit_task(model: AutoEncoder, split: Split, settings: Settings, say: Callable
     if settings.checkpoint is not None:
         ordinary = ModelFile("AutoEncoder", model._file_params(), {}, split.train.item_ids, split.train.titles)
         ordinary.about = {"dataset": split.train.name, "epochs": 0, **about(settings.seed, split)}
+        ordinary.item_counts = likes_per_item(split.train.user_items)
         minutes = settings.checkpoint_minutes
         checkpoints = Checkpoints if world().size == 1 else ShardedCheckpoints
         callbacks.append(checkpoints(settings.checkpoint, every_minutes=minutes, model_file=ordinary))

@@ -251,8 +251,7 @@ class NetworkRecommender(Recommender):
         """How many users `ranking` has scored at a time."""
         return self._engine.users_at_once
 
-    def top_n(self, user_items: UserItemsLike, n: int) -> tuple[np.ndarray, np.ndarray]:
-        user_items = self._as_fitted(user_items)
+    def _top_n(self, user_items: sparse.csr_array, n: int) -> tuple[np.ndarray, np.ndarray]:
         with compute_threads(self.threads):
             return self._engine.top_n(user_items, n)
 

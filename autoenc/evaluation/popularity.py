@@ -1,0 +1,52 @@
+"""Items by how many users like them: what to recommend where nothing else is known.
+
+Of items that equally many like the lower one comes first.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from autoenc.evaluation.ranking import top_n_of_scores
+
+
+class Popularity:
+    """The items in the order of their likes.
+
+    Whoever likes n items finds the best N left among the n + N most popular, so a user costs no more
+    in a large catalogue.
+
+    Parameters
+    ----------
+    counts : array (n_items,), int64
+        How many users like each item.
+
+    Attributes
+    ----------
+    order : array (n_items,)
+        All items, the most liked first.
+
+    Examples
+    --------
+    >>> liked = sparse.csr_array(np.array([[0, 1, 0], [0, 0, 0]], np.float32))
+    >>> Popularity(np.array([2, 9, 5])).top_n(liked, 2)[0]
+    array([[2, 0],
+           [1, 2]], dtype=int32)
+    """
+
+    def __init__(self, counts: np.ndarray):
+        self.counts = counts
+        self.order = np.argsort(-counts.astype(np.float32), kind="stable")  # as scores are
+
+    def top_n(self, user_items: sparse.csr_array, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """The n best items of each user, liked ones struck, and their counts: (batch, n) each, int32 and float32.
+
+        user_items is (batch, n_items). As `ranking.top_n_of_scores` has it of all scores: of equal ones
+        the lower item first, and item -1 with the lowest score where fewer than n are left.
+        """
+        most_liked = np.diff(user_items.indptr).max(initial=0)
+        head = self.order[: n + most_liked]  # (n_head,), of equal ones the lower first
+        scores = np.tile(self.counts[head].astype(np.float32), (user_items.shape[0], 1))  # (batch, n_head)
+        places, scores = top_n_of_scores(scores, user_items[:, head], n)
+        return np.where(places >= 0, head[places], -1).astype(np.int32), scores
