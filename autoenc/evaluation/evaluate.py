@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import sparse
 
+from autoenc.evaluation.align import aligned
 from autoenc.evaluation.metrics import PER_USER, coverage, novelty_at_k
 from autoenc.evaluation.ranking import ScorerLike, at_least_1, batches_of_users, top_n_of_scorer
-from autoenc.interactions import UserItemsLike, as_user_items, likes_per_item
+from autoenc.interactions import Interactions, UserItemsLike, as_user_items, likes_per_item
 
 METRICS = (*PER_USER, "novelty", "coverage")
 """What `evaluate` reports, each at a k."""
@@ -88,6 +89,8 @@ def evaluate(
         What the scorer is shown of each user, and what is struck from the ranking. Under strong
         generalization, the part that is folded in.
     held_out : (n_users, n_items), likewise
+        Where both are Interactions their users and items are brought together by id, as
+        `evaluation.align.aligned` has it; else rows and columns are those of the scorer's likes.
     ks : sequence of int
     batch_size : int
     progress : callable, optional
@@ -103,8 +106,10 @@ def evaluate(
     ------
     ValueError
         Where the shapes differ from each other or from the scorer's, or no user has anything held
-        out, or a score is NaN.
+        out, or a score is NaN, or two Interactions have no user or no item in common.
     """
+    if isinstance(train, Interactions) and isinstance(held_out, Interactions):
+        train, held_out = aligned(scorer, train, held_out)
     train = as_user_items(train, scorer.n_items)
     held_out = as_user_items(held_out, scorer.n_items)
     n_users = train.shape[0]

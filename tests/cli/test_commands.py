@@ -23,7 +23,7 @@ from autoenc.datasets.npz import save_likes
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.evaluation.splits import holdout_by_time, holdout_last, holdout_per_user, holdout_users
 from autoenc.interactions import Interactions
-from tests.helpers import ROOT
+from tests.helpers import DATA, ROOT
 
 HEAT, RONIN = "Heat (1995)", "Ronin (1998)"
 
@@ -72,6 +72,102 @@ def test_similar_and_explain(ask, model_file):
     assert [row["item"] for row in json.loads(out)["similar"]] == list(model.similar_items(HEAT, 3)[0])
     code, out, _ = ask("explain", model_file, "--liked", HEAT, "--liked", RONIN, "--item", "Fargo (1996)")
     assert code == 0 and "Fargo (1996) has the score" in out and out.count("\n") == 3
+
+
+def test_titles_are_found_as_people_type_them(ask, model_file):
+    _, as_they_are, err = ask("recommend", model_file, "--liked", "Matrix, The (1999)", "--liked", HEAT)
+    assert err == ""
+    code, out, err = ask("recommend", model_file, "--liked", "The Matrix", "--liked", "heat 1995")
+    assert (code, out) == (0, as_they_are)
+    assert err == "The Matrix is taken for Matrix, The (1999)\nheat 1995 is taken for Heat (1995)\n"
+    _, out, _ = ask("recommend", model_file, "--liked", "the matrix", "--json", "-n", "1")
+    assert json.loads(out)["liked"] == ["Matrix, The (1999)"]
+    code, out, err = ask("similar", model_file, "Teh Martix")
+    assert (code, out) == (2, "") and "did you mean 'Matrix, The (1999)' or" in err
+
+
+def test_explain_says_where_an_item_is_liked_already(ask, model_file):
+    arguments = ("explain", model_file, "--liked", HEAT, "--liked", RONIN, "--item")
+    _, out, _ = ask(*arguments, HEAT)
+    assert out.splitlines()[0] == "Heat (1995) is liked already, so it would not be recommended"
+    _, out, _ = ask(*arguments, HEAT, "--json")
+    assert json.loads(out)["is_liked"] is True
+    _, out, _ = ask(*arguments, "Fargo (1996)", "--json")
+    assert json.loads(out)["is_liked"] is False
+
+
+@pytest.fixture
+def few(tmp_path):
+    """A model of five teas, in the folder where `ask` runs."""
+    pairs = ["ann,assam", "ann,earl grey", "bob,assam", "bob,earl grey", "cem,sencha", "dan,sencha", "eva,sencha"]
+    Path(tmp_path, "train.csv").write_text("user,item\n" + "\n".join([*pairs, "fay,mate", "gil,pu-erh"]) + "\n")
+    EASE(l2=1.0).fit(datasets.load(path=tmp_path / "train.csv")).save(tmp_path / "teas")
+    return "teas"
+
+
+def test_what_no_like_speaks_for_is_said_to_be_liked_by_many(ask, few):
+    _, out, _ = ask("recommend", few, "--liked", "assam")
+    assert [line.split("  ")[1:] for line in out.splitlines()] != []
+    assert [line.endswith("liked by many") for line in out.splitlines()] == [False, True, True, True]
+    assert [line.split()[1] for line in out.splitlines()] == ["earl", "sencha", "mate", "pu-erh"]
+    _, out, _ = ask("similar", few, "mate", "-n", "3", "--json")
+    rows = json.loads(out)["similar"]
+    assert [row["item"] for row in rows] == ["sencha", "assam", "earl grey"] and all(r["by_popularity"] for r in rows)
+
+
+def test_users_of_whom_nothing_is_known_are_counted(ask, few):
+    Path("users.csv").write_text("user,item\nx,assam\ny,cocoa\nz,mate\n")
+    code, out, err = ask("recommend", few, "--users", "users.csv", "--out", "recs.csv", "-n", "2")
+    assert (code, out) == (0, "wrote the 2 best of 3 users to recs.csv\n")
+    told = err.splitlines()
+    assert told[0] == "left out 1 likes of 1 items that the model doesn't know"
+    assert told[1] == "2 of 3 users got what is liked by many, as no like speaks for an item"
+    with open("recs.csv", encoding="utf-8", newline="") as file:
+        rows = [(row["user"], row["item"]) for row in csv.DictReader(file)]
+    assert rows[2:] == [("y", "sencha"), ("y", "assam"), ("z", "sencha"), ("z", "assam")]
+
+
+def test_a_model_of_an_older_file_says_that_it_has_no_counts(ask):
+    Path("users.csv").write_text("user,item\nx,10\ny,99\n")
+    old = DATA / "models" / "version_1.safetensors"
+    code, _, err = ask("recommend", old, "--users", "users.csv", "--out", "recs.csv", "-n", "2")
+    assert code == 0 and err.splitlines()[-1].startswith("autoenc recommend: the model's file is of an older version")
+
+
+def test_what_may_be_recommended_comes_from_files(ask, few):
+    Path("stock.txt").write_text("Earl Grey\n\ncocoa\nmate\n")
+    _, out, err = ask("recommend", few, "--liked", "assam", "--items", "stock.txt")
+    assert [line.split()[1] for line in out.splitlines()] == ["earl", "mate"]
+    assert err == "left out 1 lines of stock.txt that are no item of the model, or the title of several\n"
+    _, out, _ = ask("recommend", few, "--liked", "assam", "--filter-items", "stock.txt")
+    assert [line.split()[1] for line in out.splitlines()] == ["sencha", "pu-erh"]
+    Path("users.csv").write_text("user,item\nx,assam\ny,mate\n")
+    Path("per_user.csv").write_text("user,item\nx,sencha\nx,pu-erh\ny,pu-erh\n")
+    found = {}
+    for flag, path in (("--items-per-user", "per_user.csv"), ("--filter-items-per-user", "per_user.csv")):
+        assert ask("recommend", few, "--users", "users.csv", "--out", "recs.csv", flag, path)[0] == 0
+        with open("recs.csv", encoding="utf-8", newline="") as file:
+            found[flag] = [(row["user"], row["item"]) for row in csv.DictReader(file)]
+    assert found["--items-per-user"] == [("x", "sencha"), ("x", "pu-erh"), ("y", "pu-erh")]
+    assert found["--filter-items-per-user"] == [
+        *(("x", "earl grey"), ("x", "mate"), ("y", "sencha"), ("y", "assam"), ("y", "earl grey"))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--liked", "assam", "--items", "a", "--filter-items", "b"], "--items and --filter-items are both given"),
+        (["--liked", "assam", "--items", "nowhere"], "there is no file nowhere"),
+        (["--liked", "assam", "--items", "empty"], "empty names no item of the model; write ids or titles, one a line"),
+        (["--liked", "assam", "--items-per-user", "a"], "--items-per-user is for everybody in --users; with --liked"),
+        (["--users", "a", "--out", "b.csv", "--items", "a", "--engine", "dask"], "--items is of --engine here"),
+    ],
+)
+def test_files_of_items_that_are_refused(ask, few, arguments, sentence):
+    Path("empty").write_text("\n")
+    code, out, err = ask("recommend", few, *arguments)
+    assert (code, out) == (2, "") and sentence in err and err.count("\n") <= 2
 
 
 def test_recommend_for_everybody_says_how_many_there_are(ask, model_file):
