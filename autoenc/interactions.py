@@ -205,6 +205,8 @@ class Interactions:
         name: str = "",
         times: npt.ArrayLike | None = None,
         weights: npt.ArrayLike | None = None,
+        user_ids: npt.ArrayLike | None = None,
+        item_ids: npt.ArrayLike | None = None,
     ) -> Interactions:
         """One like a pair of external ids, in any order.
 
@@ -219,6 +221,9 @@ class Interactions:
             time counts.
         weights : array-like (n_pairs,), optional
             How much each counts, finite and above 0. Those of a pair that occurs twice are added.
+        user_ids, item_ids : arrays (n_users,) and (n_items,), optional
+            All users and the whole catalogue, ascending, such as `model.catalogue_.item_ids`: those
+            without a like keep their row or column. By default the ids that occur.
         """
         users, items = _ids(users, "users"), _ids(items, "items")
         if len(users) != len(items):
@@ -229,8 +234,8 @@ class Interactions:
         if len(users) == 0:
             raise ValueError("users and items are empty; pass at least one pair.")
         check_number(len(users))
-        user_ids, rows = _number(users)
-        item_ids, columns = _number(items)
+        user_ids, rows = _number_among(users, user_ids, "users", "user_ids")
+        item_ids, columns = _number_among(items, item_ids, "items", "item_ids")
         ones = np.ones(len(rows), np.float32)
         user_items = _canonical(sparse.coo_array((ones, (rows, columns)), shape=(len(user_ids), len(item_ids))))
         if times is not None:
@@ -251,6 +256,8 @@ class Interactions:
         time: str | None = None,
         titles: TitlesLike | None = None,
         name: str = "",
+        user_ids: npt.ArrayLike | None = None,
+        item_ids: npt.ArrayLike | None = None,
     ) -> Interactions:
         """One like a row of a table, which names its columns.
 
@@ -266,6 +273,8 @@ class Interactions:
         titles : mapping of external item id to str, optional
             An item that it lacks is called by its id.
         name : str
+        user_ids, item_ids : arrays, optional
+            As `from_pairs` has them.
 
         Raises
         ------
@@ -285,7 +294,8 @@ class Interactions:
         )
         times = None if time is None else _column(table, time, "time")
         weights = None if weight is None else _column(table, weight, "weight")
-        return cls.from_pairs(users, items, titles=titles, name=name, times=times, weights=weights)
+        every = {"user_ids": user_ids, "item_ids": item_ids}
+        return cls.from_pairs(users, items, titles=titles, name=name, times=times, weights=weights, **every)
 
     @classmethod
     def from_lists(
@@ -310,15 +320,7 @@ class Interactions:
         name : str
         """
         rows, items = _flatten(lists, "lists")
-        if item_ids is None:
-            item_ids, columns = _number(items)
-        else:
-            item_ids = _ids(item_ids, "item_ids")
-            item_ids = _ascending_ids(item_ids, len(item_ids), "item_ids", "columns")
-            columns = _positions(items, item_ids)
-            if (columns < 0).any():
-                unknown = items[columns < 0][0]
-                raise ValueError(f"lists holds the item id {unknown}, which is not among item_ids; add it there.")
+        item_ids, columns = _number_among(items, item_ids, "lists", "item_ids")
         n_users = len(rows)
         indptr = indptr_of(rows)
         ones = np.ones(len(columns), np.float32)
@@ -732,6 +734,21 @@ def _number(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             return np.flatnonzero(seen) + low, (np.cumsum(seen, dtype=np.int32) - 1)[ids - low]
     known = np.unique(ids)
     return known, np.searchsorted(known, ids).astype(np.int32)
+
+
+def _number_among(
+    ids: np.ndarray, known: npt.ArrayLike | None, argument: str, argument_of_known: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `_number`, but among the ids that are known, where they are given."""
+    if known is None:
+        return _number(ids)
+    known = _ids(known, argument_of_known)
+    known = _ascending_ids(known, len(known), argument_of_known, "rows and columns")
+    positions = _positions(ids, known)
+    if (positions < 0).any():
+        unknown = ids[positions < 0].tolist()[0]
+        raise ValueError(f"{argument} holds the id {unknown}, which is not among {argument_of_known}; add it there.")
+    return known, positions
 
 
 def _positions(ids: np.ndarray, known: np.ndarray) -> np.ndarray:

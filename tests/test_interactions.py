@@ -61,6 +61,24 @@ def test_pairs_are_the_set_of_pairs(pairs, spread, offset):
     assert_canonical(likes.user_items, likes.user_items.toarray())
 
 
+def test_pairs_over_a_catalogue_keep_users_and_items_without_likes():
+    whole = {"user_ids": [6, 7, 9], "item_ids": ["a", "b", "c"]}
+    likes = Interactions.from_pairs([9, 7, 9], ["c", "c", "a"], times=[30, 20, 10], titles={"b": "Bee"}, **whole)
+    assert likes.user_items.toarray().tolist() == [[0, 0, 0], [0, 0, 1], [1, 0, 1]]
+    assert likes.user_ids.tolist() == [6, 7, 9] and likes.titles.tolist() == ["a", "Bee", "c"]
+    assert likes.times.tolist() == [20, 10, 30]
+    table = {"user": [9, 7, 9], "item": ["c", "c", "a"]}
+    assert (Interactions.from_table(table, **whole).user_items != likes.user_items).nnz == 0
+    with pytest.raises(ValueError, match="items holds the id d, which is not among item_ids; add it there"):
+        Interactions.from_pairs([9], ["d"], item_ids=["a", "b"])
+    with pytest.raises(ValueError, match="users holds the id 8, which is not among user_ids; add it there"):
+        Interactions.from_table({"user": [8], "item": ["a"]}, user_ids=[7, 9])
+    with pytest.raises(ValueError, match="users holds the id 8, which is not among user_ids"):
+        Interactions.from_pairs([8], ["a"], user_ids=["7", "8"])
+    with pytest.raises(ValueError, match="user_ids must ascend without repeats"):
+        Interactions.from_pairs([8], ["a"], user_ids=[9, 8])
+
+
 def test_strings_are_ids():
     likes = Interactions.from_pairs(["eve", "bob", "eve"], ["tea", "tea", "rum"])
     assert likes.user_ids.tolist() == ["bob", "eve"]

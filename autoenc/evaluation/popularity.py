@@ -5,6 +5,8 @@ Of items that equally many like the lower one comes first.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from scipy import sparse
 
@@ -50,3 +52,25 @@ class Popularity:
         scores = np.tile(self.counts[head].astype(np.float32), (user_items.shape[0], 1))  # (batch, n_head)
         places, scores = top_n_of_scores(scores, user_items[:, head], n)
         return np.where(places >= 0, head[places], -1).astype(np.int32), scores
+
+    @cached_property
+    def places(self) -> np.ndarray:
+        """The place of each item in `order`, from 0: (n_items,)."""
+        places = np.empty(len(self.order), np.int64)
+        places[self.order] = np.arange(len(self.order))
+        return places
+
+    def depth(self, user_items: sparse.csr_array, n: int) -> np.ndarray:
+        """How far down `order` each user's n best reach, liked ones struck: (batch,), int64.
+
+        What `top_n` recommends to a user are the items they don't like among the first `depth` of the
+        order. The like at place p, the j-th of the user's from 0 on, has p - j others before it, so it
+        is on the way where these are fewer than n.
+        """
+        batch, n_items = user_items.shape
+        n_likes = np.diff(user_items.indptr)
+        rows = np.repeat(np.arange(batch, dtype=np.int64), n_likes)
+        in_order = np.sort(rows * n_items + self.places[user_items.indices]) % max(1, n_items)
+        others_before = in_order - (np.arange(len(rows)) - user_items.indptr[rows])
+        on_the_way: np.ndarray = np.bincount(rows[others_before < n], minlength=batch)
+        return n + on_the_way

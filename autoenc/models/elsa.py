@@ -126,6 +126,12 @@ class ELSA(Recommender):
         scores[user_items.nonzero()] -= 1
         return scores
 
+    def item_vectors(self) -> np.ndarray:
+        """`item_embeddings_`."""
+        self._check_fitted()
+        embeddings: np.ndarray = self.item_embeddings_
+        return embeddings
+
     def _contributions(self, row: sparse.csr_array, column: int) -> np.ndarray:
         products = self.item_embeddings_[row.indices] @ self.item_embeddings_[column]
         contributions: np.ndarray = products - (row.indices == column)

@@ -246,6 +246,11 @@ class NetworkRecommender(Recommender):
         with compute_threads(self.threads):
             return self._engine.encode(user_items)
 
+    def item_vectors(self) -> np.ndarray:
+        """The rows of the output layer, by which items are scored: (n_items, hidden_dim)."""
+        self._check_fitted()
+        return self.network_.state["output.weight"]
+
     @property
     def users_at_once(self) -> int:
         """How many users `ranking` has scored at a time."""

@@ -99,6 +99,11 @@ class Scorer(Estimator, ABC):
         self.item_counts_ = counts
         self._popularity = None if counts is None else Popularity(counts)
 
+    def item_vectors(self) -> np.ndarray:
+        """A vector for each item, for distances between items: (n_items, dim). Raises ValueError where it has none."""
+        self._check_fitted()
+        raise ValueError(f"{type(self).__name__} has no vectors of items; take ELSA's or a network's.")
+
     def row_of(self, liked: npt.ArrayLike) -> sparse.csr_array:
         """One user's likes, named by titles or external ids, as a row (1, n_items)."""
         self._check_fitted()

@@ -418,6 +418,6 @@ def _evaluate_part(
         for path in model_paths:
             tally = Tally(ks, np.load(counts_path, allow_pickle=False), block.n_users, per_user=True)
             for batch, items, _ in rank(_model(path), train[rows], ks[-1]):
-                tally.add(users.start + rows[batch], items, held_out[rows[batch]])
+                tally.add(users.start + rows[batch], items, train[rows[batch]], held_out[rows[batch]])
             tallies.append(tally.done())
     return tallies
