@@ -35,7 +35,7 @@ example:
 """
 
 
-SHARED = ("common", "items")  # files that are no command
+SHARED = ("common", "figures", "items")  # files that are no command
 
 
 class OneSentenceParser(argparse.ArgumentParser):

@@ -6,6 +6,7 @@ Of items that equally many like the lower one comes first.
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -74,3 +75,21 @@ class Popularity:
         others_before = in_order - (np.arange(len(rows)) - user_items.indptr[rows])
         on_the_way: np.ndarray = np.bincount(rows[others_before < n], minlength=batch)
         return n + on_the_way
+
+
+def beside_popularity(metric: str, model: float, popular: float) -> dict[str, Any]:
+    """What a model file tells, under "beside_popularity", of the model's own held-out likes."""
+    return {"metric": metric, "model": round(model, 6), "popularity": round(popular, 6)}
+
+
+def told_behind(beside: object) -> str:
+    """One sentence where what `beside_popularity` made says that the model is behind, else ""."""
+    if not isinstance(beside, dict):
+        return ""
+    metric, model, popular = (beside.get(name) for name in ("metric", "model", "popularity"))
+    if not (isinstance(metric, str) and isinstance(model, float) and isinstance(popular, float) and model < popular):
+        return ""
+    return (
+        f"this model is behind popularity on its own held-out likes ({metric} {model:.4f}, what most people like "
+        f"{popular:.4f}); train it for more epochs or on more likes, or take --preset fast"
+    )

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from autoenc import __version__, datasets
+from autoenc.evaluation.popularity import told_behind
 from autoenc.interactions import as_user_items
 from autoenc.models import Recommender
 from autoenc.models.export import on_items_of
@@ -46,7 +47,9 @@ class Answers:
         model = type(self.model).__name__
         dataset = str(self.model.about_.get("dataset", ""))
         has_network = self.network is not None
+        behind = bool(told_behind(self.model.about_.get("beside_popularity")))
         about = {"model": model, "dataset": dataset, "n_items": self.model.n_items, "network": has_network}
+        about["behind_popularity"] = behind
         return {"status": "ok", **about, "autoenc": __version__}
 
     def items(self, search: str, n: int) -> Answer:

@@ -148,7 +148,8 @@ OPERATIONS = (
             model=TEXT,
             dataset=TEXT,
             n_items={"type": "integer"},
-            network={"type": "boolean"},
+            network=TRUTH,
+            behind_popularity=TRUTH,  # on its own held-out likes, as far as its file tells
             autoenc=TEXT,
         ),
     ),

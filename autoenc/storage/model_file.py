@@ -189,7 +189,9 @@ def _read_model_file(path: Path) -> ModelFile:
 
     item_ids, titles = names_from_arrays(path, arrays)
     counts = arrays.get("item_counts")
-    if counts is not None and (counts.ndim != 1 or counts.dtype not in (np.int64, np.float64) or counts.min(initial=0) < 0):
+    if counts is not None and (
+        counts.ndim != 1 or counts.dtype not in (np.int64, np.float64) or counts.min(initial=0) < 0
+    ):
         raise ValueError(f"{path}: item_counts is not a number of likes for each item; write it again")
     return ModelFile(metadata["model"], metadata["params"], arrays, item_ids, titles, metadata["about"], counts)
 

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -241,6 +242,80 @@ def test_evaluate_prints_a_table_for_each_model_and_the_differences(ask, model_f
     assert first.startswith("AutoEncoder\n") and second.startswith("Popular\n")
     assert "precision" in first and "671 users" in first and "±" in first
     assert "precision@5" in together and "ndcg@5" in together
+
+
+def test_evaluate_a_split_that_somebody_else_made(ask, few):
+    Path("test.csv").write_text("user,item\nfay,sencha\nann,sencha\nnew,sencha\nbob,cocoa\n")
+    code, out, err = ask("evaluate", few, "--data", "train.csv", "--held-out", "test.csv", "--k", "1", "--json")
+    assert code == 0
+    assert "left out 2 of 4 held-out likes: those of 1 users whom train lacks, those of 1 items that" in err
+    assert "showing 9 likes of 7 users, evaluating on 2" in err
+    figures = json.loads(out)["models"]["EASE"]
+    assert (figures["n_users"], figures["precision@1"]) == (2, 1)  # by popularity, as no like of theirs speaks
+    Path("other.csv").write_text("user,item\n7,8\n")
+    code, out, err = ask("evaluate", few, "--data", "train.csv", "--held-out", "other.csv")
+    assert (code, out) == (2, "") and "held_out and train can't be aligned" in err
+
+
+def test_evaluate_by_quartiles(ask, popular_file):
+    arguments = ("evaluate", popular_file, "--k", "5", "--beside", "--by")
+    code, out, _ = ask(*arguments, "activity")
+    rows = out[out.index("ndcg@5   ") :].splitlines()
+    assert code == 0 and len(rows) == 5 and all(row.startswith("users of ") for row in rows[1:])
+    _, out, _ = ask(*arguments, "popularity", "--json")
+    parts = json.loads(out)["popularity"]
+    assert len(parts) == 4 and all(part.startswith("items of ") for part in parts)
+    assert [part["Popular"]["n_users"] > 0 for part in parts.values()] == [True] * 4
+
+
+def test_evaluate_from_several_seeds(ask, popular_file, ratings):
+    code, out, err = ask("evaluate", popular_file, "--k", "5", "--beside", "--seeds", "2", "--seed", "3", "--json")
+    assert code == 0 and "this is not the split" not in err
+    found = json.loads(out)
+    expected = []
+    for seed in (3, 4):
+        train, held_out = holdout_per_user(ratings.user_items, seed=seed)
+        expected.append(evaluate(Popular().fit(train), train, held_out, ks=[5])["ndcg@5"])
+    assert [row["ndcg@5"] for row in found["of_seeds"]["Popular"]] == pytest.approx(expected)
+    assert found["models"]["Popular"]["ndcg@5"] == pytest.approx(np.mean(expected))
+    _, out, _ = ask("evaluate", popular_file, "--k", "5", "--beside", "--seeds", "2")
+    assert out.startswith("Popular, means and standard errors over 2 seeds\n")
+
+
+def test_diversity_is_by_the_model_that_is_named(ask, model_file, popular_file):
+    code, out, _ = ask("evaluate", popular_file, "--k", "5", "--beside", "--diversity", model_file)
+    assert code == 0 and out.splitlines()[-1] == f"diversity is by the item vectors of {model_file}"
+    assert any(line.startswith("diversity ") for line in out.splitlines())
+    code, _, err = ask("evaluate", popular_file, "--diversity", popular_file)
+    assert code == 2 and "Popular has no vectors of items; take ELSA's or a network's" in err
+
+
+def test_a_model_that_is_behind_popularity_says_so(ask):
+    tiny = ["--emb-dim", "8", "--hidden-dim", "4", "--epochs", "1", "--backend", "numpy"]
+    _, _, err = ask("train", *tiny, "--out", "behind")
+    told = (
+        r"this model is behind popularity on its own held-out likes \(ndcg@10 0\.0\d+, what most people like 0.18\d\d\)"
+    )
+    assert re.search(told, err)
+    assert load_model("behind").about_["beside_popularity"]["popularity"] == pytest.approx(0.1828, abs=1e-4)
+    _, _, err = ask("evaluate", "behind", "--k", "10")
+    assert "AutoEncoder is behind popularity: ndcg@10 0.0" in err
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--held-out", "a"], "--held-out is the other half of --data; pass that, and no --protocol"),
+        (["--held-out", "a", "--data", "b", "--protocol", "time"], "--held-out is the other half of --data"),
+        (["--held-out", "a", "--data", "b", "--seeds", "2"], "--held-out is one split, and --seeds makes several"),
+        (["--seeds", "1"], "--seeds must be 2 or more, got 1"),
+        (["--seeds", "2", "--by", "activity"], "--by and --plot are of one seed; leave --seeds out"),
+        (["--engine", "dask", "--data", "a", "--by", "activity"], "--by is of --engine here; leave it out"),
+    ],
+)
+def test_evaluate_refuses_flags_that_do_not_go_together(ask, popular_file, flags, sentence):
+    code, out, err = ask("evaluate", popular_file, *flags)
+    assert (code, out) == (2, "") and sentence in err
 
 
 def test_evaluate_several_models_beside_baselines(ask):
