@@ -14,6 +14,7 @@ from autoenc.cli.common import (
     add_likes,
     add_progress,
     check_engine,
+    load_as_asked,
     print_json,
     say,
     show,
@@ -117,7 +118,7 @@ def of_files(args: argparse.Namespace, scorers: Scorers) -> Asked:
     from autoenc.datasets import load
     from autoenc.evaluation.align import aligned
 
-    train, held_out = load(path=args.data), load(path=args.held_out)
+    train, held_out = load_as_asked(args.data, scorers.values()), load(path=args.held_out)
     shown, found = aligned(next(iter(scorers.values())), train, held_out)
     say(f"{held_out.name}: showing {shown.nnz:,} likes of {shown.shape[0]:,} users, evaluating on {found.nnz:,}")
     return Asked(train.name, shown, shown, found)

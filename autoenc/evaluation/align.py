@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from autoenc.interactions import Interactions
+from autoenc.interactions import Interactions, carrying
 from autoenc.storage.csr import indptr_of
 
 
@@ -79,7 +79,7 @@ def is_among(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def to_columns(user_items: sparse.csr_array, item_ids: np.ndarray, known: np.ndarray) -> sparse.csr_array:
-    """Likes of `item_ids` in the columns of the ids `known`, without those of other items.
+    """Likes of `item_ids` in the columns of the ids `known`, without those of other items; with times and weights.
 
     Both ascend, so a row's columns do still.
     """
@@ -92,11 +92,14 @@ def to_columns(user_items: sparse.csr_array, item_ids: np.ndarray, known: np.nda
     n_kept = np.concatenate([[0], np.cumsum(kept)])
     indptr = n_kept[user_items.indptr].astype(np.int32)
     indices = new_column[user_items.indices[kept]]
-    return sparse.csr_array((np.ones(len(indices), np.float32), indices, indptr), (user_items.shape[0], len(known)))
+    ones = np.ones(len(indices), np.float32)
+    moved = sparse.csr_array((ones, indices, indptr), (user_items.shape[0], len(known)))
+    carried = getattr(user_items, "carried", {})
+    return carrying(moved, **{name: values[kept] for name, values in carried.items()}) if carried else moved
 
 
 def to_rows(user_items: sparse.csr_array, user_ids: np.ndarray, known: np.ndarray) -> sparse.csr_array:
-    """Likes of `user_ids` in the rows of the ids `known`, without those of other users; rows may be empty."""
+    """Likes of `user_ids` in the rows of the ids `known`, without times and weights; rows may be empty."""
     if np.array_equal(user_ids, known):
         return user_items
     is_known = is_among(user_ids, known)
