@@ -21,13 +21,14 @@ from __future__ import annotations
 import os
 import warnings
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import numpy as np
 
 from autoenc.interactions import Interactions, UserItems, UserItemsLike, as_user_items, likes_per_item
 from autoenc.models.explaining import Explaining
+from autoenc.models.growing import Growth, growth_of
 from autoenc.models.names import catalogue_of, items_of
 from autoenc.models.recommending import Recommending
 from autoenc.storage.model_file import ModelFile, read_model_file, write_model_file
@@ -118,6 +119,35 @@ class Recommender(Recommending, Explaining):
         if isinstance(user_items, Interactions):
             self.catalogue_, self.about_ = items_of(user_items), {"dataset": user_items.name}
         return self
+
+    @property
+    def partial_fit(self) -> Callable[..., Self]:
+        """Learn more likes, of items that the model has not seen too. Here AttributeError, which says why not."""
+        raise AttributeError(
+            f"{type(self).__name__} has no partial_fit, as its solution is of all likes at once; fit it again on all, "
+            "or take a network, ELSA or Popular, which learn more likes as they come."
+        )
+
+    def _grow(self, growth: Growth) -> None:
+        """Take in new items, in a model that has a partial_fit."""
+        raise NotImplementedError
+
+    def _take_in(self, user_items: UserItemsLike) -> UserItems:
+        """More likes over the model's items and those new to it, which it then has as well; their counts are added."""
+        self._check_fitted()
+        growth = growth_of(self.catalogue_, user_items)
+        likes = self._as_fitted(user_items) if growth is None else growth.user_items
+        if not likes.nnz:
+            raise ValueError("user_items holds no likes, so there is nothing to learn from; pass some.")
+        counts = self.item_counts_
+        if growth is not None and growth.has_new_items:
+            self._grow(growth)
+            self.n_items_, self.catalogue_ = growth.catalogue.n_items, growth.catalogue
+            counts = None if counts is None else growth.counts(counts)
+        self._set_counts(None if counts is None else counts + self._counts_of(likes))
+        for name in ("likes", "beside_popularity"):  # of the likes before
+            self.about_.pop(name, None)
+        return likes
 
     def _counts_of(self, user_items: UserItems) -> np.ndarray:
         """By what `recommend` ranks where no like speaks: how many users like each item, (n_items,)."""

@@ -31,12 +31,14 @@ Example
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from typing import Self
 
 import numpy as np
 from scipy import sparse
 
-from autoenc.interactions import UserItems
+from autoenc.interactions import UserItems, UserItemsLike
 from autoenc.models.base import Recommender
+from autoenc.models.growing import Growth
 from autoenc.models.weighting import check_half_life, item_totals, weighted_pairs
 
 
@@ -66,6 +68,21 @@ class Popular(Recommender):
 
     def _fit(self, user_items: UserItems) -> None:
         """There is nothing to learn but the counts, which every model keeps."""
+
+    def partial_fit(self, user_items: UserItemsLike, y: object = None, *, epochs: int = 1) -> Self:
+        """Count these likes too, once, of new items as well.
+
+        Raises ValueError with a half_life, as old counts then age.
+        """
+        if not self.__sklearn_is_fitted__():
+            return self.fit(user_items)
+        if self.half_life is not None:
+            raise ValueError("half_life makes the counts of old likes age; fit again on all likes.")
+        self._take_in(user_items)
+        return self
+
+    def _grow(self, growth: Growth) -> None:
+        """There is nothing but the counts."""
 
     def _counts_of(self, user_items: UserItems) -> np.ndarray:
         return item_totals(weighted_pairs(user_items, self.half_life))

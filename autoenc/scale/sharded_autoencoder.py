@@ -17,6 +17,7 @@ from scipy import sparse
 
 from autoenc.interactions import likes_per_item
 from autoenc.models.autoencoder import AutoEncoder
+from autoenc.models.growing import Growth
 from autoenc.scale.ranks import world
 from autoenc.scale.sharded import RowsOfRanks, initial_shard, sharded_by
 from autoenc.scale.shards import Shard
@@ -58,6 +59,9 @@ class ShardedAutoEncoder(AutoEncoder):
     def _arrays(self) -> dict[str, Any]:
         state = self.network_.state
         return {name: RowsOfRanks(a, self._shard) if is_by_item(name) else a for name, a in state.items()}
+
+    def _grow(self, growth: Growth) -> None:
+        raise ValueError("ranks take in no new items; save the model, and update what `load_model` makes of the file.")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an AutoEncoder's file, on the root's disk, gathering some rows at a time. All ranks call it."""

@@ -212,7 +212,8 @@ def folder(tmp_path_factory):
         patch.chdir(folder)
         assert cli.main(example_of("train")) == 0
         tiny = ["--epochs", "1", "--emb-dim", "8", "--hidden-dim", "4", "--backend", "numpy"]
-        assert cli.main(["train", *tiny, "--checkpoint", "checkpoint"]) == 0
+        assert cli.main(["train", *tiny, "--checkpoint", "checkpoint", "--out", "network.safetensors"]) == 0
+        (folder / "new.csv").write_text("user,item\n7,6\n7,1000001\n8,6\n8,1000001\n")
     return folder
 
 

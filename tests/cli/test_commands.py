@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from autoenc import EASE, EDLAE, AutoEncoder, Blend, ItemKNN, Popular, datasets, load_model, plots
+from autoenc import EASE, EDLAE, ELSA, AutoEncoder, Blend, ItemKNN, Popular, datasets, load_model, plots
 from autoenc.cli import main
 from autoenc.datasets.npz import save_likes
 from autoenc.evaluation.evaluate import evaluate
@@ -316,6 +316,31 @@ def test_a_model_that_is_behind_popularity_says_so(ask):
 def test_evaluate_refuses_flags_that_do_not_go_together(ask, popular_file, flags, sentence):
     code, out, err = ask("evaluate", popular_file, *flags)
     assert (code, out) == (2, "") and sentence in err
+
+
+def test_update_learns_new_items_in_place(ask, few):
+    model = ELSA(emb_dim=4, epochs=30, batch_size=4).fit(datasets.load(path="train.csv"))
+    model.save("elsa")
+    pairs = [f"{user},{item}" for user in ("u", "v", "w") for item in ("assam", "oolong", "earl grey")]
+    Path("new.csv").write_text("\n".join(["user,item", *pairs]) + "\n")
+    code, out, err = ask("update", "elsa", "--data", "new.csv", "--epochs", "20")
+    assert (code, out) == (0, "learned 9 likes, with 1 new items, and wrote the model to elsa\n")
+    assert "learning from 9 likes of 3 users, epochs: 20" in err
+    updated = load_model("elsa")
+    assert set(updated.recommend(liked=["oolong"], N=2).items) == {"assam", "earl grey"}
+    assert updated.item_counts_.sum() == model.item_counts_.sum() + 9
+    code, out, _ = ask("update", "elsa", "--data", "new.csv", "--out", "other", "--json")
+    assert json.loads(out) == {"out": "other", "users": 3, "likes": 9, "new_items": 0, "items": 6}
+
+
+def test_update_refuses_what_cannot_learn_more(ask, few):
+    before = Path(few).read_bytes()
+    code, out, err = ask("update", few, "--data", "train.csv")
+    assert (code, out) == (2, "") and "EASE has no partial_fit, as its solution is of all likes at once" in err
+    assert Path(few).read_bytes() == before
+    Popular().fit([[0, 1]]).save("matrix")
+    code, _, err = ask("update", "matrix", "--data", "train.csv")
+    assert code == 2 and "matrix has no ids of items, by which new likes could be told; train it on a file" in err
 
 
 def test_evaluate_several_models_beside_baselines(ask):
