@@ -747,7 +747,10 @@ def _number_among(
     positions = _positions(ids, known)
     if (positions < 0).any():
         unknown = ids[positions < 0].tolist()[0]
-        raise ValueError(f"{argument} holds the id {unknown}, which is not among {argument_of_known}; add it there.")
+        what = argument_of_known.removesuffix("_ids")
+        raise ValueError(
+            f"{argument} holds the {what} id {unknown}, which is not among {argument_of_known}; add it there."
+        )
     return known, positions
 
 

@@ -69,11 +69,11 @@ def test_pairs_over_a_catalogue_keep_users_and_items_without_likes():
     assert likes.times.tolist() == [20, 10, 30]
     table = {"user": [9, 7, 9], "item": ["c", "c", "a"]}
     assert (Interactions.from_table(table, **whole).user_items != likes.user_items).nnz == 0
-    with pytest.raises(ValueError, match="items holds the id d, which is not among item_ids; add it there"):
+    with pytest.raises(ValueError, match="items holds the item id d, which is not among item_ids; add it there"):
         Interactions.from_pairs([9], ["d"], item_ids=["a", "b"])
-    with pytest.raises(ValueError, match="users holds the id 8, which is not among user_ids; add it there"):
+    with pytest.raises(ValueError, match="users holds the user id 8, which is not among user_ids; add it there"):
         Interactions.from_table({"user": [8], "item": ["a"]}, user_ids=[7, 9])
-    with pytest.raises(ValueError, match="users holds the id 8, which is not among user_ids"):
+    with pytest.raises(ValueError, match="users holds the user id 8, which is not among user_ids"):
         Interactions.from_pairs([8], ["a"], user_ids=["7", "8"])
     with pytest.raises(ValueError, match="user_ids must ascend without repeats"):
         Interactions.from_pairs([8], ["a"], user_ids=[9, 8])
