@@ -29,7 +29,7 @@ from scipy import sparse
 
 from autoenc.storage.csr import MOST_ENTRIES, check_number, indptr_of
 from autoenc.storage.npy import check_strings
-from autoenc.titles import Titles
+from autoenc.titles import Titles, UnknownItemError
 
 UserItemsLike: TypeAlias = "Interactions | sparse.sparray | sparse.spmatrix | npt.ArrayLike | Iterable[Iterable[int]]"
 """Whatever `as_user_items` takes: likes with names, a sparse or dense matrix of zeros and ones, or a list of item
@@ -205,6 +205,8 @@ class Interactions:
         name: str = "",
         times: npt.ArrayLike | None = None,
         weights: npt.ArrayLike | None = None,
+        user_ids: npt.ArrayLike | None = None,
+        item_ids: npt.ArrayLike | None = None,
     ) -> Interactions:
         """One like a pair of external ids, in any order.
 
@@ -219,6 +221,9 @@ class Interactions:
             time counts.
         weights : array-like (n_pairs,), optional
             How much each counts, finite and above 0. Those of a pair that occurs twice are added.
+        user_ids, item_ids : arrays (n_users,) and (n_items,), optional
+            All users and the whole catalogue, ascending, such as `model.catalogue_.item_ids`: those
+            without a like keep their row or column. By default the ids that occur.
         """
         users, items = _ids(users, "users"), _ids(items, "items")
         if len(users) != len(items):
@@ -229,8 +234,8 @@ class Interactions:
         if len(users) == 0:
             raise ValueError("users and items are empty; pass at least one pair.")
         check_number(len(users))
-        user_ids, rows = _number(users)
-        item_ids, columns = _number(items)
+        user_ids, rows = _number_among(users, user_ids, "users", "user_ids")
+        item_ids, columns = _number_among(items, item_ids, "items", "item_ids")
         ones = np.ones(len(rows), np.float32)
         user_items = _canonical(sparse.coo_array((ones, (rows, columns)), shape=(len(user_ids), len(item_ids))))
         if times is not None:
@@ -251,6 +256,8 @@ class Interactions:
         time: str | None = None,
         titles: TitlesLike | None = None,
         name: str = "",
+        user_ids: npt.ArrayLike | None = None,
+        item_ids: npt.ArrayLike | None = None,
     ) -> Interactions:
         """One like a row of a table, which names its columns.
 
@@ -266,6 +273,8 @@ class Interactions:
         titles : mapping of external item id to str, optional
             An item that it lacks is called by its id.
         name : str
+        user_ids, item_ids : arrays, optional
+            As `from_pairs` has them.
 
         Raises
         ------
@@ -285,7 +294,8 @@ class Interactions:
         )
         times = None if time is None else _column(table, time, "time")
         weights = None if weight is None else _column(table, weight, "weight")
-        return cls.from_pairs(users, items, titles=titles, name=name, times=times, weights=weights)
+        every = {"user_ids": user_ids, "item_ids": item_ids}
+        return cls.from_pairs(users, items, titles=titles, name=name, times=times, weights=weights, **every)
 
     @classmethod
     def from_lists(
@@ -310,15 +320,7 @@ class Interactions:
         name : str
         """
         rows, items = _flatten(lists, "lists")
-        if item_ids is None:
-            item_ids, columns = _number(items)
-        else:
-            item_ids = _ids(item_ids, "item_ids")
-            item_ids = _ascending_ids(item_ids, len(item_ids), "item_ids", "columns")
-            columns = _positions(items, item_ids)
-            if (columns < 0).any():
-                unknown = items[columns < 0][0]
-                raise ValueError(f"lists holds the item id {unknown}, which is not among item_ids; add it there.")
+        item_ids, columns = _number_among(items, item_ids, "lists", "item_ids")
         n_users = len(rows)
         indptr = indptr_of(rows)
         ones = np.ones(len(columns), np.float32)
@@ -404,7 +406,8 @@ class Interactions:
         Parameters
         ----------
         items : one id or title, or an array-like of them
-            A string is looked up among the string ids, then among the titles, then as a number.
+            A string is looked up among the string ids, then among the titles (where no title is just
+            this, case, accents, year and the place of the article don't count), then as a number.
 
         Returns
         -------
@@ -415,11 +418,7 @@ class Interactions:
         ValueError
             Where there is no such item, with the nearest names, or where two have the same title.
         """
-        items = _ids(np.atleast_1d(items) if isinstance(items, (str, int, np.generic)) else items, "items")
-        columns = _positions(items, self.item_ids)
-        for i in np.flatnonzero(columns < 0):
-            columns[i] = self._column_of_name(items[i])
-        return columns
+        return columns_of_items(items, self.item_ids, self._index_of_titles)
 
     def index_of_users(self, users: npt.ArrayLike) -> np.ndarray:
         """The rows of users by external id, as `index_of_items` has it for items."""
@@ -441,22 +440,35 @@ class Interactions:
 
     @cached_property
     def _index_of_titles(self) -> Titles:
-        """The titles, or else ids that are text: what people type."""
-        names = self.titles if self.titles is not None or self.item_ids.dtype.kind == "i" else self.item_ids
-        return Titles([] if names is None else names.tolist())
+        return Titles(names_of_items(self), np.argsort(-likes_per_item(self.user_items), kind="stable").tolist())
 
-    def _column_of_name(self, name: object) -> int:
-        name = str(name)
-        columns = self._index_of_titles.columns_of(name)
-        if not columns and name.isdecimal() and self.item_ids.dtype.kind == "i" and len(name) < 19:
-            columns = [c for c in _positions(np.array([int(name)]), self.item_ids) if c >= 0]
-        if len(columns) == 1:
-            return columns[0]
-        if columns:
-            ids = ", ".join(str(i) for i in self.item_ids[columns])
-            raise ValueError(f"{name!r} is the title of {len(columns)} items; pass one of their ids: {ids}.")
-        suggestion = self._index_of_titles.suggestion(name, "see item_ids and titles for those known.")
-        raise ValueError(f"There is no item {name!r} among the {self.n_items:,}; {suggestion}")
+
+def names_of_items(likes: Interactions) -> list[str]:
+    """What people type to name the items, a name for each: their titles, or else their ids."""
+    return [str(name) for name in (likes.item_ids if likes.titles is None else likes.titles).tolist()]
+
+
+def columns_of_items(items: npt.ArrayLike, item_ids: np.ndarray, titles: Titles) -> np.ndarray:
+    """The columns of items by external id or by title, as `Interactions.index_of_items` has it."""
+    items = _ids(np.atleast_1d(items) if isinstance(items, (str, int, np.generic)) else items, "items")
+    columns = _positions(items, item_ids)
+    for i in np.flatnonzero(columns < 0):
+        columns[i] = _column_of_name(str(items[i]), item_ids, titles)
+    return columns
+
+
+def _column_of_name(name: str, item_ids: np.ndarray, titles: Titles) -> int:
+    columns = titles.columns_of(name)
+    if not columns and name.isdecimal() and item_ids.dtype.kind == "i" and len(name) < 19:
+        columns = [c for c in _positions(np.array([int(name)]), item_ids) if c >= 0]
+    columns = columns or titles.meant_by(name)
+    if len(columns) == 1:
+        return columns[0]
+    if columns:
+        called = ", ".join(f"{item_ids[c]} ({titles.titles[c]})" for c in columns[:10])
+        raise UnknownItemError(f"{name!r} is the title of {len(columns)} items; pass one of their ids: {called}.")
+    suggestion = titles.suggestion(name, "see item_ids and titles for those known.")
+    raise UnknownItemError(f"There is no item {name!r} among the {len(item_ids):,}; {suggestion}")
 
 
 def as_user_items(x: UserItemsLike, n_items: int | None = None) -> UserItems:
@@ -722,6 +734,24 @@ def _number(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             return np.flatnonzero(seen) + low, (np.cumsum(seen, dtype=np.int32) - 1)[ids - low]
     known = np.unique(ids)
     return known, np.searchsorted(known, ids).astype(np.int32)
+
+
+def _number_among(
+    ids: np.ndarray, known: npt.ArrayLike | None, argument: str, argument_of_known: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `_number`, but among the ids that are known, where they are given."""
+    if known is None:
+        return _number(ids)
+    known = _ids(known, argument_of_known)
+    known = _ascending_ids(known, len(known), argument_of_known, "rows and columns")
+    positions = _positions(ids, known)
+    if (positions < 0).any():
+        unknown = ids[positions < 0].tolist()[0]
+        what = argument_of_known.removesuffix("_ids")
+        raise ValueError(
+            f"{argument} holds the {what} id {unknown}, which is not among {argument_of_known}; add it there."
+        )
+    return known, positions
 
 
 def _positions(ids: np.ndarray, known: np.ndarray) -> np.ndarray:

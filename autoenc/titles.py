@@ -1,8 +1,15 @@
-"""Finding items by their titles: whole, half typed, or misspelt."""
+"""Finding items by what people type: titles whole, half typed, with the article in front, or misspelt.
+
+One index serves the command line, Python and the page. "The Matrix" finds "Matrix, The (1999)": case,
+accents, punctuation, the year and where the article stands make no difference where one item alone is
+meant. What is merely alike is suggested, and never taken.
+"""
 
 from __future__ import annotations
 
 import difflib
+import itertools
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -11,6 +18,22 @@ import numpy as np
 
 MOST_COMPARED = 100
 """Titles that a misspelt one is compared with, letter by letter."""
+
+ARTICLES = frozenset(
+    (
+        *("a", "an", "the", "le", "la", "les", "l", "un", "une", "des", "el", "los", "las", "il", "lo", "gli", "i"),
+        *("der", "die", "das", "den", "det", "de", "het", "een", "en", "ett", "o", "os", "as", "um", "uma"),
+    )
+)
+"""What a catalogue moves behind a title, with a comma before it."""
+_YEAR = re.compile(r"\s*\((\d{4})\b[^()]*\)\s*$")
+_BARE_YEAR = re.compile(r"[\s,]+(\d{4})\s*$")
+_IN_BRACKETS = re.compile(r"\(([^()]*)\)")
+_OTHER_NAME = re.compile(r"^\s*(a\.?k\.?a\.?|or)\s+", re.IGNORECASE)
+
+
+class UnknownItemError(LookupError, ValueError):
+    """There is no such item, or more than one."""
 
 
 class Titles:
@@ -25,57 +48,91 @@ class Titles:
 
     Examples
     --------
-    >>> titles = Titles(["Amélie (2001)", "Aliens (1986)", "Alien (1979)"])
+    >>> titles = Titles(["Amélie (2001)", "Aliens (1986)", "Alien (1979)", "Matrix, The (1999)"])
     >>> titles.columns_of("Aliens (1986)"), titles.search("alien", 5), titles.search("2001 amel", 5)
     ([1], [2, 1], [0])
-    >>> titles.suggestion("Alien (1978)", "there is none.")
-    "did you mean 'Alien (1979)' or 'Aliens (1986)' or 'Amélie (2001)'?"
+    >>> titles.meant_by("amelie"), titles.meant_by("The Matrix"), titles.meant_by("matrix 1999"), titles.meant_by("mat")
+    ([0], [3], [3], [])
+    >>> titles.suggestion("Teh Martix", "")
+    "did you mean 'Matrix, The (1999)'?"
     """
 
     def __init__(self, titles: Sequence[str], order: Iterable[int] | None = None):
         self.titles = titles
-        self._order = sorted(range(len(titles)), key=lambda column: len(titles[column])) if order is None else order
+        by_length = sorted(range(len(titles)), key=lambda column: len(titles[column]))
+        self._order = by_length if order is None else list(order)
 
     def columns_of(self, title: str) -> list[int]:
-        """The columns of all items of this title, ascending."""
+        """The columns of all items of just this title, ascending."""
         return self._columns_of_title.get(title, [])
+
+    def meant_by(self, text: str) -> list[int]:
+        """The columns of the items whose name this is, but for case, accents, punctuation, year and article.
+
+        A year that is given must be the title's. First names are compared with their articles, then
+        without; only then a number at the end is taken for a year.
+        """
+        readings = [text]
+        if bare := _BARE_YEAR.search(text):
+            readings.append(f"{text[: bare.start()]} ({bare[1]})")
+        for reading in readings:
+            names, year = names_and_year(reading)
+            for name in (names[0], without_article(names[0])):
+                columns = [c for c in self._columns_of_name.get(name, []) if year in (None, self._years.get(c))]
+                if columns:
+                    return columns
+        return []
 
     def search(self, text: str, n: int) -> list[int]:
         """The columns of at most n items that have each word of `text`: as typed so far, in any order.
 
-        First those whose title begins with it, then those with its words at the beginnings of
-        words, then the rest. An empty text finds the first.
+        First those whose name it is, then those whose title or name begins with it, then those with its
+        words at the beginnings of words, then the rest. An empty text finds the first.
         """
-        beginning = " " + folded(text)
+        return list(dict.fromkeys(itertools.chain.from_iterable(self._ranked(text, n))))[:n]
+
+    def _ranked(self, text: str, n: int) -> tuple[list[int], list[int], list[int], list[int]]:
+        """What `search` finds, in its four ranks; the second is complete only where it has fewer than n."""
+        beginning = folded(text)
         words = dict.fromkeys(beginning.split())
+        exact = self.meant_by(text) if words else []
         ranked: tuple[list[int], list[int], list[int]] = ([], [], [])
-        for column, title in self._folded:
+        for column, title, names in self._searched:
             if all(word in title for word in words):
                 at_words = all(" " + word in title for word in words)
-                ranked[0 if title.startswith(beginning) else 1 if at_words else 2].append(column)
-                if len(ranked[0]) == n:
+                begins = any(name.startswith(beginning) for name in names)
+                ranked[0 if begins else 1 if at_words else 2].append(column)
+                if len(ranked[0]) == n + len(exact):
                     break
-        return [column for columns in ranked for column in columns][:n]
+        return exact, *ranked
 
     def near(self, text: str, n: int = 3) -> list[int]:
         """The columns of at most n items whose titles are nearly `text`.
 
-        They have all its words, or begin as it does before the year, or have most of its letters.
+        They have all its words, or its name in another year, or begin as it does, or have most of its
+        letters, or have it inside of words.
         """
         if not any(c.isalpha() for c in text):  # a number is an id that there isn't
             return []
-        found = self.search(text, n)
-        if found:
-            return found
-        beginning = unaccented(text).partition(" (")[0]
-        found = [column for title, column in self._unaccented.items() if beginning and title.startswith(beginning)][:n]
-        alike = difflib.get_close_matches(unaccented(text), self._pairs.in_common(unaccented(text), MOST_COMPARED), n)
-        return list(dict.fromkeys(found + [self._unaccented[title] for title in alike]))[:n]
+        *at_words, inside = self._ranked(text, n)
+        if any(at_words):
+            return list(dict.fromkeys(itertools.chain.from_iterable(at_words)))[:n]
+        name = names_and_year(text)[0][0]
+        begin_so = [known for known in self._columns_of_name if name and known.startswith(name)]
+        alike = difflib.get_close_matches(name, self._pairs.in_common(name, MOST_COMPARED), n)
+        columns = itertools.chain.from_iterable(self._columns_of_name[known] for known in [*begin_so[:n], *alike])
+        return list(dict.fromkeys(itertools.chain(columns, inside)))[:n]
 
     def suggestion(self, text: str, otherwise: str) -> str:
-        """The second half of a sentence that says that there is no such title; `otherwise` where none is near."""
-        near = dict.fromkeys(repr(str(self.titles[column])) for column in self.near(text))
-        return f"did you mean {' or '.join(near)}?" if near else otherwise
+        """The second half of a sentence that says that there is no such title; `otherwise` says where to look."""
+        near = self.near(text)
+        if near:
+            return f"did you mean {self._quoted(near)}?"
+        examples = self._order[:2]
+        return f"there are, for example, {self._quoted(examples, ' and ')}: {otherwise}" if examples else otherwise
+
+    def _quoted(self, columns: list[int], between: str = " or ") -> str:
+        return between.join(dict.fromkeys(repr(str(self.titles[column])) for column in columns))
 
     @cached_property
     def _columns_of_title(self) -> dict[str, list[int]]:
@@ -85,20 +142,29 @@ class Titles:
         return columns_of_title
 
     @cached_property
-    def _folded(self) -> list[tuple[int, str]]:
-        return [(column, f" {folded(self.titles[column])}") for column in self._order]
+    def _searched(self) -> list[tuple[int, str, tuple[str, ...]]]:
+        """Column, title and beginnings that count, in order; all folded."""
+        searched = []
+        for column in self._order:
+            title = folded(self.titles[column])
+            searched.append((column, f" {title}", (title, *_all_names(self.titles[column])[0])))
+        return searched
 
     @cached_property
-    def _unaccented(self) -> dict[str, int]:
-        """The first column of each title."""
-        columns: dict[str, int] = {}
+    def _columns_of_name(self) -> dict[str, list[int]]:
+        columns: dict[str, list[int]] = {}
         for column in self._order:
-            columns.setdefault(unaccented(self.titles[column]), column)
+            for name in _all_names(self.titles[column])[0]:
+                columns.setdefault(name, []).append(column)
         return columns
 
     @cached_property
+    def _years(self) -> dict[int, str | None]:
+        return {column: names_and_year(self.titles[column])[1] for column in self._order}
+
+    @cached_property
     def _pairs(self) -> Pairs:
-        return Pairs(list(self._unaccented))
+        return Pairs(list(self._columns_of_name))
 
 
 class Pairs:
@@ -139,6 +205,39 @@ def _pairs_of_letters(texts: list[str]) -> np.ndarray:
     return (codes[:-1] * 251 + codes[1:]).astype(np.uint16)
 
 
+def names_and_year(title: str) -> tuple[list[str], str | None]:
+    """What a title says that the item is called, folded and with the article in front, and the year if it has one.
+
+    >>> names_and_year("City of Lost Children, The (Cité des enfants perdus, La) (1995)")
+    (['the city of lost children', 'la cite des enfants perdus'], '1995')
+    """
+    title = str(title)
+    year = _YEAR.search(title)
+    text = title if year is None else title[: year.start()]
+    others = [_OTHER_NAME.sub("", other) for other in _IN_BRACKETS.findall(text)]
+    names = dict.fromkeys(folded(_with_article_in_front(name)) for name in (_IN_BRACKETS.sub(" ", text), *others))
+    # a title that is nothing but brackets or signs is its own name
+    return [name for name in names if name] or [folded(title)], year and year[1]
+
+
+def without_article(name: str) -> str:
+    """A folded name without the English article that it begins with ("Die Hard" keeps its Die)."""
+    article, _, rest = name.partition(" ")
+    return rest if article in ("a", "an", "the") and rest else name
+
+
+def _all_names(title: str) -> tuple[list[str], str | None]:
+    """The names with and without their articles, and the year."""
+    names, year = names_and_year(title)
+    return list(dict.fromkeys([*names, *map(without_article, names)])), year
+
+
+def _with_article_in_front(name: str) -> str:
+    rest, comma, article = name.strip().rpartition(",")
+    is_behind = comma and folded(article) in ARTICLES
+    return f"{article} {rest}" if is_behind else name
+
+
 def folded(text: str) -> str:
     """Text as it is searched: without case and accents, a space for whatever is not a letter or digit."""
     return " ".join("".join(c if c.isalnum() else " " for c in unaccented(text)).split())
@@ -146,4 +245,4 @@ def folded(text: str) -> str:
 
 def unaccented(text: str) -> str:
     """Text without case and accents."""
-    return "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
+    return "".join(c for c in unicodedata.normalize("NFKD", str(text).casefold()) if not unicodedata.combining(c))

@@ -24,9 +24,10 @@ from autoenc import __version__
 from autoenc.checks import days, moment
 from autoenc.evaluation import plots
 from autoenc.evaluation.evaluate import Report, evaluate
+from autoenc.evaluation.popularity import beside_popularity, told_behind
 from autoenc.evaluation.ranking import ScorerLike, rank
 from autoenc.evaluation.splits import holdout_per_user
-from autoenc.interactions import Interactions
+from autoenc.interactions import Interactions, likes_per_item
 from autoenc.machine import compute_threads, peak_memory_mb, processors
 from autoenc.models.autoencoder import AutoEncoder
 from autoenc.models.base import Recommender
@@ -47,6 +48,7 @@ from autoenc.training.trainer import Trainer
 PASS_AT = 0.475
 ML_10M = {"users": 69_878, "items": 10_677, "likes": 10_000_054}
 DEFAULT_CACHE = "data/cache"
+JUDGED_BY = "ndcg@10"  # a model beside popularity
 
 
 TASK = AutoEncoder()  # whose hyperparameters by default are the task's
@@ -133,6 +135,10 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
         popular = evaluate(Popular().fit(split.train.user_items), split.train.user_items, split.held_out)
         if settings.topk is not None:
             write_rankings(settings.topk, model, split.train)
+    beside = beside_popularity(JUDGED_BY, found[JUDGED_BY], popular[JUDGED_BY])
+    if told_behind(beside):
+        say(told_behind(beside))
+    model.about_ |= {"beside_popularity": beside}
     write_outputs(model, split, settings, say)
 
     seconds = {"train_seconds": round(train_seconds, 2), "seconds": round(time.perf_counter() - started, 2)}
@@ -193,6 +199,7 @@ def fit_task(model: AutoEncoder, split: Split, settings: Settings, say: Callable
     if settings.checkpoint is not None:
         ordinary = ModelFile("AutoEncoder", model._file_params(), {}, split.train.item_ids, split.train.titles)
         ordinary.about = {"dataset": split.train.name, "epochs": 0, **about(settings.seed, split)}
+        ordinary.item_counts = likes_per_item(split.train.user_items)
         minutes = settings.checkpoint_minutes
         checkpoints = Checkpoints if world().size == 1 else ShardedCheckpoints
         callbacks.append(checkpoints(settings.checkpoint, every_minutes=minutes, model_file=ordinary))

@@ -61,6 +61,24 @@ def test_pairs_are_the_set_of_pairs(pairs, spread, offset):
     assert_canonical(likes.user_items, likes.user_items.toarray())
 
 
+def test_pairs_over_a_catalogue_keep_users_and_items_without_likes():
+    whole = {"user_ids": [6, 7, 9], "item_ids": ["a", "b", "c"]}
+    likes = Interactions.from_pairs([9, 7, 9], ["c", "c", "a"], times=[30, 20, 10], titles={"b": "Bee"}, **whole)
+    assert likes.user_items.toarray().tolist() == [[0, 0, 0], [0, 0, 1], [1, 0, 1]]
+    assert likes.user_ids.tolist() == [6, 7, 9] and likes.titles.tolist() == ["a", "Bee", "c"]
+    assert likes.times.tolist() == [20, 10, 30]
+    table = {"user": [9, 7, 9], "item": ["c", "c", "a"]}
+    assert (Interactions.from_table(table, **whole).user_items != likes.user_items).nnz == 0
+    with pytest.raises(ValueError, match="items holds the item id d, which is not among item_ids; add it there"):
+        Interactions.from_pairs([9], ["d"], item_ids=["a", "b"])
+    with pytest.raises(ValueError, match="users holds the user id 8, which is not among user_ids; add it there"):
+        Interactions.from_table({"user": [8], "item": ["a"]}, user_ids=[7, 9])
+    with pytest.raises(ValueError, match="users holds the user id 8, which is not among user_ids"):
+        Interactions.from_pairs([8], ["a"], user_ids=["7", "8"])
+    with pytest.raises(ValueError, match="user_ids must ascend without repeats"):
+        Interactions.from_pairs([8], ["a"], user_ids=[9, 8])
+
+
 def test_strings_are_ids():
     likes = Interactions.from_pairs(["eve", "bob", "eve"], ["tea", "tea", "rum"])
     assert likes.user_ids.tolist() == ["bob", "eve"]
@@ -669,7 +687,16 @@ def test_with_user_items_keeps_the_rest(films):
 
 @pytest.mark.parametrize(
     ("asked", "columns"),
-    [("Heat (1995)", [0]), (20, [1]), (np.int32(30), [2]), ("30", [2]), (["30", "Heat (1995)"], [2, 0]), ([], [])],
+    [
+        ("Heat (1995)", [0]),
+        ("heat", [0]),
+        ("Heat, 1995", [0]),
+        (20, [1]),
+        (np.int32(30), [2]),
+        ("30", [2]),
+        (["30", "Heat (1995)"], [2, 0]),
+        ([], []),
+    ],
 )
 def test_items_by_id_and_title(films, asked, columns):
     found = films.index_of_items(asked)
@@ -693,11 +720,13 @@ def test_users_by_id(films):
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ("heat", "There is no item 'heat' among the 3; did you mean 'Heat (1995)'?"),
-        ("Ronan (1998)", "There is no item 'Ronan (1998)' among the 3; did you mean 'Ronin (1998)' or"),
-        ("Ronin (1998)", "'Ronin (1998)' is the title of 2 items; pass one of their ids: 20, 30."),
-        ("zzz", "There is no item 'zzz' among the 3; see item_ids and titles"),
-        (99, "There is no item '99' among the 3; see item_ids and titles"),
+        ("heta", "There is no item 'heta' among the 3; did you mean 'Heat (1995)'?"),
+        ("heat (1986)", "There is no item 'heat (1986)' among the 3; did you mean 'Heat (1995)'?"),
+        ("Ronan (1998)", "There is no item 'Ronan (1998)' among the 3; did you mean 'Ronin (1998)'?"),
+        ("Ronin (1998)", "is the title of 2 items; pass one of their ids: 20 (Ronin (1998)), 30 (Ronin (1998))."),
+        ("ronin", "'ronin' is the title of 2 items; pass one of their ids: 20"),
+        ("zzz", "There is no item 'zzz' among the 3; there are, for example, 'Heat (1995)' and 'Ronin (1998)': see it"),
+        (99, "There is no item '99' among the 3; there are, for example, 'Heat (1995)' and"),
         ("9" * 40, "There is no item '9999999"),
     ],
 )
@@ -718,10 +747,18 @@ def test_titles_of_real_films(ratings):
     titles = ratings.item_names(columns)
     assert titles == [str(ratings.titles[c]) for c in columns]
     assert ratings.index_of_items(titles).tolist() == columns.tolist()
-    with pytest.raises(ValueError, match=r"did you mean 'Léon: The Professional \(a.k.a. The"):
-        ratings.index_of_items("Léon: The Professional (1994)")
-    with pytest.raises(ValueError, match=r"did you mean 'Heat \(1995\)'"):
-        ratings.index_of_items("heat (1995)")
+    typed = ["The Matrix", "godfather", "Leon: the professional (1994)", "The Usual Suspects (1995)", "heat (1995)"]
+    typed += ["Le fabuleux destin d'Amélie Poulain", "La Cité des Enfants Perdus", "Se7en", "2001: A Space Odyssey"]
+    named = ratings.item_names(ratings.index_of_items(typed))
+    assert [name.partition(" (")[0] for name in named[:5]] == [
+        *("Matrix, The", "Godfather, The", "Léon: The Professional", "Usual Suspects, The", "Heat")
+    ]
+    assert [name.partition(" ")[0] for name in named[5:]] == ["Amelie", "City", "Seven", "2001:"]
+    with pytest.raises(ValueError, match=r"is the title of 6 items; .*\(Hamlet \(1948\)\)"):
+        ratings.index_of_items("hamlet")
+    for misspelt, meant in (("Teh Martix", "Matrix, The"), ("Godfahter (1972)", "Godfather, The"), ("Aline", "Alien")):
+        with pytest.raises(ValueError, match=f"did you mean .*'{meant} "):
+            ratings.index_of_items(misspelt)
 
 
 def test_item_names(films):

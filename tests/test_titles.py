@@ -49,8 +49,46 @@ def test_a_word_that_is_typed_twice_counts_in_how_a_title_begins():
     assert Titles(["New York (1990)", "New York, New York (1977)"]).search("new york new york", 2) == [1, 0]
 
 
-def test_equals_come_in_the_order_that_is_given():
-    assert Titles(FILMS, [5, 0, 1, 2, 3, 4, 6]).search("alien", 2) == [0, 1]
+def test_what_is_just_this_comes_first_and_equals_in_the_order_that_is_given():
+    popular_first = Titles(FILMS, [5, 0, 1, 2, 3, 4, 6])
+    assert popular_first.search("alien", 3) == [1, 0, 5]
+    assert popular_first.search("ali", 2) == [0, 1]
+    assert popular_first.search("the anim", 2) == [6]
+
+
+@pytest.mark.parametrize(
+    ("typed", "columns"),
+    [
+        ("aliens", [0]),
+        ("ALIEN", [1]),
+        ("Alien 1979", [1]),
+        ("Alien (1980)", []),
+        ("leon the professional", [2]),
+        ("hamlet", [3, 4]),
+        ("The Animatrix", [6]),
+        ("animatrix", [6]),
+        ("ani", []),
+        ("", []),
+    ],
+)
+def test_the_year_accents_and_the_place_of_the_article_make_no_difference(titles, typed, columns):
+    assert titles.meant_by(typed) == columns
+
+
+def test_a_number_at_the_end_is_a_year_only_where_no_title_has_it():
+    titles = Titles(
+        ["Blade Runner 2049 (2017)", "Blade Runner (1982)", "1984 (1956)", "Die Hard (1988)", "Hard (2020)"]
+    )
+    assert titles.meant_by("blade runner 2049") == [0]
+    assert titles.meant_by("Blade Runner 1982") == [1]
+    assert titles.meant_by("1984") == [2]
+    assert titles.meant_by("hard") == [4]
+    assert titles.meant_by("die hard") == [3]
+
+
+def test_a_title_that_is_nothing_but_signs_is_its_own_name():
+    assert Titles(["(500)", "(2005)", "...", "300 (2006)"]).meant_by("(500)") == [0]
+    assert Titles(["... (1999)"]).meant_by("x") == []
 
 
 @pytest.mark.parametrize(
@@ -64,7 +102,9 @@ def test_a_misspelt_title_is_near(titles, typed, first):
 @pytest.mark.parametrize("typed", ["", "12345", "-1", " (1994)", "qqqq zzzz"])
 def test_nothing_is_near_to_what_has_no_letters_in_common(titles, typed):
     assert titles.near(typed) == []
-    assert titles.suggestion(typed, "see the list.") == "see the list."
+    suggestion = titles.suggestion(typed, "see the list.")
+    assert suggestion == "there are, for example, 'Alien (1979)' and 'Aliens (1986)': see the list."
+    assert Titles([]).suggestion(typed, "see the list.") == "see the list."
 
 
 def test_a_suggestion_names_each_title_once(titles):
@@ -86,7 +126,7 @@ def test_few_titles_are_compared_letter_by_letter(monkeypatch):
 
 @pytest.mark.parametrize("typed", ["Tirminator, The (1984)", "Godfahter, The (1972)", "Leon: The Profesional (1994)"])
 def test_what_is_nearest_of_all_is_among_them(ratings, typed):
-    titles = [unaccented(title) for title in ratings.titles]
+    titles = list(dict.fromkeys(unaccented(title) for title in ratings.titles))
     [nearest] = difflib.get_close_matches(unaccented(typed), titles, 1)
     assert nearest in Pairs(titles).in_common(unaccented(typed), MOST_COMPARED)
 

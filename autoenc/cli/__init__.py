@@ -1,4 +1,4 @@
-"""The command line: `autoenc COMMAND ...`, one file of this folder a command, and common.py.
+"""The command line: `autoenc COMMAND ...`, one file of this folder a command, but for those of SHARED.
 
 A command's file has HELP (its line in `autoenc --help`), EPILOG (what `autoenc COMMAND --help`
 ends with: an example), `add_arguments(parser)`, and `run(args)`, which returns the exit code (None
@@ -12,12 +12,14 @@ Exit codes: 0 done, 1 ran and failed (a FAIL, a check not passed), 2 bad input, 
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import io
 import os
 import pkgutil
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
@@ -39,6 +41,9 @@ With AUTOENC_DEBUG=1 in the environment an error's traceback is shown too.
 example:
   autoenc train --help
 """
+
+
+SHARED = ("common", "figures", "items")  # files that are no command
 
 
 class OneSentenceParser(argparse.ArgumentParser):
@@ -64,7 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = build_parser(command).parse_args(argv)
         prog = args.prog
-        code = args.run(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = functools.partial(_say_warning, prog)
+            code = args.run(args)
         sys.stdout.flush()
     except KeyboardInterrupt as error:
         print(f"{prog}: interrupted", file=sys.stderr)
@@ -82,6 +89,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code or 0
 
 
+def _say_warning(prog: str, message: Warning | str, *where: object) -> None:
+    print(f"{prog}: {sentence(message)}", file=sys.stderr)
+
+
 def open_missing_streams() -> None:
     """Where a standard stream is closed (`>&-`, pythonw), read from and write to nothing instead.
 
@@ -94,7 +105,7 @@ def open_missing_streams() -> None:
 
 def command_names() -> list[str]:
     """The commands, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "common")
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in SHARED)
 
 
 def listing(names: Sequence[str]) -> str:

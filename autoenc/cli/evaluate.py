@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,18 +14,21 @@ from autoenc.cli.common import (
     add_likes,
     add_progress,
     check_engine,
+    load_as_asked,
     print_json,
     say,
     show,
     wants_progress,
     weighs_times,
 )
+from autoenc.cli.figures import behind, by_quartiles, table_of_quartiles, vectors_of
 from autoenc.messages import printable
 
 if TYPE_CHECKING:
     from scipy import sparse
 
     from autoenc.evaluation.compare import Comparison
+    from autoenc.evaluation.evaluate import Report
     from autoenc.models.base import Recommender
     from autoenc.train_job import Settings, Split
 
@@ -40,6 +44,12 @@ trains on the first four fifths of all likes and asks for what the same users li
 --protocol last asks for each user's latest like. A new blend keeps what the old one chose but for
 the weights. Figures are means over users with their standard errors; the last table has each
 model's difference to the first, paired by user.
+
+--held-out names a split that somebody else made: the models are shown the likes of --data and asked for
+those of the file, users and items matched by their ids. --by prints a row for each quartile of the
+users by their likes, or of the items by theirs. --seeds 5 fits and evaluates from that many seeds, from --seed
+on, and prints means over them. --diversity adds how different the items of a list are, by the item
+vectors of the model that it names. A model that is behind popularity says so.
 
 Several models must be of the same items; they are called by their files. --beside fits baselines
 on the same likes: popular, ease, edlae, knn, or none where no name follows.
@@ -61,6 +71,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--protocol", choices=("weak", "strong", "time", "last"), default="weak", help="(default: %(default)s)"
     )
+    parser.add_argument(
+        "--held-out", metavar="FILE", help="the likes to predict, of a split that --data is the rest of"
+    )
+    parser.add_argument("--by", choices=("activity", "popularity"), help="also by quartiles of users or items")
+    parser.add_argument("--seeds", type=int, metavar="N", help="fit again on so many splits, and evaluate each")
+    parser.add_argument("--diversity", metavar="MODEL", help="a model file whose item vectors measure diversity")
     parser.add_argument("--k", type=int, nargs="+", default=[1, 5, 10], help="how many places count (default: 1 5 10)")
     parser.add_argument("--beside", metavar="NAME", nargs="*", choices=BASELINES, default=["popular"],
                         help="baselines (default: popular)")  # fmt: skip
@@ -79,14 +95,60 @@ def run(args: argparse.Namespace) -> int:
     seed = whole_number("--seed", about.get("seed", 0) if args.seed is None else args.seed, 0)
     if args.engine == "dask":
         return by_dask(args, seed)
+    if args.seeds is not None:
+        return from_seeds(args, scorers, seed)
+    scorers, asked = asked_of(args, scorers, seed)
+    scorers |= baselines(args.beside, scorers, asked.train)
+    comparison = compared(args, scorers, asked)
+    parts = {} if args.by is None else by_quartiles(args, scorers, asked)
+    return told(args, comparison, asked.dataset, seed, parts)
+
+
+def asked_of(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Scorers, Asked]:
+    """The models and what they are asked, by the protocol."""
+    if args.held_out is not None:
+        return scorers, of_files(args, scorers)
     if args.protocol == "weak":
-        scorers, asked = weakly(args, scorers, seed)
-    elif args.protocol == "strong":
-        scorers, asked = strongly(args, scorers, seed)
-    else:
-        scorers, asked = by_time(args, scorers, seed)
-    comparison = compared(args, scorers | baselines(args.beside, scorers, asked.train), asked)
-    return told(args, comparison, asked.dataset, seed)
+        return weakly(args, scorers, seed)
+    return strongly(args, scorers, seed) if args.protocol == "strong" else by_time(args, scorers, seed)
+
+
+def of_files(args: argparse.Namespace, scorers: Scorers) -> Asked:
+    """What a file holds out of the likes of another, over the models' items and the first one's users."""
+    from autoenc.datasets import load
+    from autoenc.evaluation.align import aligned
+
+    train, held_out = load_as_asked(args.data, scorers.values()), load(path=args.held_out)
+    shown, found = aligned(next(iter(scorers.values())), train, held_out)
+    say(f"{held_out.name}: showing {shown.nnz:,} likes of {shown.shape[0]:,} users, evaluating on {found.nnz:,}")
+    return Asked(train.name, shown, shown, found)
+
+
+def from_seeds(args: argparse.Namespace, scorers: Scorers, seed: int) -> int:
+    """Fit the models again on the split of each seed, and tell their means over seeds."""
+    from autoenc.evaluation.seeds import over_seeds
+
+    found: dict[str, list[Report]] = {}
+    dataset = ""
+    for of_run in range(seed, seed + args.seeds):
+        say(f"seed {of_run}:")
+        fitted, asked = asked_of(args, scorers, of_run)
+        if args.protocol == "weak":
+            fitted = {name: fit_again(args, model, asked.train, of_run) for name, model in scorers.items()}
+        comparison = compared(args, fitted | baselines(args.beside, fitted, asked.train), asked)
+        dataset = asked.dataset
+        for name, report in comparison.reports.items():
+            found.setdefault(name, []).append(report)
+    means = {name: over_seeds(reports) for name, reports in found.items()}
+    if args.json:
+        rows = {name: [report.as_row() for report in reports] for name, reports in found.items()}
+        figures = {name: report.as_row() for name, report in means.items()}
+        head = {"dataset": dataset, "protocol": args.protocol, "seed": seed, "seeds": args.seeds}
+        print_json(head | {"models": figures, "of_seeds": rows})
+        return 0
+    for name, report in means.items():
+        show(f"{printable(name)}, means and standard errors over {args.seeds} seeds\n{report}\n")
+    return 0
 
 
 class Asked(NamedTuple):
@@ -105,6 +167,18 @@ def check(args: argparse.Namespace) -> None:
 
     check_engine(args)
     whole_number("--k", min(args.k), 1)
+    if args.seeds is not None:
+        whole_number("--seeds", args.seeds, 2, 1000)
+    if args.held_out is not None:
+        if args.data is None or args.dataset is not None or args.cache_path is not None or args.protocol != "weak":
+            raise ValueError("--held-out is the other half of --data; pass that, and no --protocol")
+        if args.seeds is not None:
+            raise ValueError("--held-out is one split, and --seeds makes several; leave one of them out")
+    for flag in ("held_out", "by", "seeds", "diversity"):
+        if args.engine == "dask" and getattr(args, flag) is not None:
+            raise ValueError(f"--{flag.replace('_', '-')} is of --engine here; leave it out")
+    if args.seeds is not None and (args.by is not None or args.plot is not None):
+        raise ValueError("--by and --plot are of one seed; leave --seeds out")
     if args.plot is not None:
         plots.check_plot(args.plot)
         check_writable(args.plot, *args.models, args.data)
@@ -159,7 +233,7 @@ def weakly(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Score
     if n_unknown:
         say(f"left out {n_unknown:,} items that the model doesn't know")
     for name, trained in scorers.items():
-        if trained.about_.get("likes") not in (None, fingerprint(shown)):
+        if args.seeds is None and trained.about_.get("likes") not in (None, fingerprint(shown)):
             say(f"this is not the split that {name} was trained on: it may have seen what is held out here")
     return scorers, Asked(split.train.name, shown, shown, held_out)
 
@@ -174,7 +248,7 @@ def strongly(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Sco
     user_items, _, _ = on_items_of(next(iter(scorers.values())), everything)
     split = holdout_users(user_items, seed=seed)
     say(f"training on {split.train.shape[0]:,} users, evaluating on the other {len(split.test_users):,}")
-    scorers = {name: fit_again(trained, split.train, wants_progress(args)) for name, trained in scorers.items()}
+    scorers = {name: fit_again(args, trained, split.train, seed) for name, trained in scorers.items()}
     return scorers, Asked(loaded.train.name, split.train, split.fold_in, split.held_out)
 
 
@@ -201,7 +275,7 @@ def by_time(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Scor
             f"training on {split.train.nnz:,} likes before {np.datetime64(split.cut, 's')}, evaluating on "
             f"{split.held_out.nnz:,}; left out {split.n_left_out:,} of {split.n_newcomers:,} users new since"
         )
-    scorers = {name: fit_again(trained, split.train, wants_progress(args)) for name, trained in scorers.items()}
+    scorers = {name: fit_again(args, trained, split.train, seed) for name, trained in scorers.items()}
     return scorers, Asked(likes.name, split.train, split.train, split.held_out)
 
 
@@ -220,7 +294,8 @@ def compared(args: argparse.Namespace, scorers: Scorers, asked: Asked) -> Compar
     from autoenc.train_job import progress_bar
 
     with progress_bar(wants_progress(args), "ranking") as progress:
-        comparison = compare(scorers, asked.shown, asked.held_out, args.k, progress=progress)
+        vectors = None if args.diversity is None else vectors_of(args.diversity, scorers)
+        comparison = compare(scorers, asked.shown, asked.held_out, args.k, progress=progress, item_vectors=vectors)
     if args.plot is not None:
         k = max(args.k)
         hits = {name: plots.hits_by_popularity(s, asked.shown, asked.held_out, k) for name, s in scorers.items()}
@@ -253,14 +328,28 @@ def by_dask(args: argparse.Namespace, seed: int) -> int:
     return told(args, comparison, Path(args.data).resolve().name, seed)
 
 
-def told(args: argparse.Namespace, comparison: Comparison, dataset: str, seed: int) -> int:
+def told(
+    args: argparse.Namespace,
+    comparison: Comparison,
+    dataset: str,
+    seed: int,
+    parts: dict[str, dict[str, Report]] | None = None,
+) -> int:
+    for sentence in behind(comparison.reports, max(args.k)):
+        say(sentence)
     if args.json:
         figures = {name: report.as_row() for name, report in comparison.reports.items()}
-        print_json({"dataset": dataset, "protocol": args.protocol, "seed": seed, "models": figures})
+        rows = {part: {name: report.as_row() for name, report in of.items()} for part, of in (parts or {}).items()}
+        answer = {"dataset": dataset, "protocol": args.protocol, "seed": seed, "models": figures}
+        print_json(answer | ({args.by: rows} if rows else {}))
         return 0
     for name, report in comparison.reports.items():
         show(f"{printable(name)}\n{report}\n")
     show(str(comparison))
+    if parts:
+        show(f"\n{table_of_quartiles(parts, f'ndcg@{max(args.k)}')}")
+    if args.diversity is not None:
+        show(f"\ndiversity is by the item vectors of {printable(args.diversity)}")
     return 0
 
 
@@ -277,12 +366,15 @@ def load_all(paths: list[str]) -> Scorers:
     return models if others else {type(first).__name__: first}
 
 
-def fit_again(trained: Recommender, user_items: sparse.csr_array, progress: bool) -> Recommender:
-    """A new model of the same settings, which in a blend are those that its fit chose."""
+def fit_again(args: argparse.Namespace, trained: Recommender, user_items: sparse.csr_array, seed: int) -> Recommender:
+    """A new model of the same settings, which in a blend are those that its fit chose; with --seeds of that seed."""
     from autoenc.models import AutoEncoder
     from autoenc.training.callbacks import ProgressBar
 
-    model = type(trained)(**trained.get_params(deep=False))
+    model = type(trained)(**copy.deepcopy(trained.get_params(deep=False)))
+    if args.seeds is not None:
+        seeds = [name for name in model.get_params() if name.rpartition("__")[2] == "random_state"]
+        model.set_params(**dict.fromkeys(seeds, seed))
     if isinstance(model, AutoEncoder):
-        return model.fit(user_items, callbacks=[ProgressBar()] if progress else [])
+        return model.fit(user_items, callbacks=[ProgressBar()] if wants_progress(args) else [])
     return model.fit(user_items)

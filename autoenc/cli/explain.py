@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from autoenc.cli.common import MODEL_HELP, print_json, show
+from autoenc.cli.items import names, row_of
 from autoenc.messages import printable
 
 HELP = "tell which likes drive the score of an item, and by how much"
@@ -29,13 +30,18 @@ def run(args: argparse.Namespace) -> int:
     from autoenc.models import load_model
 
     model = load_model(args.model)
-    score = float(model.score(model.row_of(args.liked))[0, model.row_of([args.item]).indices[0]])
-    likes, contributions = model.explain(liked=args.liked, item=args.item)
-    rows = [{"item": str(like), "contribution": float(c)} for like, c in zip(likes, contributions)]
+    row, [column] = row_of(model, args.liked), row_of(model, [args.item]).indices
+    [item] = names(model, [column])
+    score = float(model.score(row)[0, column])
+    explanation = model.explain(row, int(column))
+    likes = names(model, explanation.items)
+    rows = [{"item": like, "contribution": float(c)} for like, c in zip(likes, explanation.contributions)]
     if args.json:
-        print_json({"item": args.item, "score": score, "because": rows})
+        print_json({"item": item, "score": score, "is_liked": explanation.is_liked, "because": rows})
         return 0
-    show(f"{printable(args.item)} has the score {score:.3f}; without a like it would lose")
+    if explanation.is_liked:
+        show(f"{printable(item)} is liked already, so it would not be recommended")
+    show(f"{printable(item)} has the score {score:.3f}; without a like it would lose")
     titles = [printable(like) for like in likes]
     for title, row in zip(titles, rows):
         show(f"  {title:<{max(map(len, titles))}}  {row['contribution']:+8.3f}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
 from typing import TYPE_CHECKING, Any
 
 from autoenc.checks import whole_number
@@ -18,25 +17,34 @@ from autoenc.cli.common import (
     show,
     wants_progress,
 )
+from autoenc.cli.items import check_offer, names, offer_of, row_of
 from autoenc.messages import printable
 
 if TYPE_CHECKING:
-    import numpy as np
+    from scipy import sparse
 
     from autoenc.models.base import Recommender
+    from autoenc.models.rankings import Ranking
 
 HELP = "recommend items to one person, or to everybody in a file"
 EPILOG = """\
 With --liked a table of items with their scores, and the likes that drove each: those without which
-its score would be lowest. A score is the model's own: higher is better, and no more is meant.
+its score would be lowest. A score is the model's own: higher is better, and no more is meant. Where
+no like speaks for an item, because the model knows none of them or nobody liked both, it is there
+because many like it, which the table says; where that is all of the answer the score is how many.
 
 With --users a file of any format that `train --data` takes, and --out names another: .csv and
 .parquet have the columns user, rank, item, score; .npz has user_ids, item_ids and scores. Items
-that the model doesn't know are left out, and counted on stderr. A model with a half-life counts old
-likes less where FILE has times, and a user's likes alike where it hasn't. Cells of a .csv are the ids as they
+that the model doesn't know are left out, and counted on stderr, and so are users who get no more
+than what is liked by many. A model with a half-life counts old likes less where FILE has times, and a
+user's likes alike where it hasn't. Cells of a .csv are the ids as they
 are: one that begins with =, +, - or @ is a formula to a spreadsheet, so import them as text. Users
 pass in batches: the memory is that of the model, 200 MB, and of an .npz (see `autoenc prepare`) 50
 bytes a like.
+
+--items and --filter-items name files of items, by id or title, one a line: what may be recommended,
+such as what is in stock today, or what may not. With --users they may differ from user to user: files
+of pairs of user and item for --items-per-user and --filter-items-per-user, read as likes are.
 
 With --engine dask FILE is a prepared folder (`autoenc prepare --memory`) and --out a new folder of
 parquet, a file for every 50,000 users, in their order. It is computed by the workers of a scheduler, or by
@@ -52,6 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--liked", metavar="TITLE", action="append", help="a title or an id; again for each like")
     parser.add_argument("--users", metavar="FILE", help="everybody's likes")
     parser.add_argument("--out", metavar="FILE", help="where their recommendations go: .csv, .parquet or .npz")
+    offer = parser.add_argument_group("what may be recommended, one of (default: all items)")
+    offer.add_argument("--items", metavar="FILE", help="these items alone, one a line")
+    offer.add_argument("--filter-items", metavar="FILE", help="all but these, one a line")
+    offer.add_argument("--items-per-user", metavar="FILE", help="with --users: these alone, pairs of user and item")
+    offer.add_argument("--filter-items-per-user", metavar="FILE", help="with --users: all but these, likewise")
     parser.add_argument("-n", type=int, default=10, help="how many items (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of the table")
     add_engine(parser)
@@ -63,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
     if (args.liked is None) == (args.users is None) or (args.users is None) != (args.out is None):
         raise ValueError("pass either --liked, once for each like, or --users with --out")
     whole_number("-n", args.n, 1)
+    check_offer(args)
     if args.engine == "dask":
         if args.users is None:
             raise ValueError("--engine dask is for everybody in a folder; pass --users with --out")
@@ -74,31 +88,32 @@ def for_one(args: argparse.Namespace) -> int:
     from autoenc.models import load_model
 
     model = load_model(args.model)
-    names = functools.partial(named, model)
-    row = model.row_of(args.liked)
-    items, scores = model.recommend(row, N=min(args.n, model.n_items))
-    rows: list[dict[str, Any]] = []
-    for item, score in zip(items[0], scores[0]):
-        if item < 0:
-            break  # fewer are left
-        likes, contributions = model.explain(row, item)
-        drivers = [{"item": name, "contribution": float(c)} for name, c in zip(names(likes), contributions)]
-        rows.append({"item": names([item])[0], "score": float(score), "because": drivers})
+    row = row_of(model, args.liked)
+    rows = rows_of(model, row, model.recommend(row, N=args.n, **offer_of(args, model, None)))
     if args.json:
-        print_json({"liked": args.liked, "recommended": rows})
+        print_json({"liked": names(model, row.indices), "recommended": rows})
         return 0
     titles = [printable(row["item"]) for row in rows]
     width = max(map(len, titles), default=0)
     for place, (title, row) in enumerate(zip(titles, rows), 1):
         drivers = [driver for driver in row["because"][:3] if driver["contribution"] > 0]
         because = ", ".join(f"{printable(d['item'])} {d['contribution']:+.2f}" for d in drivers)
+        because = "liked by many" if row["by_popularity"] else because
         show(f"{place:>3}  {title:<{width}}  {row['score']:8.3f}  {because}")
     return 0
 
 
-def named(model: Recommender, columns: list[int] | np.ndarray) -> list[str]:
-    """Titles, or else ids, of a model's items."""
-    return [str(c) for c in columns] if model.catalogue_ is None else model.catalogue_.item_names(columns)
+def rows_of(model: Recommender, row: sparse.csr_array, ranking: Ranking) -> list[dict[str, Any]]:
+    """What is told of each item that is recommended to the user of a row."""
+    rows = []
+    for item, score, by_popularity in zip(*(array[0].tolist() for array in (*ranking, ranking.by_popularity))):
+        if item < 0:
+            break  # fewer are left
+        likes, contributions = model.explain(row, item)
+        drivers = [{"item": name, "contribution": float(c)} for name, c in zip(names(model, likes), contributions)]
+        [name] = names(model, [item])
+        rows.append({"item": name, "score": score, "by_popularity": by_popularity, "because": drivers})
+    return rows
 
 
 def for_all(args: argparse.Namespace) -> int:
@@ -114,10 +129,11 @@ def for_all(args: argparse.Namespace) -> int:
     user_items, n_unknown, n_dropped = on_items_of(model, likes)
     if n_unknown:
         say(f"left out {n_dropped:,} likes of {n_unknown:,} items that the model doesn't know")
+    offer = offer_of(args, model, likes.user_ids)
     with progress_bar(wants_progress(args), "recommending") as progress:
-        write_recommendations(args.out, model, user_items, likes.user_ids, args.n, progress)
+        n_popular = write_recommendations(args.out, model, user_items, likes.user_ids, args.n, progress, **offer)
     counts = {"users": likes.n_users, "unknown_items": n_unknown, "likes_left_out": n_dropped}
-    return told(args, model.n_items, counts)
+    return told(args, model.n_items, counts | {"users_by_popularity": n_popular})
 
 
 def by_dask(args: argparse.Namespace) -> int:
@@ -136,13 +152,18 @@ def by_dask(args: argparse.Namespace) -> int:
         cluster(args.scheduler, args.workers, say) as client,
         progress_bar(wants_progress(args), "recommending") as progress,
     ):
-        n_users, n_dropped = recommend_parts(client, args.model, args.users, args.out, args.n, progress=progress)
+        found = recommend_parts(client, args.model, args.users, args.out, args.n, progress=progress)
+    n_users, n_dropped, n_popular = found
     if n_dropped:
         say(f"left out {n_dropped:,} likes of items that the model doesn't know")
-    return told(args, model.n_items, {"users": n_users, "likes_left_out": n_dropped})
+    counts = {"users": n_users, "likes_left_out": n_dropped, "users_by_popularity": n_popular}
+    return told(args, model.n_items, counts)
 
 
 def told(args: argparse.Namespace, n_items: int, counts: dict[str, Any]) -> int:
+    n_popular = counts["users_by_popularity"]
+    if n_popular:
+        say(f"{n_popular:,} of {counts['users']:,} users got what is liked by many, as no like speaks for an item")
     if args.json:
         print_json({"out": args.out, **counts})
     else:

@@ -6,11 +6,13 @@ import argparse
 
 from autoenc.checks import whole_number
 from autoenc.cli.common import MODEL_HELP, print_json, show
+from autoenc.cli.items import names, row_of
 from autoenc.messages import printable
 
 HELP = "list the items most like one item"
 EPILOG = """\
-They are what the model recommends to somebody who likes that item alone.
+They are what the model recommends to somebody who likes that item alone. To an item that is liked
+together with no other, what is liked by many takes their place, which the table says.
 
 example:
   autoenc similar model.safetensors "Heat (1995)"
@@ -29,13 +31,20 @@ def run(args: argparse.Namespace) -> int:
 
     whole_number("-n", args.n, 1)
     model = load_model(args.model)
-    titles, scores = model.similar_items(args.title, min(args.n, model.n_items))
-    rows = [{"item": str(title), "score": float(score)} for title, score in zip(titles, scores)]
+    [column] = row_of(model, [args.title]).indices
+    ranking = model.similar_items([int(column)], args.n)
+    found = zip(*(array[0].tolist() for array in (*ranking, ranking.by_popularity)))
+    rows = [
+        {"item": names(model, [item])[0], "score": score, "by_popularity": by_popularity}
+        for item, score, by_popularity in found
+        if item >= 0
+    ]
     if args.json:
-        print_json({"item": args.title, "similar": rows})
+        print_json({"item": names(model, [column])[0], "similar": rows})
         return 0
-    shown = [printable(title) for title in titles]
+    shown = [printable(row["item"]) for row in rows]
     width = max(map(len, shown), default=0)
     for place, (title, row) in enumerate(zip(shown, rows), 1):
-        show(f"{place:>3}  {title:<{width}}  {row['score']:8.3f}")
+        note = "  liked by many" if row["by_popularity"] else ""
+        show(f"{place:>3}  {title:<{width}}  {row['score']:8.3f}{note}")
     return 0

@@ -15,7 +15,7 @@ Progress goes to stderr, one line of JSON to stdout. Its status is PASS or FAIL 
 MovieLens 10M with the task's settings, whose limit is p@1 >= 0.475, and DONE otherwise.
 
 example:
-  autoenc train --epochs 2 --out model.safetensors
+  autoenc train --preset fast --out model.safetensors
 """
 
 

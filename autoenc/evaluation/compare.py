@@ -15,6 +15,25 @@ from autoenc.evaluation.ranking import ScorerLike
 from autoenc.interactions import UserItemsLike
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p values of several comparisons, corrected so that at most one family in 20 has any below .05 by chance.
+
+    The smallest of n is multiplied by n, the next by n - 1, and so on; none becomes smaller than the one
+    before it, or larger than 1. Holm 1979 (Scandinavian Journal of Statistics 6:65).
+
+    Examples
+    --------
+    >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03, 0.005])]
+    [0.03, 0.06, 0.06, 0.02]
+    """
+    corrected = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        corrected[i] = largest
+    return corrected
+
+
 class PairedDifference(NamedTuple):
     """How far one scorer is ahead of another, user by user."""
 
@@ -65,12 +84,20 @@ class Comparison:
     reports: dict[str, Report]
 
     def differences(self, metric: str) -> dict[str, PairedDifference]:
-        """Each scorer but the first, less the first; `metric` such as "precision@10"."""
+        """Each scorer but the first, less the first; `metric` such as "precision@10".
+
+        Their p values are corrected for as many comparisons as there are, by `holm`.
+        """
         first, *others = self.reports
-        return {name: paired_difference(self.reports[name], self.reports[first], metric) for name in others}
+        found = {name: paired_difference(self.reports[name], self.reports[first], metric) for name in others}
+        corrected = holm([difference.p_value for difference in found.values()])
+        return {name: found[name]._replace(p_value=p_value) for name, p_value in zip(others, corrected)}
 
     def table(self, metrics: Sequence[str]) -> str:
-        """Means with their standard errors, and under them the paired difference to the first scorer."""
+        """Means with their standard errors, and under them the paired difference to the first scorer.
+
+        Where there are several comparisons a last line says that the p values are corrected for them.
+        """
         width = 2 + max(len(name) for name in self.reports)
         differences = [self.differences(metric) for metric in metrics]
         lines = [" " * width + "".join(f"{metric:<30}" for metric in metrics)]
@@ -79,6 +106,9 @@ class Comparison:
             lines.append(f"{name:<{width}}" + "".join(f"{mean:<30}" for mean in means))
             if i > 0:
                 lines.append(" " * width + "".join(f"{difference[name]!s:<30}" for difference in differences))
+        if len(self.reports) > 2:
+            first, *others = self.reports
+            lines.append(f"p of the difference to {first}, by Holm's correction for {len(others)} comparisons a metric")
         return "\n".join(line.rstrip() for line in lines)
 
     def __str__(self) -> str:
@@ -94,6 +124,7 @@ def compare(
     ks: Sequence[int] = (1, 5, 10),
     batch_size: int | None = None,
     progress: Callable[[int, int], object] | None = None,
+    item_vectors: np.ndarray | None = None,
 ) -> Comparison:
     """Evaluate several scorers on one split and stand them beside the first, with a paired test.
 
@@ -101,7 +132,7 @@ def compare(
     ----------
     scorers : mapping of name to scorer
         The first is the one that the others are compared with.
-    train, held_out, ks, batch_size, progress
+    train, held_out, ks, batch_size, progress, item_vectors
         As `evaluate` has them; `progress` starts again with each scorer.
 
     Returns
@@ -117,7 +148,7 @@ def compare(
     if not scorers:
         raise ValueError("scorers is empty; pass at least one, such as {'popular': Popular().fit(train)}.")
     reports = {
-        name: evaluate(scorer, train, held_out, ks, batch_size, progress, per_user=True)
+        name: evaluate(scorer, train, held_out, ks, batch_size, progress, per_user=True, item_vectors=item_vectors)
         for name, scorer in scorers.items()
     }
     return Comparison(reports)

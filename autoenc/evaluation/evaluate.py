@@ -9,12 +9,23 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import sparse
 
-from autoenc.evaluation.metrics import PER_USER, coverage, novelty_at_k
+from autoenc.evaluation.align import aligned
+from autoenc.evaluation.metrics import (
+    PER_USER,
+    coverage,
+    diversity_at_k,
+    gini,
+    novelty_at_k,
+    popularity_bias_at_k,
+    serendipity_at_k,
+)
+from autoenc.evaluation.popularity import Popularity
 from autoenc.evaluation.ranking import ScorerLike, at_least_1, batches_of_users, top_n_of_scorer
-from autoenc.interactions import UserItemsLike, as_user_items, likes_per_item
+from autoenc.interactions import Interactions, UserItemsLike, as_user_items, likes_per_item
 
-METRICS = (*PER_USER, "novelty", "coverage")
-"""What `evaluate` reports, each at a k."""
+BEYOND_HITS = ("novelty", "popularity_bias", "serendipity")
+METRICS = (*PER_USER, *BEYOND_HITS, "diversity", "coverage", "gini")
+"""What `evaluate` reports, each at a k; diversity where it has item vectors."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +37,8 @@ class Report:
     means : dict of str to float
         By "metric@k": each metric of `autoenc.metrics`.
     standard_errors : dict of str to float
-        Of those means, over users: standard deviation (with n - 1) / sqrt(n). NaN for coverage,
-        which is not a mean, and where there was only one user.
+        Of those means, over users: standard deviation (with n - 1) / sqrt(n). NaN for coverage and
+        gini, which are not means, and where there was only one user.
     n_users : int
         The users that the means are over.
     n_skipped : int
@@ -58,11 +69,11 @@ class Report:
     def __str__(self) -> str:
         ks = list(dict.fromkeys(name.partition("@")[2] for name in self.means))
         metrics = list(dict.fromkeys(name.partition("@")[0] for name in self.means))
-        lines = [" " * 13 + "".join(f"{'@' + k:>17}" for k in ks)]
+        lines = [" " * 16 + "".join(f"{'@' + k:>17}" for k in ks)]
         for metric in metrics:
             names = [f"{metric}@{k}" for k in ks]
             cells = (with_error(self.means[name], self.standard_errors[name]) for name in names)
-            lines.append(f"{metric:<13}" + "".join(f"{cell:>17}" for cell in cells))
+            lines.append(f"{metric:<16}" + "".join(f"{cell:>17}" for cell in cells))
         lines.append(f"{self.n_users:,} users; {self.n_skipped:,} with nothing held out are left out")
         return "\n".join(line.rstrip() for line in lines)
 
@@ -75,11 +86,13 @@ def evaluate(
     batch_size: int | None = None,
     progress: Callable[[int, int], object] | None = None,
     per_user: bool = False,
+    item_vectors: np.ndarray | None = None,
 ) -> Report:
     """Rank for every user what they haven't liked in `train`, and look for what was held out.
 
     One pass over the users, with every metric of `autoenc.metrics` at every k. Users with nothing
-    held out are not ranked. Coverage is over the users that are, novelty counts likes in `train`.
+    held out are not ranked. Coverage and gini are over the users that are; what counts likes counts
+    those in `train`.
 
     Parameters
     ----------
@@ -88,12 +101,16 @@ def evaluate(
         What the scorer is shown of each user, and what is struck from the ranking. Under strong
         generalization, the part that is folded in.
     held_out : (n_users, n_items), likewise
+        Where both are Interactions their users and items are brought together by id, as
+        `evaluation.align.aligned` has it; else rows and columns are those of the scorer's likes.
     ks : sequence of int
     batch_size : int
     progress : callable, optional
         Called after each batch with the number of users done and of users to do.
     per_user : bool
         Whether the report keeps each user's values, 8 bytes a user and metric.
+    item_vectors : array (n_items, dim), optional
+        By which diversity is reported: some model's `item_vectors()`.
 
     Returns
     -------
@@ -103,8 +120,10 @@ def evaluate(
     ------
     ValueError
         Where the shapes differ from each other or from the scorer's, or no user has anything held
-        out, or a score is NaN.
+        out, or a score is NaN, or two Interactions have no user or no item in common.
     """
+    if isinstance(train, Interactions) and isinstance(held_out, Interactions):
+        train, held_out = aligned(scorer, train, held_out)
     train = as_user_items(train, scorer.n_items)
     held_out = as_user_items(held_out, scorer.n_items)
     n_users = train.shape[0]
@@ -119,10 +138,10 @@ def evaluate(
     if not len(users):
         raise ValueError("held_out holds no item of any user, so there is nothing to evaluate; hold some out.")
 
-    tally = Tally(ks, likes_per_item(train), n_users, per_user)
+    tally = Tally(ks, likes_per_item(train), n_users, per_user, item_vectors)
     for batch in batches_of_users(len(users), batch_size, scorer):
         top_items, _ = top_n_of_scorer(scorer, train[users[batch]], min(ks[-1], scorer.n_items))
-        tally.add(users[batch], top_items, held_out[users[batch]])
+        tally.add(users[batch], top_items, train[users[batch]], held_out[users[batch]])
         if progress is not None:
             progress(batch.stop, len(users))
     return tally.report()
@@ -139,29 +158,53 @@ class Tally:
     n_users : int
         How many users there are in all, with those who have nothing held out.
     per_user : bool
+    item_vectors : array (n_items, dim), optional
     """
 
-    def __init__(self, ks: Sequence[int], item_counts: np.ndarray, n_users: int, per_user: bool = False):
+    def __init__(
+        self,
+        ks: Sequence[int],
+        item_counts: np.ndarray,
+        n_users: int,
+        per_user: bool = False,
+        item_vectors: np.ndarray | None = None,
+    ):
         self.ks, self.n_users, self.per_user = list(ks), n_users, per_user
-        self.item_counts: np.ndarray | None = item_counts
+        self.popularity: Popularity | None = Popularity(item_counts)
+        self.item_vectors = item_vectors
+        if item_vectors is not None and len(item_vectors) != len(item_counts):
+            raise ValueError(f"item_vectors has {len(item_vectors):,} rows for {len(item_counts):,} items.")
         self.n_items = len(item_counts)
-        self.found = {f"{metric}@{k}": Mean(per_user) for metric in [*PER_USER, "novelty"] for k in ks}
-        self.recommended = {k: np.empty(0, np.int32) for k in ks}
+        metrics = [*PER_USER, *BEYOND_HITS, *(() if item_vectors is None else ("diversity",))]
+        self.found = {f"{metric}@{k}": Mean(per_user) for metric in metrics for k in ks}
+        self.recommended = {k: np.zeros(self.n_items, np.int64) for k in ks}  # to how many users
         self.users: list[np.ndarray] = []
 
-    def add(self, users: np.ndarray, top_items: np.ndarray, held_out: sparse.csr_array) -> None:
-        """Count a batch: the users' rows, their ks[-1] best items, and what was held out, all with something."""
-        assert self.item_counts is not None, "done; only to be merged and reported"
+    def add(
+        self, users: np.ndarray, top_items: np.ndarray, shown: sparse.csr_array, held_out: sparse.csr_array
+    ) -> None:
+        """Count a batch of users, who all have something held out.
+
+        Their rows (batch,), their ks[-1] best items, and of each what was shown and what was held out.
+        """
+        assert self.popularity is not None, "done; only to be merged and reported"
+        counts = self.popularity.counts
         self.users.append(users)
         for k in self.ks:
-            for metric, of_users in PER_USER.items():
-                self.found[f"{metric}@{k}"].add(of_users(top_items, held_out, k))
-            self.found[f"novelty@{k}"].add(novelty_at_k(top_items, self.item_counts, self.n_users, k))
-            self.recommended[k] = np.union1d(self.recommended[k], top_items[:, :k])
+            found = {metric: of_users(top_items, held_out, k) for metric, of_users in PER_USER.items()}
+            found["novelty"] = novelty_at_k(top_items, counts, self.n_users, k)
+            found["popularity_bias"] = popularity_bias_at_k(top_items, shown, counts, k)
+            found["serendipity"] = serendipity_at_k(top_items, held_out, shown, self.popularity, k)
+            if self.item_vectors is not None:
+                found["diversity"] = diversity_at_k(top_items, self.item_vectors, k)
+            for metric, values in found.items():
+                self.found[f"{metric}@{k}"].add(values)
+            recommended = top_items[:, :k]
+            self.recommended[k] += np.bincount(recommended[recommended >= 0], minlength=self.n_items)
 
     def done(self) -> Tally:
         """Itself, without what only counting takes: small enough to be sent."""
-        self.item_counts = None
+        self.popularity = self.item_vectors = None
         return self
 
     def add_counts(self, other: Tally) -> None:
@@ -170,7 +213,7 @@ class Tally:
         for name, values in self.found.items():
             values.add_counts(other.found[name])
         for k in self.ks:
-            self.recommended[k] = np.union1d(self.recommended[k], other.recommended[k])
+            self.recommended[k] += other.recommended[k]
 
     def report(self) -> Report:
         """Raises ValueError where nobody was counted."""
@@ -179,8 +222,10 @@ class Tally:
         means = {name: values.mean for name, values in self.found.items()}
         errors = {name: values.standard_error for name, values in self.found.items()}
         for k in self.ks:
-            means[f"coverage@{k}"] = coverage(self.recommended[k], self.n_items)
-            errors[f"coverage@{k}"] = math.nan
+            means[f"coverage@{k}"] = coverage(np.flatnonzero(self.recommended[k]), self.n_items)
+        for k in self.ks:
+            means[f"gini@{k}"] = gini(self.recommended[k])
+        errors |= dict.fromkeys(means.keys() - errors.keys(), math.nan)
         users = np.concatenate(self.users)
         kept = {name: np.concatenate(values.kept) for name, values in self.found.items()} if self.per_user else None
         n_skipped = self.n_users - len(users)

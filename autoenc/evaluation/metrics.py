@@ -39,7 +39,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from autoenc.messages import shown
+from autoenc.evaluation.popularity import Popularity
+from autoenc.messages import shown as as_shown
 
 
 def precision_at_k(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> np.ndarray:
@@ -142,6 +143,98 @@ def novelty_at_k(top_items: np.ndarray, item_counts: np.ndarray, n_users: int, k
     return _where_held((bits[top_items] * ranked).sum(axis=1) / np.maximum(n_ranked, 1), n_ranked)
 
 
+def popularity_bias_at_k(top_items: np.ndarray, shown: sparse.csr_array, item_counts: np.ndarray, k: int) -> np.ndarray:
+    """How much more popular what is recommended is than what the user likes: 1 is twice as many likes an item.
+
+    The mean of log2(max(1, item_counts[item])) over the first k that are no padding, less its mean over
+    the user's own likes. 0 where both are alike; NaN for a user without likes, or whose ranking is all
+    padding. Abdollahpouri et al. 2019 (arXiv 1907.13286, section 4.2) compare the same two averages, of
+    the counts themselves and by their ratio, of which a few hits decide.
+
+    Parameters
+    ----------
+    shown : csr_array (batch, n_items), canonical
+        The users' own likes, in what was trained on.
+    item_counts : array (n_items,)
+        How many users like each item there.
+    """
+    bits = np.log2(np.maximum(item_counts, 1), dtype=np.float64)  # (n_items,)
+    n_own = np.diff(shown.indptr)
+    own = np.bincount(np.repeat(np.arange(len(n_own)), n_own), bits[shown.indices], len(n_own))  # (batch,)
+    top_items = _first(top_items, k, len(item_counts))
+    ranked = top_items >= 0  # (batch, k)
+    n_ranked = ranked.sum(axis=1)
+    recommended = (bits[top_items] * ranked).sum(axis=1)
+    bias = recommended / np.maximum(n_ranked, 1) - own / np.maximum(n_own, 1)
+    return np.where((n_ranked > 0) & (n_own > 0), bias, np.nan)
+
+
+def serendipity_at_k(
+    top_items: np.ndarray, held_out: sparse.csr_array, shown: sparse.csr_array, popularity: Popularity, k: int
+) -> np.ndarray:
+    """The share of the first k that are hits and that popularity would not have recommended: their number / k.
+
+    A hit counts where the item is not among the k most liked that the user hasn't liked. At most
+    precision. Ge et al. 2010 (RecSys, section 3.2), where a primitive model's recommendations are the
+    expected ones and usefulness is a hit.
+
+    Parameters
+    ----------
+    shown : csr_array (batch, n_items), canonical
+        The users' own likes, which are struck from both rankings.
+    popularity : Popularity
+        Of what was trained on.
+    """
+    hits, n_held = _hits(top_items, held_out, k)
+    is_expected = popularity.places[_first(top_items, k, held_out.shape[1])] < popularity.depth(shown, k)[:, None]
+    return _where_held((hits & ~is_expected).sum(axis=1) / k, n_held)
+
+
+def diversity_at_k(top_items: np.ndarray, item_vectors: np.ndarray, k: int) -> np.ndarray:
+    """How different the first k are from each other: the mean of 1 - cosine over their pairs.
+
+    Of the vectors that the caller names: by another model's the same list is of another diversity. An
+    item whose vector is all zeros has a cosine of 0 with every other. NaN where fewer than two items are
+    ranked. Smyth and McClave 2001 (ICCBR, section 2.2), with the cosine as similarity.
+
+    Parameters
+    ----------
+    item_vectors : array (n_items, dim), floating
+        A model's, such as `ELSA.item_vectors()`.
+    """
+    top_items = _first(top_items, k, len(item_vectors))
+    lengths = np.linalg.norm(item_vectors, axis=1)
+    total = np.zeros((len(top_items), item_vectors.shape[1]))
+    n_unit = np.zeros(len(top_items))  # how many vectors of length 1
+    for of_rank in top_items.T:
+        ranked = (of_rank >= 0) & (lengths[of_rank] > 0)
+        total[ranked] += item_vectors[of_rank[ranked]] / lengths[of_rank[ranked], None]
+        n_unit += ranked
+    # |sum of unit vectors|**2 = their number + twice the sum of the cosines of all pairs
+    twice_cosines = np.square(total).sum(axis=1) - n_unit
+    n_ranked = (top_items >= 0).sum(axis=1)
+    return np.where(n_ranked > 1, 1 - twice_cosines / np.maximum(n_ranked * (n_ranked - 1), 1), np.nan)
+
+
+def gini(times_recommended: np.ndarray) -> float:
+    """How unequally recommendations are shared among the items: 0 where all get as many, towards 1 where one gets all.
+
+    With x ascending, sum of (2 * i - n_items - 1) * x[i] for i = 1 ... n_items, over n_items * sum of x.
+    One number for all users together; NaN where nothing was recommended. Fleder and Hosanagar 2009
+    (Management Science 55:697), equation 4, for recommendations in place of sales.
+
+    Parameters
+    ----------
+    times_recommended : array (n_items,)
+        To how many users each item is recommended.
+    """
+    x = np.sort(np.asarray(times_recommended, np.float64))
+    n_items, total = len(x), x.sum()
+    if not total:
+        return float("nan")
+    return float((2 * np.arange(1, n_items + 1) - n_items - 1) @ x / (n_items * total))
+
+
 def coverage(top_items: np.ndarray, n_items: int) -> float:
     """The share of all items that are recommended to anybody: distinct items in top_items / n_items.
 
@@ -178,7 +271,7 @@ def _hits(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> tuple[np
 def _first(top_items: np.ndarray, k: int, n_items: int) -> np.ndarray:
     top_items = np.asarray(top_items)
     if not isinstance(k, (int, np.integer)) or not 1 <= k < 2**63:
-        raise ValueError(f"k is {shown(k)}; pass a number of ranks, 1 or more.")
+        raise ValueError(f"k is {as_shown(k)}; pass a number of ranks, 1 or more.")
     if top_items.ndim != 2 or top_items.shape[1] < min(k, n_items):
         least = f"k = {k}" if k <= n_items else f"the {n_items:,} items"
         raise ValueError(f"top_items has shape {top_items.shape}; pass (batch, n) with n at least {least}.")

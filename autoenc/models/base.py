@@ -21,16 +21,18 @@ from __future__ import annotations
 import os
 import warnings
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import numpy as np
 
-from autoenc.interactions import Interactions, UserItems, UserItemsLike, as_user_items
+from autoenc.interactions import Interactions, UserItems, UserItemsLike, as_user_items, likes_per_item
 from autoenc.models.explaining import Explaining
-from autoenc.models.names import items_of
+from autoenc.models.growing import Growth, growth_of
+from autoenc.models.names import catalogue_of, items_of
 from autoenc.models.recommending import Recommending
-from autoenc.storage.model_file import ModelFile, write_model_file
+from autoenc.storage.model_file import ModelFile, read_model_file, write_model_file
+from autoenc.storage.reading import FAULTS, reading
 
 
 class Recommender(Recommending, Explaining):
@@ -113,21 +115,56 @@ class Recommender(Recommending, Explaining):
         if likes.weights is not None and not self.weighs_likes:
             warnings.warn(f"{type(self).__name__} counts every like once, whatever its weight", stacklevel=2)
         self._fit(likes)
-        self._fitted_on(likes.shape[1])
+        self._fitted_on(self._counts_of(likes))
         if isinstance(user_items, Interactions):
             self.catalogue_, self.about_ = items_of(user_items), {"dataset": user_items.name}
         return self
 
-    def _fitted_on(self, n_items: int) -> Self:
-        """The model, with the number of its items noted and no names for them."""
-        self.n_items_, self.catalogue_, self.about_ = n_items, None, {}
+    @property
+    def partial_fit(self) -> Callable[..., Self]:
+        """Learn more likes, of items that the model has not seen too. Here AttributeError, which says why not."""
+        raise AttributeError(
+            f"{type(self).__name__} has no partial_fit, as its solution is of all likes at once; fit it again on all, "
+            "or take a network, ELSA or Popular, which learn more likes as they come."
+        )
+
+    def _grow(self, growth: Growth) -> None:
+        """Take in new items, in a model that has a partial_fit."""
+        raise NotImplementedError
+
+    def _take_in(self, user_items: UserItemsLike) -> UserItems:
+        """More likes over the model's items and those new to it, which it then has as well; their counts are added."""
+        self._check_fitted()
+        growth = growth_of(self.catalogue_, user_items)
+        likes = self._as_fitted(user_items) if growth is None else growth.user_items
+        if not likes.nnz:
+            raise ValueError("user_items holds no likes, so there is nothing to learn from; pass some.")
+        counts = self.item_counts_
+        if growth is not None and growth.has_new_items:
+            self._grow(growth)
+            self.n_items_, self.catalogue_ = growth.catalogue.n_items, growth.catalogue
+            counts = None if counts is None else growth.counts(counts)
+        self._set_counts(None if counts is None else counts + self._counts_of(likes))
+        for name in ("likes", "beside_popularity"):  # of the likes before
+            self.about_.pop(name, None)
+        return likes
+
+    def _counts_of(self, user_items: UserItems) -> np.ndarray:
+        """By what `recommend` ranks where no like speaks: how many users like each item, (n_items,)."""
+        return likes_per_item(user_items)
+
+    def _fitted_on(self, counts: np.ndarray) -> Self:
+        """The model, with its items' likes (n_items,) noted and no names for them."""
+        self.n_items_, self.catalogue_, self.about_ = len(counts), None, {}
+        self._set_counts(counts)
         return self
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted model to one file, atomically; `autoenc.load_model` reads it.
+        """Write the fitted model to one file, atomically; `load` reads it, and so does `autoenc.load_model`.
 
-        The format is specified in `autoenc.storage.model_file`: safetensors, with item ids and titles.
-        Nothing of a user is in it. `threads` is left out, as it is the machine's.
+        The format is specified in `autoenc.storage.model_file`: safetensors, with item ids,
+        titles, and how many users like each item. Nothing of a user is in it. `threads` is left out, as
+        it is the machine's.
 
         Raises
         ------
@@ -137,10 +174,47 @@ class Recommender(Recommending, Explaining):
             If the file can't be written.
         """
         self._check_fitted()
+        write_model_file(path, self._file_content(type(self).__name__))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """The fitted model of this class that `save` wrote: it scores to the same bits.
+
+        `autoenc.load_model` reads a file of whichever class.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it holds a model of another class, or is no model file: truncated, foreign, of a later
+            version, or with an array missing, of another shape, or not finite.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from autoenc import EASE
+        >>> path = os.path.join(tempfile.mkdtemp(), "ease.safetensors")
+        >>> EASE(l2=1.0).fit([[0, 1], [0, 1], [1, 2]]).save(path)
+        >>> EASE.load(path)
+        EASE(l2=1.0)
+        """
+        content = read_model_file(path)
+        with reading(path):
+            model = _model_of(content, path)
+        if not isinstance(model, cls):
+            raise ValueError(
+                f"{path} holds a model of the class {type(model).__name__}, not {cls.__name__}; "
+                "read it by autoenc.load_model, which takes any."
+            )
+        return model
+
+    def _file_content(self, name: str) -> ModelFile:
+        """What a model file of the class `name` holds."""
         known = self.catalogue_
         ids, titles = (None, None) if known is None else (known.item_ids, known.titles)
-        content = ModelFile(type(self).__name__, self._file_params(), self._arrays(), ids, titles, self.about_)
-        write_model_file(path, content)
+        arrays, counts = self._arrays(), self.item_counts_
+        return ModelFile(name, self._file_params(), arrays, ids, titles, self.about_, counts)
 
     def _file_params(self) -> dict[str, Any]:
         """The hyperparameters as a model file has them."""
@@ -153,6 +227,33 @@ class Recommender(Recommending, Explaining):
     def _of_file_params(cls, params: dict[str, Any], classes: Mapping[str, type[Recommender]]) -> Recommender:
         """The unfitted model that `_file_params` told of; `classes` has those of models in it by name."""
         return cls(**params)
+
+
+KNOWN: dict[str, type[Recommender]] = {}
+"""The classes that a model file may name: registry.MODELS, which stands below what it lists."""
+
+
+def _model_of(content: ModelFile, path: str | os.PathLike[str]) -> Recommender:
+    if content.model not in KNOWN:
+        raise ValueError(
+            f"{path} holds a model {content.model!r}, and this autoenc has {', '.join(KNOWN)}; "
+            "use the autoenc that wrote it"
+        )
+    try:
+        model = KNOWN[content.model]._of_file_params(content.params, KNOWN)
+        n_items = model._set_arrays(content.arrays)
+        if n_items < 1:
+            raise ValueError("it has no items")
+        for name in ("item_ids", "titles", "item_counts"):
+            values = getattr(content, name)
+            if values is not None and len(values) != n_items:
+                raise ValueError(f"{name} has {len(values):,} entries for {n_items:,} items")
+        catalogue = None if content.item_ids is None else catalogue_of(n_items, content.item_ids, content.titles)
+    except FAULTS as error:
+        raise ValueError(f"{path}: {str(error).rstrip('.')}; write it again") from None
+    model.n_items_, model.catalogue_, model.about_ = n_items, catalogue, content.about
+    model._set_counts(content.item_counts)
+    return model
 
 
 def _plain(value: Any) -> Any:

@@ -127,8 +127,8 @@ class DeepRecommender(NetworkRecommender):
         super()._fit(user_items)
         self._score_on_backend()
 
-    def partial_fit(self, user_items: UserItemsLike, y: object = None) -> Self:
-        super().partial_fit(user_items)
+    def partial_fit(self, user_items: UserItemsLike, y: object = None, *, epochs: int = 1) -> Self:
+        super().partial_fit(user_items, epochs=epochs)
         self._score_on_backend()
         return self
 

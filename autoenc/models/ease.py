@@ -106,7 +106,7 @@ class EASE(Recommender):
                 "call precompute again."
             )
         self._fit_gram(user_items)
-        return self._fitted_on(len(user_items.counts))
+        return self._fitted_on(user_items.counts)
 
     def _check_hyperparameters(self) -> None:
         super()._check_hyperparameters()

@@ -29,14 +29,16 @@ from __future__ import annotations
 import math
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
 
 from autoenc.batch_invariant import by_fixed_rows
+from autoenc.interactions import UserItemsLike
 from autoenc.machine import check_free, compute_threads
 from autoenc.models.base import Recommender
+from autoenc.models.growing import Growth
 from autoenc.models.random_state import RandomState, seed_of
 from autoenc.networks.base import Key
 from autoenc.networks.elsa import CosineOfProduct, initial_weight
@@ -89,12 +91,33 @@ class ELSA(Recommender):
     def _fit(self, user_items: sparse.csr_array) -> None:
         self.seed_ = seed_of(self.random_state)
         n_users = int((np.diff(user_items.indptr) > 0).sum())
-        layer: Any = CosineOfProduct(initial_weight(user_items.shape[1], self.emb_dim, self.seed_))
+        epochs = default_epochs(n_users, self.batch_size, LEAST_STEPS, 4) if self.epochs is None else self.epochs
+        self.history_: list[dict[str, Any]] = []
+        start = initial_weight(user_items.shape[1], self.emb_dim, self.seed_)
+        self.item_embeddings_: np.ndarray = self._trained(start, user_items, epochs)
+
+    def partial_fit(self, user_items: UserItemsLike, y: object = None, *, epochs: int = 1) -> Self:
+        """So many epochs more, on these likes, by a new optimizer; the first call fits.
+
+        Items that the model has not seen start from the mean of what they were liked with
+        (models/growing.py). Raises as `fit` does.
+        """
+        if not self.__sklearn_is_fitted__():
+            return self.fit(user_items)
+        likes = self._take_in(user_items)
+        self.item_embeddings_ = self._trained(self.item_embeddings_, likes, epochs)
+        return self
+
+    def _grow(self, growth: Growth) -> None:
+        self.item_embeddings_ = growth.rows(self.item_embeddings_)
+
+    def _trained(self, weight: np.ndarray, user_items: sparse.csr_array, epochs: int) -> np.ndarray:
+        """The item embeddings after training from this weight, which is updated in place."""
+        layer: Any = CosineOfProduct(weight)
         history = History()
-        self.history_ = history.epochs
         Trainer(
             layer,
-            epochs=default_epochs(n_users, self.batch_size, LEAST_STEPS, 4) if self.epochs is None else self.epochs,
+            epochs=epochs,
             batch_size=self.batch_size,
             lr=self.lr,
             schedule=self.schedule,
@@ -103,7 +126,9 @@ class ELSA(Recommender):
             callbacks=[history],
             make_engine=BlockwiseEngine,
         ).train(user_items)
-        self.item_embeddings_ = layer.item_embeddings()[0]
+        self.history_ += history.epochs
+        embeddings: np.ndarray = layer.item_embeddings()[0]
+        return embeddings
 
     def check_memory(self, n_users: int, n_items: int) -> None:
         check_free(f"ELSA on {n_items:,} items", 16 * n_items * self.emb_dim, "lower emb_dim, or fit on fewer items")
@@ -125,6 +150,11 @@ class ELSA(Recommender):
         scores = by_fixed_rows(lambda rows: rows @ weight.T, sums, weights=[weight])  # (batch, n_items)
         scores[user_items.nonzero()] -= 1
         return scores
+
+    def item_vectors(self) -> np.ndarray:
+        """`item_embeddings_`."""
+        self._check_fitted()
+        return self.item_embeddings_
 
     def _contributions(self, row: sparse.csr_array, column: int) -> np.ndarray:
         products = self.item_embeddings_[row.indices] @ self.item_embeddings_[column]

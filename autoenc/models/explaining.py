@@ -10,6 +10,7 @@ from autoenc.evaluation.splits import keep
 from autoenc.interactions import UserItemsLike, as_user_items
 from autoenc.machine import compute_threads
 from autoenc.models.names import named
+from autoenc.models.rankings import Explanation, NamedExplanation
 from autoenc.models.scorer import BATCH_SIZE, Scorer
 
 
@@ -22,7 +23,7 @@ class Explaining(Scorer):
         item: npt.ArrayLike | None = None,
         *,
         liked: npt.ArrayLike | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> Explanation:
         """Which of a user's likes drive the score of an item, by leaving out one at a time.
 
         contribution[j] = score(item | all likes) - score(item | all likes but j)
@@ -43,6 +44,8 @@ class Explaining(Scorer):
             The likes, the one that drives most first; with `liked` by name.
         contributions : array (n_likes,), floating
 
+        The two are an `Explanation`, whose `is_liked` tells whether the item is liked already.
+
         Raises
         ------
         ValueError, TypeError
@@ -58,10 +61,11 @@ class Explaining(Scorer):
             contributions = self._contributions(row, column)
         most_first = np.argsort(-contributions, kind="stable")
         columns, contributions = row.indices[most_first], contributions[most_first]
+        is_liked = bool((row.indices == column).any())
         if by_name:
             assert self.catalogue_ is not None
-            return named(self.catalogue_, columns, contributions)
-        return columns, contributions
+            return NamedExplanation(*named(self.catalogue_, columns, contributions), is_liked)
+        return Explanation(columns, contributions, is_liked)
 
     def _contributions(self, row: sparse.csr_array, column: int) -> np.ndarray:
         """Score `column` once with all likes and once without each: (n_likes,).

@@ -19,9 +19,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from autoenc.evaluation.ranking import rank
-from autoenc.interactions import Interactions, carrying
+from autoenc.evaluation.align import is_among, to_columns, to_rows
+from autoenc.evaluation.ranking import batches_of_users
+from autoenc.interactions import Interactions
 from autoenc.models.base import Recommender
+from autoenc.models.recommending import ItemsLike
 from autoenc.storage.atomic import replacing
 
 ENDINGS = (".parquet", ".csv", ".npz")
@@ -51,40 +53,35 @@ def on_items_of(model: Recommender, likes: Interactions) -> Mapped:
     Raises ValueError where it knows none of the items.
     """
     known = ids_of(model)
-    same_kind = known.dtype.kind == likes.item_ids.dtype.kind
-    if same_kind and np.array_equal(known, likes.item_ids):
-        return Mapped(likes.user_items, 0, 0)
-    is_known = np.isin(likes.item_ids, known) if same_kind else np.zeros(likes.n_items, bool)
+    is_known = is_among(likes.item_ids, known)
     if not is_known.any():
         raise ValueError(
             f"the model knows none of the {likes.n_items:,} items, which have ids like {likes.item_ids[0]!s}, and its "
             f"own like {known[0]!s}; pass likes of the items that it was trained on."
         )
-    user_items = _moved(likes.user_items, likes.item_ids, known)
+    user_items = to_columns(likes.user_items, likes.item_ids, known)
     return Mapped(user_items, int((~is_known).sum()), likes.n_likes - user_items.nnz)
 
 
 def part_on_items_of(model: Recommender, likes: Interactions) -> sparse.csr_array:
     """The likes of some users in the columns of the model's items; here it may know none of theirs."""
-    known = ids_of(model)
-    return (
-        likes.user_items if np.array_equal(known, likes.item_ids) else _moved(likes.user_items, likes.item_ids, known)
-    )
+    return to_columns(likes.user_items, likes.item_ids, ids_of(model))
 
 
-def _moved(user_items: sparse.csr_array, item_ids: np.ndarray, known: np.ndarray) -> sparse.csr_array:
-    """Likes of `item_ids` in the columns of the ids `known`. Ids ascend on both sides, so a row's columns do still."""
-    is_known = np.isin(item_ids, known) if known.dtype.kind == item_ids.dtype.kind else np.zeros(len(item_ids), bool)
-    new_column = np.zeros(len(item_ids), np.int32)
-    new_column[is_known] = np.searchsorted(known, item_ids[is_known])
-    kept = is_known[user_items.indices]
-    n_kept = np.concatenate([[0], np.cumsum(kept)])
-    indptr = n_kept[user_items.indptr].astype(np.int32)
-    indices = new_column[user_items.indices[kept]]
-    ones = np.ones(len(indices), np.float32)
-    moved = sparse.csr_array((ones, indices, indptr), (user_items.shape[0], len(known)))
-    carried = getattr(user_items, "carried", {})
-    return carrying(moved, **{name: values[kept] for name, values in carried.items()}) if carried else moved
+def on_users_of(likes: Interactions, model: Recommender, user_ids: np.ndarray) -> sparse.csr_array:
+    """Pairs of user and item, such as what each may be offered, in the rows of `user_ids` and the model's columns."""
+    return to_rows(on_items_of(model, likes).user_items, likes.user_ids, user_ids)
+
+
+def columns_known(model: Recommender, names: list[str]) -> tuple[np.ndarray, int]:
+    """The columns of the items that have these ids or titles, and how many names are of no item, or of several."""
+    column_of_id = {str(item): column for column, item in enumerate(ids_of(model).tolist())}
+    found = []
+    for name in names:
+        titled = model.title_index.columns_of(name) or model.title_index.meant_by(name)
+        found.append(column_of_id.get(name, titled[0] if len(titled) == 1 else -1))
+    columns = np.array(found, np.int32)
+    return columns[columns >= 0], int((columns < 0).sum())
 
 
 def check_ending(path: str | os.PathLike[str]) -> None:
@@ -107,7 +104,9 @@ def write_recommendations(
     user_ids: np.ndarray,
     n: int = 10,
     progress: Callable[[int, int], object] | None = None,
-) -> None:
+    filter_items: ItemsLike | None = None,
+    items: ItemsLike | None = None,
+) -> int:
     """Write each user's n best items, liked ones left out, to `path`, atomically.
 
     .csv and .parquet have a row for a recommendation: user, rank (from 1), item, score; a user with
@@ -122,6 +121,13 @@ def write_recommendations(
     user_ids : array (n_users,)
     progress : callable, optional
         Called after each batch with the number of users done and of users to do.
+    filter_items, items
+        As `recommend` has them; a matrix is a csr_array.
+
+    Returns
+    -------
+    int
+        How many users got nothing but what is liked by many.
 
     Raises
     ------
@@ -134,12 +140,21 @@ def write_recommendations(
     n = min(n, model.n_items)
     writer = {".csv": _csv, ".parquet": _parquet, ".npz": _npz}[Path(path).suffix]
     item_ids = ids_of(model)
-    batches = rank(model, user_items, n)
+    n_by_popularity = 0
     with replacing(path) as temporary, writer(temporary, user_ids, item_ids, n) as write:
-        for users, items, scores in batches:
-            write(users, items, scores)
+        for users in batches_of_users(len(user_ids), None, model):
+            left_out, among = _of_users(filter_items, users), _of_users(items, users)
+            ranking = model.recommend(user_items[users], n, filter_items=left_out, items=among)
+            write(users, *ranking)
+            n_by_popularity += int((ranking.by_popularity | (ranking.items < 0)).all(axis=1).sum())
             if progress is not None:
                 progress(users.stop, len(user_ids))
+    return n_by_popularity
+
+
+def _of_users(items: ItemsLike | None, users: slice) -> ItemsLike | None:
+    """What `recommend` takes for these users: of a matrix their rows."""
+    return items[users] if isinstance(items, sparse.csr_array) else items
 
 
 def _rows(

@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from autoenc.interactions import Interactions
+from autoenc.interactions import Interactions, columns_of_items
 from autoenc.messages import shown
+from autoenc.titles import Titles
 
 
 def items_of(interactions: Interactions) -> Interactions:
@@ -32,14 +33,14 @@ def columns_of_numbers(items: npt.ArrayLike, argument: str, n_items: int) -> np.
     return columns
 
 
-def columns_of_names(names: npt.ArrayLike, argument: str, catalogue: Interactions | None) -> np.ndarray:
+def columns_of_names(names: npt.ArrayLike, argument: str, catalogue: Interactions | None, titles: Titles) -> np.ndarray:
     """The item numbers of titles or external ids. Raises ValueError where there is no such name, or there are none."""
     if catalogue is None:
         raise ValueError(
             f"{argument} names items, but the model was fitted on a matrix, which has no names; "
             "fit it on an Interactions, or pass user_items."
         )
-    return catalogue.index_of_items(names)
+    return columns_of_items(names, catalogue.item_ids, titles)
 
 
 def named(catalogue: Interactions, columns: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

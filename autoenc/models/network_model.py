@@ -24,6 +24,7 @@ from autoenc.layers import Multinomial, SigmoidBCE, WeightedBCE
 from autoenc.machine import check_free, compute_threads
 from autoenc.messages import shown
 from autoenc.models.base import Recommender
+from autoenc.models.growing import Growth
 from autoenc.models.random_state import RandomState, seed_of
 from autoenc.models.weighted_network import WeightedInputEngine, batches_of, is_weighing, weighing
 from autoenc.models.weighting import check_half_life
@@ -212,29 +213,59 @@ class NetworkRecommender(Recommender):
             make_engine=self._make_engine(),
         )
 
-    def partial_fit(self, user_items: UserItemsLike, y: object = None) -> Self:
-        """One more epoch, on these likes; the first call fits for one epoch.
+    def partial_fit(self, user_items: UserItemsLike, y: object = None, *, epochs: int = 1) -> Self:
+        """One more epoch, or so many, on these likes; the first call fits for as many.
 
-        The items must be those of the first fit. The optimizer goes on with its moments, but after
-        `load` it starts again.
+        An Interactions may have items that the model has not seen. They get rows at both ends of the
+        network, started from the mean of what they were liked with (models/growing.py), and the
+        optimizer starts again, as it does after `load`; else it goes on with its moments. The likes are
+        added to those that `item_counts_` counts.
+
+        Parameters
+        ----------
+        user_items : (n_users, n_items), as in `fit`
+            Each user's likes, best the old ones among them: who is shown with the new ones alone is
+            learned as somebody who likes nothing else.
+        y
+            Ignored.
+        epochs : int
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            As `fit` does; or where the likes are a matrix of another number of items, or have weights and
+            the model learned from likes without.
         """
         if not self.__sklearn_is_fitted__():
-            epochs, self.epochs = self.epochs, 1
+            of_fit, self.epochs = self.epochs, epochs
             try:
                 return self.fit(user_items)
             finally:
-                self.epochs = epochs
-        likes = self._as_fitted(user_items)
+                self.epochs = of_fit
+        likes = self._take_in(user_items)
+        batches = batches_of(likes, self.half_life)
         if self._trainer is None:
+            if batches is not likes or self.weighted_input:
+                self.network_ = weighing(self.network_, self.weighted_input)
             self._trainer = self._trainer_of(self.network_, epochs=0)
             self._engine = self._trainer.engine
-        batches = batches_of(likes, self.half_life)
         if batches is not likes and not is_weighing(self.network_):
             raise ValueError("these likes have weights, and the model was fitted without; fit it again, or drop them.")
         self._trainer.callbacks = self._own_callbacks
-        self._trainer.epochs = self._trainer.next_epoch + 1
+        self._trainer.epochs = self._trainer.next_epoch + whole_number("epochs", epochs, 1)
         self._trainer.fit_batches(batches)
         return self
+
+    def _grow(self, growth: Growth) -> None:
+        state, network = self.network_.state, self.network_
+        now, then = (self._shapes(n, network.emb_dim, network.hidden_dim) for n in (self.n_items_, self.n_items_ + 1))
+        callbacks, history = self._own_callbacks, self.history_
+        self._set_arrays({name: growth.rows(a) if now[name] != then[name] else a for name, a in state.items()})
+        self._own_callbacks, self.history_ = callbacks, history
 
     def user_embedding(self, user_items: UserItemsLike) -> np.ndarray:
         """What the output layer gets for each user: (n_users, hidden_dim), for an index such as hnswlib or faiss.
@@ -246,13 +277,17 @@ class NetworkRecommender(Recommender):
         with compute_threads(self.threads):
             return self._engine.encode(user_items)
 
+    def item_vectors(self) -> np.ndarray:
+        """The rows of the output layer, by which items are scored: (n_items, hidden_dim)."""
+        self._check_fitted()
+        return self.network_.state["output.weight"]
+
     @property
     def users_at_once(self) -> int:
         """How many users `ranking` has scored at a time."""
         return self._engine.users_at_once
 
-    def top_n(self, user_items: UserItemsLike, n: int) -> tuple[np.ndarray, np.ndarray]:
-        user_items = self._as_fitted(user_items)
+    def _top_n(self, user_items: sparse.csr_array, n: int) -> tuple[np.ndarray, np.ndarray]:
         with compute_threads(self.threads):
             return self._engine.top_n(user_items, n)
 

@@ -11,8 +11,7 @@ It knows nothing of the user but what to leave out, and is hard to beat by more 
 everybody likes the same. Any other model has to stand beside it.
 
 Cost
-    One pass over the likes; two numbers an item. Whoever likes n items finds the best N left among the
-    n + N most popular, so a user costs no more in a large catalogue.
+    One pass over the likes; two numbers an item, and a user costs no more in a large catalogue.
 
 Source
     The usual baseline, "MostPop" or "TopPopular" in Cremonesi, Koren and Turrin 2010 (RecSys),
@@ -32,13 +31,14 @@ Example
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from typing import Self
 
 import numpy as np
 from scipy import sparse
 
-from autoenc.evaluation.ranking import top_n_of_scores
 from autoenc.interactions import UserItems, UserItemsLike
 from autoenc.models.base import Recommender
+from autoenc.models.growing import Growth
 from autoenc.models.weighting import check_half_life, item_totals, weighted_pairs
 
 
@@ -67,32 +67,42 @@ class Popular(Recommender):
         check_half_life(self.half_life)
 
     def _fit(self, user_items: UserItems) -> None:
-        self._set_counts(item_totals(weighted_pairs(user_items, self.half_life)))
+        """There is nothing to learn but the counts, which every model keeps."""
 
-    def _set_counts(self, counts: np.ndarray) -> None:
-        self.item_counts_ = counts
-        self._by_popularity = np.argsort(-counts.astype(np.float32), kind="stable")  # as scores are
+    def partial_fit(self, user_items: UserItemsLike, y: object = None, *, epochs: int = 1) -> Self:
+        """Count these likes too, once, of new items as well.
+
+        Raises ValueError with a half_life, as old counts then age.
+        """
+        if not self.__sklearn_is_fitted__():
+            return self.fit(user_items)
+        if self.half_life is not None:
+            raise ValueError("half_life makes the counts of old likes age; fit again on all likes.")
+        self._take_in(user_items)
+        return self
+
+    def _grow(self, growth: Growth) -> None:
+        """There is nothing but the counts."""
+
+    def _counts_of(self, user_items: UserItems) -> np.ndarray:
+        return item_totals(weighted_pairs(user_items, self.half_life))
 
     def _score(self, user_items: sparse.csr_array) -> np.ndarray:
+        assert self.item_counts_ is not None
         return np.tile(self.item_counts_.astype(np.float32), (user_items.shape[0], 1))  # (batch, n_items)
 
-    def top_n(self, user_items: UserItemsLike, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """The n best items of each user, liked ones struck, and their counts: (batch, n) each, int32 and float32.
+    def _top_n(self, user_items: sparse.csr_array, n: int) -> tuple[np.ndarray, np.ndarray]:
+        assert self._popularity is not None
+        return self._popularity.top_n(user_items, n)
 
-        user_items is (batch, n_items). As `ranking.top_n_of_scores` has it of all scores: of equal ones
-        the lower item first, and item -1 with the lowest score where fewer than n are left.
-        """
-        user_items = self._as_fitted(user_items)
-        most_liked = np.diff(user_items.indptr).max(initial=0)
-        head = self._by_popularity[: n + most_liked]  # (n_head,), of equal ones the lower first
-        scores = np.tile(self.item_counts_[head].astype(np.float32), (user_items.shape[0], 1))  # (batch, n_head)
-        places, scores = top_n_of_scores(scores, user_items[:, head], n)
-        return np.where(places >= 0, head[places], -1).astype(np.int32), scores
+    def _is_unknown(self, user_items: sparse.csr_array) -> np.ndarray:
+        return np.ones(user_items.shape[0], bool)  # whatever they like
 
     def _contributions(self, row: sparse.csr_array, column: int) -> np.ndarray:
         return np.zeros(row.nnz, np.float32)  # no score depends on a like
 
     def _arrays(self) -> dict[str, np.ndarray]:
+        assert self.item_counts_ is not None
         return {"item_counts": self.item_counts_}
 
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> int:

@@ -5,16 +5,22 @@ The methods and their answers, arrays of item numbers and of scores, are those o
 
 from __future__ import annotations
 
+import warnings
+from typing import NamedTuple, TypeAlias
+
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
 from autoenc.evaluation.ranking import top_n_of_scores
-from autoenc.interactions import UserItemsLike
-from autoenc.machine import check_free
+from autoenc.interactions import Interactions, UserItemsLike
 from autoenc.messages import shown
 from autoenc.models.names import columns_of_numbers, named
+from autoenc.models.rankings import NamedRanking, Ranking
 from autoenc.models.scorer import BATCH_SIZE, Scorer
+
+ItemsLike: TypeAlias = "npt.ArrayLike | Interactions | sparse.sparray | sparse.spmatrix"
+"""Items for all users, or a matrix of users x items."""
 
 
 class Recommending(Scorer):
@@ -25,37 +31,44 @@ class Recommending(Scorer):
         user_items: UserItemsLike | None = None,
         N: int = 10,
         filter_already_liked_items: bool = True,
-        filter_items: npt.ArrayLike | None = None,
-        items: npt.ArrayLike | None = None,
+        filter_items: ItemsLike | None = None,
+        items: ItemsLike | None = None,
         *,
         liked: npt.ArrayLike | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> Ranking:
         """The N best items for each user.
+
+        Of equal scores, such as the 0 of items that no like of the user speaks for, the item that more
+        users like comes first. A user of whom the model knows no like gets the most liked items. The
+        answer tells which items came so.
 
         Parameters
         ----------
         user_items : (n_users, n_items), as in `fit`
             The likes of any users.
         N : int
+            Met as long as items are left.
         filter_already_liked_items : bool
             Whether to leave out what a user likes already.
-        filter_items : list of items, optional
-            Leave these out too.
-        items : list of items, optional
+        filter_items : list of items, or (n_users, n_items), optional
+            Leave these out too: a list for all users, a sparse matrix or an Interactions a row for each.
+        items : likewise, optional
             Recommend among these alone. Not together with `filter_items`.
         liked : list of titles or external ids, instead of `user_items`
-            The likes of one user by name. Then `filter_items` and `items` are names as well, and
-            the answer is.
+            The likes of one user by name. Then lists of `filter_items` and `items` are names as well,
+            and the answer is.
 
         Returns
         -------
-        items : array (n_users, N), int32
-            Item numbers (columns), best first; of equal scores the lower number first. With
-            `liked`, an array (N or fewer,) of titles, or of external ids where there are no titles.
+        items : array (n_users, N, or all items where they are fewer), int32
+            Item numbers (columns), best first. With `liked`, an array (N or fewer,) of titles, or of
+            external ids where there are no titles.
         scores : array of the same shape, floating
-            Where fewer than N items are left the rest is padded, as implicit 0.7 pads a batch:
-            item -1, and for its score the lowest number of the dtype. With `liked` there is no
-            padding: the arrays are shorter.
+            Where fewer items are left the rest is padded, as implicit 0.7 pads a batch: item -1, and
+            for its score the lowest number of the dtype. With `liked` there is no padding: the arrays
+            are shorter. The score of what came by popularity alone is how many users like it.
+
+        The two are a `Ranking`, whose `by_popularity` tells for each item whether popularity put it there.
 
         Raises
         ------
@@ -65,47 +78,82 @@ class Recommending(Scorer):
             not known (the nearest are named); if the model is not fitted.
         TypeError
             Unless exactly one of `user_items` and `liked` is given.
-        """
-        if not isinstance(N, (int, np.integer)) or not 1 <= N < 2**31:
-            raise ValueError(f"N is {shown(N)}; pass how many items to recommend, 1 or more.")
-        N = int(N)  # NumPy's numbers overflow
-        if filter_items is not None and items is not None:
-            raise ValueError("filter_items and items are both given; pass one of them.")
-        likes, by_name = self._rows(user_items, liked)
-        n_found = min(N, self.n_items_)
-        if not by_name:
-            check_free(f"an answer of {N:,} items a user", 8 * likes.shape[0] * (N - n_found), "ask for fewer")
-        left_out = None
-        if items is not None:
-            left_out = np.setdiff1d(np.arange(self.n_items_), self._columns(items, "items", by_name))
-        elif filter_items is not None:
-            left_out = self._columns(filter_items, "filter_items", by_name)
 
-        is_usual = filter_already_liked_items and left_out is None
+        Warns
+        -----
+        UserWarning
+            Where popularity is to decide and the model's file, of an older version, has no counts: then the
+            network's own answer to no likes stands, and equal scores are in the order of the items.
+        """
+        if not isinstance(N, (int, np.integer)) or N < 1:
+            raise ValueError(f"N is {shown(N)}; pass how many items to recommend, 1 or more.")
+        likes, by_name = self._rows(user_items, liked)
+        n = min(int(N), self.n_items_)
+        offer = self._offer(likes.shape[0], by_name, filter_items, items)
+
+        is_usual = filter_already_liked_items and offer is None
         size = self.users_at_once if is_usual else BATCH_SIZE
         answers = []
         for start in range(0, max(1, likes.shape[0]), size):
-            batch = likes[start : start + size]
+            users = slice(start, start + size)
             if is_usual:
-                answers.append(self.top_n(batch, n_found))
+                answers.append(self.top_n(likes[users], n))
             else:
-                answers.append(self._top_n_of_some(batch, n_found, filter_already_liked_items, left_out))
+                answers.append(self._top_n_of_some(likes[users], n, filter_already_liked_items, offer, users))
         columns, scores = (np.concatenate(arrays) for arrays in zip(*answers))
-        if by_name:
-            assert self.catalogue_ is not None
-            return named(self.catalogue_, columns[0], scores[0])
-        return padded(columns, N, -1), padded(scores, N, np.finfo(scores.dtype).min)
+        by_popularity = self._by_popularity(likes, columns, scores)
+        if not by_name:
+            return Ranking(columns, scores, by_popularity)
+        assert self.catalogue_ is not None
+        return NamedRanking(*named(self.catalogue_, columns[0], scores[0]), by_popularity[0][columns[0] >= 0])
+
+    def _offer(
+        self, n_users: int, by_name: bool, filter_items: ItemsLike | None, items: ItemsLike | None
+    ) -> Offer | None:
+        """Which items may be recommended; None: all."""
+        if filter_items is not None and items is not None:
+            raise ValueError("filter_items and items are both given; pass one of them.")
+        argument, given = ("filter_items", filter_items) if items is None else ("items", items)
+        if given is None:
+            return None
+        if not (sparse.issparse(given) or isinstance(given, Interactions)):
+            mask = np.zeros(self.n_items_, bool)
+            mask[self._columns(given, argument, by_name)] = True
+            return Offer(mask, items is not None)
+        rows = self._as_fitted(given)
+        if rows.shape[0] != n_users:
+            raise ValueError(
+                f"{argument} has {rows.shape[0]:,} rows for {n_users:,} users; pass one row for each user, "
+                "or a list of items for all of them."
+            )
+        return Offer(rows, items is not None)
 
     def _top_n_of_some(
-        self, user_items: sparse.csr_array, n: int, strike_liked: bool, left_out: np.ndarray | None
+        self, user_items: sparse.csr_array, n: int, strike_liked: bool, offer: Offer | None, users: slice
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The n best items of each user (batch, n), without the columns left out, with or without the liked ones."""
+        """The n best items of each user (batch, n), of what is offered to these users, with or without the liked."""
         scores = self._score(user_items)
-        if left_out is not None:
-            scores[:, left_out] = -np.inf
-        return top_n_of_scores(scores, user_items if strike_liked else None, n)
+        unknown = self._is_unknown(user_items)
+        if self.item_counts_ is not None:
+            scores[unknown] = self.item_counts_
+        if offer is not None:
+            offer.strike(scores, users)
+        return top_n_of_scores(scores, user_items if strike_liked else None, n, self.item_counts_)
 
-    def similar_items(self, item: npt.ArrayLike, N: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    def _by_popularity(self, user_items: sparse.csr_array, columns: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """Which of these items (n_users, n) popularity alone put there: bool. Warns where there are no counts."""
+        of_nobody = self._is_unknown(user_items)[:, None] | (scores == 0)
+        by_popularity: np.ndarray = of_nobody & (columns >= 0)
+        if self.item_counts_ is None and by_popularity.any():
+            warnings.warn(
+                "the model's file is of an older version, which does not tell how many users like each item, so "
+                "nothing can be recommended by popularity; train the model again and save it.",
+                stacklevel=3,  # of whoever called `recommend`
+            )
+            by_popularity[:] = False
+        return by_popularity
+
+    def similar_items(self, item: npt.ArrayLike, N: int = 10) -> Ranking:
         """The items most like one item: what is recommended to somebody who likes it alone.
 
         Unlike implicit's, the answer leaves out the item itself.
@@ -118,18 +166,33 @@ class Recommending(Scorer):
 
         Returns
         -------
-        items, scores : arrays (N,), or (n, N) for a list of n
-            Padded as in `recommend`. For a string titles (or external ids), not padded.
+        items, scores : arrays (N,), or (n, N) for a list of n; a Ranking
+            Padded as in `recommend`. For a string titles (or external ids), not padded. What is like
+            nothing else gets the most liked items, as in `recommend`.
         """
         if isinstance(item, str):
             return self.recommend(liked=[item], N=N)
         self._check_fitted()
         columns = columns_of_numbers(item, "item", self.n_items_)
-        items, scores = self.recommend([[column] for column in columns.tolist()], N)
-        return (items, scores) if np.ndim(item) else (items[0], scores[0])
+        ranking = self.recommend([[column] for column in columns.tolist()], N)
+        return ranking if np.ndim(item) else Ranking(*(array[0] for array in (*ranking, ranking.by_popularity)))
 
 
-def padded(ranking: np.ndarray, n: int, value: float) -> np.ndarray:
-    """A ranking (n_users, n or fewer) with n columns, the rest of which hold the value."""
-    missing = n - ranking.shape[1]
-    return np.pad(ranking, ((0, 0), (0, missing)), constant_values=value) if missing else ranking
+class Offer(NamedTuple):
+    """What may be recommended to users, or what may not."""
+
+    items: np.ndarray | sparse.csr_array  # for all users a mask (n_items,), or their rows (n_users, n_items)
+    are_offered: bool  # or left out
+
+    def strike(self, scores: np.ndarray, users: slice) -> None:
+        """Set the scores (batch, n_items) of what these users are not offered to -inf."""
+        if isinstance(self.items, np.ndarray):
+            scores[:, self.items != self.are_offered] = -np.inf
+            return
+        cells = self.items[users].nonzero()
+        if self.are_offered:
+            offered = scores[cells]
+            scores[:] = -np.inf
+            scores[cells] = offered
+        else:
+            scores[cells] = -np.inf

@@ -1,11 +1,11 @@
-"""Reading a model file: which classes one may name, and the model that it holds. `Recommender.save` writes one."""
+"""The classes that a model file may name, and the reading of one of any class."""
 
 from __future__ import annotations
 
 import os
 
 from autoenc.models.autoencoder import AutoEncoder
-from autoenc.models.base import Recommender
+from autoenc.models.base import KNOWN, Recommender
 from autoenc.models.blend import Blend
 from autoenc.models.deep_recommender import DeepRecommender
 from autoenc.models.denoising import DenoisingAutoEncoder
@@ -14,10 +14,7 @@ from autoenc.models.edlae import EDLAE
 from autoenc.models.elsa import ELSA
 from autoenc.models.item_knn import ItemKNN
 from autoenc.models.mult_vae import MultVAE
-from autoenc.models.names import catalogue_of
 from autoenc.models.popular import Popular
-from autoenc.storage.model_file import ModelFile, read_model_file
-from autoenc.storage.reading import FAULTS, reading
 
 MODELS: dict[str, type[Recommender]] = {
     model.__name__: model
@@ -35,6 +32,9 @@ MODELS: dict[str, type[Recommender]] = {
     )
 }
 """The classes that a model file may name."""
+
+
+KNOWN.update(MODELS)
 
 
 def load_model(path: str | os.PathLike[str]) -> Recommender:
@@ -56,27 +56,4 @@ def load_model(path: str | os.PathLike[str]) -> Recommender:
     >>> load_model(path).recommend([[2]], N=1)
     (array([[0]], dtype=int32), array([[1.]], dtype=float32))
     """
-    content = read_model_file(path)
-    with reading(path):
-        return _model_of(content, path)
-
-
-def _model_of(content: ModelFile, path: str | os.PathLike[str]) -> Recommender:
-    if content.model not in MODELS:
-        raise ValueError(
-            f"{path} holds a model {content.model!r}, and this autoenc has {', '.join(MODELS)}; "
-            "use the autoenc that wrote it"
-        )
-    try:
-        model = MODELS[content.model]._of_file_params(content.params, MODELS)
-        n_items = model._set_arrays(content.arrays)
-        if n_items < 1:
-            raise ValueError("it has no items")
-        for name, values in (("item_ids", content.item_ids), ("titles", content.titles)):
-            if values is not None and len(values) != n_items:
-                raise ValueError(f"{name} has {len(values):,} entries for {n_items:,} items")
-        catalogue = None if content.item_ids is None else catalogue_of(n_items, content.item_ids, content.titles)
-    except FAULTS as error:
-        raise ValueError(f"{path}: {str(error).rstrip('.')}; write it again") from None
-    model.n_items_, model.catalogue_, model.about_ = n_items, catalogue, content.about
-    return model
+    return Recommender.load(path)

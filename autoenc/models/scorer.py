@@ -8,10 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from autoenc.evaluation.popularity import Popularity
 from autoenc.evaluation.ranking import top_n_of_scores
-from autoenc.interactions import Interactions, UserItemsLike, as_user_items
+from autoenc.interactions import Interactions, UserItemsLike, as_user_items, names_of_items
 from autoenc.models.estimator import Estimator
 from autoenc.models.names import check_is_rows, columns_of_names, columns_of_numbers
+from autoenc.titles import Titles
 
 BATCH_SIZE = 256
 """Users scored at a time, which bounds the memory of every method of a model."""
@@ -24,9 +26,15 @@ class Scorer(Estimator, ABC):
     ----------
     catalogue_ : Interactions or None
         The items' ids and titles (and no users), where the model was fitted on an Interactions.
+    item_counts_ : array (n_items,), int64, or None
+        How many users liked each item in the fit. None where the model is of a file that tells no
+        counts, or of the models in a Blend that was read from a file.
     """
 
     catalogue_: Interactions | None
+    item_counts_: np.ndarray | None = None
+    _popularity: Popularity | None = None
+    _titles: Titles | None = None
 
     @abstractmethod
     def _score(self, user_items: sparse.csr_array) -> np.ndarray:
@@ -46,9 +54,55 @@ class Scorer(Estimator, ABC):
         return self._score(self._as_fitted(user_items))
 
     def top_n(self, user_items: UserItemsLike, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """The n best items of each user, liked ones struck, as `ranking.top_n_of_scores` has it."""
+        """The n best items of each user, liked ones struck, as `ranking.top_n_of_scores` has it.
+
+        Of equal scores the item that more users like comes first (in a network's, whose scores hardly
+        ever are equal, the lower). A user of whom the model knows no like, because there is none or
+        nobody liked these items in the fit, gets the most liked items; the scores are then how many
+        users like them.
+        """
         user_items = self._as_fitted(user_items)
-        return top_n_of_scores(self._score(user_items), user_items, n)
+        items, scores = self._top_n(user_items, n)
+        unknown = self._is_unknown(user_items)
+        if unknown.any() and self._popularity is not None:
+            items[unknown], scores[unknown] = self._popularity.top_n(user_items[unknown], n)
+        return items, scores
+
+    def _top_n(self, user_items: sparse.csr_array, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """The n items that the model scores highest, liked ones struck: new arrays (batch, n)."""
+        return top_n_of_scores(self._score(user_items), user_items, n, self.item_counts_)
+
+    def _is_unknown(self, user_items: sparse.csr_array) -> np.ndarray:
+        """Which users like nothing that anybody liked in the fit: a mask (batch,)."""
+        if self.item_counts_ is None:
+            n_known: np.ndarray = np.diff(user_items.indptr)
+        else:
+            n_known = user_items @ (self.item_counts_ > 0).astype(np.float32)
+        unknown: np.ndarray = n_known == 0
+        return unknown
+
+    @property
+    def title_index(self) -> Titles:
+        """The index of the items' titles, the most liked first where answers are equally good.
+
+        Where the model knows no titles an item is called by its id, where it knows no ids by its number.
+        """
+        if self._titles is None:
+            names = [str(column) for column in range(self.n_items)]
+            if self.catalogue_ is not None:
+                names = names_of_items(self.catalogue_)
+            self._titles = Titles(names, None if self._popularity is None else self._popularity.order.tolist())
+        return self._titles
+
+    def _set_counts(self, counts: np.ndarray | None) -> None:
+        self._titles = None
+        self.item_counts_ = counts
+        self._popularity = None if counts is None else Popularity(counts)
+
+    def item_vectors(self) -> np.ndarray:
+        """A vector for each item, for distances between items: (n_items, dim). Raises ValueError where it has none."""
+        self._check_fitted()
+        raise ValueError(f"{type(self).__name__} has no vectors of items; take ELSA's or a network's.")
 
     def row_of(self, liked: npt.ArrayLike) -> sparse.csr_array:
         """One user's likes, named by titles or external ids, as a row (1, n_items)."""
@@ -86,5 +140,5 @@ class Scorer(Estimator, ABC):
     def _columns(self, items: npt.ArrayLike, argument: str, by_name: bool) -> np.ndarray:
         """Item numbers, from numbers or from names."""
         if by_name:
-            return columns_of_names(items, argument, self.catalogue_)
+            return columns_of_names(items, argument, self.catalogue_, self.title_index)
         return columns_of_numbers(items, argument, self.n_items_)

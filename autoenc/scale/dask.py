@@ -197,7 +197,7 @@ def recommend_parts(
     *,
     users_a_part: int = USERS_A_PART,
     progress: Progress | None = None,
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
     """Write the n best items of every user of a prepared folder into a folder of parquet, a file a part.
 
     Parameters
@@ -216,8 +216,8 @@ def recommend_parts(
 
     Returns
     -------
-    n_users, n_likes_left_out : int
-        The latter of items that the model doesn't know.
+    n_users, n_likes_left_out, n_by_popularity : int
+        The second of items that the model doesn't know; the third of users who got what is liked by many.
 
     Raises
     ------
@@ -233,13 +233,13 @@ def recommend_parts(
     with replacing_folder(out.absolute(), check_new) as temporary:
         parts = _parts(likes.n_users, users_a_part)
         tasks = [(*paths, users, temporary / f"part-{number:06}.parquet", n) for number, users in enumerate(parts)]
-        n_left_out = sum(_run(client, _recommend_part, tasks, parts, progress))
+        n_left_out, n_by_popularity = map(sum, zip(*_run(client, _recommend_part, tasks, parts, progress)))
         for rest in temporary.glob(".*"):  # of workers that died
             rest.unlink()
         found = sorted(path.name for path in temporary.iterdir())
         if found != [task[3].name for task in tasks]:
             raise OSError(f"{len(tasks)} parts were to be in {temporary}, and {len(found)} are; is the disk shared?")
-    return likes.n_users, n_left_out
+    return likes.n_users, n_left_out, n_by_popularity
 
 
 def evaluate_parts(
@@ -296,7 +296,7 @@ def evaluate_parts(
         np.save(counts_path, counts)
         if beside_popular is not None:
             paths[beside_popular] = beside / "popular.safetensors"
-            of_popular = ModelFile("Popular", {}, {"item_counts": counts}, ids_of(first), None, {})
+            of_popular = ModelFile("Popular", {}, {}, ids_of(first), item_counts=counts)
             write_model_file(paths[beside_popular], of_popular)
         tasks = [(list(paths.values()), *half[1:], counts_path, ks) for half in halves]
         tallies = _run(client, _evaluate_part, tasks, parts, progress)
@@ -386,14 +386,14 @@ def _model(path: Path) -> Recommender:
     return _model_at(path, path.stat().st_mtime_ns)
 
 
-def _recommend_part(model_path: Path, folder: Path, users: slice, out: Path, n: int) -> int:
+def _recommend_part(model_path: Path, folder: Path, users: slice, out: Path, n: int) -> tuple[int, int]:
+    """How many likes were left out, and how many users answered by popularity alone."""
     likes = read_rows(folder, users)
     with _one_part():
         model = _model(model_path)
         user_items = part_on_items_of(model, likes)
-        write_recommendations(out, model, user_items, likes.user_ids, n)
-    n_left_out: int = likes.n_likes - user_items.nnz
-    return n_left_out
+        n_by_popularity = write_recommendations(out, model, user_items, likes.user_ids, n)
+    return likes.n_likes - user_items.nnz, n_by_popularity
 
 
 def _halves(model: Recommender, folder: Path, users: slice, block: Block, seed: int) -> list[sparse.csr_array]:
@@ -418,6 +418,6 @@ def _evaluate_part(
         for path in model_paths:
             tally = Tally(ks, np.load(counts_path, allow_pickle=False), block.n_users, per_user=True)
             for batch, items, _ in rank(_model(path), train[rows], ks[-1]):
-                tally.add(users.start + rows[batch], items, held_out[rows[batch]])
+                tally.add(users.start + rows[batch], items, train[rows[batch]], held_out[rows[batch]])
             tallies.append(tally.done())
     return tallies

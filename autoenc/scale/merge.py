@@ -151,4 +151,4 @@ def _model_file(manifest: dict[str, Any], shards: ShardFiles) -> ModelFile:
     arrays = shards.read_below("model/", np.arange(0))
     ids, titles = names_from_arrays(shards.paths[0], arrays)
     about = {**told["about"], "epochs": manifest["next_epoch"]}
-    return ModelFile(told["model"], told["params"], {}, ids, titles, about)
+    return ModelFile(told["model"], told["params"], {}, ids, titles, about, arrays.get("item_counts"))

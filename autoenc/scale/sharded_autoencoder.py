@@ -17,10 +17,11 @@ from scipy import sparse
 
 from autoenc.interactions import likes_per_item
 from autoenc.models.autoencoder import AutoEncoder
+from autoenc.models.growing import Growth
 from autoenc.scale.ranks import world
 from autoenc.scale.sharded import RowsOfRanks, initial_shard, sharded_by
 from autoenc.scale.shards import Shard
-from autoenc.storage.model_file import ModelFile, in_file_order, write_model_file
+from autoenc.storage.model_file import in_file_order, write_model_file
 from autoenc.storage.shard_files import is_by_item
 from autoenc.training.engine import MakeEngine
 
@@ -59,15 +60,17 @@ class ShardedAutoEncoder(AutoEncoder):
         state = self.network_.state
         return {name: RowsOfRanks(a, self._shard) if is_by_item(name) else a for name, a in state.items()}
 
+    def _grow(self, growth: Growth) -> None:
+        raise ValueError("ranks take in no new items; save the model, and update what `load_model` makes of the file.")
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an AutoEncoder's file, on the root's disk, gathering some rows at a time. All ranks call it."""
         self._check_fitted()
-        arrays, known = self._arrays(), self.catalogue_
+        content = self._file_content(AutoEncoder.__name__)
         if self._shard.ranks.is_root:
-            ids, titles = (None, None) if known is None else (known.item_ids, known.titles)
-            params = self._file_params()
-            write_model_file(path, ModelFile(AutoEncoder.__name__, params, arrays, ids, titles, self.about_))
+            write_model_file(path, content)
             return
+        arrays: dict[str, Any] = content.arrays
         for name in in_file_order(arrays):
             if is_by_item(name):
                 for _ in arrays[name].blocks():

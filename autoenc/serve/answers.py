@@ -14,9 +14,11 @@ import numpy as np
 from scipy import sparse
 
 from autoenc import __version__, datasets
+from autoenc.evaluation.popularity import told_behind
 from autoenc.interactions import as_user_items
 from autoenc.models import Recommender
 from autoenc.models.export import on_items_of
+from autoenc.models.rankings import Ranking
 from autoenc.networks.base import Network
 from autoenc.serve import strips
 from autoenc.serve.catalogue import Catalogue
@@ -45,7 +47,9 @@ class Answers:
         model = type(self.model).__name__
         dataset = str(self.model.about_.get("dataset", ""))
         has_network = self.network is not None
+        behind = bool(told_behind(self.model.about_.get("beside_popularity")))
         about = {"model": model, "dataset": dataset, "n_items": self.model.n_items, "network": has_network}
+        about["behind_popularity"] = behind
         return {"status": "ok", **about, "autoenc": __version__}
 
     def items(self, search: str, n: int) -> Answer:
@@ -54,10 +58,10 @@ class Answers:
     def recommend(self, like: list[str], n: int, explain: bool) -> Answer:
         row = self._row(like)
         likes = self._columns(like)
-        columns, scores = self.model.recommend(row, N=n)
-        recommended = self._scored(columns[0], scores[0])
+        ranking = self.model.recommend(row, N=n)
+        recommended = self._ranked(ranking)
         if explain:
-            for column, item in zip(columns[0], recommended):
+            for column, item in zip(ranking.items[0], recommended):
                 item["contributions"] = self._contributions(row, int(column), likes)
         return {"likes": self._items(likes), "recommended": recommended}
 
@@ -67,13 +71,13 @@ class Answers:
         contributions = self._contributions(row, column, likes)
         return {
             "item": self._item(column) | {"score": score},
+            "is_liked": column in likes,
             "because": [self._item(c) | {"contribution": value} for c, value in zip(likes, contributions)],
         }
 
     def similar(self, item: str, n: int) -> Answer:
         column = self.catalogue.column_of(item)
-        columns, scores = self.model.similar_items(column, n)
-        return {"item": self._item(column), "similar": self._scored(columns, scores)}
+        return {"item": self._item(column), "similar": self._ranked(self.model.similar_items([column], n))}
 
     def network_at_work(self, like: list[str], without: str | None, training: bool, seed: int) -> Answer:
         """Each layer's answer to these likes, and with `without` what leaving out that one of them changes."""
@@ -144,9 +148,14 @@ class Answers:
     def _items(self, columns: Iterable[int]) -> list[Answer]:
         return [self._item(column) for column in columns]
 
-    def _scored(self, columns: np.ndarray, scores: np.ndarray) -> list[Answer]:
-        found = [(int(column), score) for column, score in zip(columns, scores) if column >= 0]
-        return [self._item(column) | {"score": number(score)} for column, score in found]
+    def _ranked(self, ranking: Ranking) -> list[Answer]:
+        """The items of a ranking for one user, without the padding."""
+        found = zip(ranking.items[0].tolist(), ranking.scores[0], ranking.by_popularity[0].tolist())
+        return [
+            self._item(column) | {"score": number(score), "by_popularity": by_popularity}
+            for column, score, by_popularity in found
+            if column >= 0
+        ]
 
     def _extremes(self, values: np.ndarray, n: int, likes: list[int], sign: int = 1) -> list[Answer]:
         """The n items of the highest values that are not liked already, with sign * value."""

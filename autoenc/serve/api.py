@@ -124,7 +124,9 @@ STRIP["properties"] |= {  # where there is something to say
     "dropped": listed({"type": "integer"}),
     "statistics": {"type": "object", "additionalProperties": listed(NUMBER)},
 }
-RECOMMENDED = fields(**ITEM, score=NUMBER)
+TRUTH = {"type": "boolean"}
+RANKED = fields(**ITEM, score=NUMBER, by_popularity=TRUTH)  # whether popularity alone put it there
+RECOMMENDED = fields(**ITEM, score=NUMBER, by_popularity=TRUTH)
 RECOMMENDED["properties"] |= {"contributions": listed(NUMBER)}
 AT_WORK = fields(
     likes=listed(fields(**ITEM)),
@@ -146,14 +148,15 @@ OPERATIONS = (
             model=TEXT,
             dataset=TEXT,
             n_items={"type": "integer"},
-            network={"type": "boolean"},
+            network=TRUTH,
+            behind_popularity=TRUTH,  # on its own held-out likes, as far as its file tells
             autoenc=TEXT,
         ),
     ),
     Operation(
         "/api/items",
         "items",
-        "Find items by title; by no words, the popular ones",
+        "Find items by title; by no words, the most liked",
         (
             Parameter(
                 "search", "words of a title, or their beginnings.", TEXT | {"maxLength": LONGEST_TEXT, "default": ""}
@@ -182,14 +185,14 @@ OPERATIONS = (
         "explain",
         "What an item's score would lose without each like: one at a time, exactly",
         (LIKE_OR_MORE, ONE_ITEM),
-        fields(item=fields(**ITEM, score=NUMBER), because=listed(fields(**ITEM, contribution=NUMBER))),
+        fields(item=fields(**ITEM, score=NUMBER), is_liked=TRUTH, because=listed(fields(**ITEM, contribution=NUMBER))),
     ),
     Operation(
         "/api/similar",
         "similar",
         "The items most like one: what is recommended to somebody who likes it alone",
         (ONE_ITEM, N),
-        fields(item=fields(**ITEM), similar=listed(fields(**ITEM, score=NUMBER))),
+        fields(item=fields(**ITEM), similar=listed(RANKED)),
     ),
     Operation(
         "/api/network",

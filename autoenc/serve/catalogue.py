@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from autoenc.interactions import columns_of_items
 from autoenc.models import Recommender
-from autoenc.titles import Titles
+from autoenc.models.export import ids_of
 
 
-class Catalogue(Titles):
-    """The items of a fitted model, the popular first where answers are equally good.
+class Catalogue:
+    """The items of a fitted model.
 
     Parameters
     ----------
@@ -30,36 +31,34 @@ class Catalogue(Titles):
     --------
     >>> from autoenc.interactions import Interactions
     >>> from autoenc.models import Popular
-    >>> films = {1: "Amélie (2001)", 2: "Alien (1979)", 3: "Aliens (1986)"}
-    >>> known = Catalogue(Popular().fit(Interactions.from_pairs([7, 7, 8, 8], [1, 3, 3, 2], titles=films)))
-    >>> [known.titles[column] for column in known.search("alien", 5)]     # the more popular first
+    >>> films = {1: "Amélie (2001)", 2: "Alien (1979)", 3: "Aliens (1986)", 4: "Matrix, The (1999)"}
+    >>> known = Catalogue(Popular().fit(Interactions.from_pairs([7, 7, 8, 8, 8], [1, 3, 3, 2, 4], titles=films)))
+    >>> [known.titles[column] for column in known.search("al", 5)]     # the more popular first
     ['Aliens (1986)', 'Alien (1979)']
-    >>> known.ids[known.search("2001 amel", 1)[0]]
-    '1'
+    >>> [known.titles[column] for column in known.search("alien", 5)]  # but what is just this before it
+    ['Alien (1979)', 'Aliens (1986)']
+    >>> known.ids[known.column_of("the matrix")]
+    '4'
     """
 
     def __init__(self, model: Recommender):
-        known = model.catalogue_
-        columns = range(model.n_items)
-        self.ids = [str(column) for column in columns] if known is None else [str(item) for item in known.item_ids]
-        # To somebody of whom nothing is known a model recommends what is popular.
         with np.errstate(all="ignore"):  # checked below
-            scores = model.score([[]])[0]
-        if not np.isfinite(scores).all():
+            is_finite = np.isfinite(model.score([[]])).all()
+        if not is_finite:
             raise ValueError("the model's scores are not finite, so it can't be served; train it again with a lower lr")
-        popular_first = np.argsort(-scores, kind="stable").tolist()
-        super().__init__(self.ids if known is None else known.item_names(columns), popular_first)
+        self._item_ids = ids_of(model)
+        self._index = model.title_index
+        self.ids = [str(item) for item in self._item_ids]
+        self.titles = self._index.titles
         self._column_of_id = {item: column for column, item in enumerate(self.ids)}
+
+    def search(self, text: str, n: int) -> list[int]:
+        """The columns of at most n items, as `Titles.search` has it: of equally good ones the most liked first."""
+        return self._index.search(text, n)
 
     def column_of(self, item: str) -> int:
         """The column of an id or else of a title. Raises LookupError where there is none, or more than one."""
         if item in self._column_of_id:
             return self._column_of_id[item]
-        columns = self.columns_of(item)
-        if len(columns) == 1:
-            return columns[0]
-        if columns:
-            ids = ", ".join(self.ids[column] for column in columns)
-            raise LookupError(f"{item!r} is the title of {len(columns)} items; pass one of their ids: {ids}.")
-        suggestion = self.suggestion(item, "/api/items?search= finds ids by title.")
-        raise LookupError(f"no item has the id or the title {item!r}; {suggestion}")
+        [column] = columns_of_items(item, self._item_ids, self._index)
+        return int(column)

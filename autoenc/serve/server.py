@@ -17,6 +17,7 @@ import numpy as np
 
 from autoenc import __version__, datasets
 from autoenc.datasets.cache import cache_folder
+from autoenc.evaluation.popularity import told_behind
 from autoenc.interactions import Interactions, as_user_items
 from autoenc.machine import compute_threads
 from autoenc.models import AutoEncoder, Recommender, load_model
@@ -71,6 +72,8 @@ def serve(model: Recommender, listening: socket.socket, host: str, say: Callable
         )
         name = f"[{host}]" if ":" in host else host
         address = f"http://{name}:{listening.getsockname()[1]}/"
+        if told := told_behind(model.about_.get("beside_popularity")):
+            say(told)
         say(f"serving {type(model).__name__} ({model.n_items:,} items) at {address} until Ctrl-C")
 
         async def run() -> None:

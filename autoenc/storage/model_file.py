@@ -1,16 +1,20 @@
 """A model as one safetensors file: arrays by name, and a few lines of JSON about them.
 
-Format, version 1
+Format, version 2
     arrays      what the model has learned, by the names that it gives them; the network's are
                 PyTorch's, in its layout: `output.weight` (n_items, hidden_dim)
     item_ids    (n_items,) int64; or, where ids are text, item_ids.text; neither where the model was
                 fitted on a matrix, whose items are called by their columns
     titles.text where there are titles
+    item_counts (n_items,), optional: how many users like each item in what was trained on, int64, or
+                float64 where likes don't all count 1
     NAME.text   (bytes,) uint8: UTF-8 strings end to end; with NAME.ends (n,) int64, where each ends
-    metadata    one entry, autoenc: a JSON object of version: 1; model: the class's name, such as
+    metadata    one entry, autoenc: a JSON object of version: 2; model: the class's name, such as
                 "AutoEncoder"; params: an object, the constructor's arguments, each null, a truth
                 value, a number or a string; about: an object, what is known of the training
                 (dataset, seed, epochs ...)
+
+Version 1 lacks item_counts (but of the model Popular, which is nothing else), and is read as well.
 
 Equal models are equal files, byte for byte. The file is replaced atomically. Reading it runs no code
 and trusts no number: arrays are of the dtypes below and finite, and the model looks at their names
@@ -34,7 +38,8 @@ from autoenc.storage.atomic import replacing
 from autoenc.storage.npy import check_strings
 from autoenc.storage.reading import FAULTS, reading
 
-FORMAT, VERSION = "autoenc", 1
+FORMAT, VERSION = "autoenc", 2
+READ = (1, 2)  # versions
 DTYPES = ("F32", "F64", "I32", "I64", "U8")
 
 
@@ -53,6 +58,8 @@ class ModelFile:
     titles : array (n_items,) of str, or None
     about : dict
         What JSON holds: on what and how the model was trained.
+    item_counts : array (n_items,), int64, or None
+        How many users like each item in what it was trained on.
     """
 
     model: str
@@ -61,6 +68,7 @@ class ModelFile:
     item_ids: np.ndarray | None = None
     titles: np.ndarray | None = None
     about: dict[str, Any] = field(default_factory=dict)
+    item_counts: np.ndarray | None = None
 
 
 def write_model_file(path: str | os.PathLike[str], content: ModelFile) -> None:
@@ -79,8 +87,8 @@ def write_model_file(path: str | os.PathLike[str], content: ModelFile) -> None:
 
 
 def names_as_arrays(content: ModelFile) -> dict[str, np.ndarray]:
-    """The items' ids and titles by the names that they have in a file."""
-    arrays: dict[str, np.ndarray] = {}
+    """The items' ids, titles and counts by the names that they have in a file."""
+    arrays = {} if content.item_counts is None else {"item_counts": content.item_counts}
     for name, values in (("item_ids", content.item_ids), ("titles", content.titles)):
         if values is not None:
             arrays |= {name: values} if values.dtype.kind == "i" else _pack_text(name, values)
@@ -180,7 +188,12 @@ def _read_model_file(path: Path) -> ModelFile:
             raise ValueError(f"{path}: the array {name} holds a number that is not finite; train again with a lower lr")
 
     item_ids, titles = names_from_arrays(path, arrays)
-    return ModelFile(metadata["model"], metadata["params"], arrays, item_ids, titles, metadata["about"])
+    counts = arrays.get("item_counts")
+    if counts is not None and (
+        counts.ndim != 1 or counts.dtype not in (np.int64, np.float64) or counts.min(initial=0) < 0
+    ):
+        raise ValueError(f"{path}: item_counts is not a number of likes for each item; write it again")
+    return ModelFile(metadata["model"], metadata["params"], arrays, item_ids, titles, metadata["about"], counts)
 
 
 def _read_metadata(path: Path, entries: dict[str, str]) -> dict[str, Any]:
@@ -192,9 +205,10 @@ def _read_metadata(path: Path, entries: dict[str, str]) -> dict[str, Any]:
         metadata = None
     if not isinstance(metadata, dict):
         raise ValueError(f"{path}: its metadata is not a JSON object; write it again")
-    if metadata.get("version") != VERSION:
+    if metadata.get("version") not in READ:
         raise ValueError(
-            f"{path} has format version {shown(metadata.get('version'))}, and this autoenc reads {VERSION}: "
+            f"{path} has format version {shown(metadata.get('version'))}, and this autoenc reads "
+            f"{' and '.join(map(str, READ))}: "
             "use the autoenc that wrote it, or train again"
         )
     for key, kind in (("model", str), ("params", dict), ("about", dict)):

@@ -14,7 +14,7 @@ import zipfile
 import pytest
 
 import autoenc
-from autoenc import cli
+from autoenc import cli, load_model
 from tests.helpers import ROOT
 
 COMMAND = """
@@ -213,8 +213,38 @@ def folder(tmp_path_factory):
         patch.chdir(folder)
         assert cli.main(example_of("train")) == 0
         tiny = ["--epochs", "1", "--emb-dim", "8", "--hidden-dim", "4", "--backend", "numpy"]
-        assert cli.main(["train", *tiny, "--checkpoint", "checkpoint"]) == 0
+        assert cli.main(["train", *tiny, "--checkpoint", "checkpoint", "--out", "network.safetensors"]) == 0
+        (folder / "new.csv").write_text("user,item\n7,6\n7,1000001\n8,6\n8,1000001\n")
     return folder
+
+
+def test_the_examples_of_the_helps_one_after_another_make_sense(folder, monkeypatch, capsys):
+    """Train, recommend, similar and explain, as they stand: crime films of those years for Heat and Ronin."""
+    monkeypatch.chdir(folder)
+    assert "--out model.safetensors" in shlex.join(example_of("train"))
+    alike = {
+        *(
+            "Casino",
+            "Seven",
+            "Fargo",
+            "Rock, The",
+            "Primal Fear",
+            "Eraser",
+            "Mission: Impossible",
+            "Usual Suspects, The",
+        ),
+        *("Leaving Las Vegas", "Broken Arrow", "Twelve Monkeys", "L.A. Confidential", "Pulp Fiction"),
+    }
+    for name in ("recommend", "similar"):
+        assert cli.main([*example_of(name), "--json"]) == 0
+        answer = json.loads(capsys.readouterr().out)
+        rows = answer.get("recommended") or answer["similar"]
+        titles = {row["item"].partition(" (")[0] for row in rows}
+        assert len(titles & alike) >= 6 and not any(row["by_popularity"] for row in rows)
+    assert cli.main([*example_of("explain"), "--json"]) == 0
+    assert all(driver["contribution"] > 0 for driver in json.loads(capsys.readouterr().out)["because"])
+    beside = load_model("model.safetensors").about_["beside_popularity"]
+    assert beside["model"] > 1.5 * beside["popularity"]
 
 
 # The example of serve runs until it is told to stop; test_serve.py runs it.

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -17,13 +18,13 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from autoenc import EASE, EDLAE, AutoEncoder, Blend, ItemKNN, Popular, datasets, load_model, plots
+from autoenc import EASE, EDLAE, ELSA, AutoEncoder, Blend, ItemKNN, Popular, datasets, load_model, plots
 from autoenc.cli import main
 from autoenc.datasets.npz import save_likes
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.evaluation.splits import holdout_by_time, holdout_last, holdout_per_user, holdout_users
 from autoenc.interactions import Interactions
-from tests.helpers import ROOT
+from tests.helpers import DATA, ROOT
 
 HEAT, RONIN = "Heat (1995)", "Ronin (1998)"
 
@@ -72,6 +73,102 @@ def test_similar_and_explain(ask, model_file):
     assert [row["item"] for row in json.loads(out)["similar"]] == list(model.similar_items(HEAT, 3)[0])
     code, out, _ = ask("explain", model_file, "--liked", HEAT, "--liked", RONIN, "--item", "Fargo (1996)")
     assert code == 0 and "Fargo (1996) has the score" in out and out.count("\n") == 3
+
+
+def test_titles_are_found_as_people_type_them(ask, model_file):
+    _, as_they_are, err = ask("recommend", model_file, "--liked", "Matrix, The (1999)", "--liked", HEAT)
+    assert err == ""
+    code, out, err = ask("recommend", model_file, "--liked", "The Matrix", "--liked", "heat 1995")
+    assert (code, out) == (0, as_they_are)
+    assert err == "The Matrix is taken for Matrix, The (1999)\nheat 1995 is taken for Heat (1995)\n"
+    _, out, _ = ask("recommend", model_file, "--liked", "the matrix", "--json", "-n", "1")
+    assert json.loads(out)["liked"] == ["Matrix, The (1999)"]
+    code, out, err = ask("similar", model_file, "Teh Martix")
+    assert (code, out) == (2, "") and "did you mean 'Matrix, The (1999)' or" in err
+
+
+def test_explain_says_where_an_item_is_liked_already(ask, model_file):
+    arguments = ("explain", model_file, "--liked", HEAT, "--liked", RONIN, "--item")
+    _, out, _ = ask(*arguments, HEAT)
+    assert out.splitlines()[0] == "Heat (1995) is liked already, so it would not be recommended"
+    _, out, _ = ask(*arguments, HEAT, "--json")
+    assert json.loads(out)["is_liked"] is True
+    _, out, _ = ask(*arguments, "Fargo (1996)", "--json")
+    assert json.loads(out)["is_liked"] is False
+
+
+@pytest.fixture
+def few(tmp_path):
+    """A model of five teas, in the folder where `ask` runs."""
+    pairs = ["ann,assam", "ann,earl grey", "bob,assam", "bob,earl grey", "cem,sencha", "dan,sencha", "eva,sencha"]
+    Path(tmp_path, "train.csv").write_text("user,item\n" + "\n".join([*pairs, "fay,mate", "gil,pu-erh"]) + "\n")
+    EASE(l2=1.0).fit(datasets.load(path=tmp_path / "train.csv")).save(tmp_path / "teas")
+    return "teas"
+
+
+def test_what_no_like_speaks_for_is_said_to_be_liked_by_many(ask, few):
+    _, out, _ = ask("recommend", few, "--liked", "assam")
+    assert [line.split("  ")[1:] for line in out.splitlines()] != []
+    assert [line.endswith("liked by many") for line in out.splitlines()] == [False, True, True, True]
+    assert [line.split()[1] for line in out.splitlines()] == ["earl", "sencha", "mate", "pu-erh"]
+    _, out, _ = ask("similar", few, "mate", "-n", "3", "--json")
+    rows = json.loads(out)["similar"]
+    assert [row["item"] for row in rows] == ["sencha", "assam", "earl grey"] and all(r["by_popularity"] for r in rows)
+
+
+def test_users_of_whom_nothing_is_known_are_counted(ask, few):
+    Path("users.csv").write_text("user,item\nx,assam\ny,cocoa\nz,mate\n")
+    code, out, err = ask("recommend", few, "--users", "users.csv", "--out", "recs.csv", "-n", "2")
+    assert (code, out) == (0, "wrote the 2 best of 3 users to recs.csv\n")
+    told = err.splitlines()
+    assert told[0] == "left out 1 likes of 1 items that the model doesn't know"
+    assert told[1] == "2 of 3 users got what is liked by many, as no like speaks for an item"
+    with open("recs.csv", encoding="utf-8", newline="") as file:
+        rows = [(row["user"], row["item"]) for row in csv.DictReader(file)]
+    assert rows[2:] == [("y", "sencha"), ("y", "assam"), ("z", "sencha"), ("z", "assam")]
+
+
+def test_a_model_of_an_older_file_says_that_it_has_no_counts(ask):
+    Path("users.csv").write_text("user,item\nx,10\ny,99\n")
+    old = DATA / "models" / "version_1.safetensors"
+    code, _, err = ask("recommend", old, "--users", "users.csv", "--out", "recs.csv", "-n", "2")
+    assert code == 0 and err.splitlines()[-1].startswith("autoenc recommend: the model's file is of an older version")
+
+
+def test_what_may_be_recommended_comes_from_files(ask, few):
+    Path("stock.txt").write_text("Earl Grey\n\ncocoa\nmate\n")
+    _, out, err = ask("recommend", few, "--liked", "assam", "--items", "stock.txt")
+    assert [line.split()[1] for line in out.splitlines()] == ["earl", "mate"]
+    assert err == "left out 1 lines of stock.txt that are no item of the model, or the title of several\n"
+    _, out, _ = ask("recommend", few, "--liked", "assam", "--filter-items", "stock.txt")
+    assert [line.split()[1] for line in out.splitlines()] == ["sencha", "pu-erh"]
+    Path("users.csv").write_text("user,item\nx,assam\ny,mate\n")
+    Path("per_user.csv").write_text("user,item\nx,sencha\nx,pu-erh\ny,pu-erh\n")
+    found = {}
+    for flag, path in (("--items-per-user", "per_user.csv"), ("--filter-items-per-user", "per_user.csv")):
+        assert ask("recommend", few, "--users", "users.csv", "--out", "recs.csv", flag, path)[0] == 0
+        with open("recs.csv", encoding="utf-8", newline="") as file:
+            found[flag] = [(row["user"], row["item"]) for row in csv.DictReader(file)]
+    assert found["--items-per-user"] == [("x", "sencha"), ("x", "pu-erh"), ("y", "pu-erh")]
+    assert found["--filter-items-per-user"] == [
+        *(("x", "earl grey"), ("x", "mate"), ("y", "sencha"), ("y", "assam"), ("y", "earl grey"))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--liked", "assam", "--items", "a", "--filter-items", "b"], "--items and --filter-items are both given"),
+        (["--liked", "assam", "--items", "nowhere"], "there is no file nowhere"),
+        (["--liked", "assam", "--items", "empty"], "empty names no item of the model; write ids or titles, one a line"),
+        (["--liked", "assam", "--items-per-user", "a"], "--items-per-user is for everybody in --users; with --liked"),
+        (["--users", "a", "--out", "b.csv", "--items", "a", "--engine", "dask"], "--items is of --engine here"),
+    ],
+)
+def test_files_of_items_that_are_refused(ask, few, arguments, sentence):
+    Path("empty").write_text("\n")
+    code, out, err = ask("recommend", few, *arguments)
+    assert (code, out) == (2, "") and sentence in err and err.count("\n") <= 2
 
 
 def test_recommend_for_everybody_says_how_many_there_are(ask, model_file):
@@ -145,6 +242,105 @@ def test_evaluate_prints_a_table_for_each_model_and_the_differences(ask, model_f
     assert first.startswith("AutoEncoder\n") and second.startswith("Popular\n")
     assert "precision" in first and "671 users" in first and "±" in first
     assert "precision@5" in together and "ndcg@5" in together
+
+
+def test_evaluate_a_split_that_somebody_else_made(ask, few):
+    Path("test.csv").write_text("user,item\nfay,sencha\nann,sencha\nnew,sencha\nbob,cocoa\n")
+    code, out, err = ask("evaluate", few, "--data", "train.csv", "--held-out", "test.csv", "--k", "1", "--json")
+    assert code == 0
+    assert "left out 2 of 4 held-out likes: those of 1 users whom train lacks, those of 1 items that" in err
+    assert "showing 9 likes of 7 users, evaluating on 2" in err
+    figures = json.loads(out)["models"]["EASE"]
+    assert (figures["n_users"], figures["precision@1"]) == (2, 1)  # by popularity, as no like of theirs speaks
+    Path("other.csv").write_text("user,item\n7,8\n")
+    code, out, err = ask("evaluate", few, "--data", "train.csv", "--held-out", "other.csv")
+    assert (code, out) == (2, "") and "held_out and train can't be aligned" in err
+
+
+def test_evaluate_by_quartiles(ask, popular_file):
+    arguments = ("evaluate", popular_file, "--k", "5", "--beside", "--by")
+    code, out, _ = ask(*arguments, "activity")
+    rows = out[out.index("ndcg@5   ") :].splitlines()
+    assert code == 0 and len(rows) == 5 and all(row.startswith("users of ") for row in rows[1:])
+    _, out, _ = ask(*arguments, "popularity", "--json")
+    parts = json.loads(out)["popularity"]
+    assert len(parts) == 4 and all(part.startswith("items of ") for part in parts)
+    assert [part["Popular"]["n_users"] > 0 for part in parts.values()] == [True] * 4
+
+
+def test_evaluate_from_several_seeds(ask, popular_file, ratings):
+    code, out, err = ask("evaluate", popular_file, "--k", "5", "--beside", "--seeds", "2", "--seed", "3", "--json")
+    assert code == 0 and "this is not the split" not in err
+    found = json.loads(out)
+    expected = []
+    for seed in (3, 4):
+        train, held_out = holdout_per_user(ratings.user_items, seed=seed)
+        expected.append(evaluate(Popular().fit(train), train, held_out, ks=[5])["ndcg@5"])
+    assert [row["ndcg@5"] for row in found["of_seeds"]["Popular"]] == pytest.approx(expected)
+    assert found["models"]["Popular"]["ndcg@5"] == pytest.approx(np.mean(expected))
+    _, out, _ = ask("evaluate", popular_file, "--k", "5", "--beside", "--seeds", "2")
+    assert out.startswith("Popular, means and standard errors over 2 seeds\n")
+
+
+def test_diversity_is_by_the_model_that_is_named(ask, model_file, popular_file):
+    code, out, _ = ask("evaluate", popular_file, "--k", "5", "--beside", "--diversity", model_file)
+    assert code == 0 and out.splitlines()[-1] == f"diversity is by the item vectors of {model_file}"
+    assert any(line.startswith("diversity ") for line in out.splitlines())
+    code, _, err = ask("evaluate", popular_file, "--diversity", popular_file)
+    assert code == 2 and "Popular has no vectors of items; take ELSA's or a network's" in err
+
+
+def test_a_model_that_is_behind_popularity_says_so(ask):
+    tiny = ["--emb-dim", "8", "--hidden-dim", "4", "--epochs", "1", "--backend", "numpy"]
+    _, _, err = ask("train", *tiny, "--out", "behind")
+    told = (
+        r"this model is behind popularity on its own held-out likes \(ndcg@10 0\.0\d+, what most people like 0.18\d\d\)"
+    )
+    assert re.search(told, err)
+    assert load_model("behind").about_["beside_popularity"]["popularity"] == pytest.approx(0.1828, abs=1e-4)
+    _, _, err = ask("evaluate", "behind", "--k", "10")
+    assert "AutoEncoder is behind popularity: ndcg@10 0.0" in err
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--held-out", "a"], "--held-out is the other half of --data; pass that, and no --protocol"),
+        (["--held-out", "a", "--data", "b", "--protocol", "time"], "--held-out is the other half of --data"),
+        (["--held-out", "a", "--data", "b", "--seeds", "2"], "--held-out is one split, and --seeds makes several"),
+        (["--seeds", "1"], "--seeds must be 2 or more, got 1"),
+        (["--seeds", "2", "--by", "activity"], "--by and --plot are of one seed; leave --seeds out"),
+        (["--engine", "dask", "--data", "a", "--by", "activity"], "--by is of --engine here; leave it out"),
+    ],
+)
+def test_evaluate_refuses_flags_that_do_not_go_together(ask, popular_file, flags, sentence):
+    code, out, err = ask("evaluate", popular_file, *flags)
+    assert (code, out) == (2, "") and sentence in err
+
+
+def test_update_learns_new_items_in_place(ask, few):
+    model = ELSA(emb_dim=4, epochs=30, batch_size=4).fit(datasets.load(path="train.csv"))
+    model.save("elsa")
+    pairs = [f"{user},{item}" for user in ("u", "v", "w") for item in ("assam", "oolong", "earl grey")]
+    Path("new.csv").write_text("\n".join(["user,item", *pairs]) + "\n")
+    code, out, err = ask("update", "elsa", "--data", "new.csv", "--epochs", "20")
+    assert (code, out) == (0, "learned 9 likes, with 1 new items, and wrote the model to elsa\n")
+    assert "learning from 9 likes of 3 users, epochs: 20" in err
+    updated = load_model("elsa")
+    assert set(updated.recommend(liked=["oolong"], N=2).items) == {"assam", "earl grey"}
+    assert updated.item_counts_.sum() == model.item_counts_.sum() + 9
+    code, out, _ = ask("update", "elsa", "--data", "new.csv", "--out", "other", "--json")
+    assert json.loads(out) == {"out": "other", "users": 3, "likes": 9, "new_items": 0, "items": 6}
+
+
+def test_update_refuses_what_cannot_learn_more(ask, few):
+    before = Path(few).read_bytes()
+    code, out, err = ask("update", few, "--data", "train.csv")
+    assert (code, out) == (2, "") and "EASE has no partial_fit, as its solution is of all likes at once" in err
+    assert Path(few).read_bytes() == before
+    Popular().fit([[0, 1]]).save("matrix")
+    code, _, err = ask("update", "matrix", "--data", "train.csv")
+    assert code == 2 and "matrix has no ids of items, by which new likes could be told; train it on a file" in err
 
 
 def test_evaluate_several_models_beside_baselines(ask):

@@ -29,7 +29,7 @@ def model(tmp_path, monkeypatch):
     [
         (["recommend", "model", "--liked", "0"], 4),
         (["similar", "model", "0"], 4),
-        (["explain", "model", "--liked", "0", "--liked", "1", "--item", ODD[0]], 3),
+        (["explain", "model", "--liked", "0", "--liked", "1", "--item", ODD[0]], 4),
         (["recommend", "model", "--liked", ODD[0][:9] + "\x1b" * 9], 0),
         (["recommend", "model\x1b[2J", "--liked", "0"], 0),
         (["similar", "model", "\x07" * 100_000], 0),

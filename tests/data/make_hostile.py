@@ -234,7 +234,7 @@ def models() -> dict[str, bytes]:
         # no model of ours
         "foreign": with_header({"__metadata__": {"format": "pt"}}),
         "no_metadata": with_header({}),
-        "later_version": safetensors(metadata={"version": 2}),
+        "later_version": safetensors(metadata={"version": 3}),
         "metadata_of_a_list": safetensors(metadata="[]"),
         "metadata_of_no_json": safetensors(metadata="{'version': 1}"),
         "deep_metadata": safetensors(metadata=nested),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 
 import ir_measures
@@ -13,6 +14,7 @@ from ir_measures import AP, RR, P, R, Success, nDCG
 from scipy import sparse
 
 from autoenc import metrics
+from autoenc.evaluation.popularity import Popularity
 from autoenc.evaluation.ranking import top_n_of_scores
 from autoenc.interactions import as_user_items
 
@@ -137,6 +139,68 @@ def test_novelty_by_hand():
     top_items = np.array([[0, 1, 2], [3, 2, -1], [1, -1, -1], [-1, -1, -1]])
     np.testing.assert_allclose(metrics.novelty_at_k(top_items, item_counts, 8, 3), [4 / 3, 3, 1, nan])
     np.testing.assert_allclose(metrics.novelty_at_k(top_items, item_counts, 8, 1), [0, 3, 1, nan])
+
+
+def test_popularity_bias_by_hand():
+    item_counts = np.array([8, 4, 1, 0])  # 3, 2, 0 and 0 bits
+    shown = as_user_items([[1, 2], [0], [], [3]], 4)
+    top_items = np.array([[0, 1, 3], [1, 2, -1], [0, 1, 2], [-1, -1, -1]])
+    found = metrics.popularity_bias_at_k(top_items, shown, item_counts, 3)
+    np.testing.assert_allclose(found, [(3 + 2 + 0) / 3 - (2 + 0) / 2, (2 + 0) / 2 - 3, nan, nan])
+    np.testing.assert_allclose(metrics.popularity_bias_at_k(top_items, shown, item_counts, 1), [2, -1, nan, nan])
+
+
+def test_serendipity_by_hand():
+    popularity = Popularity(np.array([9, 8, 7, 1, 1, 1]))  # so 0, 1 and 2 are what everybody is recommended
+    shown = as_user_items([[], [0], [0, 1, 2], [5]], 6)
+    held_out = as_user_items([[0, 3], [2, 4], [3, 5], []], 6)
+    top_items = np.array([[0, 3, 5], [2, 4, 3], [5, 3, 4], [0, 1, 2]])
+    # by popularity the first two are 0, 1; 1, 2; 3, 4; 0, 1
+    np.testing.assert_allclose(
+        metrics.serendipity_at_k(top_items, held_out, shown, popularity, 2), [0.5, 0.5, 0.5, nan]
+    )
+    np.testing.assert_allclose(metrics.serendipity_at_k(top_items, held_out, shown, popularity, 1), [0, 1, 1, nan])
+
+
+@given(st.data())
+def test_what_popularity_would_recommend_is_the_depth_of_its_order(data):
+    n_items = data.draw(st.integers(1, 9))
+    counts = np.array(data.draw(st.lists(st.integers(0, 3), min_size=n_items, max_size=n_items)))
+    likes = as_user_items(data.draw(st.lists(st.sets(st.integers(0, n_items - 1)).map(sorted), min_size=1)), n_items)
+    n = data.draw(st.integers(1, n_items + 2))
+    popularity = Popularity(counts)
+    for row, top_items, depth in zip(likes.toarray(), popularity.top_n(likes, n)[0], popularity.depth(likes, n)):
+        within = [item for item in popularity.order[:depth] if not row[item]]
+        assert within == [item for item in top_items if item >= 0]
+    assert popularity.order[popularity.places].tolist() == list(range(n_items))
+
+
+def test_diversity_by_hand():
+    vectors = np.array([[2.0, 0], [0, 3], [-1, 0], [1, 1], [0, 0]])
+    top_items = np.array([[0, 1, 2], [0, 3, -1], [0, 4, 1], [2, -1, -1]])
+    cosines = [(0 - 1 + 0) / 3, np.sqrt(0.5), 0, nan]
+    np.testing.assert_allclose(metrics.diversity_at_k(top_items, vectors, 3), 1 - np.array(cosines))
+    np.testing.assert_allclose(metrics.diversity_at_k(top_items, vectors, 2), [1, 1 - np.sqrt(0.5), 1, nan])
+    np.testing.assert_allclose(metrics.diversity_at_k(top_items, vectors, 1), [nan] * 4)
+
+
+def test_diversity_is_the_mean_over_all_pairs():
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((30, 5), np.float32)
+    top_items = np.array([rng.permutation(30)[:12] for _ in range(4)])
+    unit = vectors / np.linalg.norm(vectors, axis=1)[:, None]
+    pairs = [[1 - unit[i] @ unit[j] for i, j in itertools.combinations(row, 2)] for row in top_items]
+    np.testing.assert_allclose(metrics.diversity_at_k(top_items, vectors, 12), np.mean(pairs, axis=1), rtol=1e-5)
+
+
+def test_gini_is_half_the_relative_mean_difference():
+    assert metrics.gini(np.array([3, 3, 3, 3])) == 0
+    assert metrics.gini(np.array([0, 0, 0, 8])) == 3 / 4  # 1 - 1 / n
+    assert metrics.gini(np.array([1, 3])) == 0.25
+    assert np.isnan(metrics.gini(np.zeros(3, int)))
+    x = np.random.default_rng(0).integers(0, 50, 40)
+    definition = np.abs(x[:, None] - x).mean() / (2 * x.mean())
+    assert metrics.gini(x) == pytest.approx(definition, rel=1e-12)
 
 
 def test_coverage_by_hand():

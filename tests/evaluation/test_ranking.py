@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from autoenc import metrics
-from autoenc.evaluation import ranking
-from autoenc.evaluation.compare import compare, paired_difference
+from autoenc.evaluation import popularity, ranking
+from autoenc.evaluation.compare import Comparison, compare, holm, paired_difference
 from autoenc.evaluation.evaluate import Report, evaluate
 from autoenc.interactions import as_user_items
 
@@ -142,19 +142,26 @@ def test_evaluate_equals_the_metrics_of_everybodys_ranking(split):
     scorer = Popularity(train)
     top_items, _ = ranking.top_n_of_scores(np.tile(scorer.counts, (train.shape[0], 1)), train, 20)
 
-    report = evaluate(scorer, train, held_out, ks=(20, 5), batch_size=100, per_user=True)
+    vectors = np.random.default_rng(3).standard_normal((train.shape[1], 4), np.float32)
+    report = evaluate(scorer, train, held_out, ks=(20, 5), batch_size=100, per_user=True, item_vectors=vectors)
 
     n_users = held_out.shape[0]
     assert (report.n_users, report.n_skipped) == (n_users, 0)
     for k in (5, 20):
         values = {name: metric(top_items, held_out, k) for name, metric in metrics.PER_USER.items()}
         values["novelty"] = metrics.novelty_at_k(top_items, scorer.counts, n_users, k)
+        values["popularity_bias"] = metrics.popularity_bias_at_k(top_items, train, scorer.counts, k)
+        values["diversity"] = metrics.diversity_at_k(top_items, vectors, k)
+        of_train = popularity.Popularity(np.bincount(train.indices, minlength=train.shape[1]))
+        values["serendipity"] = metrics.serendipity_at_k(top_items, held_out, train, of_train, k)
+        assert not values["serendipity"].any()  # it is popularity itself
         for name, of_users in values.items():
             np.testing.assert_array_equal(report.per_user[f"{name}@{k}"], of_users)
             assert report[f"{name}@{k}"] == pytest.approx(of_users.mean(), rel=1e-12)
             standard_error = np.std(of_users, ddof=1) / math.sqrt(n_users)
             assert report.standard_errors[f"{name}@{k}"] == pytest.approx(standard_error, rel=1e-9)
         assert report[f"coverage@{k}"] == metrics.coverage(top_items[:, :k], train.shape[1])
+        assert report[f"gini@{k}"] == metrics.gini(np.bincount(top_items[:, :k].ravel(), minlength=train.shape[1]))
     assert report["precision@5"] > 0.1  # not a comparison of nothing with nothing
 
 
@@ -192,8 +199,9 @@ def test_a_report_prints_as_a_table_and_flattens_to_a_row():
     report = evaluate(ByNumber(train), train, held_out, ks=(1, 2))
     lines = str(report).splitlines()
     assert lines[0].split() == ["@1", "@2"]
-    assert lines[1] == "precision      0.5000 ± 0.5000  0.5000 ± 0.0000"
-    assert lines[-2].split() == ["coverage", "0.2500", "0.5000"]
+    assert lines[1] == "precision         0.5000 ± 0.5000  0.5000 ± 0.0000"
+    assert lines[-3].split() == ["coverage", "0.2500", "0.5000"]
+    assert lines[-2].split() == ["gini", "0.7500", "0.5000"]
     assert lines[-1] == "2 users; 1 with nothing held out are left out"
     row = report.as_row()
     assert (row["n_users"], row["n_skipped"], row["precision@1"], row["precision@1_se"]) == (2, 1, 0.5, 0.5)
@@ -263,6 +271,29 @@ def test_compare_stands_scorers_beside_the_first(split):
     assert header.split() == ["precision@1", "precision@5", "precision@10", "ndcg@10"]
     assert popular.startswith("popular") and by_number.startswith("by number")
     assert str(difference) in differences
+
+
+def test_several_comparisons_are_corrected_for_by_holm():
+    users = np.arange(40)
+    rng = np.random.default_rng(4)
+    values = {name: rng.random(40) + shift for name, shift in (("a", 0), ("b", 0.13), ("c", 0.2), ("d", 0))}
+    reports = {name: Report({"mrr@5": 1.0}, {"mrr@5": 0.1}, 40, 0, users, {"mrr@5": v}) for name, v in values.items()}
+    raw = {name: paired_difference(reports[name], reports["a"], "mrr@5") for name in "bcd"}
+    found = Comparison(reports).differences("mrr@5")
+    order = sorted("bcd", key=lambda name: raw[name].p_value)
+    assert found[order[0]].p_value == pytest.approx(3 * raw[order[0]].p_value)
+    assert found[order[1]].p_value == pytest.approx(max(3 * raw[order[0]].p_value, min(1, 2 * raw[order[1]].p_value)))
+    assert found["b"].difference == raw["b"].difference
+    told = "p of the difference to a, by Holm's correction for 3 comparisons a metric"
+    assert Comparison(reports).table(["mrr@5"]).splitlines()[-1] == told
+    assert "Holm" not in Comparison({name: reports[name] for name in "ab"}).table(["mrr@5"])
+
+
+def test_holm_by_the_examples_of_its_definition():
+    assert holm([0.04]) == [0.04] and holm([]) == []
+    # .005 * 4, then .01 * 3, .03 * 2 and .04 * 1, which must not be below the one before
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.5]) == [1, 1]
 
 
 def test_evaluation_holds_a_batch_of_scores_and_no_more():

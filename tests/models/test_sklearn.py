@@ -9,6 +9,7 @@ the checks ask of predictions is asked of scores.
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 import warnings
 
@@ -67,7 +68,7 @@ def _as_likes(X):
 
 def _of_positive(cls):
     members = {"__module__": __name__}
-    if hasattr(cls, "partial_fit"):
+    if inspect.isfunction(cls.partial_fit):
         members["partial_fit"] = lambda self, X, y=None: super(of_positive, self).partial_fit(_as_likes(X))
     of_positive = type(f"{cls.__name__}OfPositive", (OfPositive, cls), members)
     return globals().setdefault(of_positive.__name__, of_positive)  # where pickle looks for it

@@ -273,7 +273,7 @@ def test_nothing_moves_while_it_loads(browser, address, path, width):
 
 def test_what_it_cannot_show_is_said(open_page):
     page = open_page("/?like=nobody")
-    assert page.locator(".error").inner_text().startswith("no item has the id or the title 'nobody'")
+    assert page.locator(".error").inner_text().startswith("There is no item 'nobody' among")
     page.get_by_role("link", name="Start over").click()
     page.wait_for_selector(".ranked")
     assert page.locator("#chips li").count() == 0

@@ -88,6 +88,7 @@ def test_explain_orders_by_the_likes_given(get):
     _, other = get("/api/explain", like=[ALIEN, MATRIX], item=HEAT)
     assert ids(one["because"]) == [MATRIX, ALIEN]
     assert one["because"] == other["because"][::-1]
+    assert (one["is_liked"], get("/api/explain", like=[HEAT], item=HEAT)[1]["is_liked"]) == (False, True)
     assert one["item"]["title"] == "Heat (1995)"
     without = get("/api/explain", like=[ALIEN], item=HEAT)[1]["item"]["score"]
     assert one["because"][0]["contribution"] == pytest.approx(one["item"]["score"] - without, abs=2e-5)
@@ -100,9 +101,14 @@ def test_similar_is_the_models_own(get, model, ratings):
     assert answer["item"] == {"id": HEAT, "title": "Heat (1995)"}
 
 
-def test_no_likes_get_what_is_popular_and_a_like_twice_counts_once(get):
+def test_no_likes_get_what_is_most_liked_and_a_like_twice_counts_once(get, model):
     status, answer = get("/api/recommend")
     assert (status, len(answer["recommended"]), answer["likes"]) == (200, 10, [])
+    most_liked = np.argsort(-model.item_counts_, kind="stable")[:10]
+    assert [item["title"] for item in answer["recommended"]] == model.catalogue_.item_names(most_liked)
+    assert [item["score"] for item in answer["recommended"]] == model.item_counts_[most_liked].tolist()
+    assert all(item["by_popularity"] for item in answer["recommended"])
+    assert not any(item["by_popularity"] for item in get("/api/recommend", like=[HEAT])[1]["recommended"])
     assert get("/api/recommend", like=[HEAT, HEAT]) == get("/api/recommend", like=[HEAT])
 
 
@@ -161,23 +167,23 @@ def test_titles_do_as_ids_do(get):
 @pytest.mark.parametrize(
     ("typed", "fix"),
     [
-        ("heat 1995", "did you mean 'Heat (1995)'?"),
-        ("Matrix", "did you mean 'Matrix"),
+        ("heat 1986", "did you mean 'Heat (1995)'?"),
+        ("Matrx", "did you mean 'Matrix"),
         ("Tirminator, The (1984)", "did you mean 'Terminator, The (1984)'"),
-        ("zzzz qqqq", "/api/items?search= finds ids by title."),
-        ("99999999", "/api/items?search= finds ids by title."),
+        ("zzzz qqqq", "there are, for example, 'Forrest Gump (1994)' and"),
+        ("99999999", "there are, for example, 'Forrest Gump (1994)' and"),
     ],
 )
 def test_a_title_that_is_not_there_gets_the_nearest(get, typed, fix):
     status, answer = get("/api/similar", item=typed)
     assert status == 404
-    assert answer["error"].startswith(f"no item has the id or the title {typed!r}; {fix}")
+    assert answer["error"].startswith(f"There is no item {typed!r} among the 9,066; {fix}")
 
 
 def test_a_title_of_two_items_asks_for_an_id():
     films = {1: "Hamlet (1996)", 2: "Hamlet (1996)", 3: "Heat (1995)"}
     answers = Answers(Popular().fit(Interactions.from_pairs([7, 7, 8], [1, 2, 3], titles=films)))
-    with pytest.raises(LookupError, match=r"'Hamlet \(1996\)' is the title of 2 items; pass one of their ids: 1, 2."):
+    with pytest.raises(LookupError, match=r"'Hamlet \(1996\)' is the title of 2 items; pass one of their ids: 1 \(Ham"):
         answers.similar("Hamlet (1996)", 1)
 
 
@@ -275,13 +281,13 @@ def test_a_strip_is_bounded():
         ("/api/recommend", {"like": ["6"] * (MOST_LIKES + 1)}, 400, "like is given 501 times; 500 is the most."),
         ("/api/recommend", {"like": ""}, 400, "like has 0 characters; it may have 1 to 200."),
         ("/api/items", {"search": "x" * 201}, 400, "search has 201 characters; it may have 0 to 200."),
-        ("/api/recommend", {"like": "nobody"}, 404, "no item has the id or the title 'nobody'; "),
+        ("/api/recommend", {"like": "nobody"}, 404, "There is no item 'nobody' among the 9,066; "),
         ("/api/similar", {}, 400, "item is missing: the id or the title of an item."),
         (
             "/api/similar",
             {"item": "-1"},
             404,
-            "no item has the id or the title '-1'; /api/items?",
+            "There is no item '-1' among the 9,066; there are, for example, ",
         ),
         (
             "/api/explain",

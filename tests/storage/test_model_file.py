@@ -90,6 +90,13 @@ def test_every_model_comes_back_as_it_was(path, name, by_name):
         assert back.catalogue_ is None
 
 
+def test_a_class_loads_its_own_models(path):
+    MODELS["EASE"](l2=3.0).fit([[0, 1], [1, 2]]).save(path)
+    assert repr(MODELS["EASE"].load(path)) == repr(load_model(path)) == "EASE(l2=3.0)"
+    with pytest.raises(ValueError, match="holds a model of the class EASE, not Popular; read it by"):
+        MODELS["Popular"].load(path)
+
+
 def test_a_generator_is_saved_as_the_seed_that_it_gave(path):
     model = AutoEncoder(emb_dim=2, hidden_dim=2, epochs=1, backend="numpy", random_state=np.random.default_rng(3)).fit(
         [[0, 1], [1]]
@@ -281,7 +288,7 @@ SENTENCES = {
     **dict.fromkeys(["shape_negative", "dtype_unknown"], NOT_WHOLE),
     "foreign": NO_METADATA,
     "no_metadata": NO_METADATA,
-    "later_version": "has format version 2, and this autoenc reads 1: use the autoenc that wrote",
+    "later_version": "has format version 3, and this autoenc reads 1 and 2: use the autoenc that wrote",
     **dict.fromkeys(
         ["metadata_of_a_list", "metadata_of_no_json", "deep_metadata", "deep_params"],
         "its metadata is not a JSON object; write it again",
@@ -385,11 +392,48 @@ def test_a_foreign_safetensors_file_is_refused(path):
         refuses(path, "is a safetensors file, but not a model of autoenc's")
 
 
-@pytest.mark.parametrize("version", [2, "1", "", None])
+@pytest.mark.parametrize("version", [3, 0, "1", "", None])
 def test_another_version_is_refused(path, version):
     arrays, metadata = whole_file()
     save(arrays, path, {**metadata, "version": version})
-    refuses(path, f"has format version {version!r}, and this autoenc reads 1: use the autoenc that wrote it")
+    refuses(path, f"has format version {version!r}, and this autoenc reads 1 and 2: use the autoenc that wrote it")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_file_of_each_version_loads(version):
+    """The same network, trained on the same likes, as autoenc wrote it at the time."""
+    model = load_model(DATA / "models" / f"version_{version}.safetensors")
+    np.testing.assert_allclose(model.score([[0]]), [[-1.0261, -1.4577, -1.4108, -1.7988, -1.7681, -1.1079]], atol=1e-4)
+    assert model.recommend(liked=["Heat (1995)"], N=2).items.tolist() == ["Alien (1979)", "Casino (1995)"]
+    if version == 1:
+        with pytest.warns(UserWarning, match="the model's file is of an older version"):
+            model.recommend([[]], N=2)
+        return
+    assert model.item_counts_.tolist() == [4, 2, 2, 2, 3, 2]
+    assert model.recommend([[]], N=2).items.tolist() == [[0, 4]]
+
+
+def test_an_older_file_is_saved_again_as_it_is(path):
+    old = load_model(DATA / "models" / "version_1.safetensors")
+    old.save(path)
+    again = load_model(path)
+    assert again.item_counts_ is None
+    np.testing.assert_array_equal(again.score([[0]]), old.score([[0]]))
+
+
+@pytest.mark.parametrize(
+    ("counts", "sentence"),
+    [
+        (np.ones(N_ITEMS + 1, np.int64), "item_counts has 6 entries for 5 items; write it again"),
+        (-np.ones(N_ITEMS, np.int64), "item_counts is not a number of likes for each item; write it again"),
+        (np.ones((N_ITEMS, 1), np.int64), "item_counts is not a number of likes"),
+        (np.ones(N_ITEMS, np.float32), "item_counts is not a number of likes"),
+    ],
+)
+def test_counts_that_are_none_are_refused(path, counts, sentence):
+    arrays, metadata = whole_file()
+    save({**arrays, "item_counts": counts}, path, {**metadata, "version": 2})
+    refuses(path, sentence)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "[" * 100_000, '{"version": 1, "params": ' + "[" * 100_000])

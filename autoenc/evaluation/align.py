@@ -1,0 +1,109 @@
+"""Likes that came as two tables, brought to the same users and items by their ids.
+
+A split that somebody else made has one table to train on and one to predict, each with the users and
+items that happen to occur in it. Their rows and columns mean the same only by id.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from autoenc.interactions import Interactions, carrying
+from autoenc.storage.csr import indptr_of
+
+
+def aligned(scorer: Any, train: Interactions, held_out: Interactions) -> tuple[sparse.csr_array, sparse.csr_array]:
+    """Both in the columns of the scorer's items and the rows of train's users.
+
+    What has no place there is left out, with a warning that counts it: held-out likes of users whom
+    train lacks, of items that the scorer doesn't know, and those that train has as well, which are
+    struck from the ranking.
+
+    Parameters
+    ----------
+    scorer : ScorerLike
+        Its items are those of `catalogue_`, where it has one, and else those of `train`.
+    train, held_out : Interactions
+
+    Returns
+    -------
+    train, held_out : csr_array (train.n_users, scorer.n_items)
+
+    Raises
+    ------
+    ValueError
+        Where the scorer has no names for its items and another number of them than train, or nothing
+        that is held out has a place.
+    """
+    catalogue = getattr(scorer, "catalogue_", None)
+    if catalogue is None and train.n_items != scorer.n_items:
+        raise ValueError(
+            f"train has {train.n_items:,} items, and the model was fitted on {scorer.n_items:,} without ids; "
+            "fit it on an Interactions, or pass matrices whose columns are its items."
+        )
+    item_ids = train.item_ids if catalogue is None else catalogue.item_ids
+    for of_train, ids, what in ((train.user_ids, held_out.user_ids, "user"), (item_ids, held_out.item_ids, "item")):
+        if held_out.n_likes and not is_among(ids, of_train).any():
+            whose = "train's" if what == "user" else "the model's"
+            raise ValueError(
+                f"held_out and train can't be aligned: none of the {len(ids):,} {what}s of held_out, with ids like "
+                f"{ids[0]!s}, is among {whose}, with ids like {of_train[0]!s}; pass two halves of the same likes."
+            )
+    known = to_columns(held_out.user_items, held_out.item_ids, item_ids)
+    found = to_rows(known, held_out.user_ids, train.user_ids)
+    shown = to_columns(train.user_items, train.item_ids, item_ids)
+    both = found.multiply(shown)
+    if both.nnz:
+        found = sparse.csr_array(found - both)
+        found.eliminate_zeros()
+    if found.nnz < held_out.n_likes:
+        n_users = (~is_among(held_out.user_ids, train.user_ids)).sum()
+        n_items = (~is_among(held_out.item_ids, item_ids)).sum()
+        warnings.warn(
+            f"left out {held_out.n_likes - found.nnz:,} of {held_out.n_likes:,} held-out likes: those of {n_users:,} "
+            f"users whom train lacks, those of {n_items:,} items that the model doesn't know, and {both.nnz:,} that "
+            "train has as well.",
+            stacklevel=3,  # of whoever called `evaluate`
+        )
+    return shown, found
+
+
+def is_among(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Which of these external ids are among the known: a mask. Numbers and strings are never the same."""
+    same_kind = ids.dtype.kind == known.dtype.kind
+    return np.isin(ids, known) if same_kind else np.zeros(len(ids), bool)
+
+
+def to_columns(user_items: sparse.csr_array, item_ids: np.ndarray, known: np.ndarray) -> sparse.csr_array:
+    """Likes of `item_ids` in the columns of the ids `known`, without those of other items; with times and weights.
+
+    Both ascend, so a row's columns do still.
+    """
+    if np.array_equal(item_ids, known):
+        return user_items
+    is_known = is_among(item_ids, known)
+    new_column = np.zeros(len(item_ids), np.int32)
+    new_column[is_known] = np.searchsorted(known, item_ids[is_known])
+    kept = is_known[user_items.indices]
+    n_kept = np.concatenate([[0], np.cumsum(kept)])
+    indptr = n_kept[user_items.indptr].astype(np.int32)
+    indices = new_column[user_items.indices[kept]]
+    ones = np.ones(len(indices), np.float32)
+    moved = sparse.csr_array((ones, indices, indptr), (user_items.shape[0], len(known)))
+    carried = getattr(user_items, "carried", {})
+    return carrying(moved, **{name: values[kept] for name, values in carried.items()}) if carried else moved
+
+
+def to_rows(user_items: sparse.csr_array, user_ids: np.ndarray, known: np.ndarray) -> sparse.csr_array:
+    """Likes of `user_ids` in the rows of the ids `known`, without times and weights; rows may be empty."""
+    if np.array_equal(user_ids, known):
+        return user_items
+    is_known = is_among(user_ids, known)
+    lengths = np.zeros(len(known), np.int64)
+    lengths[np.searchsorted(known, user_ids[is_known])] = np.diff(user_items.indptr)[is_known]
+    rows = user_items[np.flatnonzero(is_known)]
+    return sparse.csr_array((rows.data, rows.indices, indptr_of(lengths)), (len(known), user_items.shape[1]))

@@ -1,0 +1,70 @@
+"""Held-out likes in four parts: by how active their users are, or by how popular their items are.
+
+A quartile holds a quarter of the users, or items that together have a quarter of the likes: a quarter of
+the items, of which most are liked by few, would leave nearly all likes in one row.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from autoenc.evaluation.splits import keep
+from autoenc.interactions import UserItemsLike, as_user_items, likes_per_item
+
+BY = ("activity", "popularity")
+
+
+def quartiles(train: UserItemsLike, held_out: UserItemsLike, by: str) -> dict[str, sparse.csr_array]:
+    """What is held out of each quartile of the users by their likes, or of the items by theirs.
+
+    `evaluate` of a part measures what a model does for these users, or how well it finds these items; the
+    rankings are the same in all parts. Who has equally many likes is in one part. Parts of which nothing
+    is held out are left out.
+
+    Parameters
+    ----------
+    train, held_out : (n_users, n_items), whatever `as_user_items` takes
+        The likes that count are those of `train`. Users without held-out likes, and items that nobody
+        likes, belong to no quartile.
+    by : "activity" or "popularity"
+
+    Returns
+    -------
+    dict of str to csr_array (n_users, n_items)
+        By what the quartile is, such as "users of 20 to 35 likes", from few to many.
+
+    Raises
+    ------
+    ValueError
+        At another `by`.
+
+    Examples
+    --------
+    >>> train = [[0], [1], [0, 1], [0, 1, 2], [0, 1, 2, 3]]
+    >>> parts = quartiles(as_user_items(train, 5), as_user_items([[4]] * 5, 5), "activity")
+    >>> [held_out.nnz for held_out in parts.values()], list(parts)[0]
+    ([2, 1, 1, 1], 'users of 1 to 1 likes')
+    """
+    if by not in BY:
+        raise ValueError(f"by is {by!r}; pass one of {', '.join(BY)}.")
+    train = as_user_items(train)
+    held_out = as_user_items(held_out, train.shape[1])
+    if by == "activity":
+        what, n_likes = "users", np.diff(train.indptr)  # (n_users,)
+        of_held_out = np.repeat(np.arange(train.shape[0]), np.diff(held_out.indptr))
+        counted = np.diff(held_out.indptr) > 0
+    else:
+        what, n_likes = "items", likes_per_item(train)  # (n_items,)
+        of_held_out = held_out.indices
+        counted = n_likes > 0
+    ranked = n_likes[counted] if by == "activity" else np.repeat(n_likes, n_likes)
+    bounds = np.quantile(ranked, [0.25, 0.5, 0.75], method="inverted_cdf") if len(ranked) else np.zeros(3)
+    quartile = np.searchsorted(bounds, n_likes)  # up to a bound, with it, is the quartile below
+    parts = {}
+    for number in range(4):
+        inside = counted & (quartile == number)
+        part = keep(held_out, inside[of_held_out])
+        if part.nnz:
+            parts[f"{what} of {n_likes[inside].min():,} to {n_likes[inside].max():,} likes"] = part
+    return parts

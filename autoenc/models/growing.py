@@ -1,0 +1,88 @@
+"""Items that a fitted model has not seen: what takes them in starts them from what they were liked with.
+
+A new item has no history, but whoever liked it liked other items too. An array with a row an item, such as
+an embedding, gets for the new one the mean of the rows of those others:
+
+    row[new] = sum over users who like it, over their known likes, of row[like], over the number of terms
+
+An item that was liked with none of the known gets the mean of all rows.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from autoenc.evaluation.align import to_columns
+from autoenc.interactions import Interactions, UserItems, as_user_items
+from autoenc.models.names import catalogue_of
+
+
+class Growth(NamedTuple):
+    """A model's items with new ones among them.
+
+    Examples
+    --------
+    >>> likes = Interactions.from_pairs([1, 1, 1, 2, 2], [10, 15, 20, 10, 15])
+    >>> growth = growth_of(catalogue_of(2, np.array([10, 20]), None), likes)
+    >>> growth.rows(np.array([[0.0, 3.0], [6.0, 6.0]]))               # 15 was liked with 10 twice, with 20 once
+    array([[0., 3.],
+           [2., 4.],
+           [6., 6.]])
+    """
+
+    catalogue: Interactions  # all items, without users
+    known: np.ndarray  # (n_known,): the columns of those that the model has
+    user_items: UserItems  # (n_users, n_items): the new likes
+
+    @property
+    def has_new_items(self) -> bool:
+        return len(self.known) < int(self.user_items.shape[1])
+
+    def counts(self, counts: np.ndarray) -> np.ndarray:
+        """Numbers of likes (n_known,), with 0 for the new: (n_items,)."""
+        grown = np.zeros(self.user_items.shape[1], counts.dtype)
+        grown[self.known] = counts
+        return grown
+
+    def rows(self, array: np.ndarray) -> np.ndarray:
+        """An array with a row (or a number) for each item that the model has, with those of the new: (n_items, ...)."""
+        n_items = self.user_items.shape[1]
+        is_new = np.ones(n_items, bool)
+        is_new[self.known] = False
+        both = sparse.csr_array(self.user_items[:, is_new].T @ self.user_items[:, self.known])  # (n_new, n_known)
+        n_terms = both.sum(axis=1)
+        started = np.empty((len(n_terms), *array.shape[1:]), array.dtype)
+        started[:] = array.mean(axis=0)
+        met = n_terms > 0
+        sums = (both @ array)[met]
+        started[met] = sums / n_terms[met].reshape(-1, *[1] * (array.ndim - 1))
+        grown = np.empty((n_items, *array.shape[1:]), array.dtype)
+        grown[self.known], grown[is_new] = array, started
+        return grown
+
+
+def growth_of(catalogue: Interactions | None, likes: object) -> Growth | None:
+    """What these likes add to the items of a catalogue; None where they are no Interactions, or of no other items.
+
+    Raises ValueError where ids are numbers on one side and strings on the other.
+    """
+    if catalogue is None or not isinstance(likes, Interactions):
+        return None
+    if likes.item_ids.dtype.kind != catalogue.item_ids.dtype.kind:
+        raise ValueError(
+            f"user_items has item ids like {likes.item_ids[0]!s} and the model like {catalogue.item_ids[0]!s}; "
+            "pass ids of one kind."
+        )
+    item_ids = np.union1d(catalogue.item_ids, likes.item_ids)
+    user_items = as_user_items(to_columns(likes.user_items, likes.item_ids, item_ids), len(item_ids))
+    if len(item_ids) == catalogue.n_items:
+        return Growth(catalogue, np.arange(len(item_ids)), user_items)
+    titles: dict[int | str, str] = {}
+    for of in (likes, catalogue):  # the model's own go before
+        titles |= {} if of.titles is None else dict(zip(of.item_ids.tolist(), of.titles.tolist()))
+    called = np.array([titles.get(item, str(item)) for item in item_ids.tolist()]) if titles else None
+    of_known = np.searchsorted(item_ids, catalogue.item_ids)
+    return Growth(catalogue_of(len(item_ids), item_ids, called), of_known, user_items)
