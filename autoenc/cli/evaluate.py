@@ -368,7 +368,8 @@ def load_all(paths: list[str]) -> Scorers:
 
 def fit_again(args: argparse.Namespace, trained: Recommender, user_items: sparse.csr_array, seed: int) -> Recommender:
     """A new model of the same settings, which in a blend are those that its fit chose; with --seeds of that seed."""
-    from autoenc.models import AutoEncoder
+    from autoenc.models import AutoEncoder, Blend
+    from autoenc.progress import told_by_bar
     from autoenc.training.callbacks import ProgressBar
 
     model = type(trained)(**copy.deepcopy(trained.get_params(deep=False)))
@@ -377,4 +378,7 @@ def fit_again(args: argparse.Namespace, trained: Recommender, user_items: sparse
         model.set_params(**dict.fromkeys(seeds, seed))
     if isinstance(model, AutoEncoder):
         return model.fit(user_items, callbacks=[ProgressBar()] if wants_progress(args) else [])
+    if isinstance(model, Blend):
+        with told_by_bar(wants_progress(args)) as told:
+            return model.fit(user_items, progress=told)
     return model.fit(user_items)
