@@ -8,7 +8,8 @@ once: what comes out is a `UserItems`, which passes without a second check. The 
 - Stored zeros are not likes and are dropped. Any value but 0 and 1 is an error: what counts as a
   like (every rating, or those from 4 stars on?) is the caller's decision.
 - Ids are whole numbers from 0 on, or strings. Floats that are whole count as integers; NaN,
-  fractions, negative numbers and mixtures are errors.
+  fractions, negative numbers and mixtures are errors, and so are strings that mark what is missing: "", "nan", "null",
+  "none", "<na>". The number 7 and the string "7" are one id where likes of one kind meet ids of the other.
 - In `from_pairs`, users and items are the ones that occur, in ascending order of their ids. In
   `from_lists`, `from_csr` and `as_user_items`, rows are positions, so a user without likes keeps
   its row, and `n_items` (or the matrix's shape) keeps an item without likes.
@@ -37,6 +38,9 @@ indices for each user."""
 
 TitlesLike: TypeAlias = "Mapping[int, str] | Mapping[str, str] | npt.ArrayLike"
 """Items' titles by their external ids, or in the order of the items."""
+
+MISSING = frozenset({"", "nan", "null", "none", "<na>"})
+"""What marks a missing id, in lower case, in files and in tables alike."""
 
 MAX_INFERRED_ITEMS = 10_000_000
 """The widest matrix that is made without being asked for by `n_items` or `item_ids`: a single wild
@@ -133,6 +137,8 @@ class Interactions:
     weights : array (n_likes,), float32, optional
         How much each like counts, in the same order: confidence, such as plays or stars. Finite and
         above 0; without them every like counts 1.
+    source : str
+        How they were read, in words, where they come from a file.
 
     Raises
     ------
@@ -158,6 +164,7 @@ class Interactions:
     name: str = ""
     times: np.ndarray | None = None
     weights: np.ndarray | None = None
+    source: str = ""
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__  # the class is frozen
@@ -207,6 +214,7 @@ class Interactions:
         weights: npt.ArrayLike | None = None,
         user_ids: npt.ArrayLike | None = None,
         item_ids: npt.ArrayLike | None = None,
+        source: str = "",
     ) -> Interactions:
         """One like a pair of external ids, in any order.
 
@@ -224,6 +232,8 @@ class Interactions:
         user_ids, item_ids : arrays (n_users,) and (n_items,), optional
             All users and the whole catalogue, ascending, such as `model.catalogue_.item_ids`: those
             without a like keep their row or column. By default the ids that occur.
+        source : str
+            How they were read, in words.
         """
         users, items = _ids(users, "users"), _ids(items, "items")
         if len(users) != len(items):
@@ -243,7 +253,7 @@ class Interactions:
         if weights is not None:
             of_pairs = _weights(weights, len(rows), "pairs").astype(np.float64)
             weights = _of_likes(of_pairs, rows, columns, np.add)
-        return cls(user_items, user_ids, item_ids, _titles(titles, item_ids), name, times, weights)
+        return cls(user_items, user_ids, item_ids, _titles(titles, item_ids), name, times, weights, source)
 
     @classmethod
     def from_table(
@@ -294,8 +304,9 @@ class Interactions:
         )
         times = None if time is None else _column(table, time, "time")
         weights = None if weight is None else _column(table, weight, "weight")
-        every = {"user_ids": user_ids, "item_ids": item_ids}
-        return cls.from_pairs(users, items, titles=titles, name=name, times=times, weights=weights, **every)
+        return cls.from_pairs(
+            users, items, titles=titles, name=name, times=times, weights=weights, user_ids=user_ids, item_ids=item_ids
+        )
 
     @classmethod
     def from_lists(
@@ -578,7 +589,7 @@ def _check_entries(x: sparse.sparray) -> None:
     if x.dtype.kind not in "biuf":
         raise TypeError(f"user_items is a sparse matrix of {x.dtype}; pass one of zeros and ones.")
     data = x.data if x.format in ("csr", "csc", "coo", "bsr") else x.tocoo().data
-    _check_values(data, "Binarize first: `matrix.data[:] = 1`.")
+    _check_values(data, "Pass `matrix > 0` if whatever is above 0 is a like.")
 
 
 def _from_dense(x: np.ndarray, n_items: int | None) -> UserItems:
@@ -739,23 +750,53 @@ def _number(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _number_among(
     ids: np.ndarray, known: npt.ArrayLike | None, argument: str, argument_of_known: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As `_number`, but among the ids that are known, where they are given."""
+    """As `_number`, but among the ids that are known, where they are given; raises ValueError at a missing one."""
     if known is None:
-        return _number(ids)
+        numbered = _number(ids)
+        _check_missing(numbered[0], argument)
+        return numbered
     known = _ids(known, argument_of_known)
     known = _ascending_ids(known, len(known), argument_of_known, "rows and columns")
-    positions = _positions(ids, known)
-    if (positions < 0).any():
-        unknown = ids[positions < 0].tolist()[0]
+    found = _positions(ids, known)
+    if (found < 0).any():
+        unknown = ids[found < 0].tolist()[0]
         what = argument_of_known.removesuffix("_ids")
         raise ValueError(
             f"{argument} holds the {what} id {unknown}, which is not among {argument_of_known}; add it there."
         )
-    return known, positions
+    return known, found
+
+
+def _check_missing(ids: np.ndarray, argument: str) -> None:
+    """Raise ValueError where one of distinct ids is a string that marks what is missing, as tables come to have it."""
+    if ids.dtype.kind == "U":
+        missing = [str(id_) for id_ in ids[np.char.str_len(ids) <= max(map(len, MISSING))] if _is_missing(id_)]
+        if missing:
+            raise ValueError(f"{argument} holds {missing[0]!r}, which marks a missing id; drop it, or rename the id.")
+
+
+def _is_missing(id_: str) -> bool:
+    return id_.strip().lower() in MISSING
+
+
+def positions(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Each id's position in the ascending `known`, -1 where it is not there: (n_ids,), int32.
+
+    A number is found among strings by its digits, and a string of digits among numbers: a file of digits may be of
+    the items that a model knows by strings.
+    """
+    if not len(known) or known.dtype.kind == ids.dtype.kind:
+        return _positions(ids, known)
+    if known.dtype.kind == "U":
+        return _positions(ids.astype(str), known)
+    is_number = np.char.isdecimal(ids) & (np.char.str_len(ids) < 19)
+    numbers = np.where(is_number, ids, "0").astype(np.int64)
+    is_number &= numbers.astype(str) == ids  # 007 is another id than 7
+    return np.where(is_number, _positions(numbers, known), -1).astype(np.int32)
 
 
 def _positions(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Each id's position in the ascending `known`, -1 where it is not there (int32)."""
+    """The same of ids of one kind."""
     if not len(known) or known.dtype.kind != ids.dtype.kind:
         return np.full(len(ids), -1, np.int32)
     at = np.minimum(np.searchsorted(known, ids), len(known) - 1)

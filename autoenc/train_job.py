@@ -22,6 +22,7 @@ from scipy import sparse
 
 from autoenc import __version__
 from autoenc.checks import days, moment
+from autoenc.datasets.options import NO_OPTIONS, ReadOptions
 from autoenc.evaluation import plots
 from autoenc.evaluation.evaluate import Report, evaluate
 from autoenc.evaluation.popularity import beside_popularity, told_behind
@@ -87,6 +88,7 @@ class Settings:
     plot: str | None = None  # a picture of the training
     progress: bool = True
     preset: str = "task"  # or another of `presets.PRESETS`, which takes none of the network's settings
+    reading: ReadOptions = NO_OPTIONS  # of the likes
     validation: str | None = None  # "weak" or "strong", of the presets `best` and `fast`; by default weak
     half_life: str | None = None  # in which a like counts half, such as "90d"
     since: str | None = None  # a date, or a duration before the latest like: leave out what came before
@@ -358,25 +360,27 @@ def fingerprint(user_items: sparse.csr_array) -> int:
 
 def load_likes(settings: Settings, say: Callable[[str], object] = lambda line: None) -> Split:
     """Load the likes that the settings name, and split them where they aren't split already."""
-    from autoenc.datasets import load
     from autoenc.datasets.task_cache import read_task_cache
 
-    named = [name for name in ("cache_path", "dataset", "data") if getattr(settings, name) is not None]
-    if len(named) > 1:
-        flags = " and ".join(map(_flag, named))
+    given = [name for name in ("cache_path", "dataset", "data") if getattr(settings, name) is not None]
+    if len(given) > 1:
+        flags = " and ".join(map(_flag, given))
         raise ValueError(f"{flags} each name the likes to train on; give one of them")
     cache = settings.cache_path
-    if not named and Path(f"{DEFAULT_CACHE}_train.npy").is_file():
+    if not given and Path(f"{DEFAULT_CACHE}_train.npy").is_file():
         cache = DEFAULT_CACHE
     times = settings.times or settings.half_life is not None or bool(bounds_of(settings))
     if cache is not None:
         if times:
             raise ValueError("the task's cache has no times; pass the ratings by --data or --dataset")
+        if settings.reading != NO_OPTIONS:
+            raise ValueError(
+                "the task's cache is split already; pass the ratings by --data, or leave out how to read them"
+            )
         train, valid = read_task_cache(cache)
         held_out = valid.user_items
     else:
-        source, path = settings.dataset or "ml-latest-small", settings.data
-        likes = in_bounds(load(source, path=path, progress=settings.progress, times=times), settings)
+        likes = load_ratings(settings, say, times)
         train_items, held_out = holdout_per_user(likes.user_items, 0.2, settings.seed)
         train = likes.with_user_items(train_items)
     say(
@@ -384,6 +388,19 @@ def load_likes(settings: Settings, say: Callable[[str], object] = lambda line: N
         f"training on {train.n_likes:,} likes, evaluating on {held_out.nnz:,}"
     )
     return Split(train, held_out, cache is not None)
+
+
+def load_ratings(settings: Settings, say: Callable[[str], object], times: bool) -> Interactions:
+    """The likes of `dataset` or `data` before a split: within their dates, of users and items with enough of them."""
+    from autoenc.datasets import load, with_enough_likes
+
+    name, reading = settings.dataset or "ml-latest-small", settings.reading
+    columns = vars(replace(reading, min_likes_per_user=0, min_likes_per_item=0))
+    likes = load(name, path=settings.data, progress=settings.progress, times=times, **columns)
+    likes = with_enough_likes(in_bounds(likes, settings), reading)
+    if likes.source and (settings.data is not None or reading != NO_OPTIONS):
+        say(likes.source)
+    return likes
 
 
 def in_bounds(likes: Interactions, settings: Settings) -> Interactions:

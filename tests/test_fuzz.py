@@ -206,6 +206,8 @@ def imported(tmp_path_factory):
     """What readers import, and the memory that libraries set aside when they are first used."""
     for name in ("csv/ratings.csv", "csr.npz", *(["table.parquet"] if HAS_PARQUET else [])):
         read(DATA / "formats" / name, values=True)
+    for name in ("utf16.csv", "utf32.csv"):
+        read(DATA / "hostile" / name)
     folder = tmp_path_factory.mktemp("imported")
     (folder / "m").write_bytes(MODELS[0])
     load_model(folder / "m")

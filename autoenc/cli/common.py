@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from autoenc.messages import printable
 
 if TYPE_CHECKING:
+    from autoenc.datasets.options import ReadOptions
     from autoenc.interactions import Interactions
     from autoenc.models.base import Recommender
 
@@ -65,6 +66,51 @@ def add_likes(parser: argparse.ArgumentParser, default: str) -> None:
     likes.add_argument("--dataset", metavar="NAME", help="as `autoenc train` has it")
     likes.add_argument("--data", metavar="PATH", help="likewise")
     likes.add_argument("--cache-path", metavar="PREFIX", help="likewise")
+    add_reading(parser)
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Flags that say how a file of likes is to be read, which `reading_of` takes."""
+    reading = parser.add_argument_group(
+        "how the file of likes is read",
+        "A line on stderr says which columns were taken. COLUMN is a name in the header, or a number from 1 on.",
+    )
+    for role, what in _COLUMNS.items():
+        reading.add_argument(f"--{role}-column", metavar="COLUMN", help=what)
+    reading.add_argument("--delimiter", metavar="CHARACTER", help="what stands between columns: a character, ::, or "
+                         "tab, comma, semicolon, bar, blank")  # fmt: skip
+    reading.add_argument("--header", action=argparse.BooleanOptionalAction, default=None,
+                         help="whether the first line names the columns (default: as the lines tell)")  # fmt: skip
+    reading.add_argument("--min-rating", type=float, metavar="N", help="only rows rated N or higher are likes "
+                         "(default: all are)")  # fmt: skip
+    reading.add_argument("--min-likes-per-user", type=int, default=0, metavar="N",
+                         help="leave out users with fewer likes")  # fmt: skip
+    reading.add_argument("--min-likes-per-item", type=int, default=0, metavar="N",
+                         help="leave out items with fewer likes; with both, until nothing changes")  # fmt: skip
+
+
+_COLUMNS = {
+    "user": "the column of users",
+    "item": "the column of items; of lists, one line per user, such as 2- for the second column and all after it",
+    "rating": "the column of ratings, for --min-rating",
+    "time": "the column of times: seconds since 1970, or such as 2024-01-31 10:00:00",
+    "weight": "a column of weights, such as plays or stars: how much each like counts (default: all count alike)",
+}
+
+
+def say_source(likes: Interactions) -> None:
+    """Say how likes were read, where that was guessed, and what was left out."""
+    if likes.source:
+        say(likes.source)
+
+
+def reading_of(args: argparse.Namespace) -> ReadOptions:
+    """What the flags of `add_reading` say. Raises ValueError where one can't be."""
+    from autoenc.datasets.options import ReadOptions
+
+    columns = {role: getattr(args, f"{role}_column") for role in _COLUMNS}
+    others = ("delimiter", "header", "min_rating", "min_likes_per_user", "min_likes_per_item")
+    return ReadOptions(**columns, **{name: getattr(args, name) for name in others})
 
 
 def add_progress(parser: argparse._ActionsContainer) -> None:
@@ -99,15 +145,13 @@ def weighs_times(models: Iterable[Recommender]) -> bool:
     return any(name.rpartition("__")[2] == "half_life" and value for items in params for name, value in items)
 
 
-def load_as_asked(path: str, models: Iterable[Recommender]) -> Interactions:
+def load_as_asked(path: str, models: Iterable[Recommender], reading: ReadOptions) -> Interactions:
     """The likes at a path, with times where one of the models has a use for them and the file has some."""
     from autoenc import datasets
 
-    if weighs_times(models):
-        try:
-            return datasets.load(path=path, times=True)
-        except ValueError:
-            likes = datasets.load(path=path)
-            say(f"{path} has no times, so that a user's likes all count alike")
-            return likes
-    return datasets.load(path=path)
+    use_times = weighs_times(models)
+    likes = datasets.load(path=path, times=None if use_times else False, **vars(reading))
+    say_source(likes)
+    if use_times and likes.times is None:
+        say(f"{path} has no times, so that a user's likes all count alike")
+    return likes

@@ -16,7 +16,9 @@ from autoenc.cli.common import (
     check_engine,
     load_as_asked,
     print_json,
+    reading_of,
     say,
+    say_source,
     show,
     wants_progress,
     weighs_times,
@@ -118,7 +120,9 @@ def of_files(args: argparse.Namespace, scorers: Scorers) -> Asked:
     from autoenc.datasets import load
     from autoenc.evaluation.align import aligned
 
-    train, held_out = load_as_asked(args.data, scorers.values()), load(path=args.held_out)
+    train = load_as_asked(args.data, scorers.values(), reading_of(args))
+    held_out = load(path=args.held_out, **vars(reading_of(args)))
+    say_source(held_out)
     shown, found = aligned(next(iter(scorers.values())), train, held_out)
     say(f"{held_out.name}: showing {shown.nnz:,} likes of {shown.shape[0]:,} users, evaluating on {found.nnz:,}")
     return Asked(train.name, shown, shown, found)
@@ -218,7 +222,8 @@ def settings_of(args: argparse.Namespace, scorers: Scorers, seed: int, times: bo
     about = next(iter(scorers.values())).about_
     bounds = {name: about[name] for name in ("since", "until") if name in about}
     times = times or weighs_times(scorers.values())
-    return Settings(**source_of(args, about), **bounds, seed=seed, times=times, progress=wants_progress(args))
+    likes = source_of(args, about) | bounds | {"times": times, "reading": reading_of(args)}
+    return Settings(**likes, seed=seed, progress=wants_progress(args))
 
 
 def weakly(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Scorers, Asked]:
@@ -256,15 +261,13 @@ def by_time(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Scor
     """The models fitted again on what came first, and asked for what came after, of all likes or of each user's."""
     import numpy as np
 
-    from autoenc.datasets import NAMES, load
     from autoenc.evaluation.splits import LastSplit, TimeSplit, holdout_by_time, holdout_last
-    from autoenc.train_job import in_bounds
+    from autoenc.train_job import load_ratings
 
     settings = settings_of(args, scorers, seed, times=True)
     if settings.dataset is not None and settings.data is not None:
         raise ValueError("--dataset and --data each name the likes; give one of them")
-    likes = load(settings.dataset or NAMES[0], path=settings.data, progress=settings.progress, times=True)
-    likes = in_bounds(likes, settings)
+    likes = load_ratings(settings, say, times=True)
     split: TimeSplit | LastSplit
     if args.protocol == "last":
         split = holdout_last(likes)

@@ -7,13 +7,13 @@ import math
 import re
 
 from autoenc.checks import whole_number
-from autoenc.cli.common import print_json, show
+from autoenc.cli.common import add_reading, print_json, reading_of, say, say_source, show
 
 HELP = "turn likes of any format into one .npz that loads fast, or tables of any size into a folder"
 EPILOG = """\
-IN is what `train --data` takes: a file, or a zip or folder with one. The .npz is what
-scipy.sparse.load_npz reads, users x items, with user_ids, item_ids and titles beside it; no pickle.
-Where --out is a folder, the file is called likes.npz in it.
+IN is what `train --data` takes: a file, or a zip or folder with one, or - for standard input. The .npz
+is what scipy.sparse.load_npz reads, users x items, with user_ids, item_ids and titles beside it; no
+pickle. Where --out is a folder, the file is called likes.npz in it.
 
 With --memory, or where IN is a folder of parquet or CSV files however deep, IN may be of any size and
 --out is a folder of arrays, which `train --data` maps instead of reading. That takes the extra
@@ -30,22 +30,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="PATH", required=True, help="the .npz, or a folder")
     parser.add_argument("--memory", metavar="SIZE", help="how much to take at most, such as 500MB (default, for a "
                         "folder of tables: 2GB)")  # fmt: skip
-    parser.add_argument("--times", action="store_true", help="of tables: keep when each like came, for "
+    parser.add_argument("--times", action="store_true", help="keep when each like came, for "
                         "`evaluate --protocol time`")  # fmt: skip
     parser.add_argument(
         "--threads", type=int, metavar="N", help="of tables: how many compute (default: all processors)"
     )
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of a sentence")
+    add_reading(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    from autoenc.datasets.tables import is_partitioned
+    from pathlib import Path
 
-    if args.memory is not None or is_partitioned(args.likes):
+    from autoenc.datasets.relation import is_partitioned
+
+    if args.memory is not None or is_partitioned(Path(args.likes)):
         return to_folder(args)
-    for flag in ("times", "threads"):
-        if getattr(args, flag):
-            raise ValueError(f"--{flag} is for tables that become a folder; leave it out, or pass --memory")
+    if args.threads:
+        raise ValueError("--threads is for tables that become a folder; leave it out, or pass --memory")
     return to_npz(args)
 
 
@@ -59,7 +61,10 @@ def to_folder(args: argparse.Namespace) -> int:
     if args.threads is not None:
         whole_number("--threads", args.threads, 1)
     memory = bytes_of(args.memory or "2GB")
-    counts = prepare(args.likes, args.out, memory=memory, times=args.times, threads=args.threads)
+    counts = prepare(
+        args.likes, args.out, memory=memory, times=args.times, threads=args.threads, options=reading_of(args)
+    )
+    say(counts.source)
     if args.json:
         print_json({"out": args.out, **counts._asdict()})
     else:
@@ -91,7 +96,8 @@ def to_npz(args: argparse.Namespace) -> int:
             raise ValueError(f"--out is {out}; name a file that ends in .npz, or a folder")
         out = out / "likes.npz"
     check_writable(out, args.likes)
-    likes = datasets.load(path=args.likes)
+    likes = datasets.load(path=args.likes, times=args.times, **vars(reading_of(args)))
+    say_source(likes)
     save_likes(likes, out)
     counts = {"users": likes.n_users, "items": likes.n_items, "likes": likes.n_likes}
     if args.json:

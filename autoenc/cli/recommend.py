@@ -10,9 +10,11 @@ from autoenc.cli.common import (
     MODEL_HELP,
     add_engine,
     add_progress,
+    add_reading,
     check_engine,
     load_as_asked,
     print_json,
+    reading_of,
     say,
     show,
     wants_progress,
@@ -67,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     offer.add_argument("--filter-items-per-user", metavar="FILE", help="with --users: all but these, likewise")
     parser.add_argument("-n", type=int, default=10, help="how many items (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of the table")
+    add_reading(parser)
     add_engine(parser)
     add_progress(parser)
 
@@ -125,7 +128,7 @@ def for_all(args: argparse.Namespace) -> int:
     check_ending(args.out)
     check_writable(args.out, args.model, args.users)
     model = load_model(args.model)
-    likes = load_as_asked(args.users, [model])
+    likes = load_as_asked(args.users, [model], reading_of(args))
     user_items, n_unknown, n_dropped = on_items_of(model, likes)
     if n_unknown:
         say(f"left out {n_dropped:,} likes of {n_unknown:,} items that the model doesn't know")

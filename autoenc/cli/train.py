@@ -7,7 +7,7 @@ import shlex
 from dataclasses import fields
 from typing import Any
 
-from autoenc.cli.common import add_progress, own_command, print_json, say, show, wants_progress
+from autoenc.cli.common import add_progress, add_reading, own_command, print_json, reading_of, say, show, wants_progress
 
 HELP = "train the autoencoder on likes and report precision@1, 5 and 10"
 EPILOG = """\
@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                           "so long before the latest like, such as 5y")  # fmt: skip
     of_times.add_argument("--until", metavar="TIME", help="leave out likes from then on, likewise")
 
+    add_reading(parser)
     lines = ". ".join(f"{name}: {preset.description}" for name, preset in PRESETS.items())
     model = parser.add_argument_group("the model")
     model.add_argument("--preset", choices=tuple(PRESETS), nargs="?", help=f"{lines} (default: %(default)s). Without a "
@@ -83,7 +84,8 @@ def run(args: argparse.Namespace) -> int:
         show("\n".join(f"{name:<6}{preset.description}" for name, preset in PRESETS.items()))
         return 0
     try:
-        settings = {f.name: getattr(args, f.name) for f in fields(Settings)} | {"progress": wants_progress(args)}
+        settings = {f.name: getattr(args, f.name) for f in fields(Settings)}
+        settings |= {"progress": wants_progress(args), "reading": reading_of(args)}
         with world().together("autoenc train"):
             report = main_job(Settings(**settings), say)
     except FloatingPointError as error:

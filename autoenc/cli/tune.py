@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from autoenc.checks import metric_at_k, whole_number
-from autoenc.cli.common import add_likes, add_progress, print_json, say, show, wants_progress
+from autoenc.cli.common import add_likes, add_progress, print_json, reading_of, say, show, wants_progress
 from autoenc.progress import new_bar
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def run(args: argparse.Namespace) -> int:
         check_writable(args.out, args.data)
     model = unfitted(args)
     source = {"dataset": args.dataset, "data": args.data, "cache_path": args.cache_path}
-    split = load_likes(Settings(**source, seed=args.seed, progress=wants_progress(args)), say)
+    settings = Settings(**source, seed=args.seed, progress=wants_progress(args), reading=reading_of(args))
+    split = load_likes(settings, say)
     tuned = search(args, model, split.train)
     if args.out is not None:
         write(args, tuned.model, split)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from autoenc.checks import whole_number
-from autoenc.cli.common import MODEL_HELP, load_as_asked, print_json, say, show
+from autoenc.cli.common import MODEL_HELP, add_reading, load_as_asked, print_json, reading_of, say, show
 
 HELP = "let a model learn from new likes, of new items too"
 EPILOG = """\
@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, default=1, help="passes over them (default: %(default)s)")
     parser.add_argument("--out", metavar="FILE", help="where the model goes (default: in the place of MODEL)")
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of the sentence")
+    add_reading(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         partial_fit = model.partial_fit
     except AttributeError as error:
         raise ValueError(str(error)) from None
-    likes = load_as_asked(args.data, [model])
+    likes = load_as_asked(args.data, [model], reading_of(args))
     say(f"{likes.name}: learning from {likes.n_likes:,} likes of {likes.n_users:,} users, epochs: {args.epochs}")
     partial_fit(likes, epochs=args.epochs)
     model.save(out)

@@ -1,15 +1,19 @@
-"""The columns of ratings: what they are called in a file, and what they become in memory."""
+"""The columns of likes: what stands in their cells, and what it becomes in memory. One set of rules for all readers."""
 
 from __future__ import annotations
 
+import datetime
 import re
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from autoenc.datasets.names import say_which
 from autoenc.datasets.sources import MAX_BYTES, MAX_RATIO
+from autoenc.interactions import MISSING
 from autoenc.messages import shown
 
 MAX_ID = 256
@@ -18,17 +22,28 @@ MAX_ID = 256
 SMALL = 64 * 2**20
 """Bytes that a column of ids may take, however small its file is."""
 
-NAMES = {
-    "user": {"u", "user", "customer"},
-    "item": {"i", "item", "movie", "product", "book", "track", "artist"},
-    "rating": {"rating"},
-    "timestamp": {"timestamp"},
-}
-"""What a column may be called, up to case, punctuation, a trailing "id" and RecBole's ":type"."""
+WHOLE = r"(0|[1-9]\d*)(\.0+)?"
+"""A whole number; 007 is a code, whose zeros stay. Like those below in what Python and DuckDB both take."""
 
-_MISSING = {"", "nan", "null", "none", "<na>"}
-_WHOLE = re.compile(r"\d+(\.0+)?", re.ASCII)
-_NEGATIVE = re.compile(r"-\d+(\.0+)?", re.ASCII)
+NOT_IDS = {
+    "is a number that is not whole": r"[-+]?\d*\.\d*[1-9]\d*|[-+]?\d+(\.\d+)?[eE]\+\d+",
+    "is a list": r"[\[{]\s*['\"\d].*|\(['\"\d]+\s*,.*|[^\[{]*['\"\d][\]}]",
+    "is a time": r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?|\d\d?:\d\d:\d\d",
+}
+"""What contradicts a guess that a column is one of ids. A column that the caller names may hold these."""
+
+NEGATIVE = r"-\d+(\.0+)?"
+
+ISO_TIME = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?( ?(Z|UTC|[-+]\d\d(:?\d\d)?))?)?"
+"""A time as text; without an offset it is UTC."""
+
+UNITS = {10**14: 10**6, 10**11: 10**3}
+"""Times as large as this are of so many to the second: 10**11 seconds are of the year 5138."""
+
+_WHOLE = re.compile(WHOLE, re.ASCII)
+_NEGATIVE = re.compile(NEGATIVE, re.ASCII)
+_NOT_IDS = {fault: re.compile(form, re.ASCII | re.DOTALL) for fault, form in NOT_IDS.items()}
+_ISO_TIME = re.compile(ISO_TIME, re.ASCII)
 
 
 SPACES = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
@@ -44,21 +59,11 @@ class Ratings(NamedTuple):
     timestamps: np.ndarray | None = None  # (n_ratings,), int64, seconds since 1970
     titles: dict[Any, str] | None = None  # an item's id -> its title
     weights: np.ndarray | None = None  # (n_ratings,), float32
+    source: str = ""  # how they were read
 
 
 class FieldError(ValueError):
     """What is wrong with a field; whoever knows the place adds it."""
-
-
-def positions(names: Iterable[str]) -> dict[str, int]:
-    """Where a header has each column of `NAMES`, the first of those that fit."""
-    found: dict[str, int] = {}
-    for position, name in enumerate(names):
-        name = re.sub(r"[\W_]", "", name.partition(":")[0].lower()).removesuffix("id")
-        for column, known in NAMES.items():
-            if name in known:
-                found.setdefault(column, position)
-    return found
 
 
 class Ids(dict[str, int]):
@@ -70,6 +75,8 @@ class Ids(dict[str, int]):
         What error messages call it.
     any_ids : bool
         Whether ids may be strings.
+    is_said : bool
+        Whether the caller named the column, so that its ids may look like anything.
 
     Raises
     ------
@@ -77,25 +84,33 @@ class Ids(dict[str, int]):
         When a text is looked up that is not an id.
     """
 
-    def __init__(self, column: str, any_ids: bool):
-        self.column, self.any_ids = column, any_ids
+    def __init__(self, column: str, any_ids: bool, is_said: bool = False):
+        self.column, self.any_ids, self.is_said = column, any_ids, is_said
         self.rows = array("q")
 
     def __missing__(self, text: str) -> int:
         name = decoded(text).strip()
-        if name.lower() in _MISSING:
-            raise FieldError(f"the {self.column} id is missing: it reads {short(text)}")
-        if _NEGATIVE.fullmatch(name):
-            raise FieldError(f"the {self.column} id {short(name)} is negative, where ids are from 0 on")
-        if len(name) > MAX_ID:
-            told = f"has {len(name):,} characters; at most {MAX_ID} are allowed"
-            raise FieldError(f"the {self.column} id {short(name)} {told}")
-        if "\0" in name:  # NumPy's strings end at one
-            raise FieldError(f"the {self.column} id {short(name)} holds the character NUL")
+        if not _WHOLE.fullmatch(name) and (fault := self._fault(name)) is not None:
+            raise FieldError(f"the {self.column} id {fault}")
         if not self.any_ids and whole(name) is None:
             raise FieldError(f"the {self.column} id {short(name)} is not a whole number below 2**63")
         self[text] = number = len(self)
         return number
+
+    def _fault(self, name: str) -> str | None:
+        if name.lower() in MISSING:
+            return f"is missing: it reads {short(name)}"
+        if _NEGATIVE.fullmatch(name):
+            return f"{short(name)} is negative, where ids are from 0 on"
+        if len(name) > MAX_ID:
+            return f"{short(name)} has {len(name):,} characters; at most {MAX_ID} are allowed"
+        if "\0" in name:  # NumPy's strings end at one
+            return f"{short(name)} holds the character NUL"
+        if not self.is_said:
+            for fault, form in _NOT_IDS.items():
+                if form.fullmatch(name):
+                    return f"{short(name)} {fault}; {say_which(self.column)}"
+        return None
 
     def to_array(self) -> np.ndarray:
         """Each row's id: (n_rows,), int64 where all are whole numbers, otherwise str."""
@@ -132,6 +147,57 @@ def whole(text: str) -> int | None:
         return None
     number = int(text.partition(".")[0])
     return number if number < 2**63 else None
+
+
+def number(text: str, column: str) -> float:
+    """A rating, a weight or a time in numbers. Raises FieldError where it isn't one below 2**53."""
+    try:
+        value = np.nan if "_" in text else float(text)
+    except ValueError:
+        value = np.nan
+    if not abs(value) < 2**53:
+        raise FieldError(f"the {column} {short(text)} is not a number below 2**53")
+    return value
+
+
+class Times:
+    """A column of times while it is read: all numbers, of whatever unit, or all ISO times.
+
+    `append` raises FieldError where a text is neither, or is of the other kind than the first.
+    """
+
+    def __init__(self) -> None:
+        self._values = array("d")
+        self._parse: Callable[[str], float] | None = None
+
+    def append(self, text: str) -> None:
+        if self._parse is None:
+            self._parse = iso_seconds if "-" in text.strip()[1:] else partial(number, column="time")
+        self._values.append(self._parse(text))
+
+    def to_array(self) -> np.ndarray:
+        """(n_rows,), int64: seconds since 1970."""
+        return seconds(np.array(self._values))
+
+
+def iso_seconds(text: str) -> int:
+    """Whole seconds since 1970, rounded down. Raises FieldError where it isn't an ISO time."""
+    text = text.strip()
+    try:
+        if not _ISO_TIME.fullmatch(text):
+            raise ValueError
+        found = datetime.datetime.fromisoformat(text.replace("UTC", "Z").replace(" Z", "Z"))
+    except ValueError:
+        example = "2024-01-31 10:00:00"
+        raise FieldError(f"the time {short(text)} is neither a number of seconds nor a time like {example}") from None
+    return int((found if found.tzinfo else found.replace(tzinfo=datetime.UTC)).timestamp() // 1)
+
+
+def seconds(times: np.ndarray) -> np.ndarray:
+    """Times (n,) as whole seconds (n,), int64: those in milli- or microseconds are known by their size."""
+    latest = np.abs(times).max(initial=0)
+    unit = next((unit for least, unit in UNITS.items() if latest >= least), 1)
+    return times.astype(np.int64) // unit if unit > 1 else times.astype(np.int64)
 
 
 def decoded(text: str) -> str:

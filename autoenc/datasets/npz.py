@@ -9,7 +9,9 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.datasets.columns import MAX_ID, FieldError, Ratings, check_width, short
-from autoenc.datasets.sources import MAX_RATIO, Source, SourceError, members
+from autoenc.datasets.options import NO_OPTIONS, ReadOptions
+from autoenc.datasets.sources import MAX_RATIO, Source, members
+from autoenc.datasets.streams import SourceError
 from autoenc.interactions import Interactions
 from autoenc.storage.atomic import replacing
 from autoenc.storage.csr import check_compressed
@@ -17,16 +19,17 @@ from autoenc.storage.npy import read_npy
 from autoenc.storage.reading import FAULTS
 
 
-def read_npz(path: Path, values: bool) -> Ratings:
+def read_npz(path: Path, wanted: frozenset[str], options: ReadOptions = NO_OPTIONS) -> Ratings:
     """A matrix of users x items as scipy.sparse.save_npz writes it.
 
     Ids are the positions from 0 on, or what stands beside the matrix as user_ids and item_ids, with
-    titles, as `autoenc prepare` writes it. Weights and, where `values` asks, times stand beside it as
-    well, one a stored value.
+    titles, as `autoenc prepare` writes it. Weights and, where they are wanted, times stand beside it as
+    well, one per stored value. The values are ratings where those are wanted, and weights where weight="data" says so.
 
     What scipy.sparse.load_npz leaves unchecked is checked before SciPy's C code sees it: sizes that
     are out of proportion, and indices out of range.
     """
+    _check_options(path, options)
     kind = _array(path, "format").tobytes().replace(b"\0", b"").decode("latin-1")
     names = {"csr": ("indices", "indptr"), "csc": ("indices", "indptr"), "coo": ("row", "col")}.get(kind)
     if names is None:
@@ -51,9 +54,10 @@ def read_npz(path: Path, values: bool) -> Ratings:
     except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise ValueError(f"{path} holds a broken {kind} matrix ({error}); save it again.") from None
     liked = matrix.data != 0
-    weights, times = _beside(path, "weights", liked), _beside(path, "times", liked) if values else None
+    weights, times = _beside(path, "weights", liked), _beside(path, "times", liked) if "time" in wanted else None
     users, items = matrix.row[liked].astype(np.int64), matrix.col[liked].astype(np.int64)
-    ratings = matrix.data[liked].astype(np.float32) if values else None
+    ratings = matrix.data[liked].astype(np.float32) if "rating" in wanted else None
+    weights = matrix.data[liked].astype(np.float32) if options.weight is not None else weights
     if not _holds(path, "item_ids"):
         return Ratings(users, items, ratings, times, weights=weights)
     user_ids, item_ids = _names(path, "user_ids", shape[0]), _names(path, "item_ids", shape[1])
@@ -68,6 +72,16 @@ def read_npz(path: Path, values: bool) -> Ratings:
         except FieldError as error:
             raise ValueError(f"{path}: {error}.") from None
     return Ratings(user_ids[users], item_ids[items], ratings, times, titles, weights)
+
+
+def _check_options(path: Path, options: ReadOptions) -> None:
+    said = {name: value for name, value in options.of_columns.items() if (name, value) != ("weight", "data")}
+    if said:
+        name = next(iter(said))
+        raise ValueError(
+            f"{path} is a matrix, which has no columns; leave out {name}=. Its values are weights by weight='data' "
+            "(--weight-column data)."
+        )
 
 
 def _holds(path: Path, name: str) -> bool:

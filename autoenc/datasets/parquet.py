@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from autoenc.datasets.columns import Ids, Ratings, positions
+from autoenc.datasets.columns import Ids, Ratings, Times, seconds
+from autoenc.datasets.layout import Table, layout_of_names
+from autoenc.datasets.options import NO_OPTIONS, ReadOptions, how_read
 from autoenc.datasets.sources import Source
 from autoenc.messages import shown
 from autoenc.storage.reading import FAULTS
 
 
-def read_parquet(path: Path, values: bool) -> Ratings:
-    """A table whose columns have the names that a text table's may have. Needs pyarrow.
+def read_parquet(path: Path, wanted: frozenset[str], options: ReadOptions = NO_OPTIONS) -> Ratings:
+    """A table whose columns have the names that a text table's may have, or that the caller says. Needs pyarrow.
 
     Strings are read as a dictionary, in which each stands once however often it occurs, since a file
     of a few bytes may repeat a long one a billion times.
@@ -28,33 +30,35 @@ def read_parquet(path: Path, values: bool) -> Ratings:
         ) from None
     try:
         file = pyarrow.parquet.ParquetFile(path)
-        names = file.schema_arrow.names
-        at = positions(names)
-        if not {"user", "item"} <= set(at):
-            raise ValueError(f"its columns are {', '.join(names)}; call one user (or userId) and one item (or itemId)")
-        wanted = {name: names[at[name]] for name in at if values or name in ("user", "item")}
-        for name in wanted.values():
-            if names.count(name) > 1:
-                raise ValueError(f"it has {names.count(name)} columns {shown(name)}; rename all but one")
-        _check_growth(file.metadata, len(wanted), Source(path).max_bytes())
-        strings = [wanted[name] for name in ("user", "item") if _is_text(file.schema_arrow.field(at[name]).type)]
+        layout = layout_of_names(file.schema_arrow.names, options)
+        at = {role: position for role, position in layout.at.items() if role in wanted}
+        names = {role: layout.names[position] for role, position in at.items()}
+        for name in names.values():
+            if layout.names.count(name) > 1:
+                raise ValueError(f"it has {layout.names.count(name)} columns {shown(name)}; rename all but one")
+        _check_growth(file.metadata, len(names), Source(path).max_bytes())
+        strings = [names[role] for role in ("user", "item") if _is_text(file.schema_arrow.field(at[role]).type)]
         with pyarrow.parquet.ParquetFile(path, read_dictionary=strings) as file:
-            table = file.read(columns=list(wanted.values()))
-        columns = {
-            name: _ids(name, table.column(wanted[name]), Source(path).max_bytes())
-            if name in ("user", "item")
-            else _numbers(name, table.column(wanted[name]))
-            for name in wanted
-        }
+            table = file.read(columns=list(dict.fromkeys(names.values())))
+        columns = {role: _column(role, table.column(name), layout, Source(path)) for role, name in names.items()}
     except (pyarrow.ArrowException, OSError, *FAULTS) as error:
         raise ValueError(f"{path} cannot be read: {' '.join(str(error).split()).rstrip('.')}.") from None
-    ratings, timestamps = columns.get("rating"), columns.get("timestamp")
     return Ratings(
         columns["user"],
         columns["item"],
-        None if ratings is None else ratings.astype(np.float32),
-        None if timestamps is None else timestamps.astype(np.int64),
+        columns.get("rating"),
+        columns.get("time"),
+        weights=columns.get("weight"),
+        source=how_read("parquet", {role: layout.name_of(role) for role in layout.at}, options),
     )
+
+
+def _column(role: str, column: Any, layout: Table, source: Source) -> np.ndarray:
+    if role in ("user", "item"):
+        return _ids(role, column, source.max_bytes(), role in layout.said)
+    if role == "time":
+        return _times(column)
+    return _numbers(role, column).astype(np.float32)
 
 
 def _check_growth(metadata: Any, n_columns: int, max_bytes: float) -> None:
@@ -73,18 +77,18 @@ def _is_text(type_: Any) -> bool:
     return bool(types.is_string(type_) or types.is_large_string(type_) or types.is_binary(type_))
 
 
-def _ids(name: str, column: Any, max_bytes: float) -> np.ndarray:
+def _ids(name: str, column: Any, max_bytes: float, is_said: bool) -> np.ndarray:
     """As in text: int64 where all are whole numbers, otherwise str."""
     import pyarrow
 
     _check_whole(name, column)
     if isinstance(column.type, pyarrow.DictionaryType):
         if not _is_text(column.type.value_type):
-            return _ids(name, column.cast(column.type.value_type), max_bytes)
+            return _ids(name, column.cast(column.type.value_type), max_bytes, is_said)
         coded = pyarrow.concat_arrays(column.unify_dictionaries().chunks)
         used, rows = np.unique(coded.indices.to_numpy(), return_inverse=True)
         texts = coded.dictionary.cast(pyarrow.binary()).to_pylist()
-        ids = Ids(name, any_ids=True)
+        ids = Ids(name, True, is_said)
         numbers = np.array([ids[texts[code].decode("latin-1")] for code in used], np.int64)
         ids.rows.frombytes(numbers[rows].tobytes())
         if (n_bytes := ids.n_characters) > max_bytes:
@@ -108,11 +112,23 @@ def _ids(name: str, column: Any, max_bytes: float) -> np.ndarray:
 def _numbers(name: str, column: Any) -> np.ndarray:
     _check_whole(name, column)
     array = _primitive(name, column)
-    if array.dtype.kind == "M":
-        array = array.astype("datetime64[s]").astype(np.int64)
     if array.dtype.kind not in "iuf" or not (np.abs(array.astype(np.float64)) < 2**53).all():
         raise ValueError(f"the column {name}, of {column.type}, holds what is not a number below 2**53")
     return array
+
+
+def _times(column: Any) -> np.ndarray:
+    """Seconds since 1970 of timestamps, dates, numbers or ISO times."""
+    _check_whole("time", column)
+    if _is_text(column.type):
+        times = Times()
+        for text in column.to_pylist():
+            times.append(text if isinstance(text, str) else text.decode("latin-1"))
+        return times.to_array()
+    if _primitive("time", column).dtype.kind == "M":
+        of_type: np.ndarray = column.to_numpy().astype("datetime64[s]").astype(np.int64)
+        return of_type
+    return seconds(_numbers("time", column))
 
 
 def _primitive(name: str, column: Any) -> np.ndarray:

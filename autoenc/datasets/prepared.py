@@ -47,15 +47,15 @@ def is_prepared(path: str | os.PathLike[str]) -> bool:
 
 
 def read_prepared(
-    folder: str | os.PathLike[str], *, times: bool = False, check: bool = True, name: str = ""
+    folder: str | os.PathLike[str], *, times: bool | None = False, check: bool = True, name: str = ""
 ) -> Interactions:
     """The likes of a prepared folder, over its files, with their weights where it has any.
 
     Parameters
     ----------
     folder : str or Path
-    times : bool
-        Whether to take the times too.
+    times : bool, optional
+        Whether to take the times too; None: where there are any.
     check : bool
         Whether to compare the checksums, a second a gigabyte.
     name : str
@@ -85,7 +85,7 @@ def read_prepared(
             arrays["item_ids"],
             arrays.get("titles"),
             name,
-            arrays["times"] if times else None,
+            None if times is False else arrays.get("times"),
             arrays.get("weights"),
         )
     except FAULTS as error:

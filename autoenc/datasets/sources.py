@@ -1,8 +1,9 @@
-"""Where ratings stand: a file, a folder or a zip archive, each read as a stream and never unpacked.
+"""Where ratings stand: a file, a folder, a zip archive or a pipe, each read as a stream and never unpacked.
 
 What is read may come from anybody, so:
 
-- Nothing is written. A member's name, ../../ratings.csv say, is compared and never used as a path.
+- A member's name, ../../ratings.csv say, is compared and never used as a path. Nothing is written but a copy of what
+  comes through a pipe, which can't be read twice: it is kept on disk while it is read.
 - A compressed stream that grows beyond MAX_BYTES, or beyond MAX_RATIO times its size on disk, is an
   error. Ratings shrink to a fifth or a tenth when compressed, a zip bomb to a thousandth.
 - A line, which is held in memory, has at most MAX_LINE bytes.
@@ -10,13 +11,21 @@ What is read may come from anybody, so:
 
 from __future__ import annotations
 
-import gzip
+import contextlib
 import io
+import os
+import shutil
+import stat
+import sys
+import tempfile
 import zipfile
-import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
+
+from autoenc.datasets.streams import BUFFER, Bounded, SourceError, as_utf8, compression_of, decompressed, naming
+from autoenc.datasets.unreadable import check_no_url, check_no_workbook
 
 MAX_BYTES = 4 * 2**30
 MAX_RATIO = 100
@@ -25,9 +34,10 @@ MAX_LINE = 16 * 2**20
 SMALL = 8 * 2**20
 """Up to this size a stream's ratio isn't looked at: a small file may well be a thousand equal lines."""
 
-_BUFFER = 2**16
-_GZIP = b"\x1f\x8b"
-_UTF8_BOM = b"\xef\xbb\xbf"
+SAMPLE = 2**16
+"""Bytes of a file's beginning by which it is recognized."""
+
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
 # The files that hold ratings, in the order in which they are looked for, with those that hold titles.
 _MOVIELENS = {"ratings.csv": "movies.csv", "ratings.dat": "movies.dat", "u.data": "u.item"}
@@ -35,13 +45,9 @@ _MOVIELENS = {"ratings.csv": "movies.csv", "ratings.dat": "movies.dat", "u.data"
 _PARTS = ("train.txt", "valid.txt", "test.txt")
 
 
-class SourceError(ValueError):
-    """What stands at a path cannot be read as a stream: damaged, too large, or not there."""
-
-
 @dataclass(frozen=True)
 class Source:
-    """One file to read: on disk, or a member of a zip archive. Either may be gzipped."""
+    """One file to read: on disk, or a member of a zip archive. Either may be compressed."""
 
     path: Path
     member: zipfile.ZipInfo | None = None
@@ -51,26 +57,37 @@ class Source:
 
     @property
     def name(self) -> str:
-        """Its bare name, without .gz."""
+        """Its bare name, without .gz or the like."""
         place = self.path if self.member is None else PurePosixPath(self.member.filename)
-        return place.name.removesuffix(".gz")
+        return without_compression(place.name)
 
-    def open(self, max_ratio: float = MAX_RATIO, max_line: float = float("inf")) -> io.BufferedReader:
-        """Its bytes, decompressed, within the bounds on top of this module."""
-        max_bytes = self.max_bytes(max_ratio)
+    def open(
+        self,
+        max_ratio: float = MAX_RATIO,
+        max_line: float = float("inf"),
+        watch: Callable[[bytes], None] | None = None,
+    ) -> io.BufferedReader:
+        """Its bytes, decompressed and in UTF-8, within the bounds on top of this module.
 
-        def bounded(
-            stream: IO[bytes] | gzip.GzipFile, max_bytes: float, under: io.IOBase | None = None
-        ) -> io.BufferedReader:
-            return io.BufferedReader(_Bounded(stream, self, max_bytes, max_line, under), _BUFFER)
-
-        if self.member is None:
-            file = bounded(self.path.open("rb", buffering=0), float("inf"))
-        else:
-            file = bounded(_open_member(self, self.member), max_bytes)
-        if file.peek(2)[:2] == _GZIP:
-            return bounded(gzip.GzipFile(fileobj=file), max_bytes, file)
-        return file
+        `watch` gets each chunk as it passes, and may raise.
+        """
+        max_bytes, name = self.max_bytes(max_ratio), str(self)
+        told = f"{MAX_BYTES:,} bytes or {MAX_RATIO} times its size"
+        with naming(name), contextlib.ExitStack() as opened:
+            raw: Any = (
+                self.path.open("rb", buffering=0)
+                if self.member is None
+                else Bounded(_open_member(self, self.member), name, max_bytes, told)
+            )
+            file = stream = opened.enter_context(io.BufferedReader(raw, BUFFER))
+            method = compression_of(stream.peek(8)[:8])
+            if method is not None:
+                stream = decompressed(stream, method)
+            stream = as_utf8(stream)
+            opened.pop_all()
+        is_bounded = method is not None or self.member is not None
+        outer = Bounded(stream, name, max_bytes if is_bounded else float("inf"), told, max_line, watch, under=file)
+        return io.BufferedReader(outer, BUFFER)
 
     def max_bytes(self, max_ratio: float = MAX_RATIO) -> float:
         """To how many bytes it may grow when it is decompressed."""
@@ -79,17 +96,19 @@ class Source:
             n_on_disk = min(n_on_disk, self.member.compress_size)
         return min(MAX_BYTES, max(SMALL, max_ratio * n_on_disk))
 
-    def lines(self) -> io.TextIOWrapper:
-        """Its lines, each byte a character (Latin-1), whatever the line ends; without UTF-8's byte order mark."""
-        stream = self.open(max_line=MAX_LINE)
-        if stream.peek(3)[:3] == _UTF8_BOM:
-            stream.read(3)
-        return io.TextIOWrapper(stream, encoding="latin-1")
+    def lines(self, watch: Callable[[bytes], None] | None = None) -> io.TextIOWrapper:
+        """Its lines, each byte of UTF-8 a character (Latin-1), whatever the line ends; without a byte order mark."""
+        return io.TextIOWrapper(self.open(max_line=MAX_LINE, watch=watch), encoding="latin-1")
 
     def head(self) -> bytes:
-        """The first 64 KiB."""
+        """The first SAMPLE bytes."""
         with self.open() as stream:
-            return stream.read(2**16)
+            return stream.read(SAMPLE)
+
+
+def without_compression(name: str) -> str:
+    """A file's name without .gz, .bz2, .xz or .zst."""
+    return next((name.removesuffix(ending) for ending in COMPRESSED if name.endswith(ending)), name)
 
 
 def find(path: Path) -> tuple[list[Source], Source | None]:
@@ -100,7 +119,7 @@ def find(path: Path) -> tuple[list[Source], Source | None]:
     path : Path
         A folder or a zip archive: its ratings.csv, ratings.dat or u.data with movies.csv, movies.dat
         or u.item beside it; or else its train.txt, valid.txt and test.txt together; or else its only
-        .inter file; or else its only file. Or such a file itself.
+        .inter file; or else its only file. Or such a file itself, or one in an archive: archive.zip/ratings.csv.
 
     Raises
     ------
@@ -110,11 +129,28 @@ def find(path: Path) -> tuple[list[Source], Source | None]:
     if path.is_dir():
         files = [file for pattern in ("*", "*/*") for file in sorted(path.glob(pattern)) if file.is_file()]
         return _choose({PurePosixPath(file.relative_to(path)): Source(file) for file in files}, path)
-    if zipfile.is_zipfile(path):
-        return _choose({PurePosixPath(m.filename): Source(path, m) for m in members(path)}, path)
+    archive = archive_of(path)
+    if archive is not None:
+        inner = path.relative_to(archive).as_posix()
+        files_of_archive = {PurePosixPath(m.filename): Source(archive, m) for m in members(archive)}
+        check_no_workbook(path, members(archive))
+        if inner == ".":
+            return _choose(files_of_archive, path)
+        if PurePosixPath(inner) not in files_of_archive:
+            some = _some(list(files_of_archive))
+            raise SourceError(f"{path}: there is no file {inner!r} in the archive {archive.name}, which holds {some}.")
+        chosen = files_of_archive[PurePosixPath(inner)]
+        beside = files_of_archive.get(PurePosixPath(inner).parent / _MOVIELENS.get(chosen.name, ""))
+        return [chosen], beside
     source = Source(path)
     titles = path.parent / _MOVIELENS.get(source.name, "")
     return [source], Source(titles) if titles.is_file() else None
+
+
+def archive_of(path: Path) -> Path | None:
+    """The zip archive that a path names, or that it names a file in; None where it does neither."""
+    file = next((place for place in (path, *path.parents) if place.is_file()), None)
+    return file if file is not None and zipfile.is_zipfile(file) else None
 
 
 def members(path: Path) -> list[zipfile.ZipInfo]:
@@ -124,6 +160,50 @@ def members(path: Path) -> list[zipfile.ZipInfo]:
             return [member for member in archive.infolist() if member.filename and not member.is_dir()]
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise SourceError(f"{path} is a damaged zip archive ({error}); fetch it again.") from None
+
+
+def check_exists(path: Path) -> None:
+    """Raise FileNotFoundError where there is nothing at a path, ValueError where it is a URL."""
+    if not path.exists() and archive_of(path) is None:
+        check_no_url(path)
+        raise FileNotFoundError(f"There is no file or folder {path}.")
+
+
+STDIN = "standard input"
+
+
+@contextlib.contextmanager
+def on_disk(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A path that can be read again and again: of a pipe, or of "-" for standard input, a copy while the block lasts.
+
+    Errors name what was passed.
+    """
+    given = Path(path)
+    is_stdin = str(path) == "-"
+    if not is_stdin and not _is_pipe(given):
+        check_no_url(path)  # before Path takes away a slash
+        yield given
+        return
+    name = STDIN if is_stdin else str(given)
+    with tempfile.TemporaryDirectory(prefix="autoenc-") as folder:
+        copy = Path(folder) / "likes"
+        with copy.open("wb") as out, contextlib.ExitStack() as stack:
+            piped = sys.stdin.buffer if is_stdin else stack.enter_context(given.open("rb"))
+            shutil.copyfileobj(piped, out, 2**20)
+        try:
+            if copy.stat().st_size == 0:
+                raise SourceError(f"{copy} is empty; nothing came through the pipe.")
+            yield copy
+        except (ValueError, FileNotFoundError) as error:
+            raise type(error)(str(error).replace(str(copy), name)) from None
+
+
+def _is_pipe(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
 
 
 def _choose(files: dict[PurePosixPath, Source], path: Path) -> tuple[list[Source], Source | None]:
@@ -145,60 +225,24 @@ def _choose(files: dict[PurePosixPath, Source], path: Path) -> tuple[list[Source
 
 def _only(places: list[PurePosixPath], path: Path) -> PurePosixPath:
     if len(places) > 1:
-        some = ", ".join(repr(str(place)) for place in places[:3]) + (", ..." if len(places) > 3 else "")
-        raise SourceError(f"{path} has {len(places)} files that may hold the ratings ({some}); pass the path of one.")
+        raise SourceError(
+            f"{path} has {len(places)} files that may hold the ratings ({_some(places)}); "
+            f"pass the path of one, such as {path / places[0]}."
+        )
     return places[0]
 
 
+def _some(places: list[PurePosixPath]) -> str:
+    return ", ".join(repr(str(place)) for place in places[:3]) + (", ..." if len(places) > 3 else "")
+
+
 def _open_member(source: Source, member: zipfile.ZipInfo) -> IO[bytes]:
-    if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise SourceError(f"{source} is encrypted, or compressed by another method than deflate; unpack it first.")
+    if member.flag_bits & 1:
+        raise SourceError(f"{source} is encrypted with a password; unpack it first.")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise SourceError(f"{source} is compressed by another method than deflate; unpack it first.")
     try:
         with zipfile.ZipFile(source.path) as archive:
             return archive.open(member)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError) as error:
         raise SourceError(f"{source} is damaged ({error}); fetch it again.") from None
-
-
-class _Bounded(io.RawIOBase):
-    """A stream that ends in an error where it is damaged, or grows beyond its bounds."""
-
-    def __init__(
-        self,
-        stream: IO[bytes] | gzip.GzipFile,
-        source: Source,
-        max_bytes: float,
-        max_line: float,
-        under: io.IOBase | None = None,
-    ):
-        self._stream, self._under, self._source = stream, under, source
-        self._max_bytes, self._max_line = max_bytes, max_line
-        self._n_bytes = self._n_line = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        try:
-            chunk = self._stream.read(len(buffer))
-        except (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile) as error:
-            problem = str(error) or "it ends early"
-            raise SourceError(f"{self._source} is damaged or cut off ({problem}); fetch it again.") from None
-        self._n_bytes += len(chunk)
-        if self._n_bytes > self._max_bytes:
-            raise SourceError(
-                f"{self._source} grows to more than {self._max_bytes:,} bytes when it is decompressed, "
-                f"past the bound of {MAX_BYTES:,} bytes or {MAX_RATIO} times its size; if it is meant to, unpack it."
-            )
-        line_end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
-        self._n_line = len(chunk) - 1 - line_end if line_end >= 0 else self._n_line + len(chunk)
-        if self._n_line > self._max_line:
-            raise SourceError(f"{self._source} has a line of more than {self._max_line:,} bytes; is it ratings?")
-        buffer[: len(chunk)] = chunk
-        return len(chunk)
-
-    def close(self) -> None:
-        self._stream.close()
-        if self._under is not None:
-            self._under.close()
-        super().close()

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,10 +23,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autoenc.datasets.columns import MAX_ID, SPACES, positions, short
+from autoenc.datasets.columns import ISO_TIME, MAX_ID, NEGATIVE, NOT_IDS, SPACES, UNITS, WHOLE, short
+from autoenc.datasets.layout import JsonLines, Table, layout_of_names
+from autoenc.datasets.names import say_which
+from autoenc.datasets.options import NO_OPTIONS, ROLES, ReadOptions, how_read
 from autoenc.datasets.prepared import Column, new_folder, write_manifest
-from autoenc.datasets.sources import Source, find
+from autoenc.datasets.relation import Tables, find_tables, quoted, rows_of
+from autoenc.datasets.sources import Source, on_disk
 from autoenc.datasets.text import read_titles
+from autoenc.interactions import MISSING
 from autoenc.messages import sentence
 from autoenc.storage.csr import MOST_ENTRIES
 from autoenc.storage.npy import check_strings
@@ -36,10 +40,9 @@ ROWS_AT_ONCE = 2**20
 LEAST_MEMORY = 500_000_000
 BESIDE_DUCKDB = 250_000_000  # the interpreter, pyarrow, and what DuckDB takes beyond its own limit
 
-_CSV = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _INTEGERS = {f"{sign}{size}INT" for sign in ("", "U") for size in ("TINY", "SMALL", "BIG", "HUGE")}
 _INTEGERS |= {"INTEGER", "UINTEGER"}
-_MISSING = "('', 'nan', 'null', 'none', '<na>')"
+_NUMBERS = _INTEGERS | {"DOUBLE", "FLOAT"}
 
 
 class Counts(NamedTuple):
@@ -49,52 +52,7 @@ class Counts(NamedTuple):
     items: int
     likes: int
     rows: int  # of the tables; a pair that occurs twice is one like
-
-
-class Tables(NamedTuple):
-    """The files of one table."""
-
-    paths: list[Path]
-    form: str  # "parquet" or "csv"
-    titles: Source | None = None
-
-
-def is_partitioned(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a folder of parquet, or of several CSV files that no other format explains."""
-    path = Path(path)
-    if not path.is_dir():
-        return False
-    if _files(path, (".parquet",)):
-        return True
-    known = {"ratings.csv", "movies.csv", "tags.csv", "links.csv", "genome-scores.csv", "genome-tags.csv"}
-    files = _files(path, _CSV)
-    return len(files) > 1 and not any(file.name.removesuffix(".gz") in known for file in files)
-
-
-def find_tables(path: str | os.PathLike[str]) -> Tables:
-    """The table at a path: a folder of parquet or CSV files, however deep, or one file.
-
-    Raises
-    ------
-    FileNotFoundError
-        Where there is nothing.
-    ValueError
-        Where there is no table, or it is in a zip archive.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"There is no file or folder {path}.")
-    if is_partitioned(path):
-        parquet, csv = _files(path, (".parquet",)), _files(path, _CSV)
-        if parquet and csv:
-            raise ValueError(f"{path} holds both parquet and CSV ({parquet[0]} and {csv[0]}); pass a folder of one.")
-        return Tables(parquet or csv, "parquet" if parquet else "csv")
-    sources, titles = find(path)
-    if len(sources) > 1 or sources[0].member is not None:
-        raise ValueError(f"{path} is not a table that can be read a part at a time; unpack it, or leave out --memory.")
-    with open(sources[0].path, "rb") as file:
-        form = "parquet" if file.read(4) == b"PAR1" else "csv"
-    return Tables([sources[0].path], form, titles)
+    source: str = ""  # how they were read
 
 
 def prepare(
@@ -104,22 +62,25 @@ def prepare(
     memory: float = 2e9,
     times: bool = False,
     threads: int | None = None,
+    options: ReadOptions = NO_OPTIONS,
 ) -> Counts:
     """Write the likes of a table of any size into a prepared folder.
 
     Parameters
     ----------
     path : str or Path
-        As `find_tables` has it. A table has a header, or the names of parquet, with a column for users
-        and one for items; see `autoenc.datasets.formats` for what they may be called.
+        As `find_tables` has it: parquet, a table in text or JSON lines, with a column for users and one for items;
+        see `autoenc.datasets.formats` for what they may be called.
     folder : str or Path
         What to write. A prepared folder that stands there is replaced once the new one is whole.
     memory : float
         How many bytes to take at most, 500 MB or more. More is faster.
     times : bool
-        Whether to keep when each like came, from a column called time or timestamp.
+        Whether to keep when each like came.
     threads : int, optional
         How many compute; by default as many as there are processors.
+    options : ReadOptions
+        Which columns are meant, and what else the caller says. A column of weights is kept.
 
     Returns
     -------
@@ -135,9 +96,13 @@ def prepare(
     """
     if not memory >= LEAST_MEMORY or math.isinf(memory):
         raise ValueError(f"memory is {memory:,.0f} bytes; give at least {LEAST_MEMORY:,}, such as 2GB.")
-    tables = find_tables(path)
+    if options.min_likes_per_user or options.min_likes_per_item:
+        raise ValueError(
+            "min_likes_per_user and min_likes_per_item take likes in memory; pass them where they are read."
+        )
     duckdb = _duckdb()
-    with new_folder(folder) as new:
+    with on_disk(path) as place, new_folder(folder) as new:
+        tables = find_tables(place, options)
         spill = new / "spill"
         spill.mkdir()
         settings = {"memory_limit": f"{int(memory) - BESIDE_DUCKDB}B", "temp_directory": str(spill / "rows")}
@@ -147,71 +112,102 @@ def prepare(
             _in_sentences(duckdb, path, memory),
             contextlib.closing(duckdb.connect(spill / "db", config=settings)) as db,
         ):
-            counts = _Preparation(db, new, str(path)).run(tables, times)
+            counts = _Preparation(db, new, str(path), options).run(tables, times)
         shutil.rmtree(spill)
         write_manifest(new, *counts[:3])
     return counts
 
 
 class _Preparation:
-    def __init__(self, db: Any, folder: Path, name: str):
-        self.db, self.folder, self.name = db, folder, name
+    def __init__(self, db: Any, folder: Path, name: str, options: ReadOptions):
+        self.db, self.folder, self.name, self.options = db, folder, name, options
 
     def run(self, tables: Tables, times: bool) -> Counts:
         self.db.execute("SET enable_progress_bar = false")  # which it draws where a query takes long, unasked
         self.db.execute("PRAGMA disable_checkpoint_on_shutdown")  # what it would write is deleted
-        columns, types = self._open(tables, times)
-        n_rows = self._check_rows(columns)
-        n_users = self._number("user", types["user"])
-        n_items = self._number("item", types["item"])
+        layout, types = self._open(tables, times)
+        n_rows = self._check_rows(list(types))
+        source = how_read(
+            layout.description if tables.layout is not None else "parquet",
+            {role: layout.name_of(role) for role in layout.at},
+            self.options,
+        )
+        source = f"{source}; {n_rows:,} rows"
+        if self.options.min_rating is not None:
+            source += self._leave_out_below(self.options.min_rating, types["rating"], n_rows)
+            n_rows = self._ask("SELECT count(*) FROM likes")[0][0]
+        n_users = self._number("user", types["user"], layout)
+        n_items = self._number("item", types["item"], layout)
         numbers = self._write_ids("user", n_users), self._write_ids("item", n_items)
         if tables.titles is not None:
             self._write_titles(tables.titles, numbers[1])
-        n_likes = self._write_likes(n_users, n_rows, self._seconds(types) if times else None)
-        return Counts(n_users, n_items, n_likes, n_rows)
+        seconds = self._seconds(types["time"]) if times else None
+        weight = self._weight(types["weight"]) if "weight" in types else None
+        n_likes = self._write_likes(n_users, n_rows, seconds, weight)
+        return Counts(n_users, n_items, n_likes, n_rows, source)
 
     def _ask(self, query: str) -> list[tuple[Any, ...]]:
         rows: list[tuple[Any, ...]] = self.db.execute(query).fetchall()
         return rows
 
-    def _open(self, tables: Tables, times: bool) -> tuple[list[str], dict[str, str]]:
-        """Make the view `likes` of the columns user, item and, where asked for, time; say of which types they are."""
-        paths = "[" + ", ".join(_quoted(_literal(file)) for file in tables.paths) + "]"
-        if tables.form == "parquet":
-            source = f"read_parquet({paths}, union_by_name=true, hive_partitioning=false)"
+    def _open(self, tables: Tables, times: bool) -> tuple[Table | JsonLines, dict[str, str]]:
+        """Make `likes` of the columns that are wanted, called by their roles; return the layout, and the types."""
+        rows = rows_of(tables)
+        types = {name: type_ for name, type_, *_ in self._ask(f"DESCRIBE SELECT * FROM {rows}")}
+        try:
+            layout = layout_of_names(list(types), self.options) if tables.layout is None else tables.layout
+        except ValueError as error:
+            raise ValueError(f"{self.name} {error}.") from None
+        wanted = {"user", "item"} | ({"time"} if times else set())
+        wanted |= {"rating"} if self.options.min_rating is not None else set()
+        wanted |= {role for role in ROLES if getattr(self.options, role) is not None}
+        for role in sorted(wanted - layout.at.keys()):
+            raise ValueError(f"{self.name} has no column of {role}s that is known; {say_which(role)}.")
+        names = {role: self._column_of(layout, role, tables) for role in ROLES if role in wanted}
+        if isinstance(layout, JsonLines):
+            self._check_json(rows, names)
+            select = ", ".join(f"{_identifier(name)}->>'$' AS {role}" for role, name in names.items())
+            found = dict.fromkeys(names, "VARCHAR")
         else:
-            delimiter = _quoted(_delimiter(tables.paths[0]))
-            columns = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in _same_header(tables.paths))
-            source = (
-                f"read_csv({paths}, delim={delimiter}, quote='\"', escape='\"', header=true, auto_detect=false, "
-                f"columns={{{columns}}}, max_line_size=16777216)"
-            )
-        names = {name: type_ for name, type_, *_ in self._ask(f"DESCRIBE SELECT * FROM {source}")}
-        at = positions(names)
-        found: dict[str, str] = {c: list(names)[at[c]] for c in ("user", "item") if c in at}
-        for column in ("user", "item"):
-            if column not in found:
-                raise ValueError(
-                    f"{self.name} has the columns {', '.join(names)}, of which none is of {column}s; "
-                    f"call one {column} (or {'userId' if column == 'user' else 'itemId'})."
-                )
-        if times:
-            time = (
-                list(names)[at["timestamp"]]
-                if "timestamp" in at
-                else next((n for n in names if n.lower() == "time"), None)
-            )
-            if time is None:
-                raise ValueError(
-                    f"{self.name} has the columns {', '.join(names)}, and none is time; leave out --times."
-                )
-            found["time"] = time
-        select = ", ".join(f"{_identifier(name)} AS {column}" for column, name in found.items())
+            select = ", ".join(f"{_identifier(name)} AS {role}" for role, name in names.items())
+            found = {role: types[name] for role, name in names.items()}
         # Text is taken apart once; parquet is read faster than a table would be written.
-        self.db.execute(
-            f"CREATE {'VIEW' if tables.form == 'parquet' else 'TABLE'} likes AS SELECT {select} FROM {source}"
-        )
-        return list(found), {column: names[name] for column, name in found.items()}
+        kind = "VIEW" if tables.layout is None else "TABLE"
+        self.db.execute(f"CREATE {kind} rows AS SELECT {select} FROM {rows}")
+        self.db.execute("CREATE VIEW likes AS SELECT * FROM rows")
+        return layout, found
+
+    @staticmethod
+    def _column_of(layout: Table | JsonLines, role: str, tables: Tables) -> str:
+        if isinstance(layout, JsonLines):
+            return layout.at[role]
+        return layout.name_of(role) if tables.layout is None else f"c{layout.at[role]}"
+
+    def _check_json(self, rows: str, names: dict[str, str]) -> None:
+        for role, name in names.items():
+            column = _identifier(name)
+            strange = f"json_type({column}) NOT IN ('VARCHAR', 'UBIGINT', 'BIGINT', 'HUGEINT', 'DOUBLE', 'NULL')"
+            if wrong := self._ask(f"SELECT {column} FROM {rows} WHERE {strange} LIMIT 1"):
+                raise ValueError(f"a {role}, {short(wrong[0][0])}, is neither text nor a number; fix or drop its row.")
+
+    def _leave_out_below(self, least: float, type_: str, n_rows: int) -> str:
+        """Make `likes` those of high enough a rating, and say how many are not."""
+        rating = self._as_number("rating", type_)
+        [(n_below,)] = self._ask(f"SELECT count(*) FROM likes WHERE NOT {rating} >= {least!r}")
+        self.db.execute(f"CREATE OR REPLACE VIEW likes AS SELECT * FROM rows WHERE {rating} >= {least!r}")
+        if not self._ask("SELECT 1 FROM likes LIMIT 1"):
+            raise ValueError(f"{self.name} has no rating of {least:g} or more.")
+        return f"\nleft out {n_below:,} of {n_rows:,} rows, with a rating below {least:g}"
+
+    def _as_number(self, role: str, type_: str) -> str:
+        """A column as numbers below 2**53, as `columns.number` has them."""
+        if type_ not in _NUMBERS and type_ != "VARCHAR":
+            raise ValueError(f"the column of {role}s is of {type_}; make it numbers.")
+        number = f"TRY_CAST({role} AS DOUBLE)"
+        wrong = self._ask(f"SELECT {role} FROM likes WHERE NOT coalesce(abs({number}) < 2**53, false) LIMIT 1")
+        if wrong:
+            raise ValueError(f"the {role} {short(str(wrong[0][0]))} is not a number below 2**53; fix or drop its row.")
+        return number if role == "time" else f"{number}::FLOAT"
 
     def _check_rows(self, columns: list[str]) -> int:
         n_rows, *n_there = self._ask(f"SELECT count(*), {', '.join(f'count({c})' for c in columns)} FROM likes")[0]
@@ -222,17 +218,22 @@ class _Preparation:
                 raise ValueError(f"the column of {column}s lacks {n_rows - n:,} of {n_rows:,} values; drop those rows.")
         return int(n_rows)
 
-    def _number(self, column: str, type_: str) -> int:
+    def _number(self, column: str, type_: str, layout: Table | JsonLines) -> int:
         """Make the table {column}_ids, ids ascending, and {column}_rows from what the table says to an id's number."""
         if type_ == "VARCHAR":
-            as_text = f"trim(key, {_quoted(SPACES)})"
+            as_text = f"trim(key, {quoted(SPACES)})"
             self.db.execute(f"CREATE TABLE {column}_texts AS SELECT DISTINCT {column} AS key FROM likes")
-            self._check_texts(column, as_text)
+            self._check_texts(column, as_text, column in layout.said)
             number = (
-                f"CASE WHEN regexp_full_match({as_text}, '\\d+(\\.0+)?') "
+                f"CASE WHEN regexp_full_match({as_text}, {quoted(WHOLE)}) "
                 f"THEN TRY_CAST(split_part({as_text}, '.', 1) AS BIGINT) END"
             )
             [(n_others,)] = self._ask(f"SELECT count(*) FROM {column}_texts WHERE ({number}) IS NULL")
+            if n_others and isinstance(layout, Table) and not layout.any_ids:
+                [(text,)] = self._ask(f"SELECT key FROM {column}_texts WHERE ({number}) IS NULL ORDER BY key LIMIT 1")
+                raise ValueError(
+                    f"the {column} id {short(text)} is not a whole number below 2**63; fix or drop its rows."
+                )
             id_ = as_text if n_others else number
             self.db.execute(f"CREATE TABLE {column}_ids AS SELECT DISTINCT {id_} AS id FROM {column}_texts ORDER BY id")
             self.db.execute(
@@ -250,17 +251,24 @@ class _Preparation:
             raise ValueError(f"there are {n_ids:,} {column}s, where at most {MOST_ENTRIES:,} fit.")
         return int(n_ids)
 
-    def _check_texts(self, column: str, as_text: str) -> None:
+    def _check_texts(self, column: str, as_text: str, is_said: bool) -> None:
         faults = {
-            "is missing": f"lower({as_text}) IN {_MISSING}",
-            "is negative, where ids are from 0 on": f"regexp_full_match({as_text}, '-\\d+(\\.0+)?')",
+            "is missing": f"lower({as_text}) IN ({', '.join(map(quoted, sorted(MISSING)))})",
+            "is negative, where ids are from 0 on": f"regexp_full_match({as_text}, {quoted(NEGATIVE)})",
             f"is longer than {MAX_ID} characters": f"length({as_text}) > {MAX_ID}",
             "holds the character NUL": f"contains({as_text}, chr(0))",
         }
         for fault, condition in faults.items():
-            wrong = self._ask(f"SELECT key FROM {column}_texts WHERE {condition} ORDER BY key LIMIT 1")
-            if wrong:
-                raise ValueError(f"a {column} id, {short(wrong[0][0])}, {fault}; fix or drop its rows.")
+            self._check_none(column, condition, f"{fault}; fix or drop its rows")
+        for fault, form in {} if is_said else NOT_IDS.items():
+            is_other = f"NOT regexp_full_match({as_text}, {quoted(WHOLE)})"
+            condition = f"{is_other} AND regexp_full_match({as_text}, {quoted(form)}, 's')"
+            self._check_none(column, condition, f"{fault}; {say_which(column)}")
+
+    def _check_none(self, column: str, condition: str, problem: str) -> None:
+        wrong = self._ask(f"SELECT key FROM {column}_texts WHERE {condition} ORDER BY key LIMIT 1")
+        if wrong:
+            raise ValueError(f"a {column} id, {short(wrong[0][0])}, {problem}.")
 
     def _check_numbers(self, column: str, type_: str) -> None:
         if type_ not in _INTEGERS and type_ not in ("DOUBLE", "FLOAT"):
@@ -295,33 +303,49 @@ class _Preparation:
         check_strings(len(found), max(map(len, found)), sum(map(len, found)))
         np.save(self.folder / "titles.npy", np.array(found), allow_pickle=False)
 
-    def _seconds(self, types: dict[str, str]) -> str:
-        """The time of a row in seconds since 1970."""
-        type_ = types["time"]
+    def _seconds(self, type_: str) -> str:
+        """The time of a row in whole seconds since 1970, as `columns.Times` has it."""
         if type_.startswith("TIMESTAMP") or type_ == "DATE":
             return "floor(epoch(time))::BIGINT"
-        if type_ == "VARCHAR":
-            if wrong := self._ask("SELECT time FROM likes WHERE TRY_CAST(time AS DOUBLE) IS NULL LIMIT 1"):
-                raise ValueError(f"the time {short(wrong[0][0])} is not a number of seconds; leave out --times.")
-            return "trunc(time::DOUBLE)::BIGINT"
-        if type_ not in _INTEGERS and type_ not in ("DOUBLE", "FLOAT"):
-            raise ValueError(f"the column of times is of {type_}; make it seconds or timestamps, or leave out --times.")
-        return "trunc(time)::BIGINT"
+        if type_ == "VARCHAR" and not self._ask(
+            "SELECT 1 FROM likes WHERE TRY_CAST(time AS DOUBLE) IS NOT NULL LIMIT 1"
+        ):
+            text = f"trim(time, {quoted(SPACES)})"
+            seconds = f"epoch(TRY_CAST(regexp_replace({text}, ' ?UTC$', 'Z') AS TIMESTAMP))"
+            is_time = f"regexp_full_match({text}, {quoted(ISO_TIME)}) AND {seconds} IS NOT NULL"
+            if wrong := self._ask(f"SELECT time FROM likes WHERE NOT ({is_time}) LIMIT 1"):
+                raise ValueError(
+                    f"the time {short(wrong[0][0])} is neither a number of seconds nor a time like 2024-01-31 10:00:00."
+                )
+            return f"floor({seconds})::BIGINT"
+        number = self._as_number("time", type_)
+        [(latest,)] = self._ask(f"SELECT max(abs({number})) FROM likes")
+        unit = next((unit for least, unit in UNITS.items() if latest >= least), 1)
+        return f"floor(trunc({number}) / {unit})::BIGINT" if unit > 1 else f"trunc({number})::BIGINT"
 
-    def _write_likes(self, n_users: int, n_rows: int, seconds: str | None) -> int:
-        query = (
-            f"SELECT (u.row << 32) | i.row AS pair{', ' + seconds + ' AS seconds' if seconds else ''} FROM likes "
-            "JOIN user_rows u ON u.key = likes.user JOIN item_rows i ON i.key = likes.item ORDER BY ALL"
-        )
+    def _weight(self, type_: str) -> str:
+        """The weight of a row, which is a number above 0."""
+        weight = self._as_number("weight", type_)
+        if wrong := self._ask(f"SELECT weight FROM likes WHERE NOT {weight} > 0 LIMIT 1"):
+            raise ValueError(f"the weight {short(str(wrong[0][0]))} is not above 0; drop what does not count.")
+        return weight
+
+    def _write_likes(self, n_users: int, n_rows: int, seconds: str | None, weight: str | None) -> int:
         counts = np.zeros(n_users, np.int32)
         last, n_seen = -1, 0
+        kept = {"times": ("<i8", "seconds"), "weights": ("<f4", "weight")}
+        kept = {name: kept[name] for name, is_there in (("times", seconds), ("weights", weight)) if is_there}
         with contextlib.ExitStack() as stack:
             indices = stack.enter_context(Column(self.folder / "indices.npy", "<i4"))
             data = stack.enter_context(Column(self.folder / "data.npy", "<f4"))
-            times = stack.enter_context(Column(self.folder / "times.npy", "<i8")) if seconds else None
-            for batch in self._stream(query):
-                pairs = batch.column(0).to_numpy()
-                n_seen += len(pairs)
+            others = {
+                of_batch: stack.enter_context(Column(self.folder / f"{name}.npy", dtype))
+                for name, (dtype, of_batch) in kept.items()
+            }
+            for batch in self._stream(_query_of_likes(seconds, weight)):
+                found = {name: batch.column(name).to_numpy() for name in batch.schema.names}
+                pairs = found["pair"]
+                n_seen += int(found["n"].sum()) if "n" in found else len(pairs)
                 is_new = np.diff(pairs, prepend=last) > 0
                 if not is_new.any():
                     continue
@@ -331,8 +355,8 @@ class _Preparation:
                 counts[users[0] : users[0] + len(of_block)] += of_block.astype(np.int32)
                 indices.append((pairs & 0xFFFFFFFF).astype(np.int32))
                 data.append(np.ones(len(pairs), np.float32))
-                if times is not None:
-                    times.append(batch.column(1).to_numpy()[is_new])
+                for of_batch, column in others.items():
+                    column.append(found[of_batch][is_new])
                 if indices.n > MOST_ENTRIES:
                     raise ValueError(
                         f"{self.name} holds more likes than fit, {MOST_ENTRIES:,}; prepare a part of the users."
@@ -348,14 +372,19 @@ class _Preparation:
         return self.db.sql(query).to_arrow_reader(ROWS_AT_ONCE)
 
 
-def _files(folder: Path, endings: tuple[str, ...]) -> list[Path]:
-    """Those below a folder, without what is hidden, as _SUCCESS and .crc files are."""
-    return sorted(
-        file
-        for file in folder.rglob("*")
-        if file.name.endswith(endings)
-        and file.is_file()
-        and not any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
+def _query_of_likes(seconds: str | None, weight: str | None) -> str:
+    """Each row's pair of user and item as one number, in order, and the first of its times; its weights are added."""
+    columns = f"{', ' + seconds + ' AS seconds' if seconds else ''}{', ' + weight + ' AS weight' if weight else ''}"
+    rows = (
+        f"SELECT (u.row << 32) | i.row AS pair{columns} FROM likes "
+        "JOIN user_rows u ON u.key = likes.user JOIN item_rows i ON i.key = likes.item"
+    )
+    if weight is None:
+        return f"{rows} ORDER BY ALL"
+    first = ", min(seconds) AS seconds" if seconds else ""
+    return (
+        f"SELECT pair{first}, sum(weight::DOUBLE)::FLOAT AS weight, count(*) AS n FROM ({rows}) "
+        "GROUP BY pair ORDER BY pair"
     )
 
 
@@ -392,43 +421,6 @@ def _in_sentences(duckdb: Any, path: str | os.PathLike[str], memory: float) -> I
 
 def _first_line(error: Exception) -> str:
     return " ".join(str(error).strip().splitlines()[0].split()).rstrip(".")
-
-
-def _same_header(paths: list[Path]) -> list[str]:
-    """The names of the columns, which are the same in all files."""
-    headers = [_header(path) for path in paths]
-    for path, header in zip(paths, headers):
-        if header != headers[0]:
-            raise ValueError(
-                f"{path} has the header {short(header)}, and {paths[0]} {short(headers[0])}; make them one."
-            )
-    delimiter = _delimiter(paths[0])
-    return [name.strip().strip('"') for name in headers[0].split(delimiter)]
-
-
-def _delimiter(path: Path) -> str:
-    header = _header(path)
-    for delimiter in "\t,;|":
-        if {"user", "item"} & set(positions(name.strip('"') for name in header.split(delimiter))):
-            return delimiter
-    raise ValueError(f"{path} begins with {short(header)}, which is not a header that names user and item; add one.")
-
-
-def _header(path: Path) -> str:
-    head = Source(path).head().removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
-    lines = head.splitlines()
-    if not lines:
-        raise ValueError(f"{path} is empty; delete it, or pass a table with a header.")
-    return lines[0]
-
-
-def _literal(path: Path) -> str:
-    """A path that DuckDB takes for this file alone: it reads `*`, `?` and `[` as patterns, and `~/` as a home."""
-    return re.sub(r"[*?[]", r"[\g<0>]", str(path.absolute()))
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _identifier(name: str) -> str:

@@ -1,7 +1,7 @@
-"""Ratings in text: tables with a line for a rating, and lists with a line for a user.
+"""Likes in text, as a layout has it: tables with a row per like, lists with a line per user, and JSON lines.
 
-A table of numbers is read by np.loadtxt, 0.3 us a line. Where that fails, csv reads it once more at
-1 us a line, and either finds ids that are strings or can say what is wrong, and in which line.
+A table of numbers without quotes is read by np.loadtxt, 0.3 us a line. Where something speaks against that, Python
+reads it once more at 1 us a line, and either finds ids that are strings or can say what is wrong, and in which line.
 """
 
 from __future__ import annotations
@@ -9,48 +9,62 @@ from __future__ import annotations
 import csv
 import warnings
 from array import array
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from autoenc.datasets.columns import FieldError, Ids, Ratings, decoded, short, whole
-from autoenc.datasets.sources import Source, SourceError
+from autoenc.datasets.cells import BLANKS, QUOTE, QuoteError, cells_of, split
+from autoenc.datasets.columns import FieldError, Ids, Ratings, Times, decoded, number, seconds, short, whole
+from autoenc.datasets.json_lines import object_of, text_of
+from autoenc.datasets.layout import Features, JsonLines, Layout, Lists, Table
+from autoenc.datasets.sources import Source
+from autoenc.datasets.streams import SourceError
+from autoenc.datasets.watch import Watch
+
+Roles = frozenset[str]
+"""Which columns are wanted: user and item always, rating, time and weight where they are asked for."""
 
 
-class Table(NamedTuple):
-    """How a table is laid out."""
-
-    form: str  # what a line looks like, for error messages
-    delimiter: str  # one character
-    at: dict[str, int]  # where the columns user, item and, if any, rating and timestamp stand
-    skip: int = 0  # lines before the first rating
-    quote: str | None = None
-    any_ids: bool = False  # ids may be strings
-    gaps: tuple[int, ...] = ()  # columns in between, which must be empty
+def read_text(source: Source, layout: Layout, wanted: Roles) -> Ratings:
+    """The likes of a text that is laid out so. Raises ValueError: the file, the line and the text at fault."""
+    if isinstance(layout, Table):
+        return read_table(source, layout, wanted)
+    if isinstance(layout, JsonLines):
+        wanted_here = wanted & layout.at.keys()
+        return _read_rows(source, _Rows(wanted_here, True, layout.said), _json_rows(source, layout, wanted_here))
+    return _read_lists(source, layout)
 
 
-def read_table(source: Source, table: Table, values: bool) -> Ratings:
-    """A line for a rating. `values`: ratings and timestamps too, where there are any."""
-    wanted = ("user", "item", "rating", "timestamp") if values else ("user", "item")
-    at = {name: table.at[name] for name in wanted if name in table.at}
-    table = table._replace(at=at, gaps=tuple(gap for gap in table.gaps if gap < max(at.values())))
+# Tables
+
+
+def read_table(source: Source, table: Table, wanted: Roles) -> Ratings:
+    """A row per like."""
+    table = table._replace(at={role: position for role, position in table.at.items() if role in wanted})
     return _table_of_numbers(source, table) or _table_of_text(source, table)
 
 
 def _table_of_numbers(source: Source, table: Table) -> Ratings | None:
-    """None where something is not a number, or is out of range."""
-    dtypes = {"user": np.int64, "item": np.int64, "rating": np.float32, "timestamp": np.float64}
+    """None where a cell is not a number, is out of range, or may mean something else to the other reader."""
+    if table.delimiter == BLANKS:
+        return None
+    dtypes = {"user": np.int64, "item": np.int64, "rating": np.float32, "time": np.float64, "weight": np.float32}
+    # np.loadtxt knows delimiters of one character; between two colons is then a column, an empty one.
+    each = len(table.delimiter)
+    gaps = [position for position in range(each * max(table.at.values())) if position % each]
+    watch = Watch(table)
     try:
-        with source.lines() as lines, warnings.catch_warnings():
+        with source.lines(watch) as lines, warnings.catch_warnings():
             warnings.simplefilter("error")  # NumPy warns where there is no line, and of 1.5 as an integer
             rows = np.loadtxt(
                 lines,
-                dtype=[(name, dtypes[name]) for name in table.at] + [(str(gap), "S1") for gap in table.gaps],
-                usecols=[*table.at.values(), *table.gaps],
-                delimiter=table.delimiter,
+                dtype=[(role, dtypes[role]) for role in table.at] + [(str(gap), "S1") for gap in gaps],
+                usecols=[*(each * position for position in table.at.values()), *gaps],
+                delimiter=table.delimiter[0],
                 skiprows=table.skip,
-                quotechar=table.quote,
+                quotechar=QUOTE if table.quoted else None,
                 comments=None,
                 ndmin=1,
             )
@@ -58,92 +72,159 @@ def _table_of_numbers(source: Source, table: Table) -> Ratings | None:
         raise
     except (ValueError, Warning):
         return None
-    if any((rows[str(gap)] != b"").any() for gap in table.gaps):
+    if watch.n_delimiters != (table.n_columns - 1) * each * len(rows):  # np.loadtxt minds no cell too many
+        return None
+    if any((rows[str(gap)] != b"").any() for gap in gaps):
         return None
     # a column of its own each, as those of `rows` are strided, and keep the whole alive
-    columns = {name: rows[name].copy() for name in table.at}
+    columns = {role: rows[role].copy() for role in table.at}
     if columns["user"].min() < 0 or columns["item"].min() < 0:
         return None
-    if not all((np.abs(columns[name]) < 2**53).all() for name in ("rating", "timestamp") if name in columns):
+    if not all((np.abs(columns[role]) < 2**53).all() for role in ("rating", "time", "weight") if role in columns):
         return None
-    timestamps = columns["timestamp"].astype(np.int64) if "timestamp" in columns else None
-    return Ratings(columns["user"], columns["item"], columns.get("rating"), timestamps)
-
-
-def _table_of_text(source: Source, table: Table) -> Ratings:
-    users, items = Ids("user", table.any_ids), Ids("item", table.any_ids)
-    ratings, timestamps = array("f"), array("q")
-    with source.lines() as lines:
-        for _ in range(table.skip):
-            next(lines)
-        quoting: Any = csv.QUOTE_NONE if table.quote is None else csv.QUOTE_MINIMAL
-        rows = csv.reader(lines, delimiter=table.delimiter, quoting=quoting)
-        row: list[str] = []
-        try:
-            for row in rows:
-                if len(row) <= 1 and not "".join(row).strip():
-                    continue
-                if any(row[gap] for gap in table.gaps):
-                    raise IndexError
-                users.rows.append(users[row[table.at["user"]]])
-                items.rows.append(items[row[table.at["item"]]])
-                if "rating" in table.at:
-                    ratings.append(_number(row[table.at["rating"]], "rating"))
-                if "timestamp" in table.at:
-                    timestamps.append(int(_number(row[table.at["timestamp"]], "timestamp")))
-        except (IndexError, FieldError) as error:
-            text = table.delimiter.join(row)
-            number = table.skip + rows.line_num - text.rstrip("\n").count("\n")  # a quoted cell may go over lines
-            problem = error if isinstance(error, FieldError) else f"{short(text)} has not the form {table.form}"
-            raise _fault(source, number, problem) from None
-        except csv.Error as error:
-            raise _fault(source, table.skip + rows.line_num, error) from None
     return Ratings(
-        _to_array(source, users),
-        _to_array(source, items),
-        np.array(ratings, np.float32) if "rating" in table.at else None,
-        np.array(timestamps, np.int64) if "timestamp" in table.at else None,
+        columns["user"],
+        columns["item"],
+        columns.get("rating"),
+        seconds(columns["time"]) if "time" in columns else None,
+        weights=columns.get("weight"),
     )
 
 
-def _number(text: str, column: str) -> float:
+def _table_of_text(source: Source, table: Table) -> Ratings:
     try:
-        value = float(text)
-    except ValueError:
-        value = np.nan
-    if not abs(value) < 2**53:
-        raise FieldError(f"the {column} {short(text)} is not a number below 2**53")
-    return value
+        return _read_rows(source, _Rows(table.at.keys(), table.any_ids, table.said), _table_rows(source, table))
+    except QuoteError as error:
+        if table.delimiter == "\t":  # a file that doesn't quote
+            return _table_of_text(source, table._replace(quoted=False))
+        raise _fault(source, error.line, error) from None
 
 
-def read_lists(source: Source, parse: Callable[[str], tuple[str, list[str]]], any_ids: bool) -> Ratings:
-    """A line for a user and what they liked, as `parse` (one of those below) takes it apart."""
-    users, items = Ids("user", any_ids), Ids("item", any_ids)
+def _table_rows(source: Source, table: Table) -> Iterator[tuple[int, dict[str, str]]]:
+    last = max(table.at.values())
+    has_others_before = last >= len(set(table.at.values()))
     with source.lines() as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
+        for _ in range(table.skip):
+            next(lines)
+        for line, cells in cells_of(lines, table.delimiter, table.quoted, row_like(table), table.skip + 1):
+            if len(cells) != table.n_columns:
+                is_short = len(cells) <= last
+                if is_short or (has_others_before and "".join(cells[table.n_columns :]).strip()):
+                    text = table.delimiter.join(cells)
+                    raise _fault(source, line, f"{short(text)} has not the form {table.form}")
+            yield line, {role: cells[position] for role, position in table.at.items()}
+
+
+def row_like(table: Table) -> Any:
+    """Whether cells look like those of a row: as many, and with ids in their places."""
+
+    def is_row(cells: list[str]) -> bool:
+        ids = [cells[table.at[role]] for role in ("user", "item")] if len(cells) == table.n_columns else [""]
+        return all(id_ and id_ == id_.strip() and (" " not in id_) for id_ in ids)
+
+    return is_row
+
+
+# What tables and JSON have in common
+
+
+class _Rows:
+    """The wanted columns while they are read."""
+
+    def __init__(self, roles: Any, any_ids: bool, said: Roles):
+        self.ids = {role: Ids(role, any_ids, role in said) for role in ("user", "item")}
+        self.numbers = {role: array("f") for role in ("rating", "weight") if role in roles}
+        self.times = Times() if "time" in roles else None
+
+    def append(self, cells: dict[str, str]) -> None:
+        """Raises FieldError."""
+        for role, ids in self.ids.items():
+            ids.rows.append(ids[cells[role]])
+        for role, values in self.numbers.items():
+            values.append(number(cells[role], role))
+        if self.times is not None:
+            self.times.append(cells["time"])
+
+
+def _read_rows(source: Source, columns: _Rows, rows: Iterator[tuple[int, dict[str, str]]]) -> Ratings:
+    line = 0
+    try:
+        for line, cells in rows:  # noqa: B007  of which the error tells
+            columns.append(cells)
+    except QuoteError:
+        raise
+    except FieldError as error:
+        raise _fault(source, line, error) from None
+    numbers = {role: np.array(values, np.float32) for role, values in columns.numbers.items()}
+    return Ratings(
+        _to_array(source, columns.ids["user"]),
+        _to_array(source, columns.ids["item"]),
+        numbers.get("rating"),
+        None if columns.times is None else columns.times.to_array(),
+        weights=numbers.get("weight"),
+    )
+
+
+def _json_rows(source: Source, layout: JsonLines, wanted: Roles) -> Iterator[tuple[int, dict[str, str]]]:
+    with source.lines() as lines:
+        for line, text in enumerate(lines, 1):
+            if text.strip():
+                try:
+                    found = object_of(text)
+                    cells = {role: text_of(found, key, role) for role, key in layout.at.items() if role in wanted}
+                except FieldError as error:
+                    raise _fault(source, line, error) from None
+                yield line, cells
+
+
+# Lists
+
+
+def _read_lists(source: Source, layout: Lists | Features) -> Ratings:
+    """One line per user, and what they like."""
+    is_said = isinstance(layout, Lists) and layout.is_said
+    any_ids = isinstance(layout, Features) or layout.any_ids
+    users, items = Ids("user", any_ids, is_said), Ids("item", any_ids, is_said)
+    take_apart = _features if isinstance(layout, Features) else partial(_list, layout=layout)
+    line_of_user: dict[str, int] = {}
+    with source.lines() as lines:
+        n_lines = 0
+        for line, text in enumerate(lines, 1):
+            if not text.strip():
                 continue
             try:
-                user, liked = parse(line)
+                user, liked = take_apart(text, n_lines)
+                n_lines += 1
+                if not is_said and line_of_user.setdefault(user, line) != line and isinstance(layout, Lists):
+                    raise FieldError(_twice(user, line_of_user[user]))
                 users.rows.extend([users[user]] * len(liked))
                 items.rows.extend(map(items.__getitem__, liked))
             except FieldError as error:
-                raise _fault(source, number, error) from None
+                raise _fault(source, line, error) from None
     return Ratings(_to_array(source, users), _to_array(source, items))
 
 
-def lightgcn_line(line: str) -> tuple[str, list[str]]:
-    """user item item ..."""
-    user, *items = line.split()
-    return user, items
+def _twice(user: str, first: int) -> str:
+    return (
+        f"the user {short(user)} stands in line {first:,} already, where each line would be a user; say user=1, item=2 "
+        "(--user-column 1 --item-column 2) if each line is one like, or user=1, item='2-' if users do come again"
+    )
 
 
-def dsstne_line(line: str) -> tuple[str, list[str]]:
-    """user<TAB>item:item:... or user<TAB>item,value:item,value:...
+def _list(line: str, n_before: int, layout: Lists) -> tuple[str, list[str]]:
+    """The user, and the items, of a line."""
+    cells = split(line, layout.delimiter)
+    if layout.counts and cells[0].strip() != str(len(cells) - 1):
+        raise FieldError(
+            f"{short(line)} begins with {short(cells[0])}, where in all lines before it the first number is how many "
+            f"items follow, which are {len(cells) - 1}"
+        )
+    user = str(n_before) if layout.user is None else cells[layout.user]
+    return user, [cell for cell in cells[layout.items :] if cell.strip()]
 
-    As DSSTNE's NetCDFhelper.cpp takes it apart. Its values may be ratings, times or anything, and so
-    aren't kept.
-    """
+
+def _features(line: str, n_before: int) -> tuple[str, list[str]]:
+    """As DSSTNE's NetCDFhelper.cpp takes a line apart. Its values may be anything, and aren't kept."""
     user, tab, features = line.strip("\r\n").partition("\t")
     if not tab:
         raise FieldError(f"{short(line)} has not the form user<TAB>item:item:...")

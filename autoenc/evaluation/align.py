@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from autoenc.interactions import Interactions, carrying
+from autoenc.interactions import Interactions, carrying, positions
 from autoenc.storage.csr import indptr_of
 
 
@@ -73,27 +73,22 @@ def aligned(scorer: Any, train: Interactions, held_out: Interactions) -> tuple[s
 
 
 def is_among(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Which of these external ids are among the known: a mask. Numbers and strings are never the same."""
-    same_kind = ids.dtype.kind == known.dtype.kind
-    return np.isin(ids, known) if same_kind else np.zeros(len(ids), bool)
+    """Which of these external ids are among the known: a mask. The number 7 and the string "7" are the same id."""
+    return positions(ids, known) >= 0
 
 
 def to_columns(user_items: sparse.csr_array, item_ids: np.ndarray, known: np.ndarray) -> sparse.csr_array:
-    """Likes of `item_ids` in the columns of the ids `known`, without those of other items; with times and weights.
-
-    Both ascend, so a row's columns do still.
-    """
+    """Likes of `item_ids` in the columns of the ids `known`, without those of other items; with times and weights."""
     if np.array_equal(item_ids, known):
         return user_items
-    is_known = is_among(item_ids, known)
-    new_column = np.zeros(len(item_ids), np.int32)
-    new_column[is_known] = np.searchsorted(known, item_ids[is_known])
-    kept = is_known[user_items.indices]
-    n_kept = np.concatenate([[0], np.cumsum(kept)])
-    indptr = n_kept[user_items.indptr].astype(np.int32)
-    indices = new_column[user_items.indices[kept]]
-    ones = np.ones(len(indices), np.float32)
-    moved = sparse.csr_array((ones, indices, indptr), (user_items.shape[0], len(known)))
+    columns = positions(item_ids, known)[user_items.indices]
+    rows = np.repeat(np.arange(user_items.shape[0]), np.diff(user_items.indptr))
+    kept = np.flatnonzero(columns >= 0)
+    if item_ids.dtype.kind != known.dtype.kind:  # 10 is above 9, and "10" below "9"
+        kept = kept[np.lexsort((columns[kept], rows[kept]))]
+    lengths = np.bincount(rows[kept], minlength=user_items.shape[0])
+    ones = np.ones(len(kept), np.float32)
+    moved = sparse.csr_array((ones, columns[kept], indptr_of(lengths)), (user_items.shape[0], len(known)))
     carried = getattr(user_items, "carried", {})
     return carrying(moved, **{name: values[kept] for name, values in carried.items()}) if carried else moved
 
@@ -102,8 +97,7 @@ def to_rows(user_items: sparse.csr_array, user_ids: np.ndarray, known: np.ndarra
     """Likes of `user_ids` in the rows of the ids `known`, without times and weights; rows may be empty."""
     if np.array_equal(user_ids, known):
         return user_items
-    is_known = is_among(user_ids, known)
-    lengths = np.zeros(len(known), np.int64)
-    lengths[np.searchsorted(known, user_ids[is_known])] = np.diff(user_items.indptr)[is_known]
-    rows = user_items[np.flatnonzero(is_known)]
+    row_of = positions(known, user_ids)
+    lengths = np.where(row_of >= 0, np.diff(user_items.indptr)[row_of], 0)
+    rows = user_items[row_of[row_of >= 0]]
     return sparse.csr_array((rows.data, rows.indices, indptr_of(lengths)), (len(known), user_items.shape[1]))

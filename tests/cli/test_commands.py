@@ -188,7 +188,10 @@ def test_recommend_for_everybody_in_each_format(ask, model_file, ratings):
             parquet = pytest.importorskip("pyarrow.parquet")
         code, out, err = ask("recommend", model_file, "--users", "likes.csv", "--out", f"recs.{ending}", "-n", "5")
         assert (code, out) == (0, f"wrote the 5 best of 2 users to recs.{ending}\n")
-        assert err == "left out 1 likes of 1 items that the model doesn't know\n"
+        assert (
+            err == "read as CSV with a header: user = user, item = item; 4 rows\n"
+            "left out 1 likes of 1 items that the model doesn't know\n"
+        )
         if ending == "csv":
             with open("recs.csv", encoding="utf-8", newline="") as file:
                 rows = list(csv.DictReader(file))

@@ -128,7 +128,7 @@ def formats() -> dict[str, str | bytes | None]:
 
 def hostile() -> dict[str, str | bytes | None]:
     csv = lines(",", "userId,movieId,rating,timestamp")
-    long_lines = b"userId,movieId,note\n" + (b"1,2," + b"0" * 10_000 + b"\n") * 9_000
+    long_lines = b"userId,movieId,note\n" + (b"1,2," + b"x" * 10_000 + b"\n") * 9_000
     encrypted = bytearray(zipped({"ratings.csv": csv}))
     encrypted[encrypted.index(b"PK\1\2") + 8] |= 1
     return {
@@ -152,8 +152,7 @@ def hostile() -> dict[str, str | bytes | None]:
         "empty.csv": "",
         "blank.csv": "\n  \n\n",
         "only_header.csv": "userId,movieId,rating,timestamp\n",
-        "no_item.csv": "userId,film,rating\n1,2,3\n",
-        "utf16.csv": csv.encode("utf-16"),
+        "no_item.csv": "userId,thing,rating\n1,2,3\n",
         "nul.csv": csv.replace("978302109", "\0"),
         "nan_id.csv": csv.replace("3,300,", "3,NaN,"),
         "missing_id.csv": csv.replace("3,300,", ",300,"),
@@ -171,7 +170,7 @@ def hostile() -> dict[str, str | bytes | None]:
         "wide.dat": lines("::").replace("3::300", f"3::{2**70}"),
         "single_colons.dat": lines("::").replace("3::300::2::", "3:300:2:"),
         "negative.txt": "1 2 3\n4 -5\n",
-        "letters.txt": "1 2 3\n" * 30 + "4 five\n",
+        "letters.txt": "".join(f"{user} 2 3\n" for user in range(30)) + "40 five\n",
         "no_tab.txt": "a\tb:c\n" * 30 + "d b:c\n",
         "bad_titles.zip": zipped({"ratings.csv": csv, "movies.csv": "movieId,title\n3,Ronin\nten,Heat (1995)\n"}),
         "cache_train.npy": pickled_lists(),
@@ -187,7 +186,7 @@ def hostile() -> dict[str, str | bytes | None]:
         "lacks_data.npz": matrix("csr", data=None),
         "huge_header.npz": huge_header(),
         "missing.parquet": parquet(user=[1, None, 3], item=[1, 2, 3]),
-        "no_item.parquet": parquet(user=[1, 2], film=[1, 2]),
+        "no_item.parquet": parquet(user=[1, 2], thing=[1, 2]),
         "negative_id.parquet": parquet(user=[1, -2, 3], item=[1, 2, 3]),
         "nan_id.parquet": parquet(user=[1.0, float("nan"), 3.0], item=[1, 2, 3]),
         "missing_id.parquet": parquet(user=["ann", "", "bob"], item=[1, 2, 3]),
@@ -199,6 +198,8 @@ def hostile() -> dict[str, str | bytes | None]:
         "traversal.zip": zipped({"../../../escaped/ratings.csv": csv, "/etc/passwd": "x"}),
         "crlf.dat": lines("::").replace("\n", "\r\n"),
         "cr.dat": lines("::").replace("\n", "\r"),
+        "utf16.csv": csv.encode("utf-16"),
+        "utf32.csv": csv.encode("utf-32"),
         "bom.csv": b"\xef\xbb\xbf" + csv.encode(),
         "bom.dat": b"\xef\xbb\xbf" + lines("::").encode(),
         "blank_lines.csv": "\n \n" + csv.replace("\n", "\n\n") + " \n",

@@ -1,0 +1,425 @@
+"""How a file of likes is laid out: decided from a sample of its lines and from what the caller says.
+
+A guess needs evidence. A header is evidence by its names. Without one the first two columns are taken for user and item
+only where the lines themselves agree with that: all of one width, ids that look like ids, users that come again or a
+third column that looks like ratings. What contradicts a reading is named, and where two readings fit the caller is
+asked. Every reader, in memory or DuckDB's, gets its layout from here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+from autoenc.datasets.cells import BLANKS, QuoteError, cells_of, split
+from autoenc.datasets.columns import NOT_IDS, FieldError, short, whole
+from autoenc.datasets.evidence import (
+    are_likely_ratings,
+    are_likely_times,
+    check_first_columns,
+    is_number,
+    is_whole,
+    looks_like_header,
+    number_the_rows,
+)
+from autoenc.datasets.names import KNOWN, bare, known_positions, say_which
+from autoenc.datasets.options import NO_OPTIONS, ROLES, Column, ReadOptions
+
+MOST_SAMPLED = 2_000
+"""Lines that are looked at."""
+
+_DELIMITERS = ("\t", ",", ";", "|", BLANKS)
+_WITHOUT_HEADER = ("user", "item", "rating", "time")
+_NAMES_OF_DELIMITERS = {
+    ",": "CSV",
+    ";": "semicolon-separated text",
+    "\t": "tab-separated text",
+    "|": "bar-separated text",
+    "::": "text separated by ::",
+    BLANKS: "blank-separated text",
+}
+
+
+class Table(NamedTuple):
+    """One row per like."""
+
+    form: str  # what a line looks like, for error messages
+    delimiter: str  # one character or "::"; BLANKS stands for one or more
+    at: dict[str, int]  # where the roles user, item and, if any, rating, time and weight stand
+    n_columns: int
+    names: tuple[str, ...] = ()  # of the columns, where there is a header
+    skip: int = 0  # lines before the first row
+    quoted: bool = True
+    any_ids: bool = False  # ids may be strings
+    said: frozenset[str] = frozenset()  # roles whose columns the caller named
+
+    @property
+    def description(self) -> str:
+        kind = _NAMES_OF_DELIMITERS.get(self.delimiter, f"text separated by {self.delimiter!r}")
+        return f"{kind} {'with' if self.names else 'without'} a header"
+
+    def name_of(self, role: str) -> str:
+        """What a role's column is called: its name in the header, or its number."""
+        position = self.at[role]
+        return self.names[position] if self.names else f"column {position + 1}"
+
+
+class Lists(NamedTuple):
+    """One line per user, with the items that they like."""
+
+    form: str
+    delimiter: str
+    user: int | None  # the column of the user; None: the line's number, from 0
+    items: int  # the first of the columns with items
+    counts: bool = False  # whether a line begins with how many items follow
+    any_ids: bool = False
+    is_said: bool = False
+
+    @property
+    def description(self) -> str:
+        if self.counts:
+            return "lists, one line per user that begins with how many items follow: user = the line's number from 0"
+        user = "the line's number from 0" if self.user is None else f"column {self.user + 1}"
+        return f"lists, one line per user: user = {user}, items = column {self.items + 1} and those after it"
+
+
+class Features(NamedTuple):
+    """DSSTNE's text, user<TAB>item:item:... or user<TAB>item,value:item,value:..."""
+
+    description: str = "DSSTNE's text: user = before the tab, items = after it"
+
+
+class JsonLines(NamedTuple):
+    """One JSON object per like."""
+
+    at: dict[str, str]  # the keys of the roles
+    said: frozenset[str] = frozenset()
+
+    @property
+    def description(self) -> str:
+        return "JSON lines"
+
+    def name_of(self, role: str) -> str:
+        return self.at[role]
+
+
+Layout: TypeAlias = Table | Lists | Features | JsonLines
+
+
+def layout_of(lines: Sequence[str], options: ReadOptions = NO_OPTIONS) -> Layout:
+    """How a text is laid out.
+
+    Parameters
+    ----------
+    lines : sequence of str
+        The first of its lines, blank ones too; one at least is not blank.
+    options : ReadOptions
+        What the caller says of it.
+
+    Raises
+    ------
+    ValueError
+        Where the columns aren't known or the data contradict them: what was found, and the way out.
+    """
+    filled = [line for line in lines if line.strip()][:MOST_SAMPLED]
+    if filled[0].lstrip().startswith("{") and options.delimiter is None:
+        return _json_lines(filled, options)
+    if filled[0].lstrip().startswith("["):
+        raise ValueError(
+            f"begins with {short(filled[0][:80])}, and JSON is read as lines of one object each; "
+            "write it so (pandas: to_json(orient='records', lines=True))"
+        )
+    first_items = _first_of_items(options.item)
+    if first_items is not None:
+        return _lists_as_said(filled, first_items, options)
+    table = _with_header(filled, lines.index(filled[0]) + 1, options)
+    return table if table is not None else _without_header(filled, options)
+
+
+def layout_of_names(names: Sequence[str], options: ReadOptions = NO_OPTIONS) -> Table:
+    """The columns of a table that has names, such as parquet. Raises ValueError as `layout_of` does."""
+    at = _roles(names, options)
+    lacking = [role for role in ("user", "item") if role not in at]
+    if lacking:
+        roles = " and ".join(f"{role}s" for role in lacking)
+        raise ValueError(
+            f"has the columns {', '.join(map(short, names))}, of which none is of {roles}; {say_which(*lacking)}"
+        )
+    return Table(", ".join(names), ",", at, len(names), tuple(names), any_ids=True, said=_said(options))
+
+
+# Tables with a header
+
+
+def _with_header(lines: list[str], skip: int, options: ReadOptions) -> Table | None:
+    """None where the first line is no header."""
+    if options.header is False:
+        return None
+    problem: ValueError | None = None
+    for delimiter in (options.delimiter,) if options.delimiter else _DELIMITERS:
+        rows = sampled_rows(lines, delimiter)
+        names = [name.strip() for name in rows[0]]
+        if len(names) < 2:
+            continue
+        try:
+            at = _roles(names, options)
+        except ValueError as error:
+            problem = problem or error
+            continue
+        by_name = {role for role in at if not _is_number(getattr(options, role))}
+        is_header = options.header or bool(by_name) or looks_like_header(rows)
+        if not is_header or any(whole(names[at[role]]) is not None for role in by_name & {"user", "item"}):
+            continue
+        lacking = [role for role in ("user", "item") if role not in at]
+        if not lacking:
+            form = lines[0].strip("\r\n")
+            table = Table(form, delimiter, at, len(names), tuple(names), skip, any_ids=True, said=_said(options))
+            return _checked(table._replace(quoted=_is_quoted(lines, delimiter)), rows[1:])
+        if len(lacking) == 1 or looks_like_header(rows) or options.header:
+            problem = problem or _nameless(lines[0], names, lacking)
+    if problem is not None:
+        raise problem
+    return None
+
+
+def _nameless(header: str, names: Sequence[str], lacking: list[str]) -> ValueError:
+    roles = " and ".join(f"{role}s" for role in lacking)
+    return ValueError(f"has the header {short(header)}, which names no column of {roles}; {say_which(*lacking)}")
+
+
+def _roles(names: Sequence[str], options: ReadOptions) -> dict[str, int]:
+    """Where the columns of the roles stand that the caller or the names themselves tell."""
+    at = {}
+    for role in ROLES:
+        said = getattr(options, role)
+        if said is not None:
+            at[role] = position_of(role, said, names)
+    unsaid = ["" if position in at.values() else name for position, name in enumerate(names)]
+    if {"user", "item"} <= at.keys():  # then nothing else has to be clear
+        unsaid = [name if not _is_one_of(name, ("user", "item")) else "" for name in unsaid]
+    return known_positions(unsaid) | at
+
+
+def _is_one_of(name: str, roles: tuple[str, ...]) -> bool:
+    return any(bare(name) in known for role in roles for known in KNOWN[role])
+
+
+def position_of(role: str, said: Column, names: Sequence[str]) -> int:
+    """The position of a column by its name or by its number from 1 on.
+
+    Raises ValueError where there is none, or where two have the name.
+    """
+    if isinstance(said, str):
+        found = [position for position, name in enumerate(names) if name == said]
+        found = found or [position for position, name in enumerate(names) if name.lower() == said.lower()]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise ValueError(f"has {len(found)} columns {short(said)}; say which by its number: {role}=1, say")
+        if not _is_number(said):
+            raise ValueError(f"has no column {short(said)}, but {', '.join(map(short, names))}; {say_which(role)}")
+    number = int(said)
+    if not 1 <= number <= len(names):
+        raise ValueError(f"has {len(names)} columns, and {role} is column {number}; columns are numbered from 1 on")
+    return number - 1
+
+
+def _is_number(said: Column | None) -> bool:
+    return isinstance(said, int) or (isinstance(said, str) and said.isascii() and said.isdecimal())
+
+
+def _said(options: ReadOptions) -> frozenset[str]:
+    return frozenset(role for role in ROLES if getattr(options, role) is not None)
+
+
+# Tables and lists without a header
+
+
+def _without_header(lines: list[str], options: ReadOptions) -> Layout:
+    if options.user is None and options.item is None and options.delimiter is None and _are_features(lines):
+        return Features()
+    delimiter, rows = _columns(lines, options)
+    width, n_of_width = Counter(map(len, rows)).most_common(1)[0]
+    if options.user is not None and options.item is not None:
+        at = {role: position_of(role, getattr(options, role), [""] * width) for role in _said(options)}
+        return _checked(_table(delimiter, at, width, lines, options, any_ids=True), rows)
+    is_ragged = n_of_width < len(rows) if delimiter == BLANKS else 2 * n_of_width <= len(rows)
+    is_one_list = len(rows) == 1 and delimiter == BLANKS and width > len(_WITHOUT_HEADER)
+    if is_ragged or is_one_list or width == 1:
+        return _lists(delimiter, rows)
+    alike = [row for row in rows if len(row) == width]
+    columns = list(zip(*alike))
+    numbers = None not in (whole(alike[0][0].strip()), whole(alike[0][1].strip()))
+    if not numbers and not (width > 2 and all(map(is_number, columns[2]))):
+        raise ValueError(
+            f"begins with {short(lines[0])}, which is neither a header that is known nor a row that tells what its "
+            f"columns are; {say_which('user', 'item')}, and whether there is a header by header= (--header, "
+            "--no-header)"
+        )
+    if len(alike) == len(rows) and width > 2:
+        check_first_columns(columns, delimiter == BLANKS)
+    at = {"user": 0, "item": 1}
+    if width > 2 and are_likely_times(columns[2]):
+        at["time"] = 2
+    else:
+        at |= {"rating": 2} if width > 2 and all(map(is_number, columns[2])) else {}
+        at |= {"time": 3} if width > 3 and (are_likely_times(columns[3]) or _is_movielens(columns)) else {}
+    return _checked(_table(delimiter, at, width, lines, options, any_ids=not numbers), rows)
+
+
+def _is_movielens(columns: Sequence[Sequence[str]]) -> bool:
+    """Whether four columns may be user, item, rating and time by what they are in MovieLens."""
+    return len(columns) == 4 and are_likely_ratings(columns[2]) and all(map(is_whole, columns[3]))
+
+
+def _table(
+    delimiter: str, at: dict[str, int], width: int, lines: list[str], options: ReadOptions, any_ids: bool
+) -> Table:
+    role_of = {position: role for role, position in at.items()}
+    form = delimiter.join(role_of.get(position, "...") for position in range(width))
+    quoted = _is_quoted(lines, delimiter)
+    return Table(form, delimiter, at, width, quoted=quoted, any_ids=any_ids, said=_said(options))
+
+
+def _columns(lines: list[str], options: ReadOptions) -> tuple[str, list[list[str]]]:
+    """What stands between the columns, and the rows: as nearly all lines have equally many."""
+    if options.delimiter is not None:
+        return options.delimiter, sampled_rows(lines, options.delimiter)
+    found = {}
+    for delimiter in ("::", "\t", ";", "|", ",", BLANKS):
+        rows = sampled_rows(lines, delimiter)
+        width, n = Counter(map(len, rows)).most_common(1)[0]
+        if width > 1 and n == len(rows):
+            return delimiter, rows
+        if max(map(len, rows)) > 1:
+            found[delimiter] = rows
+    first_line = [delimiter for delimiter, rows in found.items() if len(rows[0]) > 1]
+    if not first_line:
+        raise unknown(lines[0])
+    return first_line[0], found[first_line[0]]
+
+
+def _lists(delimiter: str, rows: list[list[str]]) -> Lists:
+    """Lists of numbers, one line per user, where the lines don't contradict that."""
+    others = [row for row in rows if not all(map(is_whole, row))]
+    if 2 * len(others) > len(rows) or (others and delimiter != BLANKS):
+        raise ValueError(
+            f"has lines of different lengths, such as {short(delimiter.join(others[0]))}, where lists of ids, one line "
+            "per user, are whole numbers; say item='2-' (--item-column 2-) if they are such lists"
+        )
+    firsts = [row[0].strip() for row in rows]
+    count_first = all(first.isdecimal() and int(first) == len(row) - 1 for first, row in zip(firsts, rows))
+    repeated = len(set(firsts)) < len(firsts)
+    form = delimiter.join(["user", "item", "item", "..."])
+    if count_first and repeated:
+        return Lists(delimiter.join(["count", "item", "item", "..."]), delimiter, None, 1, counts=True)
+    if count_first and len(rows) > 1:
+        raise ValueError(
+            f"begins with {short(delimiter.join(rows[0])[:80])}: the first number of each line is the user, or how "
+            "many items follow, as both fit; say user=1, item='2-' (--user-column 1 --item-column 2-) if it is the "
+            "user, or item='2-' alone if it is a count"
+        )
+    return Lists(form, delimiter, 0, 1)
+
+
+def _lists_as_said(lines: list[str], first: int, options: ReadOptions) -> Lists:
+    delimiter = options.delimiter or next(d for d in ("\t", ",", ";", "|", BLANKS) if d in lines[0] or d == BLANKS)
+    width = max(len(split(line, delimiter)) for line in lines)
+    user = None if options.user is None else position_of("user", options.user, [""] * width)
+    if user is not None and user >= first:
+        raise ValueError(f"user is column {user + 1}, and items are the columns from {first + 1} on; they overlap")
+    return Lists(delimiter.join(["user", "item", "item", "..."]), delimiter, user, first, any_ids=True, is_said=True)
+
+
+def _first_of_items(item: Column | None) -> int | None:
+    """The position of the first item's column, of an option such as "2-"."""
+    found = re.fullmatch(r"([1-9]\d{0,8})-", item) if isinstance(item, str) else None
+    return int(found[1]) - 1 if found else None
+
+
+_FEATURES = re.compile(r"[^\t]*\t[^\t]*[:,][^\t]*")
+
+
+def _are_features(lines: list[str]) -> bool:
+    # the last of the lines may be cut off, which doesn't matter here
+    return all(line.count("\t") <= 1 for line in lines) and any(map(_FEATURES.fullmatch, lines))
+
+
+# JSON
+
+
+def _json_lines(lines: list[str], options: ReadOptions) -> JsonLines:
+    from autoenc.datasets.json_lines import object_of
+
+    keys: dict[str, None] = {}
+    for line in lines[:100]:
+        try:
+            keys |= dict.fromkeys(object_of(line))
+        except FieldError as error:
+            raise ValueError(f"begins with an object of JSON, and then: {error}; write one object per line") from None
+    names = list(keys)
+    at = _roles(names, options)
+    lacking = [role for role in ("user", "item") if role not in at]
+    if lacking:
+        roles = " and ".join(f"{role}s" for role in lacking)
+        raise ValueError(
+            f"has JSON objects of {', '.join(map(short, names))}, which name no column of {roles}; "
+            f"{say_which(*lacking)}"
+        )
+    return JsonLines({role: names[position] for role, position in at.items()}, _said(options))
+
+
+# What all have in common
+
+
+def unknown(line: str) -> ValueError:
+    return ValueError(
+        f"begins with {short(line)}, which is none of the formats that are known: MovieLens' .dat, .csv and "
+        "u.data, a table with a header that names user and item, JSON lines, RecBole's .inter, LightGCN's and DSSTNE's "
+        "text, .npz and parquet"
+    )
+
+
+def sampled_rows(lines: list[str], delimiter: str) -> list[list[str]]:
+    """The cells of the sample's rows: quotes count where all that are opened are closed."""
+    rows: list[list[str]] = []
+    try:
+        rows.extend(cells for _, cells in cells_of(lines, delimiter, quoted=True))
+    except QuoteError as error:
+        if delimiter == "\t" or error.line == 1:
+            return [split(line, delimiter) for line in lines]
+    return rows
+
+
+def _is_quoted(lines: list[str], delimiter: str) -> bool:
+    """Whether cells may be quoted: between tabs only where no quote contradicts it."""
+    if delimiter != "\t":
+        return delimiter != "::"
+    try:
+        for _ in cells_of(lines, delimiter, quoted=True):
+            pass
+    except QuoteError:
+        return False
+    return True
+
+
+def _checked(table: Table, rows: list[list[str]]) -> Table:
+    """The table, where the widths of its rows and the look of its ids don't contradict it."""
+    if table.names and number_the_rows([row[0] for row in rows if len(row) == table.n_columns + 1], len(rows)):
+        raise ValueError(
+            f"has the header {short(table.form)}, which names {table.n_columns} columns, where its rows have one more "
+            "and begin with their number; add a name for that column to the header"
+        )
+    for role in {"user", "item"} - table.said:
+        position = table.at[role]
+        cells = [row[position].strip() for row in rows if len(row) == table.n_columns]
+        for fault, form in NOT_IDS.items():
+            found = [cell for cell in cells if re.fullmatch(form, cell, re.ASCII | re.DOTALL)]
+            if len(found) > len(cells) // 2:
+                raise ValueError(
+                    f"has {short(found[0])} in the column of {role}s ({table.name_of(role)}), which {fault}; "
+                    f"{say_which(role)}"
+                )
+    return table

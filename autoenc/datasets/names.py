@@ -1,0 +1,86 @@
+"""What the columns of likes are called, in well-known data sets and elsewhere.
+
+A name is compared without case, punctuation, a trailing "id" and RecBole's ":type". Of several that fit, the one in
+the earliest set of its row counts; two within one set are two readings, and the caller is asked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from autoenc.messages import shown
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+KNOWN: dict[str, tuple[frozenset[str], ...]] = {
+    "user": (
+        _words("u user"),
+        _words(
+            "customer visitor member reviewer client profile person account viewer listener reader buyer shopper "
+            "subscriber player patron learner student username userno usernumber msno"
+        ),
+        _words("session"),
+    ),
+    "item": (
+        _words("i item"),
+        _words("parentasin"),
+        _words(
+            "movie film product book track artist song article asin business recipe isbn anime game app video news "
+            "show series course restaurant hotel place venue poi page post pin album sku stockcode content beer wine "
+            "joke itemno itemnumber art paper podcast episode tmdb imdb"
+        ),
+        _words("title movietitle booktitle itemname productname producttitle songtitle"),
+    ),
+    "rating": (
+        _words("rating ratings"),
+        _words("stars star starrating score overall bookrating userrating reviewrating reviewoverall"),
+    ),
+    "time": (
+        _words("timestamp time datetime ts unixreviewtime unixtime eventtime"),
+        _words("date created createdat createdon createdtime creationtime tdat day reviewtime reviewdate"),
+    ),
+}
+
+
+def bare(name: str) -> str:
+    """A column's name as it is compared."""
+    return re.sub(r"[\W_]", "", name.partition(":")[0].lower()).removesuffix("id")
+
+
+def candidates(role: str, names: Sequence[str]) -> list[int]:
+    """Where a header has what may be the column of a role, all equally good."""
+    bared = [bare(name) for name in names]
+    for known in KNOWN[role]:
+        found = [position for position, name in enumerate(bared) if name in known]
+        if found:
+            return found
+    return []
+
+
+def known_positions(names: Sequence[str]) -> dict[str, int]:
+    """Where a header has each role of `KNOWN`.
+
+    Raises ValueError where two columns may be the users, or the items.
+    """
+    at = {}
+    for role in KNOWN:
+        found = candidates(role, names)
+        if len(found) > 1 and role in ("user", "item"):
+            if len({names[position] for position in found}) == 1:
+                raise ValueError(f"has {len(found)} columns {shown(names[found[0]])}; rename all but one")
+            both = " and ".join(shown(names[position]) for position in found[:2])
+            raise ValueError(f"has the columns {both}, which may both be the {role}s; {say_which(role)}")
+        if len(found) == 1:
+            at[role] = found[0]
+    return at
+
+
+def say_which(*roles: str) -> str:
+    """The way out where it isn't clear which columns are meant."""
+    arguments = " and ".join(f"{role}=" for role in roles)
+    flags = ", ".join(f"--{role}-column" for role in roles)
+    return f"say which is meant by {arguments} ({flags})"

@@ -1,0 +1,116 @@
+"""How likes are to be read, as far as the caller says it: which columns, which rows, which of the users and items."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from autoenc.checks import whole_number
+from autoenc.messages import printable, shown
+
+Column: TypeAlias = "str | int"
+"""The name of a column, or its number: the first is 1."""
+
+ROLES = ("user", "item", "rating", "time", "weight")
+
+_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "bar": "|", "blank": " ", "blanks": " "}
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What `autoenc.datasets.load` and the commands that read likes are told of a file.
+
+    Parameters
+    ----------
+    user, item, rating, time, weight : str or int, optional
+        The name of a column, or its number from 1 on, which may be written as text. Of lists, one line per user, the
+        items are the columns "2-". A column that is named is taken at its word: its ids may look like anything.
+        Ratings are likes whatever their value, but for `min_rating`; they are weights only where `weight` says so.
+    delimiter : str, optional
+        What stands between columns: a character, "::", or one of the words tab, comma, semicolon, bar and blank.
+    header : bool, optional
+        Whether the first line has the names of the columns. By default as the lines themselves tell.
+    min_rating : float, optional
+        Only rows of this rating or a higher one are likes.
+    min_likes_per_user, min_likes_per_item : int
+        Users and items with fewer likes are left out, until nothing changes.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where one of them is something else.
+    """
+
+    user: Column | None = None
+    item: Column | None = None
+    rating: Column | None = None
+    time: Column | None = None
+    weight: Column | None = None
+    delimiter: str | None = None
+    header: bool | None = None
+    min_rating: float | None = None
+    min_likes_per_user: int = 0
+    min_likes_per_item: int = 0
+
+    def __post_init__(self) -> None:
+        for role in ROLES:
+            value = getattr(self, role)
+            if isinstance(value, bool) or not (value is None or isinstance(value, (str, int))):
+                raise TypeError(f"{role} is {shown(value)}; pass the name of a column, or its number from 1 on.")
+            if isinstance(value, int) and value < 1:
+                raise ValueError(f"{role} is {value}; columns are numbered from 1 on.")
+        if self.delimiter is not None:
+            delimiter = _DELIMITERS.get(self.delimiter.lower(), self.delimiter)
+            if delimiter != "::" and len(delimiter) != 1:
+                raise ValueError(
+                    f"delimiter is {shown(self.delimiter)}; pass one character, '::', or one of "
+                    f"{', '.join(word for word in _DELIMITERS if word.isalpha())}."
+                )
+            if delimiter in '"\r\n' or delimiter.isalnum() or not delimiter.isascii():
+                raise ValueError(f"delimiter is {shown(self.delimiter)}, which can't stand between columns.")
+            object.__setattr__(self, "delimiter", delimiter)
+        if self.min_rating is not None and not math.isfinite(self.min_rating):
+            raise ValueError(f"min_rating is {self.min_rating}; pass a finite number.")
+        for name in ("min_likes_per_user", "min_likes_per_item"):
+            whole_number(name, getattr(self, name), 0)
+
+    @property
+    def of_columns(self) -> Mapping[str, Any]:
+        """Those that say how a text or a table is laid out, where they are said."""
+        names = (*ROLES, "delimiter", "header")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+
+NO_OPTIONS = ReadOptions()
+
+
+def check_no_columns(what: str, options: ReadOptions) -> None:
+    """Raise ValueError, which begins with `what`, where columns or ratings are said of likes that have none."""
+    said = [*options.of_columns, *(["min_rating"] if options.min_rating is not None else [])]
+    if said:
+        raise ValueError(f"{what}, without columns and ratings; leave out {said[0]}=.")
+
+
+def how_read(kind: str, names: Mapping[str, str], options: ReadOptions = NO_OPTIONS) -> str:
+    """How likes were read, in words.
+
+    Parameters
+    ----------
+    kind : str
+        What the file is.
+    names : mapping of role to str
+        What the columns are called that were found.
+    options : ReadOptions
+
+    Examples
+    --------
+    >>> how_read("CSV with a header", {"user": "visitorid", "item": "itemid", "rating": "stars"})
+    'read as CSV with a header: user = visitorid, item = itemid, rating = stars (each is a like, whatever its value)'
+    """
+    parts = {role: f"{role} = {printable(names[role])}" for role in ROLES if role in names}
+    if "rating" in parts:
+        from_ = options.min_rating
+        parts["rating"] += " (each is a like, whatever its value)" if from_ is None else f" (a like from {from_:g} on)"
+    return f"read as {kind}" + (f": {', '.join(parts.values())}" if parts else "")

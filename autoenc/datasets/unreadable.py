@@ -1,0 +1,83 @@
+"""What is not read as likes, told by how it begins: each is named, with the way out."""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+FETCH = "fetch the file itself and pass its path"
+EXPORT = "export the table as CSV, and pass that"
+
+_BEGINNINGS: dict[bytes, tuple[str, str]] = {
+    b"PK": ("is a zip archive, cut off or within another", "fetch it again, or unpack it"),
+    b"version https://git-lfs.github.com/": (
+        "is a Git LFS pointer and not the file itself",
+        "run `git lfs pull` where it was cloned, or fetch the file from its page",
+    ),
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("is an Excel workbook (.xls)", "save the sheet as CSV, and pass that"),
+    b"SQLite format 3\0": ("is an SQLite database", EXPORT),
+    b"\x89HDF\r\n\x1a\n": ("is an HDF5 file", EXPORT),
+    b"ARROW1": ("is an Arrow or Feather file", "save the table as parquet or CSV, and pass that"),
+    b"Obj\x01": ("is an Avro file", "save the table as parquet or CSV, and pass that"),
+    b"ORC": ("is an ORC file", "save the table as parquet or CSV, and pass that"),
+    b"RDX": ("is a file of R's", "write the table by write.csv, and pass that"),
+    b"%PDF": ("is a PDF", "pass the table itself, as CSV"),
+    b"7z\xbc\xaf\x27\x1c": ("is a 7z archive", "unpack it, and pass the file in it"),
+    b"Rar!": ("is a rar archive", "unpack it, and pass the file in it"),
+    b"\x80\x02": ("is a pickle, which may run code", EXPORT),
+    b"\x80\x03": ("is a pickle, which may run code", EXPORT),
+    b"\x80\x04": ("is a pickle, which may run code", EXPORT),
+    b"\x80\x05": ("is a pickle, which may run code", EXPORT),
+    b"\x93NUMPY": (
+        "is a NumPy array",
+        "if it is one of the task's pair cache_train.npy and cache_valid.npy, pass both by what they have in common: "
+        "--cache-path FOLDER/cache",
+    ),
+}
+
+
+def check_no_url(path: str | os.PathLike[str]) -> None:
+    """Raise ValueError where a path is the address of a page or of a bucket."""
+    found = re.match(r"([a-z][a-z0-9+]+):/+[^/]", str(path), re.IGNORECASE)
+    if found and len(found[1]) > 1 and not Path(path).exists():
+        raise ValueError(
+            f"{path} is a URL, and likes are read from files; download it first (curl -LO URL), and pass the file."
+        )
+
+
+def check_readable(name: object, head: bytes) -> None:
+    """Raise ValueError, which begins with `name`, where a file's first bytes are not text.
+
+    Parameters
+    ----------
+    name : str or Source
+        What the file is called.
+    head : bytes
+        Its beginning, decompressed.
+    """
+    for beginning, (what, way_out) in _BEGINNINGS.items():
+        if head.startswith(beginning) and (beginning != b"ORC" or b"\0" in head):
+            raise ValueError(f"{name} {what}; {way_out}.")
+    if head[257:262] == b"ustar":
+        raise ValueError(f"{name} is a tar archive; unpack it, and pass the file or the folder in it.")
+    if re.match(rb"\s*<(!doctype html|html|head|body)\b", head, re.IGNORECASE):
+        raise ValueError(f"{name} is a web page (HTML), perhaps one that asks to log in; {FETCH}.")
+    if re.match(rb"\s*<\?xml", head):
+        raise ValueError(f"{name} is XML; save the table as CSV, and pass that.")
+    if b"\0" in head:
+        raise ValueError(
+            f"{name} is neither text nor one of the binary formats that are known (.npz, parquet); "
+            "if it is UTF-16 text, save it as UTF-8."
+        )
+
+
+def check_no_workbook(path: Path, members: Iterable[zipfile.ZipInfo]) -> None:
+    """Raise ValueError where a zip archive is a workbook of Excel's or of LibreOffice's."""
+    names = {member.filename for member in members}
+    if any(name.startswith("xl/") for name in names) and "[Content_Types].xml" in names:
+        raise ValueError(f"{path} is an Excel workbook (.xlsx); save the sheet as CSV, and pass that.")
+    if "content.xml" in names and "META-INF/manifest.xml" in names:
+        raise ValueError(f"{path} is a spreadsheet (.ods); save the sheet as CSV, and pass that.")
