@@ -23,6 +23,7 @@ from autoenc.evaluation.splits import holdout_by_time
 from autoenc.interactions import Interactions, UserItems
 from autoenc.models.base import Recommender
 from autoenc.models.estimator import unfitted
+from autoenc.models.network_model import NetworkRecommender
 
 HALF_LIVES = (3650.0, 1825.0, 730.0, 365.0, 180.0, 60.0, 14.0)
 """Days, from ten years to two weeks, that are tried beside none."""
@@ -80,3 +81,24 @@ def choose_half_life(
             best, chosen = report, half_life
     ahead = paired_difference(best, without, metric)
     return ChosenHalfLife(chosen if ahead.difference > ahead.standard_error else None, tried)
+
+
+def with_chosen_half_life(
+    models: Sequence[Recommender], likes: Interactions | UserItems, metric: str = "ndcg@100"
+) -> tuple[list[Recommender], ChosenHalfLife]:
+    """Unfitted copies of the models, all with the half-life that one of them ranks best with.
+
+    That one is the first that is no network, as it takes little time, or else the first; models without
+    the hyperparameter stay as they are. Raises ValueError where none of them has it, or as
+    `choose_half_life` does.
+    """
+    having = [model for model in models if "half_life" in model.get_params(deep=False)]
+    if not having:
+        raise ValueError("none of the models has a half_life; pass one that has, such as EASE().")
+    judge = next((model for model in having if not isinstance(model, NetworkRecommender)), having[0])
+    chosen = choose_half_life(judge, likes, metric=metric)
+    copies = [unfitted(model) for model in models]
+    for copy in copies:
+        if "half_life" in copy.get_params(deep=False):
+            copy.set_params(half_life=chosen.half_life)
+    return copies, chosen

@@ -8,8 +8,8 @@ import pytest
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.evaluation.splits import holdout_by_time
 from autoenc.interactions import Interactions
-from autoenc.models import EASE, ELSA, Popular
-from autoenc.models.half_life import HALF_LIVES, choose_half_life
+from autoenc.models import EASE, ELSA, AutoEncoder, Popular
+from autoenc.models.half_life import HALF_LIVES, choose_half_life, with_chosen_half_life
 from autoenc.models.weighting import DAY
 
 
@@ -49,6 +49,22 @@ def test_the_model_is_left_as_it_was():
     model = Popular()
     choose_half_life(model, fashion(changes=True), [30.0])
     assert model.half_life is None and not hasattr(model, "item_counts_")
+
+
+def test_all_models_get_the_half_life_of_the_first_closed_form():
+    likes = fashion(changes=True)
+    models = [AutoEncoder(), ELSA(), Popular(), EASE()]
+    copies, chosen = with_chosen_half_life(models, likes, "ndcg@10")
+    assert chosen == choose_half_life(Popular(), likes, metric="ndcg@10") and chosen.half_life is not None
+    assert [getattr(copy, "half_life", "none") for copy in copies] == [
+        chosen.half_life,
+        "none",
+        chosen.half_life,
+        chosen.half_life,
+    ]
+    assert models[0].half_life is models[2].half_life is None
+    with pytest.raises(ValueError, match="none of the models has a half_life; pass one that has"):
+        with_chosen_half_life([ELSA()], likes)
 
 
 def test_what_has_no_half_life_to_choose():
