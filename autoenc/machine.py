@@ -56,6 +56,20 @@ def free_memory() -> int | None:
     return _bytes_in("/proc/meminfo", "MemAvailable")
 
 
+def usable_memory(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """How many bytes this process may use: what is installed, or a container's limit. None where nobody says.
+
+    Unlike `free_memory` it doesn't change from one moment to the next.
+    """
+    limits = []
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # Windows has no sysconf
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # "max": no limit
+            limits.append(int((root / name).read_text()))
+    return min(limits, default=None)
+
+
 def check_free(what: str, n_bytes: int, way_out: str) -> None:
     """Raise ValueError where `what` needs more bytes than this machine could give, before it asks for them."""
     free = free_memory()
@@ -257,6 +271,14 @@ def _numba_threads(threads: int | None) -> Iterator[None]:
         finally:
             _asked_for.threads = before
             set_kernel_threads(there)
+
+
+def threads_to_use() -> int:
+    """How many threads of Python to compute with: as many as numba has or is asked to have; doesn't load numba."""
+    if "numba" in sys.modules:
+        return kernel_threads()
+    asked_for = getattr(_asked_for, "threads", None)
+    return asked_for or int(min(numba_threads(), threads_by_quota()))
 
 
 @functools.cache

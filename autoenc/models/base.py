@@ -22,7 +22,7 @@ import os
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -47,6 +47,7 @@ class Recommender(Recommending, Explaining):
         name: add what JSON holds.
     """
 
+    by_steps: ClassVar[bool] = False  # whether it is trained by steps, to where hardly anything changes
     about_: dict[str, Any]
     seed_: int  # of a model that draws random numbers
 
@@ -67,17 +68,23 @@ class Recommender(Recommending, Explaining):
         Raise ValueError where it is not of the form that `_fit` leaves.
         """
 
+    def check_limit(self, n_users: int, n_items: int) -> None:
+        """Raise ValueError where a fit on so many would take more memory than the model is allowed.
+
+        Here none does. It doesn't depend on what else the machine is doing.
+        """
+
     def check_memory(self, n_users: int, n_items: int) -> None:
         """Raise ValueError where a fit on so many would take more memory than it may, or than there is.
 
         Here none does.
         """
 
-    def precompute(self, user_items: UserItemsLike) -> Any:
+    def precompute(self, user_items: UserItemsLike, dtype: type = np.float64) -> Any:
         """What `fit` may be given in place of the likes where it is called again with other hyperparameters.
 
         Here they are the likes. A model whose fit begins by what no hyperparameter changes returns
-        that, and takes it.
+        that, and takes it. float32 is enough to compare fits with each other, where the model has one.
         """
         return as_user_items(user_items)
 

@@ -24,9 +24,10 @@ Shapes
 Cost
     12 bytes and n_items flops for each pair of items: at 10,677 items 1.4 GB and 1.2 TFLOP. Users
     cost a pass over their pairs of likes. So it is for catalogues of some ten thousand items. With
-    10 million likes 30 s on one core, and a peak of 1.6 GB, likes included. P in float32 would
-    halve its time and be off by 1e-5 of B's size. Another l2 on the same likes needs no other G,
-    which is 13 s of the 30. One factorization for all l2, by eigenvectors, takes nine times as long as P.
+    10 million likes 30 s on one core, and a peak of 1.6 GB, likes included. Another l2 on the same
+    likes needs no other G, which is 13 s of the 30, and where it is only to be compared with others
+    P in float32 is enough, in half the time. One factorization for all l2, by eigenvectors, takes
+    nine times as long as P.
     Where users are a third of the items or fewer, P comes from their square instead (gram.py).
 
 Source
@@ -43,6 +44,7 @@ Example
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 from typing import Self
@@ -51,7 +53,7 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.interactions import UserItems, UserItemsLike, as_user_items
-from autoenc.machine import check_free, compute_threads
+from autoenc.machine import check_free, compute_threads, threads_to_use, usable_memory
 from autoenc.models.base import Recommender
 from autoenc.models.gram import BLOCK, Inverse, ItemGram, UserGram, bytes_needed, gram_of
 from autoenc.models.weighting import check_half_life, item_totals, weighted_input, weighted_pairs
@@ -65,10 +67,11 @@ class EASE(Recommender):
     ----------
     l2 : float
         The weight of |B|**2, above 0. The paper's are 200 to 1,000; more data bears less.
-    max_memory : float
+    max_memory : float, optional
         How many bytes `fit` may take beside the likes. It needs 12 * n_items**2, or where users are
         few 4 * n_items**2 + 8 * n_users * n_items; where that is more than this, or than the
-        machine has free (which Linux tells), it raises ValueError first.
+        machine has free (which Linux tells), it raises ValueError first. By default half of what is
+        installed, or of a container's limit.
     half_life : float, optional
         In how many days a like counts half: of what is learned from, and of a user's likes that
         come with times. By default every like counts by its weight alone.
@@ -83,15 +86,15 @@ class EASE(Recommender):
 
     l2: float = 500.0
     _: KW_ONLY
-    max_memory: float = 4e9
+    max_memory: float | None = None
     half_life: float | None = None
 
-    def precompute(self, user_items: UserItemsLike) -> ItemGram | UserGram:
+    def precompute(self, user_items: UserItemsLike, dtype: type = np.float64) -> ItemGram | UserGram:
         """The likes' Gram matrix, which `fit` takes in their place, whatever the hyperparameters but half_life."""
         self._check_hyperparameters()
         likes = as_user_items(user_items)
         self.check_memory(*likes.shape)
-        gram = gram_of(weighted_pairs(likes, self.half_life))
+        gram = gram_of(weighted_pairs(likes, self.half_life), dtype)
         gram.half_life = self.half_life
         return gram
 
@@ -112,8 +115,8 @@ class EASE(Recommender):
         super()._check_hyperparameters()
         if not (isinstance(self.l2, Real) and self.l2 > 0 and math.isfinite(self.l2)):
             raise ValueError(f"l2 is {self.l2!r}; pass a number above 0, such as 500.")
-        if not (isinstance(self.max_memory, Real) and self.max_memory > 0):
-            raise ValueError(f"max_memory is {self.max_memory!r}; pass a number of bytes, such as 4e9.")
+        if self.max_memory is not None and not (isinstance(self.max_memory, Real) and self.max_memory > 0):
+            raise ValueError(f"max_memory is {self.max_memory!r}; pass a number of bytes, such as 4e9, or None.")
         check_half_life(self.half_life)
 
     def _fit(self, user_items: UserItems) -> None:
@@ -137,16 +140,24 @@ class EASE(Recommender):
             )
         return penalty
 
-    def check_memory(self, n_users: int, n_items: int) -> None:
-        needed = bytes_needed(n_users, n_items) + 4 * n_items**2  # P, and B in float32 beside it
-        if needed > self.max_memory:
+    def check_limit(self, n_users: int, n_items: int) -> None:
+        needed, limit = self._bytes_to_fit(n_users, n_items), self.max_memory
+        which = "max_memory"
+        if limit is None and (usable := usable_memory()) is not None:
+            limit, which = usable / 2, "half of the memory that this process may use"
+        if limit is not None and needed > limit:
             raise ValueError(
-                f"{type(self).__name__} on {n_items:,} items needs {needed:,} bytes, "
-                f"but max_memory is {self.max_memory:,.0f}; "
+                f"{type(self).__name__} on {n_items:,} items needs {needed:,} bytes, but {which} is {limit:,.0f}; "
                 "raise max_memory if the machine has them, or take ELSA or ItemKNN, which need no items squared."
             )
+
+    def check_memory(self, n_users: int, n_items: int) -> None:
+        self.check_limit(n_users, n_items)
         way_out = "fit on fewer items, or take ELSA or ItemKNN, which need no items squared"
-        check_free(f"{type(self).__name__} on {n_items:,} items", needed, way_out)
+        check_free(f"{type(self).__name__} on {n_items:,} items", self._bytes_to_fit(n_users, n_items), way_out)
+
+    def _bytes_to_fit(self, n_users: int, n_items: int) -> int:
+        return bytes_needed(n_users, n_items) + 4 * n_items**2  # P, and B in float32 beside it
 
     def _penalty(self, counts: np.ndarray) -> np.ndarray:
         """What goes onto the diagonal of G, whose own is `counts`: (n_items,) float64."""
@@ -175,12 +186,17 @@ def _weights(inverse: Inverse) -> np.ndarray:
     """B[i, j] = -P[i, j] / P[j, j] and B[j, j] = 0."""
     n_items, diagonal = len(inverse.diagonal), inverse.diagonal
     weights = np.empty((n_items, n_items), np.float32)
-    for start in range(0, n_items, BLOCK):
+
+    def fill(start: int) -> None:
         block = slice(start, start + BLOCK)
-        rows = inverse.rows(start, start + BLOCK)  # (block, n_items - start)
+        with compute_threads():
+            rows = inverse.rows(start, start + BLOCK)  # (block, n_items - start)
         weights[start:, block] = rows.T / -diagonal[block]
         weights[block, start:] = rows / -diagonal[start:]
         square = rows[:, :BLOCK]
         weights[block, block] = (np.triu(square) + np.triu(square, 1).T) / -diagonal[block]
+
+    with ThreadPoolExecutor(threads_to_use()) as pool:
+        list(pool.map(fill, range(0, n_items, BLOCK)))
     np.fill_diagonal(weights, 0)
     return weights

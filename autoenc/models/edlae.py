@@ -49,7 +49,7 @@ class EDLAE(EASE):
         The penalty that every item bears, above 0.
     dropout : float
         p above, 0 or more and below 1. The paper's are .33 with an l2 of 300 and 500, and .25 with 70.
-    max_memory : float
+    max_memory : float, optional
         How many bytes `fit` may take beside the likes, as in `EASE`.
     half_life : float, optional
         As in `EASE`.

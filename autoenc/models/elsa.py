@@ -27,6 +27,7 @@ Example
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 from typing import Any
@@ -35,7 +36,7 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.batch_invariant import by_fixed_rows
-from autoenc.machine import check_free, compute_threads
+from autoenc.machine import check_free, compute_threads, threads_to_use
 from autoenc.models.base import Recommender
 from autoenc.models.random_state import RandomState, seed_of
 from autoenc.networks.base import Key
@@ -77,6 +78,8 @@ class ELSA(Recommender):
     seed_ : int
         What `random_state` came to.
     """
+
+    by_steps = True
 
     emb_dim: int = 256
     _: KW_ONLY
@@ -157,11 +160,16 @@ class BlockwiseEngine(PlainEngine):
         with compute_threads():
             loss: float = user_items.shape[0] * self.layer.forward(user_items)
             self.layer.backward_sums()
-            for block, optimizer in zip(self.blocks, self.optimizers):
-                optimizer.lr = self.adam.lr
-                optimizer.step({"weight": self.layer.backward_rows(block)})
+            with ThreadPoolExecutor(threads_to_use()) as pool:
+                list(pool.map(self._step_on_rows, self.blocks, self.optimizers))
         self.adam.step_count += 1
         return loss
+
+    def _step_on_rows(self, block: slice, optimizer: Adam) -> None:
+        assert self.adam is not None
+        optimizer.lr = self.adam.lr
+        with compute_threads():
+            optimizer.step({"weight": self.layer.backward_rows(block)})
 
 
 def rows_of(adam: Adam, rows: slice) -> Adam:

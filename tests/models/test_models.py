@@ -424,7 +424,11 @@ class TestEASE:
         user_items = likes.user_items[:, ::5]
         popular = np.diff(user_items.tocsc().indptr) > user_items.shape[0] / 32
         assert popular.any() and not popular.all()
-        np.testing.assert_array_equal(gram._users_in_common(user_items), (user_items.T @ user_items).toarray())
+        expected = (user_items.T @ user_items).toarray()
+        for dtype in (np.float64, np.float32):
+            counted = gram._users_in_common(user_items, dtype)
+            np.testing.assert_array_equal(counted, expected)
+            assert counted.dtype == dtype
 
     def test_blocks_change_nothing_but_the_memory(self, weak_split, monkeypatch):
         train, _ = weak_split
@@ -448,6 +452,13 @@ class TestEASE:
             EASE(l2=-1).fit(prepared)
         with pytest.raises(ValueError, match="EASE on 100 items needs 120,000 bytes, but max_memory is 9; raise"):
             EASE(max_memory=9).precompute(train)
+
+    @pytest.mark.parametrize("n_users", [None, 80], ids=["by items", "by users"])
+    def test_float32_is_enough_to_compare_by(self, weak_split, n_users):
+        train = weak_split[0][:n_users, :300]
+        rough = EASE(l2=50.0).fit(EASE().precompute(train, np.float32)).item_weights_
+        expected = EASE(l2=50.0).fit(train).item_weights_
+        assert 0 < np.abs(rough - expected).max() < 1e-4 * np.abs(expected).max()
 
     def test_the_memory_is_checked_once(self, weak_split, monkeypatch):
         checked = []
@@ -477,9 +488,13 @@ class TestEASE:
         assert isinstance(model.precompute(train), gram.UserGram)
         assert isinstance(model.precompute(train[:, :239]), gram.ItemGram)
 
-    def test_it_refuses_items_squared_that_do_not_fit(self):
+    def test_it_refuses_items_squared_that_do_not_fit(self, monkeypatch):
         wide = sparse.csr_array(([1.0], ([0], [0])), shape=(20_000, 50_000), dtype=np.float32)
         message = "EASE on 50,000 items needs 30,000,000,000 bytes, but max_memory is 4,000,000,000; raise max_memory"
+        with pytest.raises(ValueError, match=message):
+            EASE(max_memory=4e9).fit(wide)
+        monkeypatch.setattr(ease, "usable_memory", lambda: 8_000_000_001)
+        message = "but half of the memory that this process may use is 4,000,000,000; raise max_memory if the machine"
         with pytest.raises(ValueError, match=message):
             EASE().fit(wide)
         few, many = [[0, 1, 2]], [[0, 1, 2], [0, 1]]  # users, for three items

@@ -112,9 +112,9 @@ def test_names_are_kept_and_trials_are_json(likes):
 def test_a_time_budget_leaves_room_for_the_trial_and_the_last_fit(likes, monkeypatch, minutes, n_trials):
     now = [0.0]
 
-    def slow_gram_of(user_items):
+    def slow_gram_of(user_items, dtype):
         now[0] += 30
-        return gram_of(user_items)
+        return gram_of(user_items, dtype)
 
     class Slow(EASE):
         """A minute for each fit, and half a one to prepare what the trials share, and the last fit once more."""
@@ -201,7 +201,7 @@ def test_a_blends_models_are_searched_and_stay_as_they_were(likes):
 
 def test_what_no_hyperparameter_changes_is_computed_once_for_all_trials(likes, monkeypatch):
     made = []
-    monkeypatch.setattr(ease, "gram_of", lambda likes, gram_of=ease.gram_of: made.append(0) or gram_of(likes))
+    monkeypatch.setattr(ease, "gram_of", lambda *of, gram_of=ease.gram_of: made.append(0) or gram_of(*of))
     tune(EASE(), likes, trials=3)
     assert len(made) == 2  # for the trials, and for the last fit
 
