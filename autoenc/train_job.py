@@ -30,10 +30,11 @@ from autoenc.interactions import Interactions
 from autoenc.machine import compute_threads, peak_memory_mb, processors
 from autoenc.models.autoencoder import AutoEncoder
 from autoenc.models.base import Recommender
+from autoenc.models.blend import Blend
 from autoenc.models.network_model import NetworkRecommender
 from autoenc.models.popular import Popular
 from autoenc.models.presets import PRESETS, preset
-from autoenc.progress import new_bar
+from autoenc.progress import new_bar, told_by_bar
 from autoenc.scale.checkpoint import ShardedCheckpoints
 from autoenc.scale.ranks import Communicator, world
 from autoenc.scale.sharded_autoencoder import ShardedAutoEncoder
@@ -84,7 +85,7 @@ class Settings:
     plot: str | None = None  # a picture of the training
     progress: bool = True
     preset: str = "task"  # or another of `presets.PRESETS`, which takes none of the network's settings
-    validation: str | None = None  # "weak" or "strong", of the preset `best`; by default as it has it, weak
+    validation: str | None = None  # "weak" or "strong", of the presets `best` and `fast`; by default weak
     half_life: str | None = None  # in which a like counts half, such as "90d"
     since: str | None = None  # a date, or a duration before the latest like: leave out what came before
     until: str | None = None  # likewise: leave out what came from then on
@@ -127,6 +128,7 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
         if isinstance(model, AutoEncoder):
             train_seconds = fit_task(model, split, settings, say)
         else:
+            assert isinstance(model, Blend)  # as all other presets are
             train_seconds = fit_preset(model, split, settings, say)
         with progress_bar(settings.progress, "ranking") as progress:
             found = evaluate(model, split.train.user_items, split.held_out, progress=progress)
@@ -272,7 +274,7 @@ def check_preset(settings: Settings) -> None:
         raise ValueError(f"preset is {settings.preset!r}; take one of {', '.join(PRESETS)}.")
     if settings.validation is not None and not PRESETS[settings.preset].validates:
         raise ValueError(
-            f"--validation is how --preset best chooses, and {settings.preset} chooses nothing; leave it out"
+            f"--validation is how --preset best and fast choose, and {settings.preset} chooses nothing; leave it out"
         )
     if settings.preset == "task":
         return
@@ -292,13 +294,13 @@ def of_preset(settings: Settings) -> Recommender:
     return model.set_params(**{name: of_run[name.rpartition("__")[2]] for name in names})
 
 
-def fit_preset(model: Recommender, split: Split, settings: Settings, say: Callable[[str], object]) -> float:
+def fit_preset(model: Blend, split: Split, settings: Settings, say: Callable[[str], object]) -> float:
     """Fit a preset's model, say what it warns of and what it chose, and return the seconds."""
     say(f"--preset {settings.preset}: {PRESETS[settings.preset].description}")
     started = time.perf_counter()
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught, told_by_bar(settings.progress) as progress:
         warnings.simplefilter("always", UserWarning)
-        model.fit(split.train)
+        model.fit(split.train, progress=progress)
     seconds = time.perf_counter() - started
     for warning in caught:
         say(str(warning.message))

@@ -279,10 +279,14 @@ def load_all(paths: list[str]) -> Scorers:
 
 def fit_again(trained: Recommender, user_items: sparse.csr_array, progress: bool) -> Recommender:
     """A new model of the same settings, which in a blend are those that its fit chose."""
-    from autoenc.models import AutoEncoder
+    from autoenc.models import AutoEncoder, Blend
+    from autoenc.progress import told_by_bar
     from autoenc.training.callbacks import ProgressBar
 
     model = type(trained)(**trained.get_params(deep=False))
     if isinstance(model, AutoEncoder):
         return model.fit(user_items, callbacks=[ProgressBar()] if progress else [])
+    if isinstance(model, Blend):
+        with told_by_bar(progress) as told:
+            return model.fit(user_items, progress=told)
     return model.fit(user_items)

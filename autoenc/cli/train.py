@@ -40,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("the model")
     model.add_argument("--preset", choices=tuple(PRESETS), nargs="?", help=f"{lines} (default: %(default)s). Without a "
                        "name it prints these lines")  # fmt: skip
-    model.add_argument("--validation", choices=("weak", "strong"), help="with --preset best: choose what is best for "
-                       "the users trained on, or for new ones (default: weak)")  # fmt: skip
+    model.add_argument("--validation", choices=("weak", "strong"), help="with --preset best or fast: choose what is "
+                       "best for the users trained on, or for new ones (default: weak)")  # fmt: skip
     network = parser.add_argument_group("the network and its training, with --preset task alone")
     network.add_argument("--emb-dim", type=int, help="width of the embedding (default: %(default)s)")
     network.add_argument("--hidden-dim", type=int, help="width of the bottleneck (default: %(default)s)")

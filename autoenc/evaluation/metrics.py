@@ -14,7 +14,7 @@ Rules that hold throughout
 
 Shapes
     top_items   (batch, k or more) int, best first, no item twice in a row; -1 is padding. All
-                n_items of them are enough for a k beyond that.
+                n_items of them are enough for a k beyond that. Or bool, where the hits are known.
     held_out    (batch, n_items) CSR, canonical, as `as_user_items` makes it
     result      (batch,) float64
 
@@ -161,6 +161,8 @@ def _hits(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> tuple[np
         raise ValueError(
             f"top_items has {len(top_items):,} rows and held_out {batch:,}; pass one row per user in both."
         )
+    if top_items.dtype == bool:
+        return top_items, np.diff(held_out.indptr)
     if top_items.size and top_items.max() >= n_items:
         raise ValueError(f"top_items holds the item {top_items.max()}, but held_out has {n_items:,} columns.")
     if not held_out.has_canonical_format:

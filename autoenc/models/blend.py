@@ -3,25 +3,28 @@
 Score
     score = weights[0] * models[0].score + weights[1] * models[1].score + ...
     Models err in different places. A network's logits and EASE's scores are of different sizes, so
-    the weights are as much units as trust: 1 and some 10 to 20 in the recipe that this is for.
+    the weights are as much units as trust. With `standardize` each model's scores of a user are first
+    brought to mean 0 and spread 1 (weighted_sum.py), and the weights are trust alone.
 
 Weights, where none are given
     Some users are held out, with a share of their likes to be predicted, and each model is fitted
-    on the rest. The first model's weight stays 1. The others start where all scores are spread
-    alike, and one after another each is multiplied by the best for the metric of 2**-6, 2**-5, ...
-    2**6; with three models all over again, with four twice, and so on; and last by the best of
-    2**-.5, 1 and 2**.5. Then all models are fitted again on all likes.
+    on the rest. The weights are those whose sum ranks best by the metric, of a grid over all of them
+    at once, then of finer ones (blend_weights.py). Every model alone and every pair of them are in
+    the grid, so on the users who validate a blend is never behind a part of it. Last, all models of a
+    weight above 0 are fitted again on all likes.
 
 Also chosen there, where it is asked for
     The models' hyperparameters, each from a list. The epoch at which the first model's training
-    stops, where that is a network: after every so many steps the weights are chosen for what it is
-    by then, from the best so far on, and the best of all that decides. With `lean_on`, of the
-    weights that are within one standard error of the best, paired by user, those that give that
-    model most: a rule of Breiman et al. 1984 for trees, that the simpler model has the benefit of
-    the doubt.
+    stops, where that is a network: after every so many steps it is looked at in a blend with the
+    others, its weights looked for from nothing, and the best of these looks decides.
+
+What is not fitted again
+    A model that is trained by steps, where no more than a fiftieth of the likes were held out: so few
+    more would hardly change it, and to train it twice would take most of the time.
 
 Explaining
-    The sum of what the models' own explanations say: a leave-one-out of a sum is the sum of them.
+    The sum of what the models' own explanations say: a leave-one-out of a sum is the sum of them. With
+    `standardize` each is divided by the spread of the user's scores, which is taken as it is.
 
 Cost
     Each model fitted twice and once more for each hyperparameter tried, or once where the weights
@@ -30,7 +33,7 @@ Cost
 Source
     A linear combination of predictions with fitted weights: Wolpert 1992 (Neural Networks 5:241),
     stacked generalization; Jahrer, Töscher and Legenstein 2010 (KDD) for recommenders. Differences:
-    the weights are fitted to a metric of the ranking, not by least squares.
+    the weights are fitted to a metric of the ranking, not by least squares, and are 0 or more.
 
 Example
     >>> from autoenc.models.ease import EASE
@@ -55,21 +58,19 @@ from scipy import sparse
 from autoenc.checks import metric_at_k
 from autoenc.evaluation.metrics import PER_USER
 from autoenc.evaluation.splits import holdout_users
+from autoenc.interactions import UserItemsLike
 from autoenc.messages import shown
 from autoenc.models.base import Recommender
-from autoenc.models.blend_search import (
-    CandidateSearch,
-    Judge,
-    Stopping,
-    leaning,
-    number_who_validate,
-    weighted_sum,
-)
+from autoenc.models.blend_search import CandidateSearch, Judge, Stopping, number_who_validate
+from autoenc.models.blend_weights import choice, coarse_trials, finer_trials
 from autoenc.models.estimator import unfitted
 from autoenc.models.network_model import NetworkRecommender
 from autoenc.models.random_state import RandomState, seed_of
+from autoenc.models.weighted_sum import mean_and_spread, standardized, weighted_sum
+from autoenc.progress import Progress, untold
 
 MOST_MODELS = 100  # in a file
+FEW = 1 / 50  # of the likes, which a model that is trained by steps can do without
 
 
 @dataclass(eq=False, repr=False)
@@ -82,6 +83,8 @@ class Blend(Recommender):
         Not fitted here; `fit` fits copies. No Blend among them.
     weights : list of float, optional
         One a model; then nothing is chosen. By default chosen as above.
+    standardize : bool
+        Whether each model's scores of a user are brought to mean 0 and spread 1 before they are summed.
     metric : str
         Of `autoenc.metrics`, such as "ndcg@100": what the choice is for.
     validation : "strong" or "weak"
@@ -98,19 +101,19 @@ class Blend(Recommender):
         steps (in whole epochs). By default it is trained for all its epochs.
     patience : int
         End the training that is validated after so many looks without a new best.
-    lean_on : str, optional
-        The model that has the benefit of the doubt, such as "ease"; not the first.
     fallback : dict, optional
-        Another model for one that needs more memory than it may take, as {"ease": ELSA()}. `fit`
-        warns where it takes it.
+        Another model for one that needs more memory than it is allowed, as {"ease": ELSA()}. `fit`
+        warns where it takes it, and `about_` and the model file say so.
     random_state : int, numpy.random.RandomState, numpy.random.Generator or None
         Names who validates.
 
     Attributes
     ----------
     models_ : list of Recommender
-        The fitted copies, with what was chosen for them as their hyperparameters.
+        The fitted copies, with what was chosen for them as their hyperparameters; without those whose
+        chosen weight is 0.
     weights_ : array (n_models,), float64
+        Of `models_`.
     search_ : list of dict
         Of the choice, in order: what was tried, which is a hyperparameter, or weights (a list) and
         where training is stopped the epoch; and the metric's value.
@@ -119,19 +122,35 @@ class Blend(Recommender):
     models: Sequence[Recommender] = ()
     _: KW_ONLY
     weights: Sequence[float] | None = None
+    standardize: bool = False
     metric: str = "ndcg@100"
     validation: str = "strong"
     validation_users: float | None = None
     candidates: dict[str, Sequence[Any]] | None = None
     stop_every: int | None = None
     patience: int = 2
-    lean_on: str | None = None
     fallback: dict[str, Recommender] | None = None
     random_state: RandomState = 0
+
+    def fit(self, user_items: UserItemsLike, y: object = None, *, progress: Progress | None = None) -> Self:
+        """Choose and learn from who liked what, as `Recommender.fit` has it.
+
+        `progress`, a callable, is told (doing, done, total): what is being done, in words, and how many
+        steps of it are done.
+        """
+        self._progress = progress or untold
+        try:
+            super().fit(user_items)
+        finally:
+            del self._progress
+        if self._replaced:
+            self.about_["instead"] = self._replaced
+        return self
 
     def _fit(self, user_items: sparse.csr_array) -> None:
         self.seed_ = seed_of(self.random_state)
         self.search_: list[dict[str, Any]] = []
+        self._replaced: dict[str, str] = {}
         models = []
         for name, model in self.named_models():
             models.append(unfitted(self._that_fits(name, model, user_items.shape)))
@@ -141,7 +160,11 @@ class Blend(Recommender):
             self.weights_ = np.ones(1)
         else:
             models, self.weights_ = self._choose(models, user_items)
-        self.models_ = [model.fit(user_items) for model in models]
+        self.models_: list[Recommender] = []
+        while models:  # one that is replaced by its fit makes room for it
+            model = models.pop(0)
+            self._progress(f"fitting {type(model).__name__}", len(self.models_), len(self.weights_))
+            self.models_.append(model if model.__sklearn_is_fitted__() else model.fit(user_items))
 
     def _check_hyperparameters(self) -> None:
         super()._check_hyperparameters()
@@ -153,8 +176,8 @@ class Blend(Recommender):
         for name in self.fallback or {}:
             if name not in names:
                 raise ValueError(f"fallback is for {name!r}; the models are {', '.join(names)}.")
-        if self.lean_on is not None and self.lean_on not in names[1:]:
-            raise ValueError(f"lean_on is {self.lean_on!r}; pass a model after the first, of {', '.join(names)}.")
+        if not isinstance(self.standardize, (bool, np.bool_)):
+            raise ValueError(f"standardize is {self.standardize!r}; pass True or False.")
         self._check_candidates(names[0])
         for name in ("stop_every", "patience"):
             value = getattr(self, name)
@@ -192,37 +215,61 @@ class Blend(Recommender):
                 )
 
     def _that_fits(self, name: str, model: Recommender, shape: tuple[int, int]) -> Recommender:
-        """The model, or its fallback where it would refuse for want of memory."""
+        """The model, or its fallback where it needs more memory than it is allowed."""
         fallback = self.fallback or {}
         if name not in fallback:
             return model
         model._check_hyperparameters()
         try:
-            model.check_memory(*shape)
+            model.check_limit(*shape)
             return model
         except ValueError as error:
             other = fallback[name]
             told = f"{str(error).removesuffix('.')}; {type(other).__name__} is in its place"
-            warnings.warn(told, stacklevel=4)  # of whoever called `fit`
+            warnings.warn(told, stacklevel=5)  # of whoever called `fit`
+            self._replaced[type(model).__name__] = type(other).__name__
             return other
 
     def _choose(self, models: list[Recommender], user_items: sparse.csr_array) -> tuple[list[Recommender], np.ndarray]:
-        """The models, unfitted and with what was chosen as their hyperparameters, and the weights (n_models,)."""
-        train, judge = self._validation_split(models, user_items)
+        """The models of a weight above 0, with what was chosen as their hyperparameters, and the weights.
+
+        Those that needn't be fitted again are fitted.
+        """
+        try:
+            train, judge = self._validation_split(models, user_items)
+        except ValueError:
+            if len(models) > 1 or self.validation_users is not None:
+                raise
+            return models, np.ones(1)  # nobody can validate, and there is something to do without
         for i in range(self.stop_every is not None, len(models)):
             models[i] = self._best_candidate(i, models[i], train, judge)
-        if self.stop_every is None:
-            trials = judge.search([model.score for model in models])
-            self.search_ += [trial.told(self.metric) for trial in trials]
-        else:
-            network, others = models[0], models[1:]
-            assert isinstance(network, NetworkRecommender)  # or `_check_hyperparameters` has raised
-            stopping = Stopping(judge, others, self.stop_every, self.patience)
-            network.fit(train, callbacks=[stopping])
-            self.search_ += [{"epoch": epoch, **trial.told(self.metric)} for epoch, trial in stopping.all_trials]
-            trials, models = stopping.trials, [network.stopped_at(stopping.epoch), *others]
-        lean_on = None if self.lean_on is None else _names(self.models).index(self.lean_on)
-        return [unfitted(model) for model in models], leaning(trials, lean_on).weights
+        if self.stop_every is not None:
+            models[0] = self._stopped(models, train, judge)
+
+        if len(models) == 1:
+            return [unfitted(models[0])], np.ones(1)
+        scorers = [model.score for model in models]
+
+        def values(weights: np.ndarray) -> np.ndarray:
+            self._progress("choosing the weights", len(self.search_), len(self.search_) + len(weights))
+            return judge.values(scorers, weights)
+
+        trials = finer_trials(coarse_trials(len(models), values), values)
+        chosen = choice(trials, values)
+        self.search_ += [trial.told(self.metric) for trial in [*trials, chosen]]
+        weights = chosen.weights / judge.scales(scorers)
+        few = train.nnz >= (1 - FEW) * user_items.nnz
+        kept = [model if few and model.by_steps else unfitted(model) for model in models]
+        return [model for model, weight in zip(kept, weights) if weight > 0], weights[weights > 0]
+
+    def _stopped(self, models: list[Recommender], train: sparse.csr_array, judge: Judge) -> NetworkRecommender:
+        """The first model, fitted until where it did best in a blend with the others, which are fitted."""
+        network, others = models[0], models[1:]
+        assert isinstance(network, NetworkRecommender) and self.stop_every is not None  # or the checks have raised
+        stopping = Stopping(judge, others, self.stop_every, self.patience, self._progress)
+        network.fit(train, callbacks=[stopping])
+        self.search_ += [{"epoch": epoch, **trial.told(self.metric)} for epoch, trial in stopping.all_trials]
+        return network.as_stopped_at(stopping.epoch)
 
     def _validation_split(
         self, models: list[Recommender], user_items: sparse.csr_array
@@ -238,21 +285,29 @@ class Blend(Recommender):
         if self.validation == "weak":
             train = sparse.vstack([train, fold_in], format="csr")
         backends = {getattr(model, "backend", "numpy") for model in models}
-        return train, Judge(fold_in, held_out, self.metric, "numba" if "numba" in backends else "numpy")
+        backend = "numba" if "numba" in backends else "numpy"
+        return train, Judge(fold_in, held_out, self.metric, backend, self.standardize)
 
     def _best_candidate(self, i: int, model: Recommender, train: sparse.csr_array, judge: Judge) -> Recommender:
         """The i-th model fitted on `train`, with the best of the candidates for each of its hyperparameters in turn."""
+        self._progress(f"fitting {type(model).__name__} to choose by", 0, 1)
         search = CandidateSearch(_names(self.models)[i], model, train, judge)
         for parameter, values in (self.candidates or {}).items():
-            search.choose(parameter, values)
+            search.choose(parameter, values, self._progress)
         self.search_ += search.tried
-        return search.best
+        return search.finish()
 
     def _score(self, user_items: sparse.csr_array) -> np.ndarray:
-        return weighted_sum((model._score(user_items) for model in self.models_), self.weights_)
+        scores = (model._score(user_items) for model in self.models_)
+        if self.standardize:
+            scores = (standardized(each, user_items) for each in scores)
+        return weighted_sum(scores, self.weights_)
 
     def _contributions(self, row: sparse.csr_array, column: int) -> np.ndarray:
-        return weighted_sum((model._contributions(row, column) for model in self.models_), self.weights_)
+        weights = self.weights_
+        if self.standardize:
+            weights = weights / [mean_and_spread(model._score(row), row)[1][0] for model in self.models_]
+        return weighted_sum((model._contributions(row, column) for model in self.models_), weights)
 
     def named_models(self) -> list[tuple[str, Recommender]]:
         """The models, unfitted, each with the name that its hyperparameters go by."""
@@ -292,8 +347,8 @@ class Blend(Recommender):
     def _file_params(self) -> dict[str, Any]:
         params = super()._file_params()
         del params["candidates"], params["fallback"]  # what was taken of them is the models' own
-        if self.lean_on is not None:  # by the name of what was taken
-            params["lean_on"] = _names(self.models_)[_names(self.models).index(self.lean_on)]
+        if not isinstance(self.models_[0], NetworkRecommender):  # the network's weight may have been 0
+            params["stop_every"] = None
         params["models"] = ", ".join(type(model).__name__ for model in self.models_)
         if self.weights is not None:
             params["weights"] = ", ".join(repr(float(weight)) for weight in self.weights)
@@ -303,6 +358,7 @@ class Blend(Recommender):
 
     @classmethod
     def _of_file_params(cls, params: dict[str, Any], classes: Mapping[str, type[Recommender]]) -> Recommender:
+        params.pop("lean_on", None)  # of files before `standardize`
         own = {name: value for name, value in params.items() if name in cls._defaults()}
         names = str(own.get("models")).split(", ")
         if len(names) > MOST_MODELS or not set(names) <= set(classes) - {cls.__name__}:
@@ -331,7 +387,7 @@ class Blend(Recommender):
         widths = [model.n_items_ for model in self.models_]
         if len(set(widths)) != 1:
             raise ValueError(f"its models must be on the same items, and are on {', '.join(map(str, widths))}.")
-        self.search_, self.seed_ = [], seed_of(self.random_state)
+        self.search_, self.seed_, self._replaced = [], seed_of(self.random_state), {}
         return widths[0]
 
 

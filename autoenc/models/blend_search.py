@@ -1,16 +1,15 @@
-"""Choosing a blend's weights, its models' hyperparameters, and where its network's training stops.
+"""What a blend chooses on users who validate: its models' hyperparameters, and where its network's training stops.
 
-Each choice is the one with the best metric of the weighted sum's ranking on held-out users. The order
-of the choices is in `models.blend`.
+Each choice is the one with the best metric of the ranking on held-out users. The order of the choices
+is in `models.blend`, how weights are looked for in `models.blend_weights`.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -19,17 +18,18 @@ from autoenc.checks import metric_at_k
 from autoenc.evaluation.metrics import PER_USER
 from autoenc.evaluation.ranking import top_n_of_scores
 from autoenc.evaluation.splits import number_of_users
+from autoenc.machine import threads_to_use
 from autoenc.models.base import Recommender
+from autoenc.models.blend_weights import Trial, best_of, coarse_trials
 from autoenc.models.estimator import unfitted
 from autoenc.models.scorer import BATCH_SIZE
+from autoenc.models.weighted_sum import mean_and_spread, standardized, weighted_sum
+from autoenc.progress import Progress
 from autoenc.training.callbacks import Callback
 from autoenc.training.trainer import Trainer
 
-COARSE = 2.0 ** np.arange(-6, 7)
-FINE = 2.0 ** np.array([-0.5, 0, 0.5])
-THREADS = min(4, os.cpu_count() or 1)  # that measure weights; in NumPy each holds some arrays of a batch's scores
-MOST_BY_KERNEL = 256  # items of a user's ranking: the kernel's time grows with the square
 MOST_USERS = 2_000  # to validate on by default: more say little more
+MANY_ITEMS = 5_000  # from so many on the values between the candidates are not tried
 
 Score = Callable[[sparse.csr_array], np.ndarray]
 """Every item's score for each user, from their likes: both are (batch, n_items)."""
@@ -52,81 +52,101 @@ def number_who_validate(user_items: sparse.csr_array, wanted: float | None, vali
     return max(1, min(MOST_USERS, most, round(n_users / 5) if validation == "strong" else most))
 
 
-class Trial(NamedTuple):
-    """Weights, and what they come to for each validation user."""
-
-    weights: np.ndarray  # (n_models,)
-    values: np.ndarray  # (n_users,)
-
-    def told(self, metric: str) -> dict[str, Any]:
-        return {"weights": self.weights.tolist(), metric: float(self.values.mean())}
-
-
 class Judge:
-    """Measures weighted sums on the users who validate."""
+    """Measures weighted sums of scores on the users who validate.
 
-    def __init__(self, fold_in: sparse.csr_array, held_out: sparse.csr_array, metric: str, backend: str):
-        self.metric = metric
+    Parameters
+    ----------
+    fold_in, held_out : csr_array (n_users, n_items)
+        What the models are shown of the users, and what they should find.
+    metric : str
+    backend : "numba" or "numpy"
+        What ranks.
+    standardize : bool
+        Whether each user's scores are brought to one scale, or only each model's (`scales`).
+    """
+
+    def __init__(
+        self,
+        fold_in: sparse.csr_array,
+        held_out: sparse.csr_array,
+        metric: str,
+        backend: str = "numba",
+        standardize: bool = True,
+    ):
+        self.metric, self.standardize = metric, standardize
         name, k = metric_at_k("metric", metric, PER_USER)
         has_any = np.diff(held_out.indptr) > 0
         self.fold_in, self.held_out = fold_in[has_any], held_out[has_any]
-        self.per_user, self.k = PER_USER[name], k
-        self.top_n = _top_n_by_kernel if backend == "numba" and self.k <= MOST_BY_KERNEL else _top_n
+        self.per_user, self.k = PER_USER[name], min(k, fold_in.shape[1])
+        self.top_n = _hits_by_kernel if backend == "numba" else _top_n
 
-    def values(self, scorers: Sequence[Score], candidates: np.ndarray) -> np.ndarray:
-        """The metric of each of `candidates` (n, n_models), weights: (n, n_users). Each user is scored once."""
+    def values(self, scorers: Sequence[Score], weights: np.ndarray) -> np.ndarray:
+        """The metric of each of the weights (n, n_models), for each user: (n, n_users). Each user is scored once."""
+        weights = weights / self.scales(scorers)
         batches = []
-        with ThreadPoolExecutor(THREADS) as pool:  # nearly all is ranking, which lets others compute
-            for start in range(0, self.fold_in.shape[0], BATCH_SIZE):
-                users = slice(start, start + BATCH_SIZE)
-                scores = np.stack([score(self.fold_in[users]) for score in scorers])  # (n_models, batch, n_items)
-                batches.append(list(pool.map(partial(self._values_of, scores, users), candidates)))
+        for liked, held_out in zip(self._in_batches(self.fold_in), self._in_batches(self.held_out)):
+            scores = [score(liked) for score in scorers]
+            if self.standardize:
+                scores = [standardized(each, liked) for each in scores]
+            batches.append(self._values_of(np.stack(scores), liked, held_out, weights))
         return np.concatenate(batches, axis=1)
 
-    def _values_of(self, scores: np.ndarray, users: slice, weights: np.ndarray) -> np.ndarray:
-        liked, held_out = self.fold_in[users], self.held_out[users]
-        top_items = self.top_n(scores, weights, liked, min(self.k, liked.shape[1]))
-        return self.per_user(top_items, held_out, self.k)
+    def scales(self, scorers: Sequence[Score]) -> np.ndarray:
+        """What each model's scores are divided by to be spread alike (n_models,): by 1 where each user's are."""
+        if self.standardize:
+            return np.ones(len(scorers))
+        liked = self.fold_in[:BATCH_SIZE]
+        return np.array([mean_and_spread(score(liked), liked)[1].mean() for score in scorers], np.float64)
 
-    def search(self, scorers: Sequence[Score], start: np.ndarray | None = None) -> list[Trial]:
-        """All that was tried for the weights, from `start` on where that is known to be near."""
-        if len(scorers) == 1:
-            return [Trial(np.ones(1), self.values(scorers, np.ones((1, 1)))[0])]
-        n_rounds = len(scorers) - 1 if start is None else 1
-        weights = self._of_equal_spread(scorers) if start is None else start
-        trials = []
-        for factors in [COARSE] * n_rounds + [FINE]:
-            for i in range(1, len(scorers)):
-                candidates = np.tile(weights, (len(factors), 1))
-                candidates[:, i] *= factors
-                values = self.values(scorers, candidates)
-                trials += [Trial(*trial) for trial in zip(candidates, values)]
-                weights = candidates[np.argmax(values.mean(axis=1))]
-        return trials
+    def _in_batches(self, likes: sparse.csr_array) -> list[sparse.csr_array]:
+        return [likes[start : start + BATCH_SIZE] for start in range(0, likes.shape[0], BATCH_SIZE)]
 
-    def _of_equal_spread(self, scorers: Sequence[Score]) -> np.ndarray:
-        """Weights (n_models,) with which all models' scores are spread as the first's are."""
-        first_users = self.fold_in[:BATCH_SIZE]
-        spreads = np.array([score(first_users).std(dtype=np.float64) for score in scorers])
-        weights: np.ndarray = spreads[0] / np.where(spreads > 0, spreads, 1)
-        weights[0] = 1
-        return weights
+    def _values_of(
+        self, scores: np.ndarray, liked: sparse.csr_array, held_out: sparse.csr_array, weights: np.ndarray
+    ) -> np.ndarray:
+        """The values (n, batch), of some users a thread."""
+        n_users = liked.shape[0]
+        at_once = -(-n_users // threads_to_use())
+
+        def of_some(start: int) -> list[np.ndarray]:
+            users = slice(start, start + at_once)
+            top_items = self.top_n(scores[:, users], weights, liked[users], held_out[users], self.k)
+            return [self.per_user(top, held_out[users], self.k) for top in top_items]
+
+        with ThreadPoolExecutor(threads_to_use()) as pool:
+            return np.concatenate(list(pool.map(of_some, range(0, n_users, at_once))), axis=1)
 
 
-def _top_n(scores: np.ndarray, weights: np.ndarray, liked: sparse.csr_array, n: int) -> np.ndarray:
-    """The n best items (batch, n) by the weighted sum of scores (n_models, batch, n_items), liked ones struck."""
-    return top_n_of_scores(weighted_sum(scores, weights), liked, n)[0]
+def _top_n(
+    scores: np.ndarray, weights: np.ndarray, liked: sparse.csr_array, held_out: sparse.csr_array, n: int
+) -> list[np.ndarray]:
+    """For each of the weights the n best items (batch, n) of scores (n_models, batch, n_items), liked ones struck."""
+    return [top_n_of_scores(weighted_sum(scores, each), liked, n)[0] for each in weights]
 
 
-def _top_n_by_kernel(scores: np.ndarray, weights: np.ndarray, liked: sparse.csr_array, n: int) -> np.ndarray:
-    from autoenc.kernels.top_n_of_sum import top_n_of_sum  # imports numba
+def _hits_by_kernel(
+    scores: np.ndarray, weights: np.ndarray, liked: sparse.csr_array, held_out: sparse.csr_array, n: int
+) -> list[np.ndarray]:
+    """For each of the weights which of the same items were held out: (batch, n) bool."""
+    from autoenc.kernels.ranks_of_sum import ranks_of_sum  # imports numba
 
-    items, _, any_nan = top_n_of_sum(scores, weights.astype(scores.dtype), liked.indptr, liked.indices, n)
-    return _top_n(scores, weights, liked, n) if any_nan else items  # which raises the sentence
+    of_liked, of_held_out = (liked.indptr, liked.indices), (held_out.indptr, held_out.indices)
+    ranks, any_nan = ranks_of_sum(np.ascontiguousarray(scores), weights.astype(scores.dtype), of_liked, of_held_out)
+    if any_nan:
+        return _top_n(scores, weights, liked, held_out, n)  # which raises the sentence
+    users = np.repeat(np.arange(held_out.shape[0]), np.diff(held_out.indptr))
+    hits = np.zeros((len(weights), held_out.shape[0], n), bool)
+    for of_sum, rank in zip(hits, ranks):
+        is_hit = rank < n
+        of_sum[users[is_hit], rank[is_hit]] = True
+    return list(hits)
 
 
 class CandidateSearch:
     """Chooses a model's hyperparameters, each from a list, by how the model does alone.
+
+    Fits are rough where the model has a rough way (`precompute` in float32): they are only compared.
 
     Attributes
     ----------
@@ -137,101 +157,110 @@ class CandidateSearch:
     """
 
     def __init__(self, name: str, model: Recommender, train: sparse.csr_array, judge: Judge):
-        self.name, self.judge = name, judge
-        self.likes = model.precompute(train)
-        self.best = unfitted(model).fit(self.likes)
+        self.name, self.judge, self.n_items = name, judge, train.shape[1]
+        self.likes = model.precompute(train, np.float32)
+        self.best = model
         self.tried: list[dict[str, Any]] = []
-        self.best_value = -np.inf
 
-    def choose(self, parameter: str, values: Sequence[Any]) -> None:
+    def choose(self, parameter: str, values: Sequence[Any], progress: Progress) -> None:
         """Try values of `parameter`, such as "ease__l2", from the middle on to either side as long as that does better.
 
-        A parameter of another model is passed over.
+        Numbers above 0 that end between two others are then tried at the top of a parabola through the
+        three, by logarithms; not where items are many and a fit takes long. A parameter of another model
+        is passed over.
         """
         name, _, own = parameter.partition("__")
         if name != self.name or own not in self.best.get_params():
             return
-        self.best_value = -np.inf
-        middle = len(values) // 2
-        self._does_better(own, values[middle])
-        for step in (1, -1):
-            at = middle + step
-            while 0 <= at < len(values) and self._does_better(own, values[at]):
-                at += step
-            if at != middle + step:
-                break
+        found: dict[int, float] = {}
+        most = len(values) + 1
 
-    def _does_better(self, own: str, value: Any) -> bool:
-        model = self.best
-        if model.get_params()[own] != value:
-            model = unfitted(model).set_params(**{own: value}).fit(self.likes)
+        def try_at(at: int) -> float:
+            if at not in found:
+                progress(f"trying {type(self.best).__name__} with {own} {values[at]}", len(found), most)
+                found[at] = self._value_with(own, values[at], -math.inf if not found else max(found.values()))
+            return found[at]
+
+        best = len(values) // 2
+        try_at(best)
+        for step in (1, -1):
+            start = best
+            while 0 <= best + step < len(values) and try_at(best + step) > found[best]:
+                best += step
+            if best != start:
+                break
+        if self.n_items <= MANY_ITEMS and {best - 1, best + 1} <= set(found):
+            between = _top_of_parabola(values[best - 1 : best + 2], [found[at] for at in (best - 1, best, best + 1)])
+            if between is not None:
+                progress(f"trying {type(self.best).__name__} with {own} {between}", len(found), most)
+                self._value_with(own, between, found[best])
+
+    def finish(self) -> Recommender:
+        """The best, fitted if nothing was tried."""
+        if not self.tried:
+            self.best = unfitted(self.best).fit(self.likes)
+        return self.best
+
+    def _value_with(self, own: str, value: Any, best: float) -> float:
+        """What a value comes to; the model becomes the best so far where that is more than `best`."""
+        model = unfitted(self.best).set_params(**{own: value}).fit(self.likes)
         found = float(self.judge.values([model.score], np.ones((1, 1))).mean())
         self.tried.append({f"{self.name}__{own}": value, self.judge.metric: found})
-        if found <= self.best_value:
-            return False
-        self.best, self.best_value = model, found
-        return True
+        if found > best:
+            self.best = model
+        return found
+
+
+def _top_of_parabola(values: Sequence[Any], found: Sequence[float]) -> float | None:
+    """Where a parabola through three points, by the logarithms of ascending numbers, is highest, in two digits.
+
+    None where they aren't such numbers, or the highest is one of the three.
+    """
+    if not all(isinstance(value, (int, float)) and value > 0 for value in values):
+        return None
+    curvature, slope, _ = np.polyfit(np.log(values), found, 2)
+    if not curvature < 0:
+        return None
+    top = float(f"{math.exp(-slope / (2 * curvature)):.2g}")
+    return top if values[0] < top < values[2] and top != values[1] else None
 
 
 class Stopping(Callback):
-    """Chooses the weights for a network in mid-training and for the others, and remembers where they did best.
+    """Looks how a network in mid-training does in a blend with others, and where it did best gives it back its weights.
 
     Attributes
     ----------
     epoch : int
         From 1, the best.
-    trials : list of Trial
-        After that epoch.
     all_trials : list of (epoch, Trial)
     """
 
-    def __init__(self, judge: Judge, others: list[Recommender], every: int, patience: int):
+    def __init__(self, judge: Judge, others: list[Recommender], every: int, patience: int, progress: Progress):
         self.judge, self.others, self.every, self.patience = judge, others, every, patience
-        self.best, self.since_best = -np.inf, 0
-        self.epoch = 0
-        self.trials: list[Trial] = []
+        self.progress = progress
+        self.best, self.since_best, self.epoch = -math.inf, 0, 0
+        self.best_state: dict[str, np.ndarray] = {}
         self.all_trials: list[tuple[int, Trial]] = []
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        doing = f"training the network, epoch {trainer.epoch + 1} of at most {trainer.epochs}"
+        self.progress(doing, trainer.epoch * trainer.n_steps + trainer.step + 1, trainer.epochs * trainer.n_steps)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         epoch = trainer.epoch + 1
         if epoch % max(1, round(self.every / trainer.n_steps)) and epoch < trainer.epochs:
             return
-        # What was best at the last best epoch is near what is best now: a round less to try.
-        start = _best(self.trials).weights if self.trials else None
-        trials = self.judge.search([trainer.engine.score, *(model.score for model in self.others)], start)
+        scorers = [trainer.engine.score, *(model.score for model in self.others)]
+        trials = coarse_trials(len(scorers), lambda weights: self.judge.values(scorers, weights))
         self.all_trials += [(epoch, trial) for trial in trials]
-        value = _best(trials).values.mean()
         self.since_best += 1
-        if value > self.best:
-            self.best, self.since_best, self.epoch, self.trials = value, 0, epoch, trials
+        if (value := best_of(trials).value) > self.best:
+            self.best, self.since_best, self.epoch = value, 0, epoch
+            self.best_state = {name: array.copy() for name, array in trainer.engine.state_dict().items()}
         if self.since_best >= self.patience:
             trainer.stop = True
 
-
-def _best(trials: list[Trial]) -> Trial:
-    return max(trials, key=lambda trial: trial.values.mean())
-
-
-def leaning(trials: list[Trial], lean_on: int | None) -> Trial:
-    """The best trial; with `lean_on`, a model's number, of those that could as well be it the one that leans most."""
-    best = _best(trials)
-    if lean_on is None:
-        return best
-
-    def could_be_best(trial: Trial) -> bool:
-        behind = best.values - trial.values
-        return bool(behind.mean() <= behind.std() / len(behind) ** 0.5)
-
-    return max(filter(could_be_best, trials), key=lambda trial: trial.weights[lean_on])
-
-
-def weighted_sum(arrays: Iterable[np.ndarray], weights: np.ndarray) -> np.ndarray:
-    """arrays[0] * weights[0] + arrays[1] * weights[1] + ..., from the left: a new array of their shape and dtype.
-
-    arrays is n_models of one shape, such as (batch, n_items), and weights (n_models,).
-    """
-    total: Any = 0.0
-    for array, weight in zip(arrays, weights.tolist()):
-        total = total + array * weight
-    weighted: np.ndarray = total
-    return weighted
+    def on_train_end(self, trainer: Trainer) -> None:
+        if self.best_state:
+            trainer.engine.load_state_dict(self.best_state)
+        self.best_state = {}

@@ -72,6 +72,8 @@ class NetworkRecommender(Recommender):
 
     weighs_likes = True
 
+    by_steps = True
+
     # Where no number of epochs is asked for: as many as make so many steps, and no fewer than so many.
     default_steps = 60
     default_epochs = 1
@@ -188,12 +190,16 @@ class NetworkRecommender(Recommender):
             self.network_ = self._trainer.engine.network
             self._engine = self._trainer.engine
 
-    def stopped_at(self, epochs: int) -> Self:
-        """An unfitted model that trains as this one has, for its first `epochs`: at the same rates, and no longer."""
+    def as_stopped_at(self, epochs: int) -> Self:
+        """The model, which has the weights of that epoch, with the hyperparameters of a training that ends there.
+
+        Fitted again it trains at the same rates, and no longer.
+        """
         assert self._trainer is not None
-        params = self.get_params(deep=False)
-        schedule_length = self.schedule_length * self._trainer.epochs / epochs
-        return type(self)(**params | {"epochs": epochs, "schedule_length": schedule_length, "early_stopping": None})
+        self.schedule_length = self.schedule_length * self._trainer.epochs / epochs
+        self.epochs, self.early_stopping = epochs, None
+        del self.history_[epochs:]
+        return self
 
     def _trainer_of(
         self, network: Network, epochs: int, schedule: str = "constant", callbacks: Iterable[Callback] = ()

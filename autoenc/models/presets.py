@@ -30,6 +30,8 @@ class Preset(NamedTuple):
         return bool(getattr(self.model, "candidates", None))
 
 
+EASE_L2 = [50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0]
+
 PRESETS = {
     "task": Preset("the task's network, with the task's settings", AutoEncoder()),
     "best": Preset(
@@ -37,15 +39,15 @@ PRESETS = {
         Blend(
             [DenoisingAutoEncoder(bias_offset=-3.0, schedule_length=2.5), EASE(), ELSA()],
             validation="weak",
-            candidates={"ease__l2": [100.0, 200.0, 500.0, 1000.0, 2000.0]},
+            standardize=True,
+            candidates={"ease__l2": EASE_L2},
             stop_every=30,
-            lean_on="ease",
             fallback={"ease": ItemKNN()},
         ),
     ),
     "fast": Preset(
         "a good ranking in seconds: EASE, a closed form",
-        Blend([EASE()], fallback={"ease": ItemKNN()}),
+        Blend([EASE()], validation="weak", candidates={"ease__l2": EASE_L2}, fallback={"ease": ItemKNN()}),
     ),
 }
 """By name. `best` and `fast` take ItemKNN in place of EASE where items squared don't fit into memory.

@@ -17,11 +17,11 @@ from autoenc.kernels.linear import linear
 from autoenc.kernels.log_normalizer import log_normalizer
 from autoenc.kernels.normalize import normalize, normalize_backward, normalize_eval
 from autoenc.kernels.output_tile import Targets, output_tile
+from autoenc.kernels.ranks_of_sum import ranks_of_sum
 from autoenc.kernels.scatter_add import catch_up, scatter_add
 from autoenc.kernels.top_n import top_n
-from autoenc.kernels.top_n_of_sum import top_n_of_sum
 from autoenc.layers import BatchNorm1d, Dropout, Linear, Multinomial, ReLU, SigmoidBCE, SparseEmbedding
-from autoenc.models.blend import weighted_sum
+from autoenc.models.weighted_sum import weighted_sum
 from autoenc.networks.autoencoder import AutoEncoderNetwork
 from autoenc.optim import Adam
 from autoenc.training.fused import DriftTable, FusedEngine
@@ -268,13 +268,25 @@ def ranking(p: Problem):
 
 def ranking_a_blend(p: Problem):
     scores = np.stack([p.draw(30 + model, p.batch, p.n_items) for model in range(3)])
-    weights, n = np.array([1, 15, 0.5], p.dtype), min(100, p.n_items // 4)
+    weights, n = np.array([[1, 15, 0.5]], p.dtype), min(100, p.n_items // 4)
+    liked, held_out = p.user_items, p.user_items[np.roll(np.arange(p.batch), 1)]
+    users = np.repeat(np.arange(p.batch), np.diff(held_out.indptr))
 
     def layers():
-        return lambda: {"sums": top_n_of_scores(weighted_sum(scores, weights), p.user_items, n)[1]}
+        def hits():
+            items, _ = top_n_of_scores(weighted_sum(scores, weights[0]), liked, n)
+            return {"hits": lambda: (items[users] == held_out.indices[:, None]).any(axis=1)}
+
+        return hits
 
     def kernels():
-        return lambda: {"sums": top_n_of_sum(scores, weights, p.user_items.indptr, p.user_items.indices, n)[1]}
+        of_liked, of_held_out = (liked.indptr, liked.indices), (held_out.indptr, held_out.indices)
+
+        def hits():
+            [ranks], _ = ranks_of_sum(scores, weights, of_liked, of_held_out)
+            return {"hits": lambda: ranks < n}
+
+        return hits
 
     return layers, kernels
 
@@ -422,8 +434,8 @@ PAIRS = [
         ranking,
     ),
     Pair(
-        "top_n_of_sum",
-        "The hundred best of three models' blend, on one thread",
+        "ranks_of_sum",
+        "Which held-out likes are among the hundred best of three models' blend, on one thread",
         [weighted_sum, top_n_of_scores],
         ranking_a_blend,
     ),

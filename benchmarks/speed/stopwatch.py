@@ -44,7 +44,7 @@ WORK: dict[str, Callable[..., Work]] = {
     ),
     "normalize_eval": lambda x, *_: Work(bytes=8 * x.size),
     "top_n": lambda h2, weight, *_: Work(2 * len(h2) * weight.size),
-    "top_n_of_sum": lambda scores, *_: Work(bytes=scores.nbytes),
+    "ranks_of_sum": lambda scores, *_: Work(bytes=scores.nbytes),
     "adam_rows": lambda weight, *_: Work(bytes=28 * weight.weight.size),
     "exp_of_all": lambda x, *_: Work(bytes=8 * x.size),
 }

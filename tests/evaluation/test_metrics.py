@@ -164,3 +164,15 @@ def test_a_matrix_with_unsorted_indices_is_refused():
     unsorted = sparse.csr_array((np.ones(2), np.array([3, 1]), np.array([0, 2])), shape=(1, 4))
     with pytest.raises(ValueError, match=r"held_out is not canonical .* pass it through as_user_items"):
         metrics.recall_at_k(np.array([[1]]), unsorted, 1)
+
+
+@pytest.mark.parametrize("name", metrics.PER_USER)
+def test_hits_that_are_known_are_taken_for_the_items(name):
+    rng = np.random.default_rng(0)
+    top_items = np.array([rng.permutation(20)[:8] for _ in range(9)])
+    held_out = sparse.csr_array((rng.random((9, 20)) < 0.3).astype(float))
+    hits = held_out.toarray()[np.arange(9)[:, None], top_items] > 0
+    for k in (1, 5, 8):
+        np.testing.assert_array_equal(
+            metrics.PER_USER[name](hits, held_out, k), metrics.PER_USER[name](top_items, held_out, k)
+        )

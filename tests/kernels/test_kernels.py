@@ -37,9 +37,9 @@ from autoenc.kernels.linear import linear
 from autoenc.kernels.log_normalizer import log_normalizer
 from autoenc.kernels.normalize import Kept, Mask, Normalizer, normalize, normalize_backward, normalize_eval
 from autoenc.kernels.output_tile import Targets, output_tile
+from autoenc.kernels.ranks_of_sum import ranks_of_sum
 from autoenc.kernels.scatter_add import catch_up, flush, scatter_add
 from autoenc.kernels.top_n import top_n
-from autoenc.kernels.top_n_of_sum import top_n_of_sum
 from autoenc.layers import (
     BatchNorm1d,
     ConfidenceBCE,
@@ -53,7 +53,7 @@ from autoenc.layers import (
     WeightedBCE,
 )
 from autoenc.machine import compute_threads
-from autoenc.models.blend import weighted_sum
+from autoenc.models.weighted_sum import weighted_sum
 from autoenc.optim import Adam
 from autoenc.training.fused import DriftTable
 from tests.helpers import ROOT
@@ -692,25 +692,31 @@ def test_top_n_of_equal_scores_is_the_lower_item():
 
 @both_dtypes
 @few_examples
-@given(batches(max_items=90), st.integers(1, 100), st.integers(1, 3), st.sampled_from([2, 10**6]), seeds)
-def test_top_n_of_sum_is_top_n_of_scores_of_the_weighted_sum(dtype, liked, n, n_models, levels, seed):
-    """To the bit, with ties and without, with fewer than n items left, and with items that a score strikes."""
+@given(batches(max_items=90), st.integers(1, 3), st.sampled_from([2, 10**6]), seeds)
+def test_ranks_of_sum_are_the_places_in_top_n_of_scores_of_the_weighted_sum(dtype, liked, n_models, levels, seed):
+    """With ties and without, of liked items held out too, and with items that a score strikes."""
     rng = np.random.default_rng(seed)
     scores = rng.integers(-levels, levels + 1, (n_models, *liked.shape)).astype(dtype) / 3
     scores[0, rng.random(liked.shape) < 0.1] = -np.inf
-    weights = rng.choice([0.1, 1 / 3, 1, 7.7], n_models)
-    items, sums, any_nan = top_n_of_sum(scores, weights.astype(dtype), liked.indptr, liked.indices, n)
-    answer_items, answer_sums = top_n_of_scores(weighted_sum(scores, weights), liked, n)
-    np.testing.assert_array_equal(items, answer_items)
-    np.testing.assert_array_equal(sums, answer_sums)
-    assert items.dtype == np.int32 and sums.dtype == np.dtype(dtype) and not any_nan
+    weights = rng.choice([0.1, 1 / 3, 1, 7.7], (4, n_models))
+    held_out = sparse.csr_array((rng.random(liked.shape) < 0.3).astype(dtype))
+    of_liked, of_held_out = (liked.indptr, liked.indices), (held_out.indptr, held_out.indices)
+    ranks, any_nan = ranks_of_sum(scores, weights.astype(dtype), of_liked, of_held_out)
+    assert ranks.shape == (4, held_out.nnz) and ranks.dtype == np.int32 and not any_nan
+    users, items = held_out.nonzero()
+    for of_sum, each in zip(ranks, weights):
+        order, _ = top_n_of_scores(weighted_sum(scores, each), liked, liked.shape[1])
+        for rank, user, item in zip(of_sum.tolist(), users, items):
+            place = np.flatnonzero(order[user] == item)
+            assert rank == (place[0] if len(place) else liked.shape[1])
 
 
 @pytest.mark.parametrize("where", [(0, 0, 0), (1, 2, 4)])
-def test_top_n_of_sum_sees_a_nan_of_any_model_and_of_a_liked_item(where):
+def test_ranks_of_sum_see_a_nan_of_any_model_and_of_a_liked_item(where):
     scores, liked = np.ones((2, 3, 5), np.float32), random_csr(np.random.default_rng(0), 3, 5, 1.0)
     scores[where] = np.nan
-    assert top_n_of_sum(scores, np.ones(2, np.float32), liked.indptr, liked.indices, 2)[2]
+    pairs = liked.indptr, liked.indices
+    assert ranks_of_sum(scores, np.ones((1, 2), np.float32), pairs, pairs)[1]
 
 
 @njit

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from autoenc import machine
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.evaluation.splits import holdout_users
 from autoenc.interactions import Interactions
@@ -24,6 +25,7 @@ from autoenc.models import (
     load_model,
 )
 from autoenc.models.estimator import unfitted
+from autoenc.models.weighted_sum import mean_and_spread, standardized, weighted_sum
 
 
 @pytest.fixture(scope="module")
@@ -72,22 +74,18 @@ def test_explain_is_the_sum_of_what_the_models_say_and_leaving_out(fitted, likes
 # The choice of weights
 
 
-def test_the_chosen_weights_are_the_best_of_those_tried(likes):
+def test_the_chosen_weights_are_the_best_of_those_tried_or_level_with_it(likes):
     model = of_network_and_ease(validation_users=100, metric="ndcg@20").fit(likes)
-    assert [len(trial["weights"]) for trial in model.search_] == [2] * (13 + 3)
-    best = max(model.search_, key=lambda trial: trial["ndcg@20"])
-    assert model.weights_.tolist() == best["weights"]
-    assert model.weights_[0] == 1
-    by_two = np.array([trial["weights"][1] for trial in model.search_])
-    np.testing.assert_allclose(by_two[1:13] / by_two[:12], 2)
-    np.testing.assert_allclose(by_two[13:] / by_two[14], [0.5**0.5, 1, 2**0.5])
-
     train, fold_in, held_out, _ = holdout_users(likes.user_items, 100, seed=0)
     network, ease = (clone.fit(train) for clone in map(unfitted, model.models))
-    spread = network.score(fold_in).std() / ease.score(fold_in).std()
-    assert by_two[6] == pytest.approx(spread, rel=1e-4)
-    again = of_network_and_ease(weights=best["weights"]).fit(train)
-    assert evaluate(again, fold_in, held_out, ks=[20])["ndcg@20"] == pytest.approx(best["ndcg@20"], abs=1e-6)
+    spreads = [mean_and_spread(each.score(fold_in), fold_in)[1].mean() for each in (network, ease)]
+    trials = [np.array(trial["weights"]) for trial in model.search_]
+    assert {(1.0, 0.0), (0.0, 1.0)} <= set(map(tuple, trials)) and len(trials) > 20
+    np.testing.assert_allclose(model.weights_, trials[-1] / spreads, rtol=1e-4)  # of scores as they are
+    again = of_network_and_ease(weights=model.weights_).fit(train)
+    found = evaluate(again, fold_in, held_out, ks=[20])["ndcg@20"]
+    assert found == pytest.approx(model.search_[-1]["ndcg@20"], abs=1e-6)
+    assert max(trial["ndcg@20"] for trial in model.search_) - 0.01 < found
     np.testing.assert_array_equal(model.models_[1].item_weights_, EASE(l2=100.0).fit(likes).item_weights_)
 
 
@@ -99,7 +97,8 @@ def test_validation_by_likes_keeps_the_users_in_the_training(likes, monkeypatch)
     split = holdout_users(likes.user_items, 50, seed=0)
     n_users, n_likes = likes.n_users, likes.user_items.nnz
     of_users, of_likes = (split.train.shape[0], split.train.nnz), (n_users, n_likes - split.held_out.nnz)
-    assert seen == [of_users] * 2 + [(n_users, n_likes)] * 2 + [of_likes] * 2 + [(n_users, n_likes)] * 2
+    of_all = (n_users, n_likes)  # one of two that are the same is enough
+    assert seen == [of_users, of_users, of_all, of_likes, of_likes, of_all]
 
 
 def spying(method, seen):
@@ -111,8 +110,20 @@ def spying(method, seen):
 
 
 def test_a_model_that_knows_nothing_gets_little_weight(likes):
-    noise = Blend([EASE(l2=100.0), Random()], validation_users=100).fit(likes)
-    assert noise.weights_[1] < noise.search_[6]["weights"][1] / 8
+    noise = Blend([EASE(l2=100.0), Random()], validation_users=100, standardize=True).fit(likes)
+    assert len(noise.weights_) == 1 or noise.weights_[1] < noise.weights_[0] / 8
+
+
+def test_a_model_without_weight_is_left_out_of_the_blend_and_of_its_file(likes, tmp_path, monkeypatch):
+    monkeypatch.setattr(blend, "choice", lambda trials, values: trials[0]._replace(weights=np.array([0.0, 0.0, 1.0])))
+    useless = AutoEncoder(emb_dim=2, hidden_dim=2, epochs=1, lr=1e-9)
+    model = Blend([useless, Popular(), EASE(l2=100.0)], validation_users=100, standardize=True, stop_every=9)
+    model.fit(likes)
+    assert [type(part) for part in model.models_] == [EASE] and model.weights_.tolist() == [1]
+    model.save(tmp_path / "blend.safetensors")
+    again = load_model(tmp_path / "blend.safetensors")
+    np.testing.assert_array_equal(again.score([[3]]), model.score([[3]]))
+    assert again.fit(likes).weights_.tolist() == [1]
 
 
 class Random(Popular):
@@ -122,25 +133,16 @@ class Random(Popular):
         return np.random.default_rng(0).standard_normal((user_items.shape[0], len(self.item_counts_)), np.float32)
 
 
-def test_three_models_are_weighted_one_after_another(likes):
-    model = Blend([EASE(l2=100.0), ItemKNN(k=20), Popular()], validation_users=60, metric="precision@5").fit(likes)
-    assert len(model.search_) == 2 * 2 * 13 + 2 * 3
-    assert (
-        max(trial["precision@5"] for trial in model.search_)
-        == model.search_[-3:][int(np.argmax([trial["precision@5"] for trial in model.search_[-3:]]))]["precision@5"]
-    )
-
-
 def test_the_choice_is_the_same_by_numpy_alone_and_by_the_kernel(likes, monkeypatch):
     def chosen(backend):
         return of_network_and_ease(stop_every=1).set_params(autoencoder__backend=backend)
 
     by_kernel = chosen("numba").fit(likes)
-    monkeypatch.setattr(blend_search, "MOST_BY_KERNEL", 0)
+    monkeypatch.setattr(blend_search, "_hits_by_kernel", blend_search._top_n)
     by_numpy = chosen("numba").fit(likes)
     assert by_kernel.search_ == by_numpy.search_ and len(by_kernel.search_) > 10
     monkeypatch.undo()
-    monkeypatch.setattr(blend_search, "_top_n_by_kernel", None)  # not to be called
+    monkeypatch.setattr(blend_search, "_hits_by_kernel", None)  # not to be called
     chosen("numpy").fit(likes)
 
 
@@ -169,20 +171,42 @@ def test_by_default_a_fifth_of_the_users_validate_or_all_by_likes_and_2000_at_mo
 
 def test_hyperparameters_are_chosen_from_the_middle_on_while_that_does_better(likes):
     values = [1.0, 10.0, 100.0, 1000.0, 1e5]
-    model = Blend([EASE(), Popular()], candidates={"ease__l2": values}, validation_users=100).fit(likes)
+    model = Blend([EASE()], candidates={"ease__l2": values}, validation_users=100).fit(likes)
     tried = {trial["ease__l2"]: trial["ndcg@100"] for trial in model.search_ if "ease__l2" in trial}
     assert 100.0 in tried and len(tried) >= 3
     assert tried[model.models_[0].l2] == max(tried.values())
+    assert len(set(tried) - set(values)) <= 1  # the top of a parabola
     train, fold_in, held_out, _ = holdout_users(likes.user_items, 100, seed=0)
     for l2, found in tried.items():
         alone = evaluate(EASE(l2=l2).fit(train), fold_in, held_out, ks=[100])["ndcg@100"]
-        assert alone == pytest.approx(found, abs=1e-6)
+        assert alone == pytest.approx(found, abs=1e-4)  # in float32
     assert model.models[0].l2 == 500.0  # as it was given
+
+
+def test_where_items_are_many_only_the_candidates_are_tried(likes, monkeypatch):
+    monkeypatch.setattr(blend_search, "MANY_ITEMS", 10)
+    values = [1.0, 10.0, 100.0, 1000.0, 1e5]
+    model = Blend([EASE()], candidates={"ease__l2": values}, validation_users=100).fit(likes)
+    assert {trial["ease__l2"] for trial in model.search_} <= set(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "found", "top"),
+    [
+        ([1.0, 10.0, 100.0], [-1.0, 0.0, -1.0], None),  # the middle one itself
+        ([1.0, 10.0, 100.0], [-2.25, -0.25, -0.25], 10**1.5),
+        ([1.0, 10.0, 100.0], [0.0, 0.0, 0.0], None),
+        (["a", "b", "c"], [0.0, 1.0, 0.0], None),
+        ([None, 1.0, 2.0], [0.0, 1.0, 0.0], None),
+    ],
+)
+def test_the_top_of_a_parabola(values, found, top):
+    assert blend_search._top_of_parabola(values, found) == (top and float(f"{top:.2g}"))
 
 
 def test_what_no_hyperparameter_changes_is_computed_once_for_all_candidates(likes, monkeypatch):
     made = []
-    monkeypatch.setattr(ease, "gram_of", lambda likes, gram_of=ease.gram_of: made.append(0) or gram_of(likes))
+    monkeypatch.setattr(ease, "gram_of", lambda *of, gram_of=ease.gram_of: made.append(0) or gram_of(*of))
     model = Blend([EASE(), Popular()], candidates={"ease__l2": [1.0, 10.0, 100.0, 1000.0]}, validation_users=100)
     model.fit(likes)
     assert sum("ease__l2" in trial for trial in model.search_) >= 2
@@ -193,45 +217,46 @@ def test_a_network_stops_where_the_blend_validates_best(likes):
     network = DenoisingAutoEncoder(hidden_dim=16, epochs=12, batch_size=128, lr=0.02, schedule_length=2.0)
     model = Blend([network, EASE(l2=100.0)], stop_every=9, patience=2, validation="weak").fit(likes)
     by_epoch: dict[int, float] = {}
-    for trial in model.search_:
+    for trial in (trial for trial in model.search_ if "epoch" in trial):
         by_epoch[trial["epoch"]] = max(by_epoch.get(trial["epoch"], 0.0), trial["ndcg@100"])
     chosen = max(by_epoch, key=by_epoch.get)
     fitted = model.models_[0]
     assert next(iter(by_epoch)) == 2 and len(by_epoch) > 1  # 5 or 6 steps an epoch
     assert fitted.epochs == chosen and len(fitted.history_) == chosen
     assert fitted.epochs * fitted.schedule_length == pytest.approx(12 * 2.0)  # at the rates of the longer training
-    best = max(model.search_, key=lambda trial: trial["ndcg@100"])
-    assert best["epoch"] == chosen and model.weights_.tolist() == best["weights"]
+    again = unfitted(fitted).fit(likes)  # a fifth of the likes was held out, so it was fitted again
+    np.testing.assert_array_equal(again.score(likes.user_items[:5]), fitted.score(likes.user_items[:5]))
 
 
-def test_a_later_look_goes_on_from_the_best_weights_so_far(likes):
-    """With three models the first look has two rounds and each later one has one."""
+def test_what_is_trained_by_steps_is_kept_where_few_likes_were_held_out(likes):
+    network = DenoisingAutoEncoder(hidden_dim=16, epochs=6, batch_size=128, lr=0.02)
+    few, many = (
+        Blend([network, EASE(l2=100.0)], stop_every=1, validation="weak", validation_users=n).fit(likes)
+        for n in (20, 200)
+    )
+    for model, same in ((few, False), (many, True)):
+        kept = model.models_[0]
+        assert len(kept.history_) == kept.epochs
+        again = unfitted(kept).fit(likes).score(likes.user_items[:5])
+        assert np.array_equal(again, kept.score(likes.user_items[:5])) == same
+    train = holdout_users(likes.user_items, 20, seed=0)
+    seen = sparse.vstack([train.train, train.fold_in], format="csr")
+    np.testing.assert_array_equal(
+        unfitted(few.models_[0]).fit(seen).score(likes.user_items[:5]), few.models_[0].score(likes.user_items[:5])
+    )
+    np.testing.assert_array_equal(few.models_[1].item_weights_, EASE(l2=100.0).fit(likes).item_weights_)
+
+
+def test_each_look_starts_from_nothing_and_tries_the_same_weights(likes):
     network = AutoEncoder(emb_dim=8, hidden_dim=4, epochs=4, batch_size=128)
     model = Blend([network, EASE(l2=100.0), Popular()], stop_every=6, patience=9, validation_users=60).fit(likes)
-    looks = {}
+    looks: dict[int, list] = {}
     for trial in model.search_:
-        looks.setdefault(trial["epoch"], []).append(trial)
+        if "epoch" in trial:
+            looks.setdefault(trial["epoch"], []).append(trial["weights"])
     first, *later = looks.values()
-    assert len(later) >= 2 and len(first) == 2 * 2 * 13 + 2 * 3
-    best = first
-    for trials in later:
-        assert len(trials) == 2 * 13 + 2 * 3
-        start = max(best, key=lambda trial: trial["ndcg@100"])["weights"]
-        assert trials[6]["weights"] == start  # of 13 factors, 2**-6 to 2**6
-        best = max(best, trials, key=lambda of: max(trial["ndcg@100"] for trial in of))
-
-
-def test_the_model_that_is_leant_on_has_the_benefit_of_the_doubt():
-    rng = np.random.default_rng(0)
-    best = rng.random(400)
-    trials = [
-        blend_search.Trial(np.array([1.0, 1.0]), best),
-        blend_search.Trial(np.array([1.0, 2.0]), best - rng.normal(0.001, 0.1, 400)),  # as good, but for chance
-        blend_search.Trial(np.array([1.0, 4.0]), best - 0.1),
-    ]
-    trials[1] = trials[1]._replace(values=trials[1].values - trials[1].values.mean() + best.mean() - 0.001)
-    assert blend_search.leaning(trials, None) is trials[0]
-    assert blend_search.leaning(trials, 1) is trials[1]
+    assert len(later) >= 2 and all(weights == first for weights in later)
+    assert {(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)} <= set(map(tuple, first))
 
 
 def test_a_model_without_the_memory_is_replaced_and_that_is_said(likes, tmp_path):
@@ -245,6 +270,66 @@ def test_a_model_without_the_memory_is_replaced_and_that_is_said(likes, tmp_path
     again = load_model(tmp_path / "blend.safetensors")
     np.testing.assert_array_equal(again.score([[3]]), model.score([[3]]))
     assert [type(member) for member in again.models] == [Popular, ItemKNN]
+    assert again.about_["instead"] == {"EASE": "ItemKNN"}
+
+
+def test_whether_a_model_is_replaced_does_not_depend_on_what_is_free(likes, monkeypatch):
+    monkeypatch.setattr(machine, "free_memory", lambda: 1000)
+    blend = Blend([EASE()], fallback={"ease": Popular()})
+    with pytest.raises(ValueError, match=r"EASE on .* items needs .* bytes, but the machine has 1,000 free"):
+        blend.fit(likes)
+    monkeypatch.setattr(ease, "usable_memory", lambda: 1000)
+    with pytest.warns(UserWarning, match="half of the memory that this process may use is 500; .* Popular is in its"):
+        blend.fit(likes)
+
+
+# One scale
+
+
+def test_each_users_scores_are_brought_to_one_scale(likes):
+    model = of_network_and_ease(weights=[0.7, 0.3], standardize=True).fit(likes)
+    rows = likes.user_items[:9]
+    parts = [standardized(part.score(rows), rows) for part in model.models_]
+    np.testing.assert_array_equal(model.score(rows), weighted_sum(parts, np.array([0.7, 0.3])))
+    for user in range(9):
+        np.testing.assert_array_equal(model.score(rows[[user]])[0], model.score(rows)[user])
+
+
+def test_what_is_standardized_is_explained_at_the_users_scale(likes):
+    model = of_network_and_ease(weights=[0.7, 0.3], standardize=True).fit(likes)
+    row = likes.user_items[[7]]
+    item = int(model.recommend(row, N=1)[0][0, 0])
+    spreads = [mean_and_spread(part.score(row), row)[1][0] for part in model.models_]
+    parts = [part._contributions(row, item) for part in model.models_]
+    expected = 0.7 * parts[0] / spreads[0] + 0.3 * parts[1] / spreads[1]
+    np.testing.assert_allclose(model._contributions(row, item), expected, rtol=1e-5)
+
+
+def test_a_file_of_before_standardize_scores_as_it_did(likes):
+    old = {"models": "EASE, Popular", "weights": None, "metric": "ndcg@100", "validation": "weak", "lean_on": "ease"}
+    model = Blend._of_file_params({**old, "validation_users": None, "stop_every": None, "patience": 2}, MODELS)
+    fitted = [EASE(l2=100.0).fit(likes), Popular().fit(likes)]
+    arrays = {"weights": np.array([1.0, 0.5])}
+    for name, part in zip(("ease", "popular"), fitted):
+        arrays |= {f"{name}.{key}": array for key, array in part._arrays().items()}
+    model._set_arrays(arrays)
+    rows = likes.user_items[:5]
+    np.testing.assert_array_equal(model._score(rows), fitted[0].score(rows) + fitted[1].score(rows) * 0.5)
+
+
+# What it tells while it fits
+
+
+def test_fit_tells_what_it_is_doing(likes):
+    told = []
+    network = AutoEncoder(emb_dim=8, hidden_dim=4, epochs=2, batch_size=128)
+    model = Blend([network, EASE()], candidates={"ease__l2": [10.0, 100.0, 1000.0]}, stop_every=6, validation_users=60)
+    model.fit(likes, progress=lambda *args: told.append(args))
+    doing = list(dict.fromkeys(what for what, _, _ in told))
+    assert doing[:2] == ["fitting EASE to choose by", "trying EASE with l2 100.0"]
+    assert "training the network, epoch 2 of at most 2" in doing and "choosing the weights" in doing
+    assert doing[-1].startswith("fitting ")
+    assert all(0 <= done <= total for _, done, total in told)
 
 
 def test_an_invalid_model_is_refused_and_not_replaced(likes):
@@ -257,16 +342,6 @@ def test_an_invalid_model_is_refused_and_not_replaced(likes):
             blend.fit(likes)
 
 
-def test_a_replaced_model_leans_under_its_own_name_in_the_file(likes, tmp_path):
-    model = Blend([Popular(), EASE(max_memory=1e3)], fallback={"ease": ItemKNN(k=20)}, lean_on="ease")
-    with pytest.warns(UserWarning, match="ItemKNN is in its place"):
-        model.fit(likes)
-    model.save(tmp_path / "blend.safetensors")
-    again = load_model(tmp_path / "blend.safetensors")
-    assert again.lean_on == "itemknn"
-    np.testing.assert_array_equal(again.fit(likes).weights_, model.weights_)
-
-
 # Hyperparameters
 
 
@@ -277,13 +352,13 @@ def test_parameters_of_its_models_by_name():
     assert list(model.get_params(deep=False)) == [
         "models",
         "weights",
+        "standardize",
         "metric",
         "validation",
         "validation_users",
         "candidates",
         "stop_every",
         "patience",
-        "lean_on",
         "fallback",
         "random_state",
     ]
@@ -383,7 +458,7 @@ def test_arrays_that_do_not_fit_each_other_are_refused():
         ({"metric": "ndcg"}, "metric is 'ndcg'; pass one of precision, .* with its k"),
         ({"metric": "novelty@5"}, "metric is 'novelty@5'; pass one of precision, .* with its k"),
         ({"fallback": {"ease": Popular()}}, "fallback is for 'ease'; the models are popular-1, popular-2"),
-        ({"lean_on": "popular-1"}, "lean_on is 'popular-1'; pass a model after the first, of popular-1, popular-2"),
+        ({"standardize": "yes"}, "standardize is 'yes'; pass True or False"),
         ({"candidates": {"l2": [1.0]}}, "candidates has 'l2'; name a model's hyperparameter, such as 'ease__l2'"),
         ({"models": [EASE()], "candidates": {"ease__l2": 3}}, r"candidates\['ease__l2'\] is 3; pass a list of values"),
         ({"patience": 0}, "patience is 0; pass a whole number, 1 or more"),

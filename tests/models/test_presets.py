@@ -12,7 +12,7 @@ from autoenc.cli import main
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.evaluation.splits import holdout_per_user
 from autoenc.interactions import Interactions
-from autoenc.models import EASE, AutoEncoder, Blend, ItemKNN, Popular, load_model
+from autoenc.models import EASE, AutoEncoder, Blend, ItemKNN, Popular, blend_search, gram, load_model
 from autoenc.models.presets import PRESETS, preset
 
 
@@ -135,11 +135,29 @@ def test_best_validates_as_the_command_line_asks(validation, train, monkeypatch)
     assert load_model("model.safetensors").validation == validation
 
 
-@pytest.mark.parametrize("name", ["task", "fast"])
-def test_only_best_takes_a_validation(name, train):
-    code, report, err = train("--preset", name, "--validation", "strong")
+def test_the_tasks_preset_takes_no_validation(train):
+    code, report, err = train("--preset", "task", "--validation", "strong")
     assert (code, report) == (2, None)
-    assert f"--validation is how --preset best chooses, and {name} chooses nothing; leave it out" in err
+    assert "--validation is how --preset best and fast choose, and task chooses nothing; leave it out" in err
+
+
+def test_fast_chooses_its_l2(likes, split):
+    model = preset("fast").fit(likes.with_user_items(split[0]))
+    tried = {trial["ease__l2"]: trial["ndcg@100"] for trial in model.search_}
+    assert 500.0 in tried and len(tried) >= 3
+    assert model.models_[0].l2 == max(tried, key=tried.get)
+    few = [[0, 1], [0, 1], [1, 2]]
+    np.testing.assert_array_equal(preset("fast").fit(few).score([[0]]), EASE().fit(few).score([[0]]))
+
+
+def test_fast_fits_a_few_times_roughly_and_once_well(likes, monkeypatch):
+    """At most 3 times one fit's seconds: a rough fit takes half of one's."""
+    dtypes = []
+    invert = gram.invert
+    monkeypatch.setattr(gram, "invert", lambda square: dtypes.append(square.dtype) or invert(square))
+    monkeypatch.setattr(blend_search, "MANY_ITEMS", 10)
+    preset("fast").fit(likes)
+    assert dtypes[-1] == np.float64 and 3 <= dtypes.count(np.float32) == len(dtypes) - 1 <= 4
 
 
 def test_what_is_the_tasks_networks_is_refused(train):
