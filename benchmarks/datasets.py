@@ -1,12 +1,13 @@
 """The data sets that we are measured on, by name.
 
-gowalla and pinterest are not ours to pass on: they are read where AUTOENC_TEST_DATA has them, in
+Those of LIGHTGCN are not ours to pass on: they are read where AUTOENC_TEST_DATA has them, in
 LightGCN's text format, and left out where it hasn't.
 """
 
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 from autoenc.datasets import load as load_movielens
@@ -27,17 +28,18 @@ def from_lightgcn(name: str) -> Interactions:
     return Interactions.from_pairs(users, items, name=name)
 
 
+LIGHTGCN = ("lastfm-2k", "citeulike", "pinterest", "gowalla")
+
 LOADERS = {
     "ml-latest-small": load_movielens,
-    "gowalla": lambda: from_lightgcn("gowalla"),
-    "pinterest": lambda: from_lightgcn("pinterest"),
+    **{name: partial(from_lightgcn, name) for name in LIGHTGCN},
     "synthetic": synthetic,
 }
 
 
 def available() -> list[str]:
     """The names of those that can be loaded here."""
-    return [name for name in LOADERS if name not in ("gowalla", "pinterest") or (FOLDER / name).is_dir()]
+    return [name for name in LOADERS if name not in LIGHTGCN or (FOLDER / name).is_dir()]
 
 
 def load(name: str) -> Interactions:

@@ -55,7 +55,7 @@ class Plan(NamedTuple):
         return self.strong_seeds if protocol == "strong" and self.strong_seeds else self.seeds
 
 
-EASE_L2 = {"l2": [100.0, 200.0, 500.0, 1000.0, 2000.0]}
+EASE_L2 = {"l2": [50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0]}
 NEIGHBOURS = {"k": [20, 50, 100, 200, 500, 1000, 2000], "shrink": [0.0, 5.0, 20.0, 100.0, 300.0]}
 
 PLANS = {
@@ -76,6 +76,18 @@ PLANS = {
         reference="EASE",
         seeds=(0, 1, 2),
         strong_seeds=(0, 1, 2, 3, 4),  # a fifth of the users five times: as many as there are
+        test_users=0.2,
+    ),
+    "lastfm-2k": Plan(
+        {"EASE": EASE_L2, "best": {}, "fast": {}, "ELSA": {}, "ItemKNN": NEIGHBOURS, "Popular": {}},
+        reference="EASE",
+        seeds=(0,),
+        test_users=0.2,
+    ),
+    "citeulike": Plan(
+        {"EASE": EASE_L2, "best": {}, "fast": {}, "ELSA": {}, "ItemKNN": NEIGHBOURS, "Popular": {}},
+        reference="EASE",
+        seeds=(0,),
         test_users=0.2,
     ),
     "pinterest": Plan(
