@@ -401,13 +401,22 @@ class Interactions:
         if not chosen.any():
             first, last = np.datetime64(int(self.times.min()), "s"), np.datetime64(int(self.times.max()), "s")
             raise ValueError(f"no like came then; {self.name or 'the likes'} came from {first} to {last}.")
-        rows, columns = (positions[chosen] for positions in self.user_items.nonzero())
+        bounds = [
+            f"{word} {np.datetime64(t, 's')}" for word, t in (("before", since), ("not before", until)) if t is not None
+        ]
+        told = (
+            ""
+            if chosen.all()
+            else f"left out {int((~chosen).sum()):,} of {self.n_likes:,} likes, which came {' or '.join(bounds)}"
+        )
+        rows, columns = (place[chosen] for place in self.user_items.nonzero())
         titles = None if self.titles is None else dict(zip(self.item_ids.tolist(), self.titles.tolist()))
         return Interactions.from_pairs(
             self.user_ids[rows],
             self.item_ids[columns],
             titles=titles,
             name=self.name,
+            source="\n".join(filter(None, (self.source, told))),
             **{name: values[chosen] for name, values in self.user_items.carried.items()},
         )
 

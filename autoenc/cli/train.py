@@ -43,6 +43,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        "name it prints these lines")  # fmt: skip
     model.add_argument("--validation", choices=("weak", "strong"), help="with --preset best or fast: choose what is "
                        "best for the users trained on, or for new ones (default: weak)")  # fmt: skip
+    _add_network(parser)
+    run = parser.add_argument_group("the run")
+    run.add_argument("--backend", choices=("numba", "numpy"), help="kernels, or the plain layers (default: "
+                     "%(default)s)")  # fmt: skip
+    run.add_argument("--threads", type=int, metavar="N", help="how many compute (default: all processors)")
+    run.add_argument("--out", metavar="FILE", help="write the trained model there, as safetensors")
+    run.add_argument("--topk", metavar="FILE", help="write each user's ten best there, as the task does "
+                     "(default: results/topk for the task's cache)")  # fmt: skip
+    run.add_argument("--seed", type=int, help="of the split, the weights and all else that is random (default: "
+                     "%(default)s)")  # fmt: skip
+    parser.set_defaults(**{field.name: field.default for field in fields(Settings)})
+    add_progress(run)
+
+
+def _add_network(parser: argparse.ArgumentParser) -> None:
     network = parser.add_argument_group("the network and its training, with --preset task alone")
     network.add_argument("--emb-dim", type=int, help="width of the embedding (default: %(default)s)")
     network.add_argument("--hidden-dim", type=int, help="width of the bottleneck (default: %(default)s)")
@@ -61,18 +76,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                          "command goes on from it after a crash")  # fmt: skip
     network.add_argument("--checkpoint-minutes", type=float, metavar="N", help="how often (default: %(default)s)")
     network.add_argument("--plot", metavar="FILE", help="draw loss and validation by epoch there, such as training.png")
-
-    run = parser.add_argument_group("the run")
-    run.add_argument("--backend", choices=("numba", "numpy"), help="kernels, or the plain layers (default: "
-                     "%(default)s)")  # fmt: skip
-    run.add_argument("--threads", type=int, metavar="N", help="how many compute (default: all processors)")
-    run.add_argument("--out", metavar="FILE", help="write the trained model there, as safetensors")
-    run.add_argument("--topk", metavar="FILE", help="write each user's ten best there, as the task does "
-                     "(default: results/topk for the task's cache)")  # fmt: skip
-    run.add_argument("--seed", type=int, help="of the split, the weights and all else that is random (default: "
-                     "%(default)s)")  # fmt: skip
-    parser.set_defaults(**{field.name: field.default for field in fields(Settings)})
-    add_progress(run)
 
 
 def run(args: argparse.Namespace) -> int:
