@@ -2,18 +2,20 @@
 
 Problem
     minimize over U (n_users, emb_dim) and V (n_items, emb_dim)
-        sum over likes (u, i) of (U[u] @ V[i] - 1)**2 + unobserved_weight * sum over all u and i of (U[u] @ V[i])**2
+        sum over likes (u, i) of c[u, i] * (U[u] @ V[i] - 1)**2
+        + unobserved_weight * sum over all u and i of (U[u] @ V[i])**2
         + sum over users of l2[u] * |U[u]|**2 + sum over items of l2[i] * |V[i]|**2
     l2[u] = l2 * (n_likes of u + unobserved_weight * n_items)**l2_exponent, and an item's likewise.
-    What isn't liked is taken for disliked, but weighs little.
+    c[u, i] is how much the like counts (weighting.py), 1 where likes have neither weights nor a half-life. What isn't
+    liked is taken for disliked, but weighs little.
 
 Training
     All users are solved for with the items fixed, then all items with the users fixed: least squares, each a
     problem of its own. See least_squares.py.
 
 Score
-    score = x @ V.T, x being the exact solution for a row of likes, seen in training or not. So nothing is kept
-    of a user, and who is new is answered like the others.
+    score = x @ V.T, x being the exact solution for a row of likes, seen in training or not, which count as
+    weighting.py has it of input. So nothing is kept of a user, and who is new is answered like the others.
 
 Explaining
     By leaving out, exactly: a vector is solved for without each like.
@@ -46,11 +48,12 @@ from scipy import sparse
 
 from autoenc.batch_invariant import by_fixed_rows
 from autoenc.checks import is_finite, number, whole_number
-from autoenc.interactions import UserItemsLike
+from autoenc.interactions import UserItems, UserItemsLike
 from autoenc.machine import check_free, compute_threads
 from autoenc.models import least_squares
 from autoenc.models.base import Recommender
 from autoenc.models.random_state import RandomState, seed_of
+from autoenc.models.weighting import check_half_life, confidences, weighted_input, with_data
 from autoenc.training.engine import BACKENDS
 
 BLOCK = 64  # factors that rows of many likes are solved for at a time
@@ -87,6 +90,8 @@ class IALS(Recommender):
     l2_exponent : float
         How much more whoever has many likes is penalized, from 0, where all are alike, to 1.
     epochs : int
+    half_life : float, optional
+        In how many days a like counts half, as in `EASE`.
     random_state : int, numpy.random.RandomState, numpy.random.Generator or None
         Names the start; the same int gives the same bits.
     backend : "numba" or "numpy"
@@ -102,12 +107,15 @@ class IALS(Recommender):
         What `random_state` came to.
     """
 
+    weighs_likes = True
+
     emb_dim: int = 256
     _: KW_ONLY
     l2: float = 2.0
     unobserved_weight: float = 0.02
     l2_exponent: float = 0.0
     epochs: int = 10
+    half_life: float | None = None
     random_state: RandomState = 0
     backend: str = "numba"
     threads: int | None = None
@@ -123,6 +131,7 @@ class IALS(Recommender):
                 raise ValueError(f"{name} is {getattr(self, name)!r}; pass a number above 0.")
         if not 0 <= self.l2_exponent <= 1:
             raise ValueError(f"l2_exponent is {self.l2_exponent!r}; pass a number from 0 to 1.")
+        check_half_life(self.half_life)
         if self.backend not in BACKENDS:
             raise ValueError(f"backend is {self.backend!r}; pass one of {', '.join(BACKENDS)}.")
 
@@ -131,17 +140,19 @@ class IALS(Recommender):
         n_bytes = 4 * self.emb_dim * (n_users + n_items) + 100 * self.emb_dim**2
         check_free(f"IALS on {n_items:,} items", n_bytes, "lower emb_dim, or fit on fewer items")
 
-    def _fit(self, user_items: sparse.csr_array) -> None:
+    def _fit(self, user_items: UserItems) -> None:
         self.seed_, self._penalty = seed_of(self.random_state), self._penalties()
         n_users, n_items = user_items.shape
-        by_item = user_items.T.tocsr()
+        counts = confidences(user_items, self.half_life)
+        likes = user_items if counts is None else with_data(user_items, counts.astype(np.float32))
+        by_item = likes.T.tocsr()
         users = np.zeros((n_users, self.emb_dim), np.float32)
         items = np.random.default_rng(self.seed_).standard_normal((n_items, self.emb_dim), np.float32)
         items *= np.float32(START / self.emb_dim**0.5)
         solver = self._solver()
         with compute_threads(self.threads):
             for _ in range(self.epochs):
-                self._solve(solver, user_items, items, users)
+                self._solve(solver, likes, items, users)
                 self._solve(solver, by_item, users, items)
             self._turn(solver, items)
         self._take(items)
@@ -185,12 +196,17 @@ class IALS(Recommender):
         """
         return self._vectors(self._as_fitted(user_items))
 
+    def item_vectors(self) -> np.ndarray:
+        """`item_embeddings_`."""
+        self._check_fitted()
+        return self.item_embeddings_
+
     def _vectors(self, user_items: sparse.csr_array) -> np.ndarray:
         items = self.item_embeddings_
         vectors = np.zeros((user_items.shape[0], items.shape[1]), np.float32)
         with compute_threads(self.threads):
-            ridge = self._penalty.of(user_items)
-            self._solver().solve_rows(user_items, items, self._spectrum, ridge, vectors, items.shape[1])
+            likes, ridge = weighted_input(user_items, self.half_life), self._penalty.of(user_items)
+            self._solver().solve_rows(likes, items, self._spectrum, ridge, vectors, items.shape[1])
         return vectors
 
     def _score(self, user_items: sparse.csr_array) -> np.ndarray:

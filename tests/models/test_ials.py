@@ -7,8 +7,10 @@ import pytest
 from scipy import sparse
 
 from autoenc.evaluation.evaluate import evaluate
+from autoenc.interactions import as_user_items, carrying
 from autoenc.machine import compute_threads
 from autoenc.models import IALS, Popular, least_squares, load_model
+from autoenc.models.weighting import DAY
 
 
 def weighted_likes(rng):
@@ -113,6 +115,45 @@ def test_scores_are_products_of_the_embeddings(split):
     model = IALS(emb_dim=12, epochs=2).fit(likes)
     products = model.user_embedding(likes[:9]) @ model.item_embeddings_.T
     np.testing.assert_allclose(model.score(likes[:9]), products, rtol=0, atol=1e-5)
+
+
+def weighted(likes, seed=0):
+    rng = np.random.default_rng(seed)
+    weights = rng.lognormal(0, 1, likes.nnz).astype(np.float32)
+    return carrying(likes, rng.integers(0, 400 * DAY, likes.nnz), weights)
+
+
+def test_an_epoch_is_two_closed_forms_of_weighted_errors(split):
+    likes = weighted(as_user_items(split[0][:60, :40]))
+    model = IALS(emb_dim=70, epochs=1, unobserved_weight=0.1, l2=2.0, random_state=5).fit(likes)
+
+    def solved(weights, others):
+        """Every row of a dense matrix of weights, 0 where there is no like."""
+        fixed = 0.1 * others.T @ others + 2 * np.eye(70)
+        return np.array([np.linalg.solve(fixed + (others.T * c) @ others, c @ others) for c in weights])
+
+    dense = sparse.csr_array((likes.weights, likes.indices, likes.indptr), likes.shape).toarray().astype(np.float64)
+    start = np.random.default_rng(5).standard_normal((40, 70), np.float32) * 0.1 / 70**0.5
+    items = solved(dense.T, solved(dense, start))
+    embeddings = model.item_embeddings_
+    np.testing.assert_allclose(embeddings @ embeddings.T, items @ items.T, rtol=0, atol=1e-4)  # in whichever axes
+
+
+def test_a_half_life_is_weights(split):
+    likes = weighted(as_user_items(split[0][:60, :40]))
+    decayed = likes.weights * 2.0 ** -((likes.times.max() - likes.times) / DAY / 30)
+    expected = IALS(emb_dim=3, epochs=2).fit(carrying(likes, weights=decayed))
+    found = IALS(emb_dim=3, epochs=2, half_life=30).fit(likes)
+    np.testing.assert_allclose(found.item_embeddings_, expected.item_embeddings_, rtol=0, atol=1e-5)
+
+
+def test_times_and_weights_of_who_asks(split):
+    likes = as_user_items(split[0][:60, :40])
+    model = IALS(emb_dim=3, epochs=2, half_life=30).fit(weighted(likes))
+    timed, bare = weighted(likes, seed=1), model.user_embedding(likes)
+    assert np.abs(model.user_embedding(timed) - bare).max() > 0.01
+    alike = carrying(likes, np.full(likes.nnz, 7), np.full(likes.nnz, 3.0))  # against each other they weigh the same
+    np.testing.assert_allclose(model.user_embedding(alike), bare, rtol=0, atol=1e-5)
 
 
 def test_other_hyperparameters_for_the_next_fit_leave_this_one_alone(split):
