@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from autoenc.models.ease import EASE as EASE
     from autoenc.models.edlae import EDLAE as EDLAE
     from autoenc.models.elsa import ELSA as ELSA
+    from autoenc.models.ials import IALS as IALS
     from autoenc.models.item_knn import ItemKNN as ItemKNN
     from autoenc.models.mult_vae import MultVAE as MultVAE
     from autoenc.models.popular import Popular as Popular
@@ -54,6 +55,7 @@ _MODULE_OF = {
     "EASE": "models.ease",
     "EDLAE": "models.edlae",
     "ELSA": "models.elsa",
+    "IALS": "models.ials",
     "ItemKNN": "models.item_knn",
     "MultVAE": "models.mult_vae",
     "Popular": "models.popular",

@@ -58,6 +58,7 @@ MODELS = {
     "mult-vae": lambda autoenc: autoenc.MultVAE(epochs=8),
     "deep": lambda autoenc: autoenc.DeepRecommender(refeed=True, epochs=8),
     "elsa": lambda autoenc: autoenc.ELSA(epochs=8),
+    "ials": lambda autoenc: autoenc.IALS(),
     "ease": lambda autoenc: autoenc.EASE(),
     "edlae": lambda autoenc: autoenc.EDLAE(),
     "item-knn": lambda autoenc: autoenc.ItemKNN(),
@@ -70,6 +71,7 @@ MODELS = {
     "numpy multinomial": lambda autoenc: autoenc.AutoEncoder(loss="multinomial", backend="numpy", epochs=1),
     "numpy denoising": lambda autoenc: autoenc.DenoisingAutoEncoder(backend="numpy", epochs=2),
     "numpy mult-vae": lambda autoenc: autoenc.MultVAE(backend="numpy", epochs=2),
+    "numpy ials": lambda autoenc: autoenc.IALS(emb_dim=64, backend="numpy", epochs=2),
     "numpy deep": lambda autoenc: autoenc.DeepRecommender(refeed=True, backend="numpy", epochs=2),
 }
 

@@ -19,6 +19,7 @@ from autoenc import (
     EASE,
     EDLAE,
     ELSA,
+    IALS,
     AutoEncoder,
     Blend,
     DeepRecommender,
@@ -43,6 +44,8 @@ MODELS = [
     MultVAE(**SHORT),
     DeepRecommender(**SHORT),
     ELSA(**SHORT),
+    IALS(**SHORT),
+    IALS(emb_dim=8, backend="numpy", **SHORT),
     EASE(),
     EDLAE(),
     ItemKNN(),
@@ -89,6 +92,8 @@ NARROW = [
     MultVAE(hidden_dim=600, latent_dim=1, **SHORT),
     DenoisingAutoEncoder(hidden_dim=512, backend="numpy", **SHORT),
     ELSA(emb_dim=512, **SHORT),
+    IALS(emb_dim=32, **SHORT),
+    IALS(emb_dim=1, **SHORT),
 ]
 
 

@@ -15,7 +15,17 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from autoenc import ELSA, AutoEncoder, DeepRecommender, DenoisingAutoEncoder, MultVAE, datasets, load_model, machine
+from autoenc import (
+    ELSA,
+    IALS,
+    AutoEncoder,
+    DeepRecommender,
+    DenoisingAutoEncoder,
+    MultVAE,
+    datasets,
+    load_model,
+    machine,
+)
 from autoenc.datasets import prepared, read, sources, task_cache
 from autoenc.interactions import Interactions
 from autoenc.models.rating_predictor import RatingPredictor
@@ -257,6 +267,7 @@ NETWORKS = {
     "mult_vae": lambda: MultVAE(latent_dim=10**9).fit(LIKES),
     "deep": lambda: DeepRecommender([10**6, 10**6]).fit(LIKES),
     "elsa": lambda: ELSA(emb_dim=10**9).fit(LIKES),
+    "ials": lambda: IALS(emb_dim=10**9).fit(LIKES),
     "ratings": lambda: RatingPredictor([10**6, 10**6]).fit(sparse.csr_array(np.eye(3))),
 }
 

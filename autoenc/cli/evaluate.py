@@ -54,7 +54,7 @@ on, and prints means over them. --diversity adds how different the items of a li
 vectors of the model that it names. A model that is behind popularity says so.
 
 Several models must be of the same items; they are called by their files. --beside fits baselines
-on the same likes: popular, ease, edlae, knn, or none where no name follows.
+on the same likes: popular, ease, edlae, ials, knn, or none where no name follows.
 
 With --engine dask --data is a prepared folder (`autoenc prepare --memory`), split and ranked a part of
 the users at a time by the workers of a scheduler or by processes on this machine. It takes --protocol weak,
@@ -64,7 +64,7 @@ example:
   autoenc evaluate model.safetensors --k 1 5 10
 """
 
-BASELINES = {"popular": "Popular", "ease": "EASE", "edlae": "EDLAE", "knn": "ItemKNN"}
+BASELINES = {"popular": "Popular", "ease": "EASE", "edlae": "EDLAE", "ials": "IALS", "knn": "ItemKNN"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -37,6 +37,7 @@ MODELS = {
     "ease": "EASE",
     "edlae": "EDLAE",
     "elsa": "ELSA",
+    "ials": "IALS",
     "knn": "ItemKNN",
     "multvae": "MultVAE",
 }

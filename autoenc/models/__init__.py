@@ -9,6 +9,7 @@ from autoenc.models.ease import EASE
 from autoenc.models.edlae import EDLAE
 from autoenc.models.elsa import ELSA
 from autoenc.models.estimator import NotFittedError
+from autoenc.models.ials import IALS
 from autoenc.models.item_knn import ItemKNN
 from autoenc.models.mult_vae import MultVAE
 from autoenc.models.popular import Popular
@@ -18,6 +19,7 @@ __all__ = [
     "EASE",
     "EDLAE",
     "ELSA",
+    "IALS",
     "MODELS",
     "AutoEncoder",
     "Blend",

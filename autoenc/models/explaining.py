@@ -73,11 +73,15 @@ class Explaining(Scorer):
         A model that knows a shorter way to the same numbers overrides this.
         """
         likes = row.indices
-        with_all = self._score(row)[0, column]
+        with_all = self._score_of(row, column)[0]
         contributions = np.empty(len(likes), with_all.dtype)
         for start in range(0, len(likes), BATCH_SIZE):
             left_out = np.arange(start, min(start + BATCH_SIZE, len(likes)))
             kept = np.arange(len(likes)) != left_out[:, None]  # (batch, n_likes)
             rows = as_user_items(keep(row[np.zeros(len(left_out), np.int64)], kept.ravel()))
-            contributions[left_out] = with_all - self._score(rows)[:, column]
+            contributions[left_out] = with_all - self._score_of(rows, column)
         return contributions
+
+    def _score_of(self, user_items: sparse.csr_array, column: int) -> np.ndarray:
+        """The scores of one item, (batch,); a model that can do without those of the others overrides this."""
+        return self._score(user_items)[:, column]

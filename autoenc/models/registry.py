@@ -12,6 +12,7 @@ from autoenc.models.denoising import DenoisingAutoEncoder
 from autoenc.models.ease import EASE
 from autoenc.models.edlae import EDLAE
 from autoenc.models.elsa import ELSA
+from autoenc.models.ials import IALS
 from autoenc.models.item_knn import ItemKNN
 from autoenc.models.mult_vae import MultVAE
 from autoenc.models.popular import Popular
@@ -26,6 +27,7 @@ MODELS: dict[str, type[Recommender]] = {
         EASE,
         EDLAE,
         ELSA,
+        IALS,
         ItemKNN,
         MultVAE,
         Popular,

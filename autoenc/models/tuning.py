@@ -78,6 +78,11 @@ SEARCH_SPACES: dict[str, dict[str, Range | Sequence[Any]]] = {
         "lr": Range(1e-3, 2e-2, log=True),
     },
     "ELSA": {"emb_dim": [128, 256, 512], "lr": Range(3e-3, 0.3, log=True)},
+    "IALS": {
+        "emb_dim": [128, 256, 512],
+        "l2": Range(0.3, 30.0, log=True),
+        "unobserved_weight": Range(3e-3, 0.3, log=True),
+    },
 }
 """What is tried by default, by the name of the class: a range, or a list to choose from. How many
 epochs depends on how many users there are, and `search_space_of` adds them. A Blend's is that of its
@@ -87,7 +92,7 @@ models, and Popular has nothing to tune."""
 def search_space_of(model: Recommender, n_users: int) -> dict[str, Range | Sequence[Any]]:
     """The default search space of a model, or that of the nearest class that it is made from.
 
-    Epochs are from half to four times as many as make the steps that the model takes by default. A
+    The epochs of a model that takes minibatches are from half to four times as many as make its default steps. A
     Blend's is its models' spaces, by names like "ease__l2", but for what it chooses itself: the
     weights, with each fit and at no fit's cost, its `candidates`, and with `stop_every` the epochs.
     Raises ValueError where there is no such space.
@@ -102,7 +107,7 @@ def search_space_of(model: Recommender, n_users: int) -> dict[str, Range | Seque
         )
     space = dict(SEARCH_SPACES[names[0]])
     params = model.get_params()
-    if "epochs" in params:
+    if "batch_size" in params:
         n_steps = model.default_steps if isinstance(model, NetworkRecommender) else LEAST_STEPS
         epochs = default_epochs(n_users, params["batch_size"], n_steps)
         space["epochs"] = Range(max(1, epochs // 2), 4 * epochs, log=True)

@@ -72,7 +72,7 @@ def confidences(user_items: UserItems, half_life: float | None) -> np.ndarray | 
 def weighted_pairs(user_items: UserItems, half_life: float | None) -> sparse.csr_array:
     """What is learned from pairs of: a CSR of sqrt(c), float64, or the likes themselves where every one counts 1."""
     counts = confidences(user_items, half_life)
-    return user_items if counts is None else _with_data(user_items, np.sqrt(counts))
+    return user_items if counts is None else with_data(user_items, np.sqrt(counts))
 
 
 def weighted_input(user_items: sparse.csr_array, half_life: float | None) -> sparse.csr_array:
@@ -84,7 +84,7 @@ def weighted_input(user_items: sparse.csr_array, half_life: float | None) -> spa
         return user_items
     age = None if times is None else _latest_of_user(user_items.indptr, times) - times
     share = shares(user_items.indptr, _decayed(user_items, age, half_life))
-    return _with_data(user_items, share.astype(np.float32))
+    return with_data(user_items, share.astype(np.float32))
 
 
 def item_totals(user_items: sparse.csr_array) -> np.ndarray:
@@ -109,5 +109,6 @@ def _latest_of_user(indptr: np.ndarray, times: np.ndarray) -> np.ndarray:
     return np.repeat(latest, n_likes[n_likes > 0])
 
 
-def _with_data(user_items: sparse.csr_array, data: np.ndarray) -> sparse.csr_array:
+def with_data(user_items: sparse.csr_array, data: np.ndarray) -> sparse.csr_array:
+    """The same likes with other numbers in place of ones."""
     return sparse.csr_array((data, user_items.indices, user_items.indptr), shape=user_items.shape)

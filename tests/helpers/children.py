@@ -18,7 +18,7 @@ import warnings
 
 import numpy as np
 
-from autoenc import EASE, ELSA, AutoEncoder, DenoisingAutoEncoder, ItemKNN, evaluate, holdout_per_user, machine
+from autoenc import EASE, ELSA, IALS, AutoEncoder, DenoisingAutoEncoder, ItemKNN, evaluate, holdout_per_user, machine
 from autoenc.datasets.synthetic import synthetic
 from autoenc.kernels import launch
 
@@ -28,7 +28,8 @@ SHORT = {"epochs": 2, "random_state": 0}
 
 def new_models():
     task = AutoEncoder(emb_dim=24, hidden_dim=16, **SHORT)
-    return [task, DenoisingAutoEncoder(hidden_dim=16, **SHORT), ELSA(emb_dim=16, **SHORT), EASE(), ItemKNN()]
+    others = [ELSA(emb_dim=16, **SHORT), IALS(emb_dim=16, **SHORT), EASE(), ItemKNN()]
+    return [task, DenoisingAutoEncoder(hidden_dim=16, **SHORT), *others]
 
 
 def answers(models) -> dict[str, str]:

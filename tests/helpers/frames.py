@@ -137,6 +137,7 @@ def fitted_models() -> list[bytes]:
         autoenc.MultVAE(hidden_dim=2, latent_dim=2, backend="numpy", **quick),
         autoenc.DeepRecommender([2, 2], backend="numpy", **quick),
         autoenc.ELSA(emb_dim=2, **quick),
+        autoenc.IALS(emb_dim=2, epochs=1, backend="numpy"),
         *(autoenc.EASE(), autoenc.EDLAE(), autoenc.ItemKNN(), autoenc.Popular()),
         autoenc.Blend([autoenc.EASE(), autoenc.ItemKNN()], weights=[1.0, 2.0]),
     ]
@@ -148,7 +149,7 @@ def fitted_models() -> list[bytes]:
 
 model_files = st.builds(
     lambda which, *changes: with_tensors(fitted_models()[which], *changes),
-    st.integers(0, 9),
+    st.integers(0, 10),
     changed_tensors,
     st.dictionaries(places, scalars | st.sampled_from([1e400, 10**400, "1, 2", "EASE"]), max_size=2),
     st.none() | anything,

@@ -15,6 +15,7 @@ MODELS = {
     "MultVAE": {"hidden_dim": 2, "latent_dim": 2, "backend": "numpy", **QUICK},
     "DeepRecommender": {"hidden_dims": [2, 2], "backend": "numpy", **QUICK},
     "ELSA": {"emb_dim": 2, **QUICK},
+    "IALS": {"emb_dim": 2, "epochs": 1, "backend": "numpy"},
     "EASE": {},
     "EDLAE": {},
     "ItemKNN": {},

@@ -37,6 +37,7 @@ SMALL = {
     "DenoisingAutoEncoder": {"hidden_dim": 4, **TRAINED_BRIEFLY},
     "DeepRecommender": {"hidden_dims": "8, 4", **TRAINED_BRIEFLY},
     "ELSA": {"emb_dim": 4, **TRAINED_BRIEFLY},
+    "IALS": {"emb_dim": 4, "epochs": 2},
     "MultVAE": {"hidden_dim": 4, "latent_dim": 2, **TRAINED_BRIEFLY},
 }
 

@@ -1,0 +1,99 @@
+"""One half of alternating least squares: the vectors of all users, given those of the items, or the other way round.
+
+Problem, for a user with the likes j, whose weights are c[j]
+    minimize over x
+        sum over likes j of c[j] * (x @ V[j] - 1)**2 + unobserved_weight * sum over all items i of (x @ V[i])**2
+        + ridge * |x|**2
+
+Solution
+    A = unobserved_weight * V.T @ V + ridge * I
+    x = inverse of (A + sum of c[j] * outer(V[j], V[j])) @ sum of c[j] * V[j]
+
+In principal axes
+    V.T @ V = Q @ diag(eigenvalues) @ Q.T, and scores stay what they are where V @ Q is in V's place and x @ Q
+    in x's. There A = diag(spectrum + ridge), spectrum being unobserved_weight * eigenvalues, so that no
+    user costs a dense matrix before the likes are counted, whatever the ridge.
+
+By likes, where a user has no more of them than a vector has numbers: exact
+    Z = V[likes] * A**(-1/2)
+    x = A**(-1/2) @ Z.T @ inverse of (Z @ Z.T + diag(1 / c)) @ ones
+    By Woodbury's identity: a square of likes in place of one of factors.
+
+By blocks of factors, where a user has more likes: one round, from the x of the round before
+    For a block b of factors, the others as they are, and V[j] the likes alone:
+    x[b] += inverse of (A[b, b] + V[:, b].T @ c @ V[:, b]) @ (V[:, b].T @ c @ (1 - V @ x) - A[b, b] * x[b])
+    One block of all factors is exact, from any x.
+
+Cost of a user with n likes
+    By likes n**2 * dim + n**3 / 3 multiplications, by blocks n * dim * block + dim * block**2 / 3, where the
+    solution as it stands above takes n * dim**2 + dim**3 / 3.
+
+Source
+    Hu, Koren and Volinsky 2008, Collaborative Filtering for Implicit Feedback Datasets (ICDM), equation 4;
+    Rendle, Krichene, Zhang and Koren 2021, iALS++: Speeding up Matrix Factorization with Subspace
+    Optimization (arXiv 2110.14044), algorithm 2, for the blocks. Differences: principal axes, so that a block costs
+    no product with the items' Gram matrix; and few likes by likes.
+
+`autoenc.kernels.least_squares` has the same functions, quicker.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+
+def principal_axes(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The eigenvalues (dim,), 0 or more, and Q (dim, dim) of a Gram matrix (dim, dim), all float64."""
+    eigenvalues, axes = np.linalg.eigh(gram)
+    return np.maximum(eigenvalues, 0), axes
+
+
+def gram(vectors: np.ndarray) -> np.ndarray:
+    """V.T @ V in float64: (dim, dim), of vectors (n, dim)."""
+    product: np.ndarray = (vectors.T @ vectors).astype(np.float64)
+    return product
+
+
+def rotate(vectors: np.ndarray, axes: np.ndarray) -> None:
+    """Replace vectors (n, dim) by vectors @ axes, axes (dim, dim) of any floating dtype."""
+    vectors[:] = vectors @ axes.astype(vectors.dtype)
+
+
+def solve_rows(
+    likes: sparse.csr_array,
+    others: np.ndarray,
+    spectrum: np.ndarray,
+    ridge: np.ndarray,
+    vectors: np.ndarray,
+    block: int,
+) -> None:
+    """Replace the users' vectors by what the items' vectors say, for each user as above.
+
+    Parameters
+    ----------
+    likes : csr_array (n_users, n_items)
+        Its data are the weights of the likes, above 0.
+    others : array (n_items, dim)
+        The items' vectors, in principal axes.
+    spectrum : array (dim,), float64
+    ridge : array (n_users,), float64
+    vectors : array (n_users, dim)
+        Replaced. What stands there is read for users with more than dim likes, whose round begins with it.
+    block : int
+        How many factors these are solved for at a time.
+    """
+    dim = others.shape[1]
+    for user, x in enumerate(vectors):
+        of_user = slice(likes.indptr[user], likes.indptr[user + 1])
+        liked, weights = others[likes.indices[of_user]], likes.data[of_user]  # (n, dim), (n,)
+        diagonal = (spectrum + ridge[user]).astype(others.dtype)  # A
+        few = len(liked) <= dim
+        if few:
+            x[:] = 0
+        width = dim if few else block
+        for start in range(0, dim, width):
+            part = slice(start, start + width)
+            of_part = liked[:, part]  # (n, width)
+            square = np.diag(diagonal[part]) + (of_part.T * weights) @ of_part
+            x[part] += np.linalg.solve(square, (weights * (1 - liked @ x)) @ of_part - diagonal[part] * x[part])
