@@ -16,7 +16,7 @@ from playwright.sync_api import sync_playwright
 DOCS = Path(__file__).parent
 CHROMIUM = os.environ.get("AUTOENC_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 PICTURES = {"light": "serve.png", "dark": "serve_dark.png"}
-LIKES = "?like=Godfather,+The+(1972)&like=Spirited+Away+(Sen+to+Chihiro+no+kamikakushi)+(2001)&like=Toy+Story+2+(1999)"
+LIKES = "?like=Rear+Window+(1954)&like=Alien+(1979)&like=Spirited+Away+(Sen+to+Chihiro+no+kamikakushi)+(2001)"
 
 
 def take(address: str) -> None:

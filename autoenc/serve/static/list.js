@@ -69,7 +69,7 @@ function ranked(rows, state, act) {
   const more = tenMore(state.show);
   return [
     element("ol", { className: "ranked" }, rows),
-    element("p", { className: "below" },
+    element("p", { className: "after" },
       rows.length === state.show && more > state.show
         ? element("button", { type: "button", id: "more", onclick: () => act.showMore(more) }, "Ten more")
         : null,
