@@ -16,7 +16,7 @@ from playwright.sync_api import sync_playwright
 DOCS = Path(__file__).parent
 CHROMIUM = os.environ.get("AUTOENC_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 PICTURES = {"light": "serve.png", "dark": "serve_dark.png"}
-LIKES = "?like=Alien+(1979)&like=Matrix,+The+(1999)&like=Blade+Runner+(1982)"
+LIKES = "?like=Rear+Window+(1954)&like=Alien+(1979)&like=Spirited+Away+(Sen+to+Chihiro+no+kamikakushi)+(2001)"
 
 
 def take(address: str) -> None:

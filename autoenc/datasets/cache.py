@@ -1,4 +1,4 @@
-"""The cache folder for downloads and the demonstration model."""
+"""The cache folder for downloads and the network of `autoenc serve`."""
 
 from __future__ import annotations
 

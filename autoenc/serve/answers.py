@@ -6,26 +6,29 @@ network note what they would need for a backward, so app.py asks one thing at a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, SupportsFloat
 
 import numpy as np
 from scipy import sparse
 
-from autoenc import __version__, datasets
+from autoenc import __version__
 from autoenc.evaluation.popularity import told_behind
 from autoenc.interactions import as_user_items
 from autoenc.models import Recommender
-from autoenc.models.export import on_items_of
 from autoenc.models.rankings import Ranking
 from autoenc.networks.base import Network
 from autoenc.serve import strips
 from autoenc.serve.catalogue import Catalogue
+from autoenc.serve.crowd import Crowd, crowd_of
+from autoenc.serve.on_demand import OnDemand
+from autoenc.serve.starters import Starter, starters
 
 Answer = dict[str, Any]
 BATCH = 256
 """Users in the batch that training mode shows: the task's, the one who is looked at among them."""
+MOST_STARTERS = 24
 
 
 class Answers:
@@ -35,18 +38,21 @@ class Answers:
     ----------
     model : Recommender
         It is put on the plain layers.
+    network : OnDemand, optional
+        A network of the same items, to be looked into where the model has no layers.
     """
 
-    def __init__(self, model: Recommender):
+    def __init__(self, model: Recommender, network: OnDemand | None = None):
         self.model = model
         put_on_plain_layers(model)
         self.network: Network | None = getattr(model, "network_", None)
+        self._other = network if self.network is None else None
         self.catalogue = Catalogue(model)
 
     def health(self) -> Answer:
         model = type(self.model).__name__
         dataset = str(self.model.about_.get("dataset", ""))
-        has_network = self.network is not None
+        has_network = self.network is not None or self._other is not None
         behind = bool(told_behind(self.model.about_.get("beside_popularity")))
         about = {"model": model, "dataset": dataset, "n_items": self.model.n_items, "network": has_network}
         about["behind_popularity"] = behind
@@ -55,15 +61,25 @@ class Answers:
     def items(self, search: str, n: int) -> Answer:
         return {"items": self._items(self.catalogue.search(search, n))}
 
-    def recommend(self, like: list[str], n: int, explain: bool) -> Answer:
+    def titles(self) -> Answer:
+        return {"titles": [str(title) for title in self.catalogue.titles[: strips.MOST_VALUES]]}
+
+    def starters(self, n: int) -> Answer:
+        return {"starters": [self._item(s.column) | {"brings": self._items(s.brings)} for s in self._starters[:n]]}
+
+    def recommend(self, like: list[str], n: int, explain: bool, exclude: Sequence[str] = ()) -> Answer:
         row = self._row(like)
         likes = self._columns(like)
-        ranking = self.model.recommend(row, N=n)
+        ranking = self.model.recommend(row, N=n, filter_items=self._columns(exclude) or None)
         recommended = self._ranked(ranking)
         if explain:
             for column, item in zip(ranking.items[0], recommended):
                 item["contributions"] = self._contributions(row, int(column), likes)
-        return {"likes": self._items(likes), "recommended": recommended}
+            self._add_shares(recommended, likes, ranking.items[0, : len(recommended)])
+        best = recommended[0]["score"] if recommended else 0.0
+        middle = 0.0 if ranking.by_popularity.all() else np.median(self.model.score(row))
+        scale = {"zero": number(middle), "full": best}
+        return {"likes": self._items(likes), "recommended": recommended, "scale": scale}
 
     def explain(self, like: list[str], item: str) -> Answer:
         row, likes, column = self._row(like), self._columns(like), self.catalogue.column_of(item)
@@ -81,7 +97,8 @@ class Answers:
 
     def network_at_work(self, like: list[str], without: str | None, training: bool, seed: int) -> Answer:
         """Each layer's answer to these likes, and with `without` what leaving out that one of them changes."""
-        network = self.network
+        model = self.model if self._other is None else self._other.model()
+        network: Network | None = getattr(model, "network_", None)
         if network is None:
             raise LookupError(f"{type(self.model).__name__} has no layers to show; the models that are networks have.")
         likes = self._columns(like)
@@ -97,9 +114,10 @@ class Answers:
         with_all = steps(likes)
         rest = None if left_out is None else steps([c for c in likes if c != left_out])
         answer = {
+            "model": type(model).__name__,
             "likes": self._items(likes),
             "mode": "training" if training else "evaluation",
-            "batch": self._beside if training else "",
+            "batch": f"{BATCH - 1} {self._crowd.name}" if training else "",
             "strips": strips.strips(network, with_all, rest, training),
             "highest": self._extremes(with_all[-1].output, 10, likes),
         }
@@ -109,26 +127,25 @@ class Answers:
         return answer
 
     def _others(self, seed: int) -> sparse.csr_array:
-        rows = np.random.default_rng(seed).choice(self._crowd.shape[0], BATCH - 1, replace=False)
-        return self._crowd[rows]
+        crowd = self._crowd.user_items
+        return crowd[np.random.default_rng(seed).choice(crowd.shape[0], BATCH - 1, replace=False)]
 
     @cached_property
-    def _crowd(self) -> sparse.csr_array:
-        """Users beside whom somebody can stand in a batch; `_beside` says who they are."""
-        if str(self.model.about_.get("dataset", "")).startswith("ml-"):
-            try:
-                likes = on_items_of(self.model, datasets.load()).user_items
-                self._beside = f"{BATCH - 1} users of the bundled MovieLens ratings"
-                return likes
-            except ValueError:
-                pass  # another catalogue under that name
-        rng = np.random.default_rng(0)
-        n_likes = min(20, self.model.n_items)
-        lists = [rng.choice(self.model.n_items, n_likes, replace=False) for _ in range(2 * BATCH)]
-        self._beside = f"{BATCH - 1} made-up lists of {n_likes} random likes (a model file holds no users)"
-        return as_user_items(lists, self.model.n_items)
+    def _crowd(self) -> Crowd:
+        return crowd_of(self.model)
 
-    def _columns(self, like: list[str]) -> list[int]:
+    @cached_property
+    def _starters(self) -> list[Starter]:
+        return starters(self.model, self.catalogue.search("", self.model.n_items), MOST_STARTERS)
+
+    def _add_shares(self, recommended: list[Answer], likes: list[int], columns: np.ndarray) -> None:
+        """Add how many users of the fit like each item, where the model's are known."""
+        if self._crowd.of_the_fit:
+            of_all, of_likers = self._crowd.shares(likes, columns)
+            for item, share, shares in zip(recommended, of_all, of_likers.T):
+                item |= {"liked_by": number(share), "liked_by_likers": [number(value) for value in shares]}
+
+    def _columns(self, like: Sequence[str]) -> list[int]:
         return list(dict.fromkeys(map(self.catalogue.column_of, like)))
 
     def _row(self, like: list[str]) -> sparse.csr_array:

@@ -127,8 +127,9 @@ STRIP["properties"] |= {  # where there is something to say
 TRUTH = {"type": "boolean"}
 RANKED = fields(**ITEM, score=NUMBER, by_popularity=TRUTH)  # whether popularity alone put it there
 RECOMMENDED = fields(**ITEM, score=NUMBER, by_popularity=TRUTH)
-RECOMMENDED["properties"] |= {"contributions": listed(NUMBER)}
+RECOMMENDED["properties"] |= {"contributions": listed(NUMBER), "liked_by": NUMBER, "liked_by_likers": listed(NUMBER)}
 AT_WORK = fields(
+    model=TEXT,
     likes=listed(fields(**ITEM)),
     mode={"enum": ["evaluation", "training"]},
     batch=TEXT,
@@ -166,19 +167,41 @@ OPERATIONS = (
         fields(items=listed(fields(**ITEM))),
     ),
     Operation(
+        "/api/titles",
+        "titles",
+        "The titles of all items by number, as the network's output has them",
+        (),
+        fields(titles=listed(TEXT)),
+    ),
+    Operation(
+        "/api/starters",
+        "starters",
+        "Well-known items to begin with, unlike each other, and what a like of each brings",
+        (N,),
+        fields(starters=listed(fields(**ITEM, brings=listed(fields(**ITEM))))),
+    ),
+    Operation(
         "/api/recommend",
         "recommend",
-        "The best items for somebody with these likes",
+        "The best items for somebody with these likes, and the scale of their scores: the middle item's and the best",
         (
             LIKE,
             N,
             Parameter(
                 "explain",
-                "whether each comes with its contributions: what its score would lose without each of the likes.",
+                "whether each comes with its contributions, what its score would lose without each of the likes, and "
+                "where the users of the fit are known with how many of all and of those who like each like it.",
                 {"type": "boolean", "default": False},
             ),
+            Parameter(
+                "exclude", "the id or the title of an item to leave out; again for each.", listed(NAME, MOST_LIKES)
+            ),
         ),
-        fields(likes=listed(fields(**ITEM)), recommended=listed(RECOMMENDED)),
+        fields(
+            likes=listed(fields(**ITEM)),
+            recommended=listed(RECOMMENDED),
+            scale=fields(zero=NUMBER, full=NUMBER),
+        ),
     ),
     Operation(
         "/api/explain",

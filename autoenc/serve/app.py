@@ -6,6 +6,7 @@ frame, and tell no other site which likes its address holds.
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from autoenc.models import Recommender
 from autoenc.serve.answers import Answers
 from autoenc.serve.api import LONGEST_QUERY, OPERATIONS, Operation, openapi
+from autoenc.serve.on_demand import NotYetMade, OnDemand
 
 STATIC = Path(__file__).parent / "static"
 HEADERS = {
@@ -39,7 +41,7 @@ HEADERS = {
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def make_app(model: Recommender, hosts: tuple[str, ...] | None = LOOPBACK) -> Guard:
+def make_app(model: Recommender, hosts: tuple[str, ...] | None = LOOPBACK, network: OnDemand | None = None) -> Guard:
     """The ASGI application of a fitted model.
 
     Parameters
@@ -48,8 +50,10 @@ def make_app(model: Recommender, hosts: tuple[str, ...] | None = LOOPBACK) -> Gu
     hosts : tuple of str, optional
         The names by which a request may call this server, without the port. On loopback just its
         own: else a page from elsewhere whose name is made to point here could ask it. None: any.
+    network : OnDemand, optional
+        A network of the same items, to be looked into where the model has no layers.
     """
-    answers = Answers(model)
+    answers = Answers(model, network)
     one_at_a_time = anyio.Lock()
     description = to_json(openapi(answers.catalogue.ids[:3]))
 
@@ -70,6 +74,8 @@ def make_app(model: Recommender, hosts: tuple[str, ...] | None = LOOPBACK) -> Gu
                         content = await anyio.to_thread.run_sync(compute, query)
             except LookupError as unknown:
                 raise HTTPException(404, str(unknown.args[0])) from None
+            except NotYetMade as progress:
+                raise HTTPException(503, str(progress), {"retry-after": "1"}) from None
             except ValueError as error:
                 raise HTTPException(400, str(error)) from None
             return Response(content, media_type="application/json")
@@ -86,6 +92,8 @@ def make_app(model: Recommender, hosts: tuple[str, ...] | None = LOOPBACK) -> Gu
         status, sentence, headers = 500, "the server failed at this; its own output says why.", None
         if isinstance(error, HTTPException):
             status, sentence, headers = error.status_code, error.detail, error.headers
+        if not request.url.path.startswith("/api/") and "text/html" in request.headers.get("accept", ""):
+            return HTMLResponse(refusal_page(status, sentence), status, headers)
         return Response(to_json({"error": sentence}), status, headers, "application/json")
 
     app = Starlette(
@@ -98,6 +106,14 @@ def make_app(model: Recommender, hosts: tuple[str, ...] | None = LOOPBACK) -> Gu
         exception_handlers={HTTPException: refuse, Exception: refuse},
     )
     return Guard(app, hosts)
+
+
+def refusal_page(status: int, sentence: str) -> str:
+    """The page that a browser gets where there is nothing to show."""
+    if status == 404:
+        sentence = "There is no page at this address."
+    template = (STATIC / "refusal.html").read_text(encoding="utf-8")
+    return template.replace("{sentence}", html.escape(sentence))
 
 
 def to_json(answer: dict[str, Any]) -> bytes:

@@ -1,41 +1,23 @@
-"""A process that listens, and what it serves where no model is named."""
+"""A process that listens and serves a model."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import hashlib
 import importlib.util
 import ipaddress
-import json
 import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from autoenc import __version__, datasets
-from autoenc.datasets.cache import cache_folder
 from autoenc.evaluation.popularity import told_behind
-from autoenc.interactions import Interactions, as_user_items
 from autoenc.machine import compute_threads
-from autoenc.models import AutoEncoder, Recommender, load_model
+from autoenc.models import Recommender
 from autoenc.serve.api import LONGEST_QUERY
-from autoenc.signals import deferred_interrupt
-from autoenc.training.callbacks import ProgressBar
+from autoenc.serve.on_demand import OnDemand
 
 MOST_CONNECTIONS = 500
 SECONDS_TO_FINISH = 5
-
-DEMONSTRATION: dict[str, Any] = {
-    "emb_dim": 200, "hidden_dim": 100, "dropout": 0.3, "batch_size": 128, "epochs": 8, "lr": 0.005, "schedule": "cosine"
-}  # fmt: skip
-"""For the few likes that somebody picks: shown four likes of users who were not trained on, .44 of its ten best are
-among their others, and .21 after training with the defaults on whole lists (python -m benchmarks.serving
---demonstration)."""
-PIECE = 12
-BUNDLED = Path(datasets.__file__).parent / "bundled" / "ml-latest-small.zip"
 
 
 def check_installed() -> None:
@@ -45,11 +27,18 @@ def check_installed() -> None:
             raise ValueError(f"serving needs {name}, which is not installed: pip install 'autoenc[serve]'")
 
 
-def serve(model: Recommender, listening: socket.socket, host: str, say: Callable[[str], object]) -> None:
+def serve(
+    model: Recommender,
+    listening: socket.socket,
+    host: str,
+    say: Callable[[str], object],
+    network: OnDemand | None = None,
+) -> None:
     """Serve a fitted model on a socket that `listen` made on `host`, until Ctrl-C or SIGTERM.
 
     The first of them lets it finish what it is at, for SECONDS_TO_FINISH at most or until Ctrl-C.
     Then uvicorn raises them again, for the handlers that were there before. `say` is told the address.
+    `network` is looked into where the model has no layers.
     """
     import uvicorn
 
@@ -58,7 +47,7 @@ def serve(model: Recommender, listening: socket.socket, host: str, say: Callable
 
     with compute_threads():
         config = uvicorn.Config(
-            make_app(model, own_names(host, listening)),
+            make_app(model, own_names(host, listening), network),
             http=Connection,
             ws="none",
             lifespan="off",
@@ -143,57 +132,3 @@ def without_descriptors(say: Callable[[str], object]) -> Callable[[asyncio.Abstr
             say(f"new clients have to wait: {error.strerror}; raise the limit by `ulimit -n`")
 
     return handle
-
-
-def bundled_model(progress: bool, say: Callable[[str], object]) -> Recommender:
-    """An autoencoder fitted on all of the bundled ratings: trained once, then read from `demonstration_file`.
-
-    `say` is told which of the two it is, and where the file is.
-    """
-    try:
-        path = demonstration_file()
-    except OSError as error:
-        say(f"training on the bundled ratings first, which takes about 15 seconds; it can't be kept: {error}")
-        return demonstration(progress)
-    if path.is_file():
-        try:
-            model = load_model(path)
-            say(f"reading the model of the bundled ratings that is kept in {path}")
-            return model
-        except ValueError:
-            say(f"{path} is not what this autoenc writes, so it is trained again")
-    say(f"training on the bundled ratings first, which takes about 15 seconds, once; it is kept in {path}")
-    model = demonstration(progress)
-    try:
-        with deferred_interrupt():  # else a part of the file could be left beside it
-            model.save(path)
-    except OSError as error:
-        say(f"it can't be kept for the next time: {error}")
-    return model
-
-
-def demonstration(progress: bool) -> Recommender:
-    return AutoEncoder(**DEMONSTRATION).fit(in_pieces(datasets.load()), callbacks=[ProgressBar()] if progress else [])
-
-
-def demonstration_file() -> Path:
-    """Where the demonstration's model is kept: under AUTOENC_CACHE_DIR, or else the platform's folder for caches.
-
-    Its name has a digest of all that makes it: the ratings, the settings and the version.
-    Raises OSError where no folder is known.
-    """
-    made_of = hashlib.sha256(BUNDLED.read_bytes())
-    made_of.update(json.dumps([DEMONSTRATION, PIECE, __version__]).encode())
-    return cache_folder() / f"{BUNDLED.stem}-{made_of.hexdigest()[:12]}.safetensors"
-
-
-def in_pieces(ratings: Interactions) -> Interactions:
-    """Everybody's likes whole, and cut at random into lists of about twelve: as short as what somebody picks.
-
-    A network that has only seen long lists has batch statistics of long lists.
-    """
-    rng = np.random.default_rng(0)
-    whole = np.split(ratings.user_items.indices, ratings.user_items.indptr[1:-1])
-    cut = [piece for likes in whole for piece in np.array_split(rng.permutation(likes), max(1, len(likes) // PIECE))]
-    lists = as_user_items([*whole, *map(np.sort, cut)], ratings.n_items)
-    return Interactions.from_csr(lists, item_ids=ratings.item_ids, titles=ratings.titles, name=ratings.name)

@@ -23,7 +23,7 @@ pytest.importorskip("starlette", reason="starlette is not installed, which servi
 pytest.importorskip("uvicorn", reason="uvicorn is not installed, which serving needs: make test-all")
 
 from autoenc.cli import main
-from autoenc.interactions import Interactions, as_user_items
+from autoenc.interactions import Interactions
 from autoenc.layers.sigmoid_bce import sigmoid
 from autoenc.models import EASE, AutoEncoder, Blend, ItemKNN, load_model
 from autoenc.models.popular import Popular
@@ -31,6 +31,8 @@ from autoenc.serve import server, strips
 from autoenc.serve.answers import Answers
 from autoenc.serve.api import LONGEST_QUERY, MOST_ITEMS, MOST_LIKES, OPERATIONS, openapi
 from autoenc.serve.app import HEADERS, STATIC, make_app
+from autoenc.serve.on_demand import NotYetMade, OnDemand
+from autoenc.serve.starters import starters
 from autoenc.storage.model_file import read_model_file, write_model_file
 from autoenc.training.plain import PlainEngine
 
@@ -152,6 +154,50 @@ def test_any_model_is_served_and_one_without_layers_says_so(ratings):
             answers.network_at_work(["3"], None, False, 0)
 
 
+def test_excluded_items_are_left_out(get):
+    _, all_ten = get("/api/recommend", like=[ALIEN, MATRIX])
+    first, second = all_ten["recommended"][:2]
+    _, rest = get("/api/recommend", like=[ALIEN, MATRIX], exclude=[first["id"], second["title"]])
+    assert ids(rest["recommended"])[:8] == ids(all_ten["recommended"])[2:] and len(rest["recommended"]) == 10
+
+
+def test_the_scale_goes_from_the_middle_item_to_the_best(get, model):
+    _, answer = get("/api/recommend", like=[ALIEN, MATRIX], n=3)
+    scores = model.score(model.row_of([ALIEN, MATRIX]))[0]
+    assert answer["scale"] == {
+        "zero": pytest.approx(np.median(scores), abs=1e-5),
+        "full": answer["recommended"][0]["score"],
+    }
+
+
+def test_where_the_users_of_the_fit_are_known_it_tells_how_many_like_an_item(get, ratings):
+    _, answer = get("/api/recommend", like=[ALIEN, MATRIX], n=4, explain="true")
+    liked = ratings.user_items.toarray() > 0
+    for item in answer["recommended"]:
+        likes_it = liked[:, ratings.index_of_items([int(item["id"])])[0]]
+        likers = [liked[:, ratings.index_of_items([int(like)])[0]] for like in (ALIEN, MATRIX)]
+        assert item["liked_by"] == pytest.approx(likes_it.mean(), abs=1e-5)
+        assert item["liked_by_likers"] == pytest.approx([likes_it[likes].mean() for likes in likers], abs=1e-5)
+    other = Answers(EASE().fit(ratings.user_items[:, :300])).recommend(["3"], 2, explain=True)
+    assert all(set(item) == {"id", "title", "score", "contributions"} for item in other["recommended"])
+
+
+def test_starters_are_popular_unlike_each_other_and_tell_what_they_bring(get, model):
+    _, answer = get("/api/starters", n=8)
+    popular = ids(get("/api/items", n=100)[1]["items"])
+    assert len(answer["starters"]) == 8 and set(ids(answer["starters"])) & set(popular)
+    for starter in answer["starters"]:
+        similar = ids(get("/api/similar", item=starter["id"], n=10)[1]["similar"])
+        assert ids(starter["brings"]) == similar[:3]
+        assert not set(ids(answer["starters"])) & set(similar)
+    few = starters(Popular().fit([[0, 1], [1]]), [1, 0], 5)
+    assert few == [(1, [0])]
+
+
+def test_titles_are_the_outputs(get, ratings):
+    assert get("/api/titles")[1]["titles"] == ratings.titles.tolist()
+
+
 def test_titles_do_as_ids_do(get):
     by_id = get("/api/recommend", like=[ALIEN, MATRIX], explain="true")
     assert by_id[0] == 200
@@ -226,6 +272,46 @@ def test_a_network_is_served_by_the_plain_layers(ratings):
     assert isinstance(model._engine, PlainEngine)
 
 
+def test_another_network_is_looked_into_where_the_model_has_no_layers(model, ratings):
+    made, wanted = [], threading.Event()
+
+    def make(report):
+        made.append(model)
+        report(0.25)
+        wanted.wait(60)
+        return model
+
+    answers = Answers(EASE().fit(ratings), OnDemand(make))
+    assert not made and answers.health()["network"] is True
+    with pytest.raises(NotYetMade, match="the network is being trained, once: 25% done;"):
+        answers.network_at_work([ALIEN], None, False, 0)
+    wanted.set()
+    work = answers.network_at_work([ALIEN], None, False, 0)
+    assert work["model"] == "AutoEncoder" and len(made) == 1
+    assert work == Answers(model).network_at_work([ALIEN], None, False, 0)
+
+
+def test_while_it_is_trained_the_status_says_so_and_a_failure_is_tried_again(ratings):
+    testclient = pytest.importorskip("starlette.testclient", reason="httpx is not installed")
+    outcomes = [MemoryError(), AutoEncoder(emb_dim=8, hidden_dim=4, epochs=1).fit(ratings.user_items[:, :300])]
+    held = threading.Event()
+
+    def make(report):
+        held.wait(60)
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    app = make_app(EASE().fit(ratings.user_items[:, :300]), network=OnDemand(make))
+    client = testclient.TestClient(app, base_url="http://localhost", raise_server_exceptions=False)
+    busy = client.get("/api/network?like=3")
+    assert (busy.status_code, busy.headers["retry-after"]) == (503, "1")
+    assert client.get("/api/recommend?like=3").status_code == 200  # meanwhile
+    held.set()
+    assert [client.get("/api/network?like=3").status_code for _ in range(2)] == [500, 200]
+
+
 def test_so_are_the_networks_in_a_blend(ratings):
     blend = Blend([AutoEncoder(emb_dim=8, hidden_dim=4, epochs=1), EASE()], weights=[1, 1])
     answers = Answers(blend.fit(ratings.user_items[:, :300]))
@@ -276,7 +362,12 @@ def test_a_strip_is_bounded():
         ("/api/recommend", {"n": "1_0"}, 400, "n is '1_0'; pass a whole number"),
         ("/api/recommend", {"n": ["1", "2"]}, 400, "n is given 2 times; give it once."),
         ("/api/recommend", {"explain": "yes"}, 400, "explain is 'yes'; pass true or false."),
-        ("/api/recommend", {"liked": "6"}, 400, "/api/recommend has no parameter 'liked'; it takes like, n, explain."),
+        (
+            "/api/recommend",
+            {"liked": "6"},
+            400,
+            "/api/recommend has no parameter 'liked'; it takes like, n, explain, exclude.",
+        ),
         ("/api/health", {"n": 1}, 400, "/api/health has no parameter 'n'; it takes none."),
         ("/api/recommend", {"like": ["6"] * (MOST_LIKES + 1)}, 400, "like is given 501 times; 500 is the most."),
         ("/api/recommend", {"like": ""}, 400, "like has 0 characters; it may have 1 to 200."),
@@ -329,6 +420,16 @@ def test_a_failure_of_its_own_is_one_sentence_too(get, monkeypatch):
     monkeypatch.setattr(Answers, "items", lambda *_, **__: 1 / 0)
     status, answer = get("/api/items")
     assert (status, answer) == (500, {"error": "the server failed at this; its own output says why."})
+
+
+def test_an_address_that_there_is_not_answers_a_browser_by_a_page(get):
+    browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    status, page = get("/<nothing>", headers=browser)
+    assert status == 404
+    assert "There is no page at this address." in page and 'href="/static/style.css"' in page and "nothing" not in page
+    assert get("/", method="POST", headers=browser)[0] == 405
+    assert get("/api/nothing", headers=browser) == (404, {"error": "Not Found"})
+    assert get("/nothing") == (404, {"error": "Not Found"})
 
 
 def test_the_page_loads_nothing_from_elsewhere(get):
@@ -585,44 +686,30 @@ def test_a_signal_ends_it_at_any_moment(python, model_file, moments, sent, code)
 
 @on_posix
 @signals
-@pytest.mark.parametrize(
-    "moments",
-    [
-        "autoenc.training.trainer._run_step",
-        "autoenc.training.trainer._run_step autoenc.training.trainer._tell",
-    ],
-)
-def test_a_signal_ends_its_training(python, tmp_path, moments, sent, code):
-    assert_ended(python("-c", SIGNALLED, int(sent), moments, "serve", "--port", 0), code)
+def test_a_signal_ends_its_fit(python, sent, code):
+    assert_ended(python("-c", SIGNALLED, int(sent), "autoenc.models.ease._weights", "serve", "--port", 0), code)
+
+
+@on_posix
+@signals
+def test_a_signal_ends_the_training_of_its_network(python, tmp_path, sent, code):
+    process = python("-m", "autoenc", "serve", "--port", 0)
+    said = next(line for line in iter(process.stderr.readline, "") if line.startswith("serving"))
+    address = said.split(" at ")[1].split()[0]
+    status, answer = fetch(f"{address}api/network?like={HEAT}")
+    assert status == 503 and b"the network is being trained, once: " in answer
+    process.send_signal(sent)
+    assert_ended(process, code)
     assert not list(tmp_path.iterdir())
 
 
 @on_posix
-def test_a_signal_leaves_no_semaphore_where_processes_are_not_forked(python):
-    """Python 3.14's default on Linux, at which the signal comes once the kernels have run."""
+def test_a_signal_leaves_no_semaphore_where_processes_are_not_forked(python, model_file):
+    """Python 3.14's default on Linux, at which the signal comes once numba is there."""
     forkserver = 'import multiprocessing\nmultiprocessing.set_start_method("forkserver")\n'
-    moment = "autoenc.training.callbacks.on_step_end"
-    assert_ended(python("-c", forkserver + SIGNALLED, 2, moment, "serve", "--port", 0, "--progress"), 130)
-
-
-def test_a_signal_waits_until_the_model_is_kept(tmp_path, monkeypatch):
-    monkeypatch.setenv("AUTOENC_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(server, "DEMONSTRATION", {"emb_dim": 8, "hidden_dim": 4, "epochs": 1})
-    save = AutoEncoder.save
-
-    def signalled(self, path):
-        signal.raise_signal(signal.SIGINT)
-        save(self, path)
-
-    monkeypatch.setattr(AutoEncoder, "save", signalled)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            server.bundled_model(False, lambda line: None)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    (file,) = tmp_path.iterdir()
-    assert load_model(file).emb_dim == 8
+    assert_ended(
+        python("-c", forkserver + SIGNALLED, 2, "uvicorn.server.startup", "serve", model_file, "--port", 0), 130
+    )
 
 
 def test_a_port_in_use_is_one_sentence(model_file, capsys):
@@ -670,43 +757,6 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch, capsys):
     )
 
 
-def test_without_a_model_it_trains_once_and_reads_that_the_next_time(tmp_path, monkeypatch, ratings):
-    monkeypatch.setenv("AUTOENC_CACHE_DIR", str(tmp_path / "cache"))
-    small = {"emb_dim": 8, "hidden_dim": 4, "epochs": 1}
-    monkeypatch.setattr(server, "DEMONSTRATION", small)
-    said = []
-    first = server.bundled_model(False, said.append)
-    assert first.n_items == ratings.n_items and first.emb_dim == 8
-    (file,) = (tmp_path / "cache").iterdir()
-    assert said == [f"training on the bundled ratings first, which takes about 15 seconds, once; it is kept in {file}"]
-    again = server.bundled_model(False, said.append)
-    assert said[1:] == [f"reading the model of the bundled ratings that is kept in {file}"]
-    row = as_user_items([[1, 2]], ratings.n_items)
-    np.testing.assert_array_equal(again.score(row), first.score(row))
-
-    file.write_bytes(b"damaged")
-    server.bundled_model(False, said.append)
-    assert said[2].endswith("is not what this autoenc writes, so it is trained again")
-    assert load_model(file).n_items == ratings.n_items
-
-
-def test_the_kept_model_is_named_by_what_makes_it(tmp_path, monkeypatch):
-    monkeypatch.setenv("AUTOENC_CACHE_DIR", str(tmp_path))
-    ratings = tmp_path / "ml-latest-small.zip"
-    ratings.write_bytes(server.BUNDLED.read_bytes())
-    names = [server.demonstration_file()]
-    assert names[0].parent == tmp_path
-    monkeypatch.setattr(server, "BUNDLED", ratings)
-    assert server.demonstration_file() == names[0], "the same bytes elsewhere"
-    with ratings.open("ab") as file:
-        file.write(b"more")
-    names.append(server.demonstration_file())
-    for name, value in (("DEMONSTRATION", {"epochs": 1}), ("PIECE", 13), ("__version__", "0.0.0")):
-        monkeypatch.setattr(server, name, value)
-        names.append(server.demonstration_file())
-    assert len(set(names)) == 5
-
-
 def test_the_folder_of_the_kept_model_is_in_the_help(capsys):
     with pytest.raises(SystemExit):
         main(["serve", "--help"])
@@ -719,27 +769,6 @@ def test_answers_are_sent_without_delay():
         assert listening.proto == socket.IPPROTO_TCP
         with socket.create_connection(listening.getsockname()), listening.accept()[0] as accepted:
             assert accepted.proto == socket.IPPROTO_TCP
-
-
-def test_the_demonstration_is_trained_on_pieces_of_everybodys_likes(ratings):
-    pieces = server.in_pieces(ratings)
-    sizes = np.diff(pieces.user_items.indptr)
-    n_whole = ratings.n_users
-    np.testing.assert_array_equal(sizes[:n_whole], np.diff(ratings.user_items.indptr))
-    assert sizes[n_whole:].min() >= 12 and sizes[n_whole:].max() < 24
-    np.testing.assert_array_equal(
-        pieces.user_items[n_whole:].sum(axis=0), ratings.user_items.sum(axis=0), "each like is in one piece"
-    )
-    np.testing.assert_array_equal(pieces.titles, ratings.titles)
-
-
-def test_a_cache_that_cannot_be_written_does_not_stop_it(tmp_path, monkeypatch):
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("AUTOENC_CACHE_DIR", str(tmp_path / "file"))
-    monkeypatch.setattr(server, "DEMONSTRATION", {"emb_dim": 8, "hidden_dim": 4, "epochs": 1})
-    said = []
-    assert server.bundled_model(False, said.append).emb_dim == 8
-    assert said[-1].startswith("it can't be kept for the next time: ")
 
 
 def test_examples_in_the_description_are_ids_that_there_are(model):

@@ -1,15 +1,22 @@
 // The whole state of the page is its address, so that a list can be shared and "back" goes back.
 
-/** What the address says: likes, the view, and what a view has besides. */
+/** How many are shown at first, and how many more at a time. */
+export const PAGE = 10;
+const MOST = 100;
+
+/** The address says: likes, what is not wanted, how many are shown, the view, and what a view has besides. */
 export function readAddress() {
   const query = new URLSearchParams(location.search);
+  const whole = (name) => Number.parseInt(query.get(name) ?? "", 10) || 0;
   return {
     likes: [...new Set(query.getAll("like"))],
+    not: [...new Set(query.getAll("not"))],
+    show: Math.min(MOST, Math.max(PAGE, whole("show"))),
     view: query.get("view") === "network" ? "network" : "list",
     similar: query.get("similar"),
     without: query.get("without"),
     training: query.get("training") === "true",
-    seed: Number.parseInt(query.get("seed") ?? "0", 10) || 0,
+    seed: whole("seed"),
   };
 }
 
@@ -18,7 +25,9 @@ export function addressOf(state) {
   const query = new URLSearchParams();
   if (state.view === "network") query.set("view", "network");
   for (const like of state.likes) query.append("like", like);
+  for (const item of state.not) query.append("not", item);
   if (state.view === "list" && state.similar) query.set("similar", state.similar);
+  if (state.view === "list" && state.show > PAGE) query.set("show", String(state.show));
   if (state.view === "network") {
     if (state.without && state.likes.includes(state.without)) query.set("without", state.without);
     if (state.training) query.set("training", "true");
@@ -26,3 +35,6 @@ export function addressOf(state) {
   }
   return query.size ? `/?${query}` : "/";
 }
+
+/** How many are shown after ten more. */
+export const tenMore = (show) => Math.min(MOST, show + PAGE);

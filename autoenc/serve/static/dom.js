@@ -13,16 +13,31 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
-/** A title's name, its article brought back to the front ("Matrix, The"), and its year if it ends in one. */
+const ARTICLE = /^(.*), (The|An?|Les?|L'|La|Los|Las|El|Il|Lo|Gli|Une?|Una|Das|De[nrt]|Die|Eine?)$/;
+const ENDING = /^(.+?)((?:\s*\([^()]*\))*)\s*$/; // what is in brackets at the end
+
+/** An article back to its front: "Matrix, The". */
+const upright = (name) => name.replace(ARTICLE, (_, rest, article) => article + (article.endsWith("'") ? "" : " ") + rest);
+
+/** A title's name, what it is called besides, as [text, ...], and its year, where it has them. */
 export function parts(title) {
-  const [, name, year] = /^(.*\S)\s*\((\d{4})\)\s*$/.exec(title) ?? [null, title, null];
-  return { name: name.replace(/^([^,]*), (The|An?)$/, "$2 $1"), year };
+  const [, name, ending] = ENDING.exec(title) ?? [null, title, ""];
+  const others = [...ending.matchAll(/\(([^()]*)\)/g)].map((match) => match[1]);
+  const year = /^\d{4}$/.test(others.at(-1)) ? others.pop() : null;
+  return { name: upright(name), others: others.map(upright), year };
 }
 
-/** A title with its year, where it has one, in a quieter span. */
+/** A title as text, everywhere alike: "The Matrix (1999)". */
+export function named(title) {
+  const { name, others, year } = parts(title);
+  return [name, ...[...others, year].filter((text) => text !== null).map((text) => `(${text})`)].join(" ");
+}
+
+/** A title as elements, everywhere alike: its year, and what it is called besides, in a quieter span. */
 export function titled(title) {
-  const { name, year } = parts(title);
-  return year === null ? [name] : [name, " ", element("span", { className: "year" }, year)];
+  const { name, others, year } = parts(title);
+  const quiet = [year, ...others.map((other) => `(${other})`)].filter((text) => text !== null).join(" ");
+  return quiet ? [name, " ", element("span", { className: "year" }, quiet)] : [name];
 }
 
 /** A number as it is read: two decimals and a true minus. */

@@ -14,10 +14,11 @@ export function forgetImages() {
 /**
  * A figure of `values`, row by row from the top left. Above zero is warm and below is cold; where all
  * are on one side of zero the colour runs from the least to the greatest. `scale` is the number of
- * full colour, by default the greatest there is; `dropped` are positions left blank.
+ * full colour, by default the greatest there is; `dropped` are positions left blank; `names` are what
+ * the positions are called, instead of their numbers, when one is pointed at or touched.
  */
-export function image(values, label, { dropped = new Set(), scale = 0, className = "" } = {}) {
-  const columns = values.length <= 50 ? values.length : values.length <= 400 ? 50 : values.length <= 2000 ? 100 : 200;
+export function image(values, label, { dropped = new Set(), scale = 0, className = "", names = null } = {}) {
+  const columns = values.length <= 100 ? values.length : values.length <= 2000 ? 100 : 200;
   const rows = Math.ceil(values.length / columns);
   const canvas = element("canvas", { width: columns, height: rows, role: "img", "aria-label": label });
   const readout = element("span", { className: "readout", "aria-hidden": "true" });
@@ -45,13 +46,16 @@ export function image(values, label, { dropped = new Set(), scale = 0, className
 
   draw();
   drawn.add(draw);
-  canvas.addEventListener("pointermove", (event) => {
+  function point(event) {
     const box = canvas.getBoundingClientRect();
     const column = Math.floor(((event.clientX - box.left) / box.width) * columns);
     const at = Math.floor(((event.clientY - box.top) / box.height) * rows) * columns + column;
-    readout.textContent = at in values ? `${at}: ${dropped.has(at) ? "dropped" : shown(values[at], false, 3)}` : "";
-  });
-  canvas.addEventListener("pointerleave", () => (readout.textContent = ""));
+    const value = dropped.has(at) ? "dropped" : shown(values[at] ?? 0, false, Math.abs(values[at]) < 0.1 ? 4 : 2);
+    readout.textContent = at in values ? `${names ? names[at] : at}: ${value}` : "";
+  }
+  canvas.addEventListener("pointerdown", point); // a touch, whose words stay
+  canvas.addEventListener("pointermove", point);
+  canvas.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && (readout.textContent = ""));
   return element("div", { className: `image ${className}` }, canvas, readout);
 }
 

@@ -1,9 +1,9 @@
 // The page: its state is the address; whatever changes the state goes through `go`, and `render` follows.
 
-import { addressOf, readAddress } from "./address.js";
+import { addressOf, PAGE, readAddress } from "./address.js";
 import { ask } from "./api.js";
 import { setUpCombobox } from "./combobox.js";
-import { counted, element, say, titled } from "./dom.js";
+import { counted, element, named, say, titled } from "./dom.js";
 import { forgetImages } from "./image.js";
 import { recommendations, similarItems } from "./list.js";
 import { networkAtWork } from "./strips.js";
@@ -13,6 +13,9 @@ const view = document.getElementById("view");
 const chips = document.getElementById("chips");
 const search = document.getElementById("search");
 const about = await ask("health").catch((error) => ({ error: error.message }));
+
+const NOT_YET = 503;
+const BEHIND = "On likes that it had not seen, recommending what is popular did better than this model. ";
 
 let state = readAddress();
 
@@ -24,9 +27,18 @@ const act = {
     return render(focus);
   },
   like(id, index) {
-    const buttons = () => view.querySelectorAll(".ranked .add");
-    act.go({ likes: [...state.likes, id], similar: state.similar }, () => (buttons()[index] ?? search).focus());
+    const next = () => view.querySelectorAll(".ranked > li")[index]?.querySelector(".add") ?? search;
+    act.go({ likes: [...state.likes, id], show: PAGE }, () => next().focus({ preventScroll: true }));
   },
+  leaveOut(id, index) {
+    const next = () => view.querySelectorAll(".ranked > li")[index]?.querySelector(".remove") ?? search;
+    act.go({ not: [...state.not, id] }, () => next().focus());
+  },
+  showMore(show) {
+    const first = state.show;
+    act.go({ show }, () => (view.querySelectorAll(".ranked .name")[first] ?? view).focus());
+  },
+  toView: () => view.focus(),
   unlike(id, index) {
     const buttons = () => chips.querySelectorAll(".remove");
     act.go({ likes: state.likes.filter((like) => like !== id) }, () => (buttons()[index] ?? buttons()[index - 1] ?? search).focus());
@@ -36,7 +48,7 @@ const act = {
     const follow = (event) => {
       if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
       event.preventDefault();
-      act.go(change, () => view.focus());
+      act.go(change, act.toView);
     };
     return element("a", { href: addressOf({ ...state, ...change }), onclick: follow }, text);
   },
@@ -48,11 +60,12 @@ async function render(focus) {
   try {
     if (about.error) throw new Error(about.error);
     if (state.view === "list") shown = await (state.similar ? similarItems : recommendations)(state, act);
-    else if (about.network) shown = await networkAtWork(state, act);
+    else if (about.network) shown = await networkAtWork(state, act, about);
     else shown = await withoutNetwork();
   } catch (error) {
     if (error.name === "AbortError") return; // a newer state is on its way
-    shown = failed(error);
+    shown = error.status === NOT_YET ? await notYet(error).catch(failed) : failed(error);
+    if (error.status === NOT_YET) setTimeout(() => wanted === state && render(), 1000);
   }
   if (wanted !== state) return;
   if (shown.likes.length) { // a link that somebody wrote may name likes by title
@@ -60,14 +73,12 @@ async function render(focus) {
     history.replaceState(null, "", addressOf(state));
   }
   const open = document.activeElement?.id;
-  forgetUnder(view);
+  forgetImages();
   view.replaceChildren(...shown.children);
   chips.replaceChildren(...shown.likes.map(chip));
-  document.getElementById("likes-hint").textContent = shown.likes.length
-    ? `${counted(shown.likes.length, "like")}; the address of this page holds them.`
-    : "";
+  document.getElementById("likes-hint").hidden = !shown.likes.length;
   for (const link of document.querySelectorAll("nav a")) {
-    const change = { view: link.dataset.view, similar: null };
+    const change = { view: link.dataset.view, similar: null, show: PAGE };
     link.href = addressOf({ ...state, ...change });
     if (state.view === link.dataset.view) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -82,17 +93,35 @@ function chip(item, index) {
   const similar = act.link({ view: "list", similar: item.id }, titled(item.title));
   similar.title = "Similar titles";
   return element("li", {}, similar,
-    element("button", { type: "button", className: "remove", "aria-label": `Remove ${item.title}`,
+    element("button", { type: "button", className: "remove", "aria-label": `Remove ${named(item.title)}`,
       onclick: () => act.unlike(item.id, index) }, "\u00d7"));
 }
 
+/** The likes with their titles, where a view has no other use for them. */
+const likesAlone = async () => (await ask("recommend", { like: state.likes, n: 1 })).likes;
+
 async function withoutNetwork() {
-  const { likes } = await ask("recommend", { like: state.likes, n: 1 });
   return {
-    likes,
+    likes: await likesAlone(),
     children: [
       element("h2", { id: "view-heading" }, "No network to look into"),
       element("p", { className: "hint" }, `This server serves ${about.model}, which has no layers. Serve an AutoEncoder to see it at work.`),
+    ],
+  };
+}
+
+/** While the network is being trained. */
+async function notYet(progress) {
+  say(progress.message);
+  const [, done] = /(\d+)%/.exec(progress.message) ?? [];
+  return {
+    likes: await likesAlone(),
+    children: [
+      element("h2", { id: "view-heading" }, "The network at work"),
+      element("p", { className: "hint" },
+        `Your recommendations come from ${about.model}, which has no layers. A network is trained on the same likes for this view: once, in about half a minute.`),
+      element("progress", { max: 100, value: Number(done ?? 0), "aria-label": "How far the training is" }),
+      element("p", { className: "hint" }, `${done ?? 0}% done`),
     ],
   };
 }
@@ -109,24 +138,25 @@ function failed(error) {
   };
 }
 
-const forgetUnder = () => forgetImages();
-
 document.querySelector("nav").addEventListener("click", (event) => {
   const link = event.target.closest("a");
   if (!link || event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
   event.preventDefault();
-  act.go({ view: link.dataset.view, similar: null }, () => link.focus());
+  act.go({ view: link.dataset.view, similar: null, show: PAGE }, () => link.focus());
 });
 window.addEventListener("popstate", () => {
   state = readAddress();
   render();
 });
 setUpCombobox(search, document.getElementById("suggestions"), (id) => state.likes.includes(id), (item) =>
-  act.go({ likes: [...state.likes, item.id], similar: null }, () => search.focus()),
+  act.go({ likes: [...state.likes, item.id], similar: null, show: PAGE }, () => search.focus()),
+);
+document.getElementById("clear").addEventListener("click", () =>
+  act.go({ likes: [], not: [], without: null, show: PAGE }, () => search.focus()),
 );
 if (!about.error) {
   const fitted = about.dataset ? ` fitted on ${about.dataset}` : "";
   document.getElementById("about").textContent =
-    `${about.model}${fitted}, ${counted(about.n_items, "title")}. Served by autoenc ${about.autoenc} from this address alone.`;
+    `${about.model}${fitted}, ${counted(about.n_items, "title")}. ${about.behind_popularity ? BEHIND : ""}Served by autoenc ${about.autoenc} from this address alone.`;
 }
 render();

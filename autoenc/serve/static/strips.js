@@ -1,54 +1,66 @@
-// The second view: the network at work on the likes, a strip a layer.
+// The second view: the network at work on the likes, a strip a layer, whose details open on demand.
 
 import { ask } from "./api.js";
-import { counted, element, parts, say, shown, titled } from "./dom.js";
+import { counted, element, named, parts, say, shown, titled } from "./dom.js";
 import { image } from "./image.js";
 
+const EXAMPLE = 3; // likes, where there are none
+
+let titles; // of the output's items, asked for once
+
 /** Every layer's answer to the state's likes, as the children of the view. */
-export async function networkAtWork(state, act) {
-  const without = state.likes.includes(state.without) ? state.without : null;
+export async function networkAtWork(state, act, about) {
+  const isExample = !state.likes.length;
+  const like = isExample ? (await ask("starters", { n: EXAMPLE })).starters.map(({ id }) => id) : state.likes;
+  const without = like.includes(state.without) ? state.without : null;
   const work = await ask("network", {
-    like: state.likes, without, training: state.training, seed: state.training ? state.seed : null,
+    like, without, training: state.training, seed: state.training ? state.seed : null,
   });
-  const left = work.likes.find((like) => like.id === without);
-  say(`${counted(work.strips.length, "layer")} in ${work.mode} mode${left ? `, and what changes without ${left.title}` : ""}.`);
+  titles ??= (await ask("titles")).titles.map(named);
+  const left = work.likes.find((item) => item.id === without);
+  say(`${counted(work.strips.length, "layer")} in ${work.mode} mode${left ? `, and what changes without ${named(left.title)}` : ""}.`);
   return {
-    likes: work.likes,
+    likes: isExample ? [] : work.likes,
     children: [
       element("h2", { id: "view-heading" }, "The network at work"),
       element("p", { className: "hint" },
-        `From ${counted(work.likes.length, "like")} at the top to a probability for every title at the bottom: `,
-        "each square is one number that a layer answers."),
-      controls(state, work, act),
-      element("p", { className: "mode" }, aboutMode(work)),
-      legend(),
-      element("ol", { className: "strips" },
-        [input(work), ...work.strips.map((strip) => layer(strip, left))].map((card) => element("li", {}, card))),
+        isExample ? ["Nothing is liked yet, so these are ", and(work.likes.map((item) => parts(item.title).name)), ": ",
+          act.link({ likes: like }, "like them"), ". "] : null,
+        work.model === about.model ? null
+          : `This is another model than the one of your recommendations, which ${about.model} ranks: ${article(work.model)}, trained on the same likes. `,
+        "Each square is one number that a layer answers; a layer\u2019s name opens its equation and its code."),
+      controls(state, work, isExample, act),
+      element("p", { className: "hint mode" }, aboutMode(work)),
+      element("ol", { className: "strips" }, input(work), work.strips.map((strip) => layer(strip, left))),
       endings(work, left),
     ],
   };
 }
 
-function controls(state, work, act) {
+const and = (names) => names.join(", ").replace(/, (?=[^,]*$)/, " and ");
+const article = (name) => `${/^[AEIOU]/.test(name) ? "an" : "a"} ${name}`;
+
+function controls(state, work, isExample, act) {
   const radio = (training, label) => element("label", {},
     element("input", { type: "radio", name: "mode", id: training ? "training" : "evaluation",
       checked: state.training === training, onchange: () => act.go({ training }) }), label);
   const select = element("select", { id: "without", onchange: (event) => act.go({ without: event.target.value || null }) },
     element("option", { value: "" }, "nothing"),
-    work.likes.map((like) => element("option", { value: like.id, selected: like.id === state.without }, like.title)));
+    work.likes.map((like) => element("option", { value: like.id, selected: like.id === state.without }, named(like.title))));
   return element("div", { className: "controls" },
     element("fieldset", {}, element("legend", {}, "Mode"), radio(false, "Evaluation"), radio(true, "Training")),
-    element("div", {}, element("label", { for: "without" }, "Leave out"), select),
+    isExample ? null : element("div", {}, element("label", { for: "without" }, "Leave out"), select),
     state.training
       ? element("button", { type: "button", id: "again", onclick: () => act.go({ seed: state.seed + 1 }) }, "Draw again")
-      : null);
+      : null,
+    legend());
 }
 
 function aboutMode(work) {
   return work.mode === "training"
-    ? `In training this list stands in a batch with ${work.batch}. Dropout drops values at random and scales up the rest, ` +
+    ? `This list stands in a batch with ${work.batch}. Dropout drops values at random and scales up the rest, ` +
         "and batch normalization takes the batch\u2019s own mean and variance: so the same likes give other numbers in other company."
-    : "In evaluation dropout passes everything, and batch normalization takes the statistics that it kept from training: " +
+    : "Dropout passes everything, and batch normalization takes the statistics that it kept from training: " +
         "the same likes always give the same numbers.";
 }
 
@@ -58,44 +70,56 @@ function legend() {
     patch("low", "below zero"), patch("zero", "zero"), patch("high", "above zero"), patch("gone", "dropped"));
 }
 
-/** What goes in: nearly nothing but zeros, so in words. */
+/** The likes as the network gets them. */
 function input(work) {
-  const names = work.likes.map((like) => parts(like.title).name).join(", ");
+  const names = work.likes.map((like) => parts(like.title).name);
   const nItems = work.strips.at(-1).shape[0];
-  const zeros = (nItems - work.likes.length).toLocaleString("en");
-  return element("article", { "aria-labelledby": "layer-x" },
-    element("header", {},
-      element("h3", { id: "layer-x" }, "x"),
-      element("span", { className: "kind" }, "the likes"),
-      element("span", { className: "shape" }, `(${nItems})`)),
-    element("p", {}, names ? `1 for ${names}; 0 for the ${zeros} other titles` : `0 for all ${zeros} titles`));
+  return element("li", {},
+    element("h3", {}, "x"),
+    element("p", { className: "picture" }, names.length
+      ? `1 for ${and(names.slice(0, 12))}${names.length > 12 ? ` and ${names.length - 12} more` : ""}; 0 for the ${(nItems - names.length).toLocaleString("en")} other titles`
+      : `0 for all ${nItems.toLocaleString("en")} titles`),
+    element("span", { className: "shape" }, `(${nItems})`));
 }
 
+/** A layer in a row: its name, which opens its details, its numbers, and how many they are. */
 function layer(strip, left) {
   const dropped = new Set(strip.dropped ?? []);
-  const params = Object.entries(strip.params).map(([name, shape]) => `${name} (${shape.join(" \u00d7 ")})`).join(", ");
-  return element("article", { "aria-labelledby": `layer-${strip.name}` },
-    element("header", {},
-      element("h3", { id: `layer-${strip.name}` }, strip.name),
-      element("span", { className: "kind" }, strip.layer),
-      element("span", { className: "shape" }, `(${strip.shape.join(", ")})`)),
-    element("pre", { className: "formula", tabIndex: 0, "aria-label": `Formula of ${strip.name}`, role: "region" }, strip.forward),
-    image(strip.values, `${strip.name}: ${summary(strip, dropped)}`, { dropped }),
-    element("p", { className: "summary" }, summary(strip, dropped)),
-    strip.change
-      ? [image(strip.change, `${strip.name}, change: ${changeSummary(strip.change)}`, { className: "change" }),
-         element("p", { className: "summary" }, element("b", {}, `With minus without ${left.title}: `), changeSummary(strip.change))]
-      : null,
-    strip.statistics ? statistics(strip) : null,
-    element("details", {},
-      element("summary", {}, "Code and gradient"),
-      element("p", { className: "hint" }, `${strip.module.replaceAll(".", "/")}.py`, params ? `; learned: ${params}` : ""),
-      code(strip.forward_code, `Forward of ${strip.name}`),
-      strip.backward ? element("pre", { className: "formula", tabIndex: 0, role: "region", "aria-label": `Gradient of ${strip.name}` }, strip.backward) : null,
-      code(strip.backward_code, `Backward of ${strip.name}`)));
+  const names = strip.values.length === titles.length ? titles : null;
+  const details = element("div", { className: "details", id: `details-${strip.name}`, hidden: true });
+  const toggle = element("button", {
+      type: "button", "aria-expanded": "false", "aria-controls": details.id,
+      onclick: () => {
+        if (!details.hasChildNodes()) details.append(...inDetail(strip, dropped, left));
+        details.hidden = !details.hidden;
+        toggle.setAttribute("aria-expanded", String(!details.hidden));
+      },
+    }, strip.name);
+  return element("li", { className: names ? "of-titles" : "" },
+    element("h3", {}, toggle),
+    element("div", { className: "picture" },
+      image(strip.values, `${strip.name}: ${summary(strip, dropped)}`, { dropped, names }),
+      strip.change
+        ? image(strip.change, `${strip.name}, change: ${changeSummary(strip.change)}`, { className: "change", names })
+        : null),
+    element("span", { className: "shape" }, `(${strip.shape.join(", ")})`),
+    details);
 }
 
-const code = (text, label) => element("pre", { className: "code", tabIndex: 0, role: "region", "aria-label": label }, text);
+function inDetail(strip, dropped, left) {
+  const params = Object.entries(strip.params).map(([name, shape]) => `${name} (${shape.join(", ")})`).join(", ");
+  const text = (className, content, label) => element("pre", { className, tabIndex: 0, "aria-label": label, role: "region" }, content);
+  return [
+    element("p", { className: "summary" }, `${strip.layer}: ${summary(strip, dropped)}.`,
+      strip.change ? [element("b", {}, ` With minus without ${named(left.title)}: `), changeSummary(strip.change), "."] : null),
+    text("formula", strip.forward, `Formula of ${strip.name}`),
+    strip.statistics ? statistics(strip) : null,
+    element("p", { className: "hint" }, `${strip.module.replaceAll(".", "/")}.py`, params ? `; learned: ${params}` : ""),
+    text("code", strip.forward_code, `Forward of ${strip.name}`),
+    strip.backward ? text("formula", strip.backward, `Gradient of ${strip.name}`) : null,
+    text("code", strip.backward_code, `Backward of ${strip.name}`),
+  ].filter(Boolean);
+}
 
 /** The batch's statistics beside the running ones, each pair on one scale. */
 function statistics(strip) {
@@ -131,7 +155,7 @@ function endings(work, left) {
   const table = (heading, items, signed) => element("section", {},
     element("h3", {}, heading),
     element("ol", {}, items.map((item) => element("li", {}, element("span", {}, titled(item.title)),
-      element("span", { className: "value" }, shown(100 * item.value, signed, 1), "%")))));
+      element("span", { className: "value" }, shown(100 * item.value, signed, 2), "%")))));
   return element("div", { className: "endings" },
     table("Most probable", work.highest.slice(0, 5), false),
     left ? [table("Most thanks to it", work.rises, true), table("Most in spite of it", work.falls, true)] : null);

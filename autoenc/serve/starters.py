@@ -1,0 +1,65 @@
+"""What to begin with: well-known items that say much of who likes them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from autoenc.evaluation.ranking import top_n_of_scores
+from autoenc.interactions import as_user_items
+from autoenc.models import Recommender
+
+CANDIDATES = 350
+AT_ONCE = 100
+NEAR = 10
+SHOWN = 3
+
+
+class Starter(NamedTuple):
+    """An item and the SHOWN best of what is recommended to somebody who likes it alone, as columns."""
+
+    column: int
+    brings: list[int]
+
+
+def starters(model: Recommender, popular: list[int], n: int) -> list[Starter]:
+    """At most n of the popular items, of which no two are near each other.
+
+    Those come first whose recommendations are their own: whose three best score higher than they do for the other
+    candidates, counted in standard deviations. Near is what is among the ten best.
+
+    Parameters
+    ----------
+    model : Recommender
+        Fitted.
+    popular : list of int
+        Columns, the most popular first; CANDIDATES of them are looked at.
+    n : int
+    """
+    candidates = np.array(popular[:CANDIDATES])
+    near = np.empty((len(candidates), NEAR), np.int64)
+    best = np.empty((len(candidates), NEAR))
+    total, squares = np.zeros(model.n_items), np.zeros(model.n_items)
+    for start in range(0, len(candidates), AT_ONCE):
+        block = slice(start, start + AT_ONCE)
+        row = as_user_items(candidates[block, None].tolist(), model.n_items)
+        scores = model.score(row).astype(np.float64)  # (block, n_items)
+        near[block], best[block] = top_n_of_scores(scores, row, NEAR)
+        total += scores.sum(axis=0)
+        squares += (scores**2).sum(axis=0)
+    mean = total / len(candidates)
+    spread = np.sqrt(np.maximum(squares / len(candidates) - mean**2, 0))
+    spread += spread.mean() + np.finfo(np.float32).tiny
+    own = ((best - mean[near]) / spread[near])[:, :SHOWN].mean(axis=1)
+
+    chosen: list[Starter] = []
+    taken: set[int] = set()
+    for i in np.argsort(-own, kind="stable"):
+        column, around = int(candidates[i]), [c for c in near[i].tolist() if c >= 0]
+        if column not in taken and all(starter.column not in around for starter in chosen):
+            chosen.append(Starter(column, around[:SHOWN]))
+            taken |= {column, *around}
+        if len(chosen) == n:
+            break
+    return chosen
