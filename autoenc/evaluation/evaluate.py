@@ -190,11 +190,12 @@ class Tally:
         assert self.popularity is not None, "done; only to be merged and reported"
         counts = self.popularity.counts
         self.users.append(users)
+        ranks = self.popularity.ranks(shown, top_items)
         for k in self.ks:
             found = {metric: of_users(top_items, held_out, k) for metric, of_users in PER_USER.items()}
             found["novelty"] = novelty_at_k(top_items, counts, self.n_users, k)
             found["popularity_bias"] = popularity_bias_at_k(top_items, shown, counts, k)
-            found["serendipity"] = serendipity_at_k(top_items, held_out, shown, self.popularity, k)
+            found["serendipity"] = serendipity_at_k(top_items, held_out, ranks, k)
             if self.item_vectors is not None:
                 found["diversity"] = diversity_at_k(top_items, self.item_vectors, k)
             for metric, values in found.items():

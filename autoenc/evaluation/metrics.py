@@ -39,7 +39,6 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from autoenc.evaluation.popularity import Popularity
 from autoenc.messages import shown as as_shown
 
 
@@ -170,7 +169,7 @@ def popularity_bias_at_k(top_items: np.ndarray, shown: sparse.csr_array, item_co
 
 
 def serendipity_at_k(
-    top_items: np.ndarray, held_out: sparse.csr_array, shown: sparse.csr_array, popularity: Popularity, k: int
+    top_items: np.ndarray, held_out: sparse.csr_array, ranks_by_popularity: np.ndarray, k: int
 ) -> np.ndarray:
     """The share of the first k that are hits and that popularity would not have recommended: their number / k.
 
@@ -180,13 +179,12 @@ def serendipity_at_k(
 
     Parameters
     ----------
-    shown : csr_array (batch, n_items), canonical
-        The users' own likes, which are struck from both rankings.
-    popularity : Popularity
-        Of what was trained on.
+    ranks_by_popularity : array of the shape of top_items
+        The rank, from 0, at which popularity would recommend each item to the user, as
+        `evaluation.popularity.Popularity.ranks` has it.
     """
     hits, n_held = _hits(top_items, held_out, k)
-    is_expected = popularity.places[_first(top_items, k, held_out.shape[1])] < popularity.depth(shown, k)[:, None]
+    is_expected = _first(ranks_by_popularity, k, held_out.shape[1]) < k
     return _where_held((hits & ~is_expected).sum(axis=1) / k, n_held)
 
 

@@ -61,20 +61,30 @@ class Popularity:
         places[self.order] = np.arange(len(self.order))
         return places
 
-    def depth(self, user_items: sparse.csr_array, n: int) -> np.ndarray:
-        """How far down `order` each user's n best reach, liked ones struck: (batch,), int64.
+    def ranks(self, user_items: sparse.csr_array, items: np.ndarray) -> np.ndarray:
+        """At which rank, from 0, popularity recommends these items to each user, liked ones struck.
 
-        What `top_n` recommends to a user are the items they don't like among the first `depth` of the
-        order. The like at place p, the j-th of the user's from 0 on, has p - j others before it, so it
-        is on the way where these are fewer than n.
+        An item's place in the order, less how many of the user's likes have a place before it.
+
+        Parameters
+        ----------
+        user_items : csr_array (batch, n_items)
+        items : array (batch, n)
+            None of them liked by the user; -1 is padding.
+
+        Returns
+        -------
+        array (batch, n), int64
+            Of padding it is any number.
         """
         batch, n_items = user_items.shape
-        n_likes = np.diff(user_items.indptr)
-        rows = np.repeat(np.arange(batch, dtype=np.int64), n_likes)
-        in_order = np.sort(rows * n_items + self.places[user_items.indices]) % max(1, n_items)
-        others_before = in_order - (np.arange(len(rows)) - user_items.indptr[rows])
-        on_the_way: np.ndarray = np.bincount(rows[others_before < n], minlength=batch)
-        return n + on_the_way
+        rows = np.arange(batch, dtype=np.int64)
+        # a number for each like, by user and then by place, and one for each item on the same scale
+        likes = np.sort(np.repeat(rows * n_items, np.diff(user_items.indptr)) + self.places[user_items.indices])
+        places = self.places[items]
+        in_likes = np.searchsorted(likes, rows[:, None] * n_items + places)
+        ranks: np.ndarray = places - (in_likes - user_items.indptr[:-1, None])
+        return ranks
 
 
 def beside_popularity(metric: str, model: float, popular: float) -> dict[str, Any]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
@@ -9,6 +13,9 @@ from scipy import sparse
 from autoenc.interactions import Interactions, columns_of_items
 from autoenc.messages import shown
 from autoenc.titles import Titles
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def items_of(interactions: Interactions) -> Interactions:
@@ -47,6 +54,21 @@ def named(catalogue: Interactions, columns: np.ndarray, scores: np.ndarray) -> t
     """One user's items (n,) by title or external id, with their scores; the padding, of items -1, is left out."""
     names = catalogue.item_ids if catalogue.titles is None else catalogue.titles
     return names[columns[columns >= 0]], scores[columns >= 0]
+
+
+def takes_rows(method: Callable[P, T]) -> Callable[P, T]:
+    """The method, which refuses implicit's call of it, a user's number before the likes, in a sentence."""
+
+    @functools.wraps(method)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        if len(args) > 2 and (sparse.issparse(args[2]) or "N" in kwargs):
+            raise TypeError(
+                f"{method.__name__} takes likes and no user's number, as the model knows no users; "
+                f"pass {method.__name__}(user_items[[0]], N=10) in place of {method.__name__}(0, user_items[0], N=10)."
+            )
+        return method(*args, **kwargs)
+
+    return checked
 
 
 def check_is_rows(user_items: object) -> None:

@@ -91,10 +91,6 @@ class Popular(Recommender):
         assert self.item_counts_ is not None
         return np.tile(self.item_counts_.astype(np.float32), (user_items.shape[0], 1))  # (batch, n_items)
 
-    def _top_n(self, user_items: sparse.csr_array, n: int) -> tuple[np.ndarray, np.ndarray]:
-        assert self._popularity is not None
-        return self._popularity.top_n(user_items, n)
-
     def _is_unknown(self, user_items: sparse.csr_array) -> np.ndarray:
         return np.ones(user_items.shape[0], bool)  # whatever they like
 

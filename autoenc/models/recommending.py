@@ -15,7 +15,7 @@ from scipy import sparse
 from autoenc.evaluation.ranking import top_n_of_scores
 from autoenc.interactions import Interactions, UserItemsLike
 from autoenc.messages import shown
-from autoenc.models.names import columns_of_numbers, named
+from autoenc.models.names import columns_of_numbers, named, takes_rows
 from autoenc.models.rankings import NamedRanking, Ranking
 from autoenc.models.scorer import BATCH_SIZE, Scorer
 
@@ -26,6 +26,7 @@ ItemsLike: TypeAlias = "npt.ArrayLike | Interactions | sparse.sparray | sparse.s
 class Recommending(Scorer):
     """Recommends what it scores highest."""
 
+    @takes_rows
     def recommend(
         self,
         user_items: UserItemsLike | None = None,

@@ -62,8 +62,10 @@ class Scorer(Estimator, ABC):
         users like them.
         """
         user_items = self._as_fitted(user_items)
-        items, scores = self._top_n(user_items, n)
         unknown = self._is_unknown(user_items)
+        if unknown.all() and self._popularity is not None:
+            return self._popularity.top_n(user_items, n)
+        items, scores = self._top_n(user_items, n)
         if unknown.any() and self._popularity is not None:
             items[unknown], scores[unknown] = self._popularity.top_n(user_items[unknown], n)
         return items, scores

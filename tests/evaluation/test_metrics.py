@@ -156,22 +156,22 @@ def test_serendipity_by_hand():
     held_out = as_user_items([[0, 3], [2, 4], [3, 5], []], 6)
     top_items = np.array([[0, 3, 5], [2, 4, 3], [5, 3, 4], [0, 1, 2]])
     # by popularity the first two are 0, 1; 1, 2; 3, 4; 0, 1
-    np.testing.assert_allclose(
-        metrics.serendipity_at_k(top_items, held_out, shown, popularity, 2), [0.5, 0.5, 0.5, nan]
-    )
-    np.testing.assert_allclose(metrics.serendipity_at_k(top_items, held_out, shown, popularity, 1), [0, 1, 1, nan])
+    ranks = popularity.ranks(shown, top_items)
+    assert ranks[:2].tolist() == [[0, 3, 5], [1, 3, 2]]
+    np.testing.assert_allclose(metrics.serendipity_at_k(top_items, held_out, ranks, 2), [0.5, 0.5, 0.5, nan])
+    np.testing.assert_allclose(metrics.serendipity_at_k(top_items, held_out, ranks, 1), [0, 1, 1, nan])
 
 
 @given(st.data())
-def test_what_popularity_would_recommend_is_the_depth_of_its_order(data):
+def test_ranks_are_those_at_which_popularity_recommends(data):
     n_items = data.draw(st.integers(1, 9))
     counts = np.array(data.draw(st.lists(st.integers(0, 3), min_size=n_items, max_size=n_items)))
     likes = as_user_items(data.draw(st.lists(st.sets(st.integers(0, n_items - 1)).map(sorted), min_size=1)), n_items)
-    n = data.draw(st.integers(1, n_items + 2))
     popularity = Popularity(counts)
-    for row, top_items, depth in zip(likes.toarray(), popularity.top_n(likes, n)[0], popularity.depth(likes, n)):
-        within = [item for item in popularity.order[:depth] if not row[item]]
-        assert within == [item for item in top_items if item >= 0]
+    top_items, _ = popularity.top_n(likes, n_items)
+    ranks = popularity.ranks(likes, top_items)
+    for of_user, items in zip(ranks, top_items):
+        assert of_user[items >= 0].tolist() == list(range((items >= 0).sum()))
     assert popularity.order[popularity.places].tolist() == list(range(n_items))
 
 

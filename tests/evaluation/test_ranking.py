@@ -153,7 +153,7 @@ def test_evaluate_equals_the_metrics_of_everybodys_ranking(split):
         values["popularity_bias"] = metrics.popularity_bias_at_k(top_items, train, scorer.counts, k)
         values["diversity"] = metrics.diversity_at_k(top_items, vectors, k)
         of_train = popularity.Popularity(np.bincount(train.indices, minlength=train.shape[1]))
-        values["serendipity"] = metrics.serendipity_at_k(top_items, held_out, train, of_train, k)
+        values["serendipity"] = metrics.serendipity_at_k(top_items, held_out, of_train.ranks(train, top_items), k)
         assert not values["serendipity"].any()  # it is popularity itself
         for name, of_users in values.items():
             np.testing.assert_array_equal(report.per_user[f"{name}@{k}"], of_users)

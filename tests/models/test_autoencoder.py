@@ -108,7 +108,7 @@ def test_partial_fit_on_numpy_is_the_longer_fit_to_the_bit(train):
 def test_partial_fit_after_loading_restarts_the_optimizer(train, model):
     loaded = AutoEncoder(**model.get_params())
     loaded._set_arrays({name: array.copy() for name, array in model._arrays().items()})
-    loaded.n_items_, loaded.catalogue_ = model.n_items_, None
+    loaded.n_items_, loaded.catalogue_, loaded.about_ = model.n_items_, None, {}
     loaded.partial_fit(train)
     assert loaded._trainer.adam.step_count == loaded._trainer.n_steps
     assert not same_bits(loaded, model)

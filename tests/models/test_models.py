@@ -306,6 +306,12 @@ class TestContract:
         with pytest.raises(ValueError, match=message):
             model.recommend([[0]], **arguments)
 
+    def test_the_call_of_implicit_is_refused_in_a_sentence(self, model, likes):
+        row = likes.user_items[[0]]
+        for arguments, named in (((0, row), {"N": 2}), ((0, row), {}), (([0, 1], row), {"N": 2})):
+            with pytest.raises(TypeError, match="recommend takes likes and no user's number"):
+                model.recommend(*arguments, **named)
+
     def test_wrong_types_are_refused(self, model):
         with pytest.raises(TypeError, match="pass either user_items, rows of likes, or liked"):
             model.recommend()
