@@ -58,7 +58,7 @@ from scipy import sparse
 from autoenc.checks import metric_at_k
 from autoenc.evaluation.metrics import PER_USER
 from autoenc.evaluation.splits import holdout_users
-from autoenc.interactions import UserItemsLike
+from autoenc.interactions import UserItems, UserItemsLike, carrying
 from autoenc.messages import shown
 from autoenc.models.base import Recommender
 from autoenc.models.blend_search import CandidateSearch, Judge, Stopping, number_who_validate
@@ -119,6 +119,8 @@ class Blend(Recommender):
         where training is stopped the epoch; and the metric's value.
     """
 
+    weighs_likes = True  # where its models do
+
     models: Sequence[Recommender] = ()
     _: KW_ONLY
     weights: Sequence[float] | None = None
@@ -147,7 +149,7 @@ class Blend(Recommender):
             self.about_["instead"] = self._replaced
         return self
 
-    def _fit(self, user_items: sparse.csr_array) -> None:
+    def _fit(self, user_items: UserItems) -> None:
         self.seed_ = seed_of(self.random_state)
         self.search_: list[dict[str, Any]] = []
         self._replaced: dict[str, str] = {}
@@ -230,7 +232,7 @@ class Blend(Recommender):
             self._replaced[type(model).__name__] = type(other).__name__
             return other
 
-    def _choose(self, models: list[Recommender], user_items: sparse.csr_array) -> tuple[list[Recommender], np.ndarray]:
+    def _choose(self, models: list[Recommender], user_items: UserItems) -> tuple[list[Recommender], np.ndarray]:
         """The models of a weight above 0, with what was chosen as their hyperparameters, and the weights.
 
         Those that needn't be fitted again are fitted.
@@ -271,9 +273,7 @@ class Blend(Recommender):
         self.search_ += [{"epoch": epoch, **trial.told(self.metric)} for epoch, trial in stopping.all_trials]
         return network.as_stopped_at(stopping.epoch)
 
-    def _validation_split(
-        self, models: list[Recommender], user_items: sparse.csr_array
-    ) -> tuple[sparse.csr_array, Judge]:
+    def _validation_split(self, models: list[Recommender], user_items: UserItems) -> tuple[UserItems, Judge]:
         """What to train on, and the judge of what comes of it."""
         n_users = number_who_validate(user_items, self.validation_users, self.validation)
         train, fold_in, held_out, _ = holdout_users(user_items, n_users, seed=self.seed_)
@@ -283,7 +283,7 @@ class Blend(Recommender):
                 "pass weights, or more likes."
             )
         if self.validation == "weak":
-            train = sparse.vstack([train, fold_in], format="csr")
+            train = _stacked(train, fold_in)
         backends = {getattr(model, "backend", "numpy") for model in models}
         backend = "numba" if "numba" in backends else "numpy"
         return train, Judge(fold_in, held_out, self.metric, backend, self.standardize)
@@ -389,6 +389,13 @@ class Blend(Recommender):
             raise ValueError(f"its models must be on the same items, and are on {', '.join(map(str, widths))}.")
         self.search_, self.seed_, self._replaced = [], seed_of(self.random_state), {}
         return widths[0]
+
+
+def _stacked(likes: UserItems, others: UserItems) -> UserItems:
+    """The rows of both, with their times and weights."""
+    both = sparse.vstack([likes, others], format="csr")
+    carried = {name: np.concatenate([values, others.carried[name]]) for name, values in likes.carried.items()}
+    return carrying(both, **carried)
 
 
 def _names(models: Sequence[Recommender]) -> list[str]:
