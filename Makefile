@@ -109,7 +109,7 @@ $(VENV_PYTHON):
 	        "python3-venv) or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c '$(IS_FIT)' || { \
 	    echo "$(PYTHON) is not a Python 3.11 or newer that can make environments." >&2; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
+	@$(PYTHON) -m venv --clear $(VENV)
 
 # PYTHON was asked for, and .venv has another: make it again.
 ifneq ($(filter command environment,$(firstword $(origin PYTHON))),)

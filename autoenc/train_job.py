@@ -207,7 +207,6 @@ def fit_task(model: AutoEncoder, split: Split, settings: Settings, say: Callable
         minutes = settings.checkpoint_minutes
         checkpoints = Checkpoints if world().size == 1 else ShardedCheckpoints
         callbacks.append(checkpoints(settings.checkpoint, every_minutes=minutes, model_file=ordinary))
-    say(f"training the network for {settings.epochs} epoch{'s' * (settings.epochs != 1)}")
     model.fit(split.train, callbacks=callbacks)
     return time.perf_counter() - watch.started
 
@@ -343,6 +342,7 @@ class _Watch(Callback):
 
             with world().root_first():  # what it compiles is kept on the disk
                 warm_up(self.say)
+        self.say(f"training the network for {trainer.epochs} epoch{'s' * (trainer.epochs != 1)}")
         self.bar.on_train_begin(trainer)
         self.started = time.perf_counter()
 

@@ -11,6 +11,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from autoenc.messages import printable
@@ -53,11 +54,13 @@ def _as_json(value: Any) -> Any:
 
 
 def own_command() -> str:
-    """How a person calls this program: `autoenc` where that is on the path, and else by this Python."""
+    """How a person calls this program: `autoenc` where that is on the path, and else the script beside this Python."""
     if shutil.which("autoenc"):
         return "autoenc"
-    python = os.path.relpath(sys.executable)
-    return f"{shlex.quote(sys.executable if python.startswith('..') else python)} -m autoenc"
+    script = Path(sys.executable).with_name("autoenc")
+    program, *rest = [str(script)] if script.exists() else [sys.executable, "-m", "autoenc"]
+    nearer = os.path.relpath(program)
+    return shlex.join([program if nearer.startswith("..") else nearer, *rest])
 
 
 def add_likes(parser: argparse.ArgumentParser, default: str) -> None:

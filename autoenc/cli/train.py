@@ -111,5 +111,8 @@ def meaning(report: dict[str, Any], model_file: str | None) -> str:
     if model_file is None:
         return f"{found} To recommend with this model, keep it: --out model.safetensors."
     autoenc, quoted = own_command(), shlex.quote(model_file)
+    next_step = f"{found} Next, try it on likes of your own: {autoenc} serve {quoted} opens a page"
+    if "preset" not in report:
+        return f"{next_step}. For short lists of likes EASE is better: train again with --preset fast."
     likes = '--liked "Toy Story (1995)"' if item == "film" else "--liked ID"
-    return f"{found} Next: {autoenc} recommend {quoted} {likes}, or the page of {autoenc} serve {quoted}."
+    return f"{next_step}, and {autoenc} recommend {quoted} {likes} prints a list."

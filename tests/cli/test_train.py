@@ -246,8 +246,8 @@ def test_the_last_line_says_what_the_first_figure_means(train):
     assert told.startswith(
         f"{report['p_at_01']:.0%} of the users find an item they like, and which training did not show"
     )
-    assert f"to everybody would reach {report['popular_p_at_01']:.0%}. Next: " in told
-    assert "recommend 'a model.safetensors' --liked ID" in told
+    assert f"to everybody would reach {report['popular_p_at_01']:.0%}. Next, try it" in told
+    assert "serve 'a model.safetensors' opens a page" in told and "--preset fast" in told
     assert "training the network for 1 epoch\n" in err
     assert train("--epochs", "1")[2].endswith("To recommend with this model, keep it: --out model.safetensors.\n")
 
@@ -261,6 +261,7 @@ def test_a_preset_without_a_network_has_no_epochs(likes, tmp_path, monkeypatch, 
     assert "epochs" not in json.loads(out)
     assert "epochs" not in read_model_file("model").about
     assert re.search(r"^trained EASE\S* in \d+ s$", err, re.MULTILINE)
+    assert err.endswith("recommend model --liked ID prints a list.\n")
 
 
 def test_how_this_program_is_called(monkeypatch, tmp_path):
@@ -270,5 +271,8 @@ def test_how_this_program_is_called(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.executable", str(tmp_path / ".venv" / "python"))
     assert own_command() == f"{Path('.venv') / 'python'} -m autoenc"
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "autoenc").touch()
+    assert own_command() == str(Path(".venv") / "autoenc")
     monkeypatch.setattr("sys.executable", str(tmp_path.parent / "a b" / "python"))
     assert own_command() == f"'{tmp_path.parent / 'a b' / 'python'}' -m autoenc"
