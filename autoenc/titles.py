@@ -27,6 +27,7 @@ ARTICLES = frozenset(
 )
 """What a catalogue moves behind a title, with a comma before it."""
 _YEAR = re.compile(r"\s*\((\d{4})\b[^()]*\)\s*$")
+_WORDS = re.compile(r"[^\W_]+")  # runs of what isalnum() takes
 _BARE_YEAR = re.compile(r"[\s,]+(\d{4})\s*$")
 _IN_BRACKETS = re.compile(r"\(([^()]*)\)")
 _OTHER_NAME = re.compile(r"^\s*(a\.?k\.?a\.?|or)\s+", re.IGNORECASE)
@@ -78,7 +79,7 @@ class Titles:
         for reading in readings:
             names, year = names_and_year(reading)
             for name in (names[0], without_article(names[0])):
-                columns = [c for c in self._columns_of_name.get(name, []) if year in (None, self._years.get(c))]
+                columns = [c for c in self._columns_of_name.get(name, []) if year in (None, self._names[c][1])]
                 if columns:
                     return columns
         return []
@@ -147,20 +148,21 @@ class Titles:
         searched = []
         for column in self._order:
             title = folded(self.titles[column])
-            searched.append((column, f" {title}", (title, *_all_names(self.titles[column])[0])))
+            searched.append((column, f" {title}", (title, *self._names[column][0])))
         return searched
 
     @cached_property
     def _columns_of_name(self) -> dict[str, list[int]]:
         columns: dict[str, list[int]] = {}
         for column in self._order:
-            for name in _all_names(self.titles[column])[0]:
+            for name in self._names[column][0]:
                 columns.setdefault(name, []).append(column)
         return columns
 
     @cached_property
-    def _years(self) -> dict[int, str | None]:
-        return {column: names_and_year(self.titles[column])[1] for column in self._order}
+    def _names(self) -> list[tuple[list[str], str | None]]:
+        """The names of each item, with and without their articles, and its year."""
+        return [_all_names(title) for title in self.titles]
 
     @cached_property
     def _pairs(self) -> Pairs:
@@ -240,9 +242,11 @@ def _with_article_in_front(name: str) -> str:
 
 def folded(text: str) -> str:
     """Text as it is searched: without case and accents, a space for whatever is not a letter or digit."""
-    return " ".join("".join(c if c.isalnum() else " " for c in unaccented(text)).split())
+    return " ".join(_WORDS.findall(unaccented(text)))
 
 
 def unaccented(text: str) -> str:
     """Text without case and accents."""
+    if str(text).isascii():
+        return str(text).casefold()
     return "".join(c for c in unicodedata.normalize("NFKD", str(text).casefold()) if not unicodedata.combining(c))
