@@ -7,7 +7,7 @@ differences of its forward, in float64, one number at a time:
     loss         = sum(output * upstream)
 
 The upstream gradient is random. Ones would be easier, and would prove less: under BatchNorm all
-terms cancel then, and whoever forgets to multiply by the upstream gets away with it.
+terms cancel then, and a backward that forgets to multiply by the upstream would pass.
 
 The step: a central difference is wrong by a sixth of step**2 times the third derivative, and by
 the loss's rounding, 1e-16 of it, over the step. Around 1e-5 the two meet, both far below 1e-6.

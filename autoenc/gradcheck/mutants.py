@@ -8,7 +8,7 @@ Two easier checks stand beside ours, with what they miss:
 
     an upstream gradient of ones    BatchNorm's output sums to the same whatever its input is, so
                                     the true grad_input is 0, and so is any error that multiplies
-                                    it; whoever forgets to multiply by the upstream multiplies by 1
+                                    it; to forget to multiply by the upstream is to multiply by 1
     agreement to one decimal        differences up to 0.15 pass, and many mistakes are smaller
                                     (numbers around 1 are assumed, as CASES has them)
 
