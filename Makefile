@@ -74,6 +74,7 @@ lint-schemas: $(VENV)/installed-lint
 
 docs: $(VENV)/installed-docs
 	$(VENV_PYTHON) -m sphinx -q -W -n --keep-going -b html docs docs/_build/html
+	@echo "The site is built; open $(CURDIR)/docs/_build/html/index.html"
 
 quality: $(VENV)/installed-bench
 	$(VENV_PYTHON) -m benchmarks.quality $(ARGS)
