@@ -148,12 +148,12 @@ class EASE(Recommender):
         if limit is not None and needed > limit:
             raise ValueError(
                 f"{type(self).__name__} on {n_items:,} items needs {needed:,} bytes, but {which} is {limit:,.0f}; "
-                "raise max_memory if the machine has them, or take ELSA or ItemKNN, which need no items squared."
+                "raise max_memory if the machine has them, or take IALS or ELSA, which need no items squared."
             )
 
     def check_memory(self, n_users: int, n_items: int) -> None:
         self.check_limit(n_users, n_items)
-        way_out = "fit on fewer items, or take ELSA or ItemKNN, which need no items squared"
+        way_out = "fit on fewer items, or take IALS or ELSA, which need no items squared"
         check_free(f"{type(self).__name__} on {n_items:,} items", self._bytes_to_fit(n_users, n_items), way_out)
 
     def _bytes_to_fit(self, n_users: int, n_items: int) -> int:

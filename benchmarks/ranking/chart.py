@@ -12,6 +12,7 @@ POINTS = {
     "EASE": ("o", "#e6550d"),
     "EDLAE": ("D", "#e6550d"),
     "ELSA": ("^", "#31a354"),
+    "IALS": ("D", "#31a354"),
     "ItemKNN": ("o", "#31a354"),
     "AutoEncoder": ("v", "#9e7bd0"),
     "DenoisingAutoEncoder": ("P", "#9e7bd0"),

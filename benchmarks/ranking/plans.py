@@ -28,6 +28,7 @@ MODELS: dict[str, Callable] = {
     "EASE": models.EASE,
     "EDLAE": models.EDLAE,
     "ELSA": models.ELSA,
+    "IALS": models.IALS,
     "ItemKNN": models.ItemKNN,
     "AutoEncoder": partial(models.AutoEncoder, schedule="cosine"),
     "DenoisingAutoEncoder": models.DenoisingAutoEncoder,
@@ -56,6 +57,7 @@ class Plan(NamedTuple):
 
 
 EASE_L2 = {"l2": [50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0]}
+FACTORS = {"l2": [0.5, 1.0, 2.0, 4.0, 8.0], "unobserved_weight": [0.003, 0.01, 0.03, 0.1, 0.3]}
 NEIGHBOURS = {"k": [20, 50, 100, 200, 500, 1000, 2000], "shrink": [0.0, 5.0, 20.0, 100.0, 300.0]}
 
 PLANS = {
@@ -66,6 +68,7 @@ PLANS = {
             "fast": {},
             "EDLAE": {"l2": [50.0, 100.0, 200.0, 300.0, 500.0, 1000.0], "dropout": [0.1, 0.2, 0.33, 0.5, 0.7]},
             "ELSA": {},
+            "IALS": FACTORS,
             "ItemKNN": NEIGHBOURS,
             "AutoEncoder": {"epochs": [10, 20, 40, 80, 160]},
             "DenoisingAutoEncoder": {},
@@ -97,6 +100,7 @@ PLANS = {
             "fast": {},
             "EDLAE": {"l2": [150.0, 300.0, 600.0, 1000.0, 2000.0], "dropout": [0.2, 0.33, 0.5, 0.7]},
             "ELSA": {},
+            "IALS": FACTORS,
             "ItemKNN": NEIGHBOURS,
             "AutoEncoder": {"epochs": [1, 2, 4, 8]},
             "DenoisingAutoEncoder": {},
@@ -110,6 +114,7 @@ PLANS = {
         {
             "ItemKNN": NEIGHBOURS,
             "best": {},
+            "IALS": FACTORS | {"emb_dim": [256, 512, 1024]},
             "implicit's ALS": {
                 "alpha": [3.0, 10.0, 30.0, 100.0, 300.0],
                 "regularization": [0.1, 1.0, 10.0, 100.0, 1000.0],

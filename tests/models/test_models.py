@@ -620,8 +620,8 @@ class TestEASE:
         monkeypatch.setattr(machine, "free_memory", lambda: 107)
         monkeypatch.delattr(ease, "gram_of")  # nothing of that size is begun
         message = (
-            "EASE on 3 items needs 108 bytes, but the machine has 107 free; fit on fewer items, or take ELSA or "
-            "ItemKNN, which need no items squared"
+            "EASE on 3 items needs 108 bytes, but the machine has 107 free; fit on fewer items, or take IALS or "
+            "ELSA, which need no items squared"
         )
         with pytest.raises(ValueError, match=message):
             EASE().fit([[0, 1, 2], [0, 1]])
