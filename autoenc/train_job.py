@@ -89,7 +89,7 @@ class Settings:
     progress: bool = True
     preset: str = "task"  # or another of `presets.PRESETS`, which takes none of the network's settings
     reading: ReadOptions = NO_OPTIONS  # of the likes
-    validation: str | None = None  # "weak" or "strong", of the presets `best` and `fast`; by default weak
+    validation: str | None = None  # "weak", "strong" or "time", of the presets `best` and `fast`; by default weak
     half_life: str | None = None  # in which a like counts half, such as "90d"
     since: str | None = None  # a date, or a duration before the latest like: leave out what came before
     until: str | None = None  # likewise: leave out what came from then on
@@ -369,7 +369,8 @@ def load_likes(settings: Settings, say: Callable[[str], object] = lambda line: N
     cache = settings.cache_path
     if not given and Path(f"{DEFAULT_CACHE}_train.npy").is_file():
         cache = DEFAULT_CACHE
-    times = settings.times or settings.half_life is not None or bool(bounds_of(settings))
+    of_time = settings.half_life is not None or settings.validation == "time" or bool(bounds_of(settings))
+    times = settings.times or of_time
     if cache is not None:
         if times:
             raise ValueError("the task's cache has no times; pass the ratings by --data or --dataset")

@@ -1,7 +1,8 @@
 """Every model with and without a half-life, on likes that are cut by time.
 
-    python -m benchmarks.by_time                      the bundled ratings, minutes; prints the table
-    python -m benchmarks.by_time --data ratings.csv   others that have times
+    python -m benchmarks.by_time                        the bundled ratings; prints the table
+    python -m benchmarks.by_time --models EASE Popular  these alone, EASE's half-life for all networks
+    python -m benchmarks.by_time --data ratings.csv     others that have times
 
 At each of several moments the models are fitted on what came before, and asked for what the same users
 liked from then on; a user counts once at each moment that parts their likes. The half-life of a closed
@@ -47,25 +48,24 @@ def values_of(model: Recommender, split: TimeSplit) -> dict[str, np.ndarray]:
     return {metric: report.per_user[metric] for metric in METRICS}
 
 
-def measured(likes, share: float, networks: bool, found: Values) -> None:
-    """Fit every model on what came before the moment, and note what each user's ranking is worth."""
+def measured(likes, share: float, names: list[str], found: Values) -> None:
+    """Fit the models on what came before the moment, and note what each user's ranking is worth."""
     split = holdout_by_time(likes, share)
-    chosen = {}
-    for name, make in CLOSED_FORMS.items():
-        chosen[name] = choose_half_life(make(), split.train).half_life
-        values = found.setdefault((name, WITHOUT), [])
-        values.append(values_of(make(), split))
-        decayed = values[-1] if chosen[name] is None else values_of(make(half_life=chosen[name]), split)
-        found.setdefault((name, WITH), []).append(decayed)
-    for name, make in NETWORKS.items() if networks else ():
-        variants = {WITHOUT: {}, WITH: {"half_life": chosen["EASE"]}}
-        variants[IN_INPUT] = {**variants[WITH], "weighted_input": True}
+    of_ease = None if set(names) <= set(CLOSED_FORMS) else choose_half_life(EASE(), split.train).half_life
+    for name in names:
+        make = (CLOSED_FORMS | NETWORKS)[name]
+        half_life = of_ease if name in NETWORKS else choose_half_life(make(), split.train).half_life
+        variants = {WITHOUT: {}, WITH: {"half_life": half_life}}
+        if name in NETWORKS:
+            variants[IN_INPUT] = {"half_life": half_life, "weighted_input": True}
         for variant, params in variants.items():
-            of_variant = found.setdefault((name, variant), [])
-            same = params.get("half_life", 0) is None  # then nothing decays
-            of_variant.append(found[name, WITHOUT][-1] if same else values_of(make(**params), split))
-    told = ", ".join(f"{name} {days}" for name, days in chosen.items())
-    print(f"{np.datetime64(split.cut, 's')}, days chosen: {told}", file=sys.stderr, flush=True)
+            nothing_decays = variant != WITHOUT and half_life is None
+            values = found[name, WITHOUT][-1] if nothing_decays else values_of(make(**params), split)
+            found.setdefault((name, variant), []).append(values)
+            told = (
+                f"{np.datetime64(split.cut, 's')} {name}, {variant} ({half_life} days): {values[METRICS[0]].mean():.4f}"
+            )
+            print(told, file=sys.stderr, flush=True)
 
 
 def mean_of(values: np.ndarray, sign: str = "") -> str:
@@ -90,13 +90,13 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.by_time", description=__doc__.partition("\n")[0])
     parser.add_argument("--data", metavar="PATH", help="ratings with times (default: those bundled)")
     parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="of the likes, after each moment")
-    parser.add_argument("--no-networks", dest="networks", action="store_false", help="closed forms alone")
+    parser.add_argument("--models", nargs="+", choices=[*CLOSED_FORMS, *NETWORKS], default=[*CLOSED_FORMS, *NETWORKS])
     args = parser.parse_args(argv)
     likes = datasets.load(path=args.data, times=True) if args.data else datasets.load(times=True)
     found: Values = {}
     for share in args.shares:
-        measured(likes, share, args.networks, found)
-    n_users = sum(len(values[METRICS[0]]) for values in found["EASE", WITHOUT])
+        measured(likes, share, args.models, found)
+    n_users = sum(len(values[METRICS[0]]) for values in found[args.models[0], WITHOUT])
     print(f"{likes}; {len(args.shares)} moments, {n_users} users\n")
     header = ["model", "", *(title for metric in METRICS for title in (metric, "difference"))]
     print(as_markdown([header, *rows_of(found)]))

@@ -143,9 +143,12 @@ def check_engine(args: argparse.Namespace) -> None:
 
 
 def weighs_times(models: Iterable[Recommender]) -> bool:
-    """Whether one of the models, or a part of a blend, has a half-life."""
+    """Whether one of the models, or a part of a blend, has a half-life or is to choose one."""
     params = (model.get_params().items() for model in models)
-    return any(name.rpartition("__")[2] == "half_life" and value for items in params for name, value in items)
+    told = ((name.rpartition("__")[2], value) for items in params for name, value in items)
+    return any(
+        (name == "half_life" and value is not None) or (name, value) == ("validation", "time") for name, value in told
+    )
 
 
 def load_as_asked(path: str, models: Iterable[Recommender], reading: ReadOptions) -> Interactions:

@@ -41,8 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("the model")
     model.add_argument("--preset", choices=tuple(PRESETS), nargs="?", help=f"{lines} (default: %(default)s). Without a "
                        "name it prints these lines")  # fmt: skip
-    model.add_argument("--validation", choices=("weak", "strong"), help="with --preset best or fast: choose what is "
-                       "best for the users trained on, or for new ones (default: weak)")  # fmt: skip
+    model.add_argument("--validation", choices=("weak", "strong", "time"), help="with --preset best or fast: choose "
+                       "what is best for the users trained on, for new ones, or for what comes later, with a "
+                       "half-life (default: weak)")  # fmt: skip
     _add_network(parser)
     run = parser.add_argument_group("the run")
     run.add_argument("--backend", choices=("numba", "numpy"), help="kernels, or the plain layers (default: "

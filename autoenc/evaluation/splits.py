@@ -364,6 +364,13 @@ def united(first: UserItems, second: UserItems) -> UserItems:
     return carrying(both, **carried)
 
 
+def stacked(likes: UserItems, others: UserItems) -> UserItems:
+    """The rows of both, of the same items, with the times and weights that both carry."""
+    of_likes, of_others = as_user_items(likes).carried, as_user_items(others).carried
+    carried = {name: np.concatenate([of_likes[name], of_others[name]]) for name in of_likes if name in of_others}
+    return carrying(sparse.vstack([likes, others], format="csr"), **carried)
+
+
 def _rows(user_items: UserItems, rows: np.ndarray) -> sparse.csr_array:
     """`take_rows`, with what they carry."""
     taken = take_rows(user_items, rows)

@@ -13,6 +13,11 @@ Weights, where none are given
     the grid, so on the users who validate a blend is never behind a part of it. Last, all models of a
     weight above 0 are fitted again on all likes.
 
+Validation by time
+    What came last is held out, of users who liked something before (evaluation/splits.py). Only there
+    can a half-life be chosen: first of all, for all models at once (half_life.py), unless one of them
+    has a half-life already.
+
 Also chosen there, where it is asked for
     The models' hyperparameters, each from a list. The epoch at which the first model's training
     stops, where that is a network: after every so many steps it is looked at in a blend with the
@@ -57,13 +62,13 @@ from scipy import sparse
 
 from autoenc.checks import metric_at_k
 from autoenc.evaluation.metrics import PER_USER
-from autoenc.evaluation.splits import holdout_users
-from autoenc.interactions import UserItems, UserItemsLike, carrying
+from autoenc.interactions import UserItems, UserItemsLike
 from autoenc.messages import shown
 from autoenc.models.base import Recommender
-from autoenc.models.blend_search import CandidateSearch, Judge, Stopping, number_who_validate
+from autoenc.models.blend_search import CandidateSearch, Judge, Stopping, validation_split
 from autoenc.models.blend_weights import choice, coarse_trials, finer_trials
 from autoenc.models.estimator import unfitted
+from autoenc.models.half_life import with_chosen_half_life
 from autoenc.models.network_model import NetworkRecommender
 from autoenc.models.random_state import RandomState, seed_of
 from autoenc.models.weighted_sum import mean_and_spread, standardized, weighted_sum
@@ -87,12 +92,14 @@ class Blend(Recommender):
         Whether each model's scores of a user are brought to mean 0 and spread 1 before they are summed.
     metric : str
         Of `autoenc.metrics`, such as "ndcg@100": what the choice is for.
-    validation : "strong" or "weak"
+    validation : "strong", "weak" or "time"
         Whether the users who validate are left out of the fit that is validated, or only their
-        likes that are to be predicted: as the model will be used, for new users or for known ones.
+        likes that are to be predicted, any of them or those that came last: as the model will be
+        used, for new users, for known ones, or for what known ones like next. "time" needs likes
+        with times, and chooses a half-life.
     validation_users : float or int, optional
         The share of users to validate on, or their number. By default a fifth of them, or with
-        "weak" all; 2,000 at most, and none with fewer than two likes.
+        "weak" and "time" all; 2,000 at most, and none with fewer than two likes.
     candidates : dict, optional
         Values to choose among by hyperparameter, as {"ease__l2": [100.0, 200.0, 500.0]}: by how the
         model does alone, from the middle on to either side as long as that does better.
@@ -156,6 +163,8 @@ class Blend(Recommender):
         models = []
         for name, model in self.named_models():
             models.append(unfitted(self._that_fits(name, model, user_items.shape)))
+        if self.validation == "time":
+            models = self._of_one_half_life(models, user_items)
         if self.weights is not None:
             self.weights_ = np.array(self.weights, np.float64)
         elif len(models) == 1 and not self.candidates:
@@ -172,8 +181,8 @@ class Blend(Recommender):
         super()._check_hyperparameters()
         self._check_models()
         metric_at_k("metric", self.metric, PER_USER)
-        if self.validation not in ("strong", "weak"):
-            raise ValueError(f'validation is {self.validation!r}; pass "strong" or "weak".')
+        if self.validation not in ("strong", "weak", "time"):
+            raise ValueError(f'validation is {self.validation!r}; pass "strong", "weak" or "time".')
         names = _names(self.models)
         for name in self.fallback or {}:
             if name not in names:
@@ -275,18 +284,20 @@ class Blend(Recommender):
 
     def _validation_split(self, models: list[Recommender], user_items: UserItems) -> tuple[UserItems, Judge]:
         """What to train on, and the judge of what comes of it."""
-        n_users = number_who_validate(user_items, self.validation_users, self.validation)
-        train, fold_in, held_out, _ = holdout_users(user_items, n_users, seed=self.seed_)
-        if not held_out.nnz:
-            raise ValueError(
-                f"none of the {n_users:,} users who validate has enough likes to hold a fifth of them out; "
-                "pass weights, or more likes."
-            )
-        if self.validation == "weak":
-            train = _stacked(train, fold_in)
+        train, fold_in, held_out = validation_split(user_items, self.validation, self.validation_users, self.seed_)
         backends = {getattr(model, "backend", "numpy") for model in models}
         backend = "numba" if "numba" in backends else "numpy"
         return train, Judge(fold_in, held_out, self.metric, backend, self.standardize)
+
+    def _of_one_half_life(self, models: list[Recommender], user_items: UserItems) -> list[Recommender]:
+        """The models, unfitted, with the half-life that is best by time, unless one of them has one already."""
+        half_lives = [model.get_params(deep=False).get("half_life", "none") for model in models]
+        if None not in half_lives or set(half_lives) - {None, "none"}:
+            return models
+        self._progress("choosing the half-life", 0, 1)
+        models, chosen = with_chosen_half_life(models, user_items, self.metric)
+        self.search_ += chosen.tried
+        return models
 
     def _best_candidate(self, i: int, model: Recommender, train: sparse.csr_array, judge: Judge) -> Recommender:
         """The i-th model fitted on `train`, with the best of the candidates for each of its hyperparameters in turn."""
@@ -389,13 +400,6 @@ class Blend(Recommender):
             raise ValueError(f"its models must be on the same items, and are on {', '.join(map(str, widths))}.")
         self.search_, self.seed_, self._replaced = [], seed_of(self.random_state), {}
         return widths[0]
-
-
-def _stacked(likes: UserItems, others: UserItems) -> UserItems:
-    """The rows of both, with their times and weights."""
-    both = sparse.vstack([likes, others], format="csr")
-    carried = {name: np.concatenate([values, others.carried[name]]) for name, values in likes.carried.items()}
-    return carrying(both, **carried)
 
 
 def _names(models: Sequence[Recommender]) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -17,7 +17,8 @@ from scipy import sparse
 from autoenc.checks import metric_at_k
 from autoenc.evaluation.metrics import PER_USER
 from autoenc.evaluation.ranking import top_n_of_scores
-from autoenc.evaluation.splits import number_of_users
+from autoenc.evaluation.splits import holdout_by_time, holdout_users, number_of_users, stacked
+from autoenc.interactions import UserItems
 from autoenc.machine import threads_to_use
 from autoenc.models.base import Recommender
 from autoenc.models.blend_weights import Trial, best_of, coarse_trials
@@ -50,6 +51,35 @@ def number_who_validate(user_items: sparse.csr_array, wanted: float | None, vali
             f"{n_users:,} users there are none; pass weights, or more likes."
         )
     return max(1, min(MOST_USERS, most, round(n_users / 5) if validation == "strong" else most))
+
+
+class ValidationSplit(NamedTuple):
+    """What `validation_split` returns, all csr_array of the same items."""
+
+    train: sparse.csr_array  # what is learned from
+    fold_in: sparse.csr_array  # (n_users, n_items), what the models are shown of those who validate
+    held_out: sparse.csr_array  # (n_users, n_items), what they should find
+
+
+def validation_split(user_items: UserItems, validation: str, wanted: float | None, seed: int) -> ValidationSplit:
+    """Who validates, and on what, as `Blend` has its validation and validation_users.
+
+    Raises ValueError where that can't be had.
+    """
+    if validation == "time":
+        train, held_out, *_ = holdout_by_time(user_items)
+        most = MOST_USERS if wanted is None else number_of_users(user_items, wanted, "validation_users")
+        able = np.flatnonzero(np.diff(held_out.indptr))
+        chosen = np.sort(np.random.Generator(np.random.Philox(seed)).permutation(able)[:most])
+        return ValidationSplit(train, train[chosen], held_out[chosen])
+    n_users = number_who_validate(user_items, wanted, validation)
+    train, fold_in, held_out, _ = holdout_users(user_items, n_users, seed=seed)
+    if not held_out.nnz:
+        raise ValueError(
+            f"none of the {n_users:,} users who validate has enough likes to hold a fifth of them out; "
+            "pass weights, or more likes."
+        )
+    return ValidationSplit(stacked(train, fold_in) if validation == "weak" else train, fold_in, held_out)
 
 
 class Judge:

@@ -407,7 +407,7 @@ def test_a_blend_is_retrained_with_what_it_chose(protocol, ask, tmp_path):
     with open("likes.csv", "w") as file:
         file.write("user,item,timestamp\n")
         file.writelines(f"{u},{i},{100 * (i % 3) + u % 7}\n" for u, items in enumerate(likes) for i in items)
-    blend = Blend([Popular(), EASE()], candidates={"ease__l2": [1.0, 10.0]}, validation_users=9, lean_on="ease")
+    blend = Blend([Popular(), EASE()], candidates={"ease__l2": [1.0, 10.0]}, validation_users=9)
     blend.fit(datasets.load(path="likes.csv")).save("blend.safetensors")
     code, out, err = ask("evaluate", "blend.safetensors", "--data", "likes.csv", "--protocol", protocol, "--json")
     assert code == 0, err
@@ -473,6 +473,19 @@ def test_a_model_with_a_half_life_is_evaluated_by_the_times(ask, timed_csv, prot
         expected = evaluate(model, *halves, ks=[5])
         assert expected["ndcg@5"] != evaluate(model, halves[0].copy(), halves[1], ks=[5])["ndcg@5"]
         assert json.loads(out)["models"]["Blend"] == pytest.approx(expected.as_row())
+
+
+def test_a_preset_chooses_its_half_life_by_time(ask, timed_csv):
+    options = ["--data", timed_csv, "--preset", "fast", "--validation", "time", "--out", "fast.safetensors"]
+    code, _, err = ask("train", *options)
+    assert code == 0, err
+    assert load_model("fast.safetensors").get_params()["validation"] == "time"
+    code, _, err = ask("evaluate", "fast.safetensors", "--data", timed_csv, "--protocol", "strong", "--json")
+    assert code == 0, err
+    with open("bare.csv", "w") as file:
+        file.write("user,item\n1,2\n1,3\n2,3\n")
+    code, _, err = ask("train", "--data", "bare.csv", "--preset", "fast", "--validation", "time")
+    assert code == 2 and "time" in err
 
 
 @pytest.mark.parametrize(
