@@ -160,7 +160,7 @@ def test_one_model_needs_no_choice(likes):
 def test_by_default_a_fifth_of_the_users_validate_or_all_by_likes_and_2000_at_most(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        blend, "holdout_users", lambda likes, n, seed: asked.append(n) or holdout_users(likes, n, seed=0)
+        blend_search, "holdout_users", lambda likes, n, seed: asked.append(n) or holdout_users(likes, n, seed=0)
     )
     for validation in ("strong", "weak"):
         for n_users in (40, 30_000):
