@@ -65,24 +65,34 @@ class Growth(NamedTuple):
 
 
 def growth_of(catalogue: Interactions | None, likes: object) -> Growth | None:
-    """What these likes add to the items of a catalogue; None where they are no Interactions, or of no other items.
+    """What these likes add to the items of a catalogue; None where there is none, or they are no Interactions.
 
-    Raises ValueError where ids are numbers on one side and strings on the other.
+    A number and its digits are one id, as `interactions.positions` has it. Raises ValueError where the
+    catalogue's ids are numbers and those of the likes are not.
     """
     if catalogue is None or not isinstance(likes, Interactions):
         return None
-    if likes.item_ids.dtype.kind != catalogue.item_ids.dtype.kind:
-        raise ValueError(
-            f"user_items has item ids like {likes.item_ids[0]!s} and the model like {catalogue.item_ids[0]!s}; "
-            "pass ids of one kind."
-        )
-    item_ids = np.union1d(catalogue.item_ids, likes.item_ids)
+    added = _of_kind(likes.item_ids, catalogue.item_ids)
+    item_ids = np.union1d(catalogue.item_ids, added)
     user_items = as_user_items(to_columns(likes.user_items, likes.item_ids, item_ids), len(item_ids))
     if len(item_ids) == catalogue.n_items:
         return Growth(catalogue, np.arange(len(item_ids)), user_items)
     titles: dict[int | str, str] = {}
-    for of in (likes, catalogue):  # the model's own go before
-        titles |= {} if of.titles is None else dict(zip(of.item_ids.tolist(), of.titles.tolist()))
+    for ids, of in ((added, likes), (catalogue.item_ids, catalogue)):  # the model's own go before
+        titles |= {} if of.titles is None else dict(zip(ids.tolist(), of.titles.tolist()))
     called = np.array([titles.get(item, str(item)) for item in item_ids.tolist()]) if titles else None
     of_known = np.searchsorted(item_ids, catalogue.item_ids)
     return Growth(catalogue_of(len(item_ids), item_ids, called), of_known, user_items)
+
+
+def _of_kind(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Ids as numbers or strings, as the known are."""
+    if ids.dtype.kind == known.dtype.kind or known.dtype.kind == "U":
+        return ids.astype(str) if known.dtype.kind == "U" else ids
+    numbers = np.array([int(i) if i.isdecimal() and len(i) < 19 else -1 for i in ids.tolist()], np.int64)
+    other = numbers.astype(str) != ids
+    if other.any():
+        raise ValueError(
+            f"user_items has item ids like {ids[other][0]!s} and the model like {known[0]!s}; pass ids of one kind."
+        )
+    return numbers

@@ -51,6 +51,11 @@ def test_the_columns_are_the_models_whatever_train_has(model, train):
     assert found.toarray().tolist() == [[0, 0, 0], [0, 0, 0], [1, 0, 0]]
 
 
+def test_digits_are_the_numbers_that_they_write(model, train):
+    _, found = aligned(model, train, Interactions.from_pairs(["3", "1"], ["10", "30"]))
+    assert found.toarray().tolist() == [[0, 0, 1], [0, 0, 0], [1, 0, 0]]
+
+
 def test_matrices_are_aligned_by_position(model, train):
     held_out = Interactions.from_lists([[], [], [10]], item_ids=[10, 20, 30])
     assert evaluate(model, train.user_items, held_out, ks=[1]) == evaluate(
@@ -78,7 +83,7 @@ def test_what_has_no_place_is_left_out_and_counted(model, train):
             r"can't be aligned: none of the 2 users of held_out, with ids like 7, is among train's, .* 1;",
         ),
         ([1, 2], [11, 21], "none of the 2 items of held_out, with ids like 11, is among the model's, with ids like 10"),
-        (["1", "2"], [10, 20], "none of the 2 users of held_out"),
+        (["a", "b"], [10, 20], "none of the 2 users of held_out"),
     ],
 )
 def test_what_has_nothing_in_common_is_refused(model, train, users, items, sentence):

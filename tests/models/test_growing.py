@@ -119,6 +119,13 @@ def test_fewer_items_by_name_are_taken_and_by_number_are_not(fitted):
     assert fitted.n_items == 6
     with pytest.raises(ValueError, match="has 3 columns, but the model was fitted on 6 items"):
         fitted.partial_fit(few.user_items)
+    digits = Interactions.from_lists([["10", "20"], ["20", "9"], ["10", "9"]])
+    assert growth_of(fitted.catalogue_, digits).catalogue.item_ids.tolist() == [9, 10, 20, 30, 40, 50, 60]
+    assert growth_of(fitted.catalogue_, digits).user_items.toarray()[:, :3].tolist() == [
+        [0, 1, 1],
+        [1, 0, 1],
+        [1, 1, 0],
+    ]
     with pytest.raises(ValueError, match="user_items has item ids like a and the model like 10; pass ids of one kind"):
         fitted.partial_fit(Interactions.from_lists([["a", "b"], ["a"]]))
     with pytest.raises(ValueError, match="user_items holds no likes"):
