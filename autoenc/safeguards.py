@@ -77,16 +77,16 @@ def _checked_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 def _checked_backward(backward: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(backward)
-    def checked_backward(self: Any, *grad_output: Any) -> Any:
+    def checked_backward(self: Any, *args: Any, **kwargs: Any) -> Any:
         where = f"{type(self).__name__}.backward"
         if self.kept is None:
             raise ValueError(f"{where} needs what forward keeps in training; call forward before each backward")
-        for array in grad_output:
+        for array in (*args, *kwargs.values()):
             check_floats(where, "grad_output", array)
             _check_shape(where, "grad_output", array, getattr(self, "_output_shape", array.shape))
         before = _snapshot(self)
         try:
-            return backward(self, *grad_output)
+            return backward(self, *args, **kwargs)
         except BaseException:
             _restore(self, before)
             raise
@@ -131,10 +131,10 @@ def check_floats(where: str, name: str, array: Any) -> None:
 def check_csr(where: str, name: str, array: Any) -> None:
     """Raise TypeError unless it is SciPy's csr_array."""
     if not isinstance(array, sparse.csr_array):
-        raise TypeError(
-            f"{where}: {name} must be a scipy.sparse.csr_array, got {type(array).__name__}; "
-            f"convert it with scipy.sparse.csr_array({name})"
-        )
+        is_matrix = sparse.issparse(array) or isinstance(array, np.ndarray)
+        way_out = f"; convert it with scipy.sparse.csr_array({name})" if is_matrix else ""
+        kind = "scipy.sparse.csr_array with a row per user and a column per item"
+        raise TypeError(f"{where}: {name} must be a {kind}, got {type(array).__name__}{way_out}")
 
 
 def check_key(where: str, key: Any) -> None:

@@ -88,12 +88,12 @@ def test_backward_needs_a_forward_of_its_own(name):
         (
             lambda: SparseEmbedding(np.ones((3, 2))).forward([[0, 2], [1]]),
             TypeError,
-            r"user_items must be a scipy.sparse.csr_array, got list; convert it with scipy.sparse.csr_array\(",
+            r"user_items must be a scipy.sparse.csr_array with a row per user and a column per item, got list$",
         ),
         (
             lambda: InputDropout(0.5).forward(LIKES.tocsc(), True, (0, 0, 0, 0)),
             TypeError,
-            "user_items must be a scipy.sparse.csr_array, got csc_array",
+            r"per item, got csc_array; convert it with scipy.sparse.csr_array\(user_items\)",
         ),
         (
             lambda: SigmoidBCE().forward(np.zeros((3, 3)), LIKES),
@@ -103,7 +103,7 @@ def test_backward_needs_a_forward_of_its_own(name):
         (
             lambda: SigmoidBCE().forward(X, LIKES.toarray()),
             TypeError,
-            "user_items must be a scipy.sparse.csr_array, got",
+            "user_items must be a scipy.sparse.csr_array with",
         ),
         (
             lambda: MaskedSquaredError().forward(X, LIKES[:1]),
@@ -172,6 +172,20 @@ def test_a_failure_within_forward_or_backward_is_undone(monkeypatch):
     with np.errstate(all="raise"), pytest.raises(FloatingPointError):
         batchnorm.backward(np.full((2, 3), 1e308))
     assert frozen(batchnorm) == before
+
+
+def test_arguments_may_be_named():
+    linear = a_linear()
+    linear.forward(x=X, training=True)
+    assert linear.backward(grad_output=np.ones((2, 4))).shape == (2, 3)
+    with pytest.raises(TypeError, match="x must be a NumPy array of floats, got list"):
+        linear.forward(x=X.tolist())
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'x'"):
+        linear.forward()
+    linear.forward(X)
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'grad_output'"):
+        linear.backward()
+    assert linear.kept is X
 
 
 def test_an_evaluation_between_changes_nothing_for_backward():

@@ -92,7 +92,25 @@ def load_class(path: str | Path, name: str) -> type:
 def check_yours(name: str, layer_class: type, seed: int = 0) -> list[Answer]:
     """Check the backward of a class that was written for the exercise `name`, on that layer's case.
 
-    Raises ValueError if its forward, which is given, is not the layer's. What its methods raise is passed on.
+    Parameters
+    ----------
+    name : str
+        One of `exercise_names()`, or the name of the layer's class.
+    layer_class : type
+        The class, with the constructor and the forward of the layer.
+    seed : int
+        Of the random arrays.
+
+    Returns
+    -------
+    list of Answer, one for each parameter and the input.
+
+    Raises
+    ------
+    ValueError
+        If there is no such exercise, or the class's forward is not the layer's.
+    Exception
+        Whatever the class's methods raise.
     """
     name = _name_of_exercise(name)
     reference, *args = _drawn_case(name, seed)
