@@ -33,7 +33,7 @@ def rotate(vectors, axes):
 
 
 def solve_rows(likes, others, spectrum, ridge, vectors, block):
-    """Replace vectors (n_users, dim) by what the vectors of `others` (n_items, dim) say of the rows of likes."""
+    """Replace vectors (n_users, dim) by the solutions for `others` (n_items, dim), as the definition does."""
     dim = others.shape[1]
     n = np.diff(likes.indptr).astype(np.float64)  # (n_users,)
     work = np.where(n <= dim, n * n * dim + n**3, n * dim * block + dim * block**2) + dim
@@ -107,7 +107,7 @@ def solve_by_likes(others, ids, weights, spectrum, ridge, x):
 
 @kernel
 def solve_by_factors(others, ids, weights, spectrum, ridge, x, block):
-    """x (dim,) once more, a block of factors at a time: ids and weights (n,), spectrum (dim,) float64."""
+    """One round for x (dim,), a block of factors at a time: ids and weights (n,), spectrum (dim,) float64."""
     n, dim = len(ids), len(x)
     missing = np.empty(n, others.dtype)  # 1 - score
     for j in range(n):

@@ -5,31 +5,31 @@ Problem
         sum over likes (u, i) of c[u, i] * (U[u] @ V[i] - 1)**2
         + unobserved_weight * sum over all u and i of (U[u] @ V[i])**2
         + sum over users of l2[u] * |U[u]|**2 + sum over items of l2[i] * |V[i]|**2
-    l2[u] = l2 * (n_likes of u + unobserved_weight * n_items)**l2_exponent, and an item's likewise.
-    c[u, i] is how much the like counts (weighting.py), 1 where likes have neither weights nor a half-life. What isn't
-    liked is taken for disliked, but weighs little.
+    l2[u] = l2 * (n_likes of u + unobserved_weight * n_items)**l2_exponent, and l2[i] accordingly.
+    c[u, i] is how much the like counts (weighting.py): 1 where likes have neither weights nor a half-life. An item
+    that isn't liked counts as a dislike, but with a small weight.
 
 Training
-    All users are solved for with the items fixed, then all items with the users fixed: least squares, each a
-    problem of its own. See least_squares.py.
+    An epoch solves for all users with the items fixed, then for all items with the users fixed. Each user and
+    each item is a least-squares problem of its own (least_squares.py).
 
 Score
-    score = x @ V.T, x being the exact solution for a row of likes, seen in training or not, which count as
-    weighting.py has it of input. So nothing is kept of a user, and who is new is answered like the others.
+    score = x @ V.T, where x is the exact solution for a row of likes, whether it was seen in training or not. Likes
+    are weighed as input is in weighting.py. No user vector is kept, and new users are answered like all others.
 
 Explaining
-    By leaving out, exactly: a vector is solved for without each like.
+    By leaving out, exactly: the user's vector is solved for again without each like.
 
 Cost
-    4 bytes a number of U and V. An epoch takes about 4 * (n_users + n_items) * emb_dim**2 flops for Gram matrices
-    and axes, and what least_squares.py says for each user and item. It serves catalogues where items squared
-    don't fit.
+    4 bytes for each number in U and V. An epoch takes about 4 * (n_users + n_items) * emb_dim**2 flops for Gram
+    matrices and rotations, and for each user and item what least_squares.py says. It is for catalogues that are
+    too large for EASE's square of items.
 
 Source
     Hu, Koren and Volinsky 2008, Collaborative Filtering for Implicit Feedback Datasets (ICDM); Rendle,
     Krichene, Zhang and Koren 2022, Revisiting the Performance of iALS on Item Recommendation Benchmarks
-    (RecSys, arXiv 2110.14037), for the regularization and the start. Differences: the exponent is 0 by
-    default, where that has 1 (with 1 the best l2 differs more from one set of likes to another).
+    (RecSys, arXiv 2110.14037), for the regularization and the initial scale. Differences: l2_exponent is 0
+    by default, where theirs is 1, as the best l2 then varies less between data sets.
 
 Example
     >>> likes = [[0, 1], [0, 1, 2], [1, 2], [3, 4], [3, 4, 5], [4, 5]] * 8
@@ -57,18 +57,18 @@ from autoenc.models.weighting import check_half_life, confidences, weighted_inpu
 from autoenc.training.engine import BACKENDS
 
 BLOCK = 64  # factors that rows of many likes are solved for at a time
-START = 0.1  # the length of an item's first vector, about
+INITIAL_LENGTH = 0.1  # of an item's vector, on average
 
 
 class Penalty(NamedTuple):
-    """The weights of a fit, which its scores keep to, whatever is set for the next."""
+    """The penalties of a fit. Its scores keep to them when other hyperparameters are set for the next."""
 
     l2: float
     unobserved_weight: float
     l2_exponent: float
 
     def of(self, likes: sparse.csr_array) -> np.ndarray:
-        """What each row's squared length bears: (n_rows,) float64."""
+        """The penalty of each row's squared length: (n_rows,) float64."""
         size = np.diff(likes.indptr) + self.unobserved_weight * likes.shape[1]
         ridge: np.ndarray = self.l2 * size**self.l2_exponent
         return ridge
@@ -81,14 +81,14 @@ class IALS(Recommender):
     Parameters
     ----------
     emb_dim : int
-        The length of a vector. Large catalogues bear 1,024.
+        The length of a vector. For large catalogues 1,024 is better.
     l2 : float
         The penalty of a vector's squared length, above 0.
     unobserved_weight : float
         What the square of a score counts, liked or not, where an error at a like counts 1; above 0. Other
         packages' alpha is about 1 / unobserved_weight.
     l2_exponent : float
-        How much more whoever has many likes is penalized, from 0, where all are alike, to 1.
+        How the penalty grows with the likes of a user or item: 0 is not at all, 1 is in proportion.
     epochs : int
     half_life : float, optional
         In how many days a like counts half, as in `EASE`.
@@ -109,12 +109,12 @@ class IALS(Recommender):
 
     weighs_likes = True
 
-    emb_dim: int = 256
+    emb_dim: int = 512
     _: KW_ONLY
     l2: float = 2.0
     unobserved_weight: float = 0.02
     l2_exponent: float = 0.0
-    epochs: int = 10
+    epochs: int = 6
     half_life: float | None = None
     random_state: RandomState = 0
     backend: str = "numba"
@@ -148,7 +148,7 @@ class IALS(Recommender):
         by_item = likes.T.tocsr()
         users = np.zeros((n_users, self.emb_dim), np.float32)
         items = np.random.default_rng(self.seed_).standard_normal((n_items, self.emb_dim), np.float32)
-        items *= np.float32(START / self.emb_dim**0.5)
+        items *= np.float32(INITIAL_LENGTH / self.emb_dim**0.5)
         solver = self._solver()
         with compute_threads(self.threads):
             for _ in range(self.epochs):
@@ -158,10 +158,10 @@ class IALS(Recommender):
         self._take(items)
 
     def _solve(self, solver: Any, likes: sparse.csr_array, others: np.ndarray, vectors: np.ndarray) -> None:
-        """Replace `vectors`, those of the rows of likes, by what `others`, those of the columns, say."""
+        """Replace `vectors`, one per row of likes, by the solutions for `others`, one per column, which are rotated."""
         eigenvalues, axes = self._turn(solver, others)
         many = np.diff(likes.indptr) > self.emb_dim
-        if many.any():  # the others are solved for whatever they were
+        if many.any():  # only for these does it matter where they start
             before = vectors[many]
             solver.rotate(before, axes)
             vectors[many] = before
@@ -169,7 +169,7 @@ class IALS(Recommender):
         solver.solve_rows(likes, others, spectrum, self._penalty.of(likes), vectors, BLOCK)
 
     def _turn(self, solver: Any, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Turn `vectors` into their principal axes, and return these as `principal_axes` does."""
+        """Rotate `vectors` into their principal axes, and return what `principal_axes` does."""
         gram = solver.gram(vectors)
         if not is_finite(gram):
             raise ValueError(
@@ -233,7 +233,7 @@ class IALS(Recommender):
         return len(item_embeddings)
 
     def _take(self, items: np.ndarray) -> None:
-        """Keep the items' vectors, and what users are solved for with."""
+        """Keep the items' vectors and the spectrum that users are solved with."""
         self.item_embeddings_ = items
         self._spectrum = self._penalty.unobserved_weight * np.einsum("ij,ij->j", items, items, dtype=np.float64)
 

@@ -1,6 +1,6 @@
-"""One half of alternating least squares: the vectors of all users, given those of the items, or the other way round.
+"""One half of alternating least squares: the vectors of all users given those of the items, or the other way round.
 
-Problem, for a user with the likes j, whose weights are c[j]
+Problem, for a user whose likes j have the weights c[j]
     minimize over x
         sum over likes j of c[j] * (x @ V[j] - 1)**2 + unobserved_weight * sum over all items i of (x @ V[i])**2
         + ridge * |x|**2
@@ -10,31 +10,31 @@ Solution
     x = inverse of (A + sum of c[j] * outer(V[j], V[j])) @ sum of c[j] * V[j]
 
 In principal axes
-    V.T @ V = Q @ diag(eigenvalues) @ Q.T, and scores stay what they are where V @ Q is in V's place and x @ Q
-    in x's. There A = diag(spectrum + ridge), spectrum being unobserved_weight * eigenvalues, so that no
-    user costs a dense matrix before the likes are counted, whatever the ridge.
+    V.T @ V = Q @ diag(eigenvalues) @ Q.T. Scores stay the same when V @ Q replaces V and x @ Q replaces x, and then
+    A = diag(spectrum + ridge) with spectrum = unobserved_weight * eigenvalues: diagonal for every user,
+    whatever the ridge.
 
-By likes, where a user has no more of them than a vector has numbers: exact
+By likes, for users with at most dim likes: exact
     Z = V[likes] * A**(-1/2)
     x = A**(-1/2) @ Z.T @ inverse of (Z @ Z.T + diag(1 / c)) @ ones
-    By Woodbury's identity: a square of likes in place of one of factors.
+    This is Woodbury's identity: a square matrix of likes in place of one of factors.
 
-By blocks of factors, where a user has more likes: one round, from the x of the round before
-    For a block b of factors, the others as they are, and V[j] the likes alone:
+By blocks of factors, for users with more likes: one round, which starts from the x of the last round
+    For each block b of factors in turn, with V the rows of the likes alone and the other factors fixed:
     x[b] += inverse of (A[b, b] + V[:, b].T @ c @ V[:, b]) @ (V[:, b].T @ c @ (1 - V @ x) - A[b, b] * x[b])
-    One block of all factors is exact, from any x.
+    A single block of all factors is exact, whatever x it starts from.
 
 Cost of a user with n likes
-    By likes n**2 * dim + n**3 / 3 multiplications, by blocks n * dim * block + dim * block**2 / 3, where the
-    solution as it stands above takes n * dim**2 + dim**3 / 3.
+    By likes n**2 * dim / 2 + n**3 / 6 multiplications, by blocks n * dim * block + dim * block**2 / 6; solving the
+    equations above directly takes n * dim**2 + dim**3 / 6.
 
 Source
     Hu, Koren and Volinsky 2008, Collaborative Filtering for Implicit Feedback Datasets (ICDM), equation 4;
     Rendle, Krichene, Zhang and Koren 2021, iALS++: Speeding up Matrix Factorization with Subspace
-    Optimization (arXiv 2110.14044), algorithm 2, for the blocks. Differences: principal axes, so that a block costs
-    no product with the items' Gram matrix; and few likes by likes.
+    Optimization (arXiv 2110.14044), for the blocks. Differences: in principal axes a block needs no
+    product with the items' Gram matrix, and users with few likes are solved exactly.
 
-`autoenc.kernels.least_squares` has the same functions, quicker.
+`autoenc.kernels.least_squares` has the same functions, compiled.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def solve_rows(
     vectors: np.ndarray,
     block: int,
 ) -> None:
-    """Replace the users' vectors by what the items' vectors say, for each user as above.
+    """Replace each user's vector by the solution above, or where there are many likes by one round of blocks.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def solve_rows(
     spectrum : array (dim,), float64
     ridge : array (n_users,), float64
     vectors : array (n_users, dim)
-        Replaced. What stands there is read for users with more than dim likes, whose round begins with it.
+        Changed in place. For users with more than dim likes it is what the round starts from.
     block : int
         How many factors these are solved for at a time.
     """

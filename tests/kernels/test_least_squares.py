@@ -60,9 +60,9 @@ def test_rows_are_solved_as_the_definition_has_it(dtype, n_likes, dim, block, se
 
 
 @both_dtypes
-@pytest.mark.parametrize("dim", [3, 2 * PANEL + 1, 2 * kernels.TILE + 1])
-def test_rows_at_the_edges_of_panels_tiles_and_chunks(dtype, dim, monkeypatch):
-    edges = (PANEL, 2 * PANEL, kernels.TILE, 2 * kernels.TILE, kernels.CHUNK)
+@pytest.mark.parametrize("dim", [3, PANEL + 1, kernels.TILE + 1])
+def test_rows_at_the_edges_of_panels_tiles_and_chunks(dtype, dim):
+    edges = (PANEL, kernels.TILE, kernels.CHUNK)
     n_likes = [0, 1, *(edge + off for edge in edges for off in (-1, 0, 1))]
     assert_solves_as_the_definition(*problem(0, dtype, n_likes, kernels.CHUNK + 9, dim), PANEL + 1)
 

@@ -190,7 +190,7 @@ def test_it_saves_and_loads(tmp_path, split):
     np.testing.assert_array_equal(again.score([[0, 5]]), model.score([[0, 5]]))
     with pytest.raises(ValueError, match="item_embeddings must be there, a row of float32 an item"):
         IALS()._set_arrays({"item_embeddings": np.zeros((3, 2))})
-    with pytest.raises(ValueError, match="item_embeddings has 2 columns, where emb_dim is 256"):
+    with pytest.raises(ValueError, match="item_embeddings has 2 columns, where emb_dim is 512"):
         IALS()._set_arrays({"item_embeddings": np.zeros((3, 2), np.float32)})
 
 
