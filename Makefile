@@ -96,7 +96,7 @@ $(VENV)/installed: $(VENV_PYTHON) setup.cfg pyproject.toml
 	@touch $@
 
 # A group is of pyproject.toml, and pip reads those from 25.1 on.
-EXTRAS-test-all := [serve,tune,plot,parquet,scale,dask,mpi]
+EXTRAS-test-all := [serve,tune,plot,parquet,zst,scale,dask,mpi]
 $(VENV)/installed-%: $(VENV_PYTHON) setup.cfg pyproject.toml
 	@echo "Installing what make $(or $(MAKECMDGOALS),train) needs into $(VENV): a minute or more, once." >&2
 	@$(VENV_PYTHON) -m pip install --quiet 'pip>=25.1'

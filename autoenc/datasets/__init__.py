@@ -60,8 +60,8 @@ def load(
     times : bool, optional
         Also read when each like came, for `splits.holdout_by_time`; None: where it is known.
     user, item, rating, time, weight : str or int, optional
-        The columns, by name or by number from 1 on, where their names or contents don't tell. `time` is read
-        with `times`, `weight` wherever it is named; ratings are read for `min_rating` alone.
+        The columns, by name or by number from 1 on, where their names or contents don't tell. Times and
+        weights are read where they are named; ratings are read for `min_rating` alone.
     delimiter : str, optional
         What stands between columns: a character, "::", or one of the words tab, comma, semicolon, bar and blank.
     header : bool, optional
@@ -122,6 +122,7 @@ def load_path(
     path: str | os.PathLike[str], options: ReadOptions = NO_OPTIONS, times: bool | None = False
 ) -> Interactions:
     """The likes at a path, as `load` has it."""
+    times = True if options.time is not None else times
     if is_prepared(path):
         check_no_columns(f"{path} is a prepared folder", options)
         return with_enough_likes(read_prepared(path, times=times, name=name_of(path)), options)

@@ -69,23 +69,26 @@ def number_the_rows(cells: Sequence[str], n_rows: int) -> bool:
 
 
 def check_first_columns(columns: Sequence[Sequence[str]], between_blanks: bool) -> None:
-    """Raise ValueError where three or more columns without names may be something else than user, item and a value.
+    """Raise ValueError where columns without names may be something else than user, item and a value.
 
     Parameters
     ----------
     columns : sequence of sequences of str
-        Three at least.
+        Two at least.
     between_blanks : bool
         Whether blanks stand between them, as in lists of items.
     """
-    users, items, third = columns[:3]
+    users, items = columns[:2]
     n_rows, n_users, n_items = len(users), len(set(users)), len(set(items))
     ask = say_which("user", "item")
-    if n_rows > 1 and set(users) == {str(len(columns) - 1)}:
+    if n_rows > 1 and set(users) == {str(len(columns) - 1)} and (len(columns) > 2 or between_blanks):
         raise ValueError(
             f"begins each line with {users[0]}, which is how many items follow, if it isn't the user; {ask}, or "
             "item='2-' if it is a count"
         )
+    if len(columns) == 2:
+        return
+    third = columns[2]
     if n_rows >= 5 and number_the_rows(users, n_rows):
         raise ValueError(
             f"has {users[0]}, {users[1]}, {users[2]}, ... in its first column, which may number the rows and not name "
@@ -100,7 +103,9 @@ def check_first_columns(columns: Sequence[Sequence[str]], between_blanks: bool) 
         return
     is_time = are_likely_times(third) or (len(columns) > 3 and are_likely_times(columns[3]))
     may_be_list = all(is_whole(cell) for column in columns for cell in column)
-    is_rating = are_likely_ratings(third) and not (between_blanks and are_likely_ratings(items))
+    is_rating = are_likely_ratings(third) and not are_likely_ratings(items)
+    if between_blanks and n_rows < ROWS_THAT_TELL:  # as lists usually have them, a few small items by chance
+        is_rating = False
     if may_be_list and not is_time and not is_rating:
         raise ValueError(
             f"has {len(columns)} numbers in each line, of which the third and later ones may be items too, or a value "

@@ -245,7 +245,7 @@ def _without_header(lines: list[str], options: ReadOptions) -> Layout:
     if options.user is not None and options.item is not None:
         at = {role: position_of(role, getattr(options, role), [""] * width) for role in _said(options)}
         return _checked(_table(delimiter, at, width, lines, options, any_ids=True), rows)
-    is_ragged = n_of_width < len(rows) if delimiter == BLANKS else 2 * n_of_width <= len(rows)
+    is_ragged = 2 * n_of_width <= len(rows) or (n_of_width < len(rows) and (delimiter == BLANKS or _fit_lists(rows)))
     is_one_list = len(rows) == 1 and delimiter == BLANKS and width > len(_WITHOUT_HEADER)
     if is_ragged or is_one_list or width == 1:
         return _lists(delimiter, rows)
@@ -258,7 +258,7 @@ def _without_header(lines: list[str], options: ReadOptions) -> Layout:
             f"columns are; {say_which('user', 'item')}, and whether there is a header by header= (--header, "
             "--no-header)"
         )
-    if len(alike) == len(rows) and width > 2:
+    if len(alike) == len(rows):
         check_first_columns(columns, delimiter == BLANKS)
     at = {"user": 0, "item": 1}
     if width > 2 and are_likely_times(columns[2]):
@@ -284,21 +284,39 @@ def _table(
 
 
 def _columns(lines: list[str], options: ReadOptions) -> tuple[str, list[list[str]]]:
-    """What stands between the columns, and the rows: as nearly all lines have equally many."""
+    """What stands between the columns, and the rows: as all lines have equally many, or the first has several."""
     if options.delimiter is not None:
         return options.delimiter, sampled_rows(lines, options.delimiter)
-    found = {}
-    for delimiter in ("::", "\t", ";", "|", ",", BLANKS):
-        rows = sampled_rows(lines, delimiter)
-        width, n = Counter(map(len, rows)).most_common(1)[0]
-        if width > 1 and n == len(rows):
-            return delimiter, rows
-        if max(map(len, rows)) > 1:
-            found[delimiter] = rows
-    first_line = [delimiter for delimiter, rows in found.items() if len(rows[0]) > 1]
-    if not first_line:
+    split = {delimiter: sampled_rows(lines, delimiter) for delimiter in ("::", "\t", ";", "|", ",", BLANKS)}
+    fitting = {d: rows for d, rows in split.items() if len(rows[0]) > 1 and len(set(map(len, rows))) == 1}
+    if "\t" in fitting:  # which is a blank too
+        fitting.pop(BLANKS, None)
+    if len(fitting) > 1:
+        # an id that another delimiter would split speaks against the first
+        places = [int(said) - 1 for said in (options.user, options.item) if said is not None and _is_number(said)]
+        ids = {
+            d: {row[place] for row in rows for place in places or (0, 1) if place < len(row)}
+            for d, rows in fitting.items()
+        }
+        clean = [
+            d for d in fitting if not any(other in id_.strip() for other in fitting if other != d for id_ in ids[d])
+        ]
+        if len(clean) != 1:
+            some = " and ".join(map(repr, clean or fitting))
+            raise ValueError(f"begins with {short(lines[0])}, where {some} may stand between columns; say delimiter=")
+        return clean[0], fitting[clean[0]]
+    found = fitting or {d: rows for d, rows in split.items() if len(rows[0]) > 1}
+    if not found:
         raise unknown(lines[0])
-    return first_line[0], found[first_line[0]]
+    return next(iter(found.items()))
+
+
+def _fit_lists(rows: list[list[str]]) -> bool:
+    """Whether nothing speaks against lists of numbers, one line per user: no user again, no column of ratings."""
+    if not all(is_whole(cell) for row in rows for cell in row) or len({row[0] for row in rows}) < len(rows):
+        return False
+    thirds = [row[2] for row in rows if len(row) > 2]
+    return bool(thirds) and not are_likely_ratings(thirds) and not are_likely_times(thirds)
 
 
 def _lists(delimiter: str, rows: list[list[str]]) -> Lists:

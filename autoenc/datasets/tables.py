@@ -101,6 +101,7 @@ def prepare(
             "min_likes_per_user and min_likes_per_item take likes in memory; pass them where they are read."
         )
     duckdb = _duckdb()
+    times = times or options.time is not None
     with on_disk(path) as place, new_folder(folder) as new:
         tables = find_tables(place, options)
         spill = new / "spill"
@@ -123,6 +124,7 @@ class _Preparation:
         self.db, self.folder, self.name, self.options = db, folder, name, options
 
     def run(self, tables: Tables, times: bool) -> Counts:
+        self.db.execute("SET TimeZone = 'UTC'")  # of times that don't say theirs
         self.db.execute("SET enable_progress_bar = false")  # which it draws where a query takes long, unasked
         self.db.execute("PRAGMA disable_checkpoint_on_shutdown")  # what it would write is deleted
         layout, types = self._open(tables, times)
@@ -311,7 +313,8 @@ class _Preparation:
             "SELECT 1 FROM likes WHERE TRY_CAST(time AS DOUBLE) IS NOT NULL LIMIT 1"
         ):
             text = f"trim(time, {quoted(SPACES)})"
-            seconds = f"epoch(TRY_CAST(regexp_replace({text}, ' ?UTC$', 'Z') AS TIMESTAMP))"
+            at_once = f"regexp_replace(regexp_replace({text}, ' ?UTC$', 'Z'), ' ([-+Z])', '\\1')"  # "10:00 +01:00"
+            seconds = f"epoch(TRY_CAST({at_once} AS TIMESTAMPTZ))"
             is_time = f"regexp_full_match({text}, {quoted(ISO_TIME)}) AND {seconds} IS NOT NULL"
             if wrong := self._ask(f"SELECT time FROM likes WHERE NOT ({is_time}) LIMIT 1"):
                 raise ValueError(
@@ -407,20 +410,23 @@ def _in_sentences(duckdb: Any, path: str | os.PathLike[str], memory: float) -> I
     except duckdb.OutOfMemoryException as error:
         raise ValueError(
             f"{path} takes more than the {memory:,.0f} bytes of memory, or the disk beside the folder is full "
-            f"({_first_line(error)}); give more by --memory, or room."
+            f"({_in_short(error)}); give more by --memory, or room."
         ) from None
     except (RuntimeError, duckdb.InterruptException) as error:
         if "interrupted" not in str(error).lower():
             raise
         raise KeyboardInterrupt from None  # which DuckDB makes these of
     except duckdb.Error as error:
-        raise ValueError(sentence(f"{path} can't be read: {_first_line(error)}.")) from None
+        raise ValueError(sentence(f"{path} can't be read: {_in_short(error)}.")) from None
     except ValueError as error:
         raise ValueError(sentence(error)) from None  # it may quote names and ids
 
 
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).strip().splitlines()[0].split()).rstrip(".")
+def _in_short(error: Exception) -> str:
+    """What is wrong, and where, without DuckDB's advice on its own options."""
+    lines = str(error).strip().splitlines()
+    ends = (n for n, line in enumerate(lines) if not line.strip() or line.startswith("Possible"))
+    return ", ".join(" ".join(line.split()).rstrip(".,") for line in lines[: next(ends, len(lines))][:4])
 
 
 def _identifier(name: str) -> str:

@@ -108,8 +108,9 @@ def _table_rows(source: Source, table: Table) -> Iterator[tuple[int, dict[str, s
             next(lines)
         for line, cells in cells_of(lines, table.delimiter, table.quoted, row_like(table), table.skip + 1):
             if len(cells) != table.n_columns:
-                is_short = len(cells) <= last
-                if is_short or (has_others_before and "".join(cells[table.n_columns :]).strip()):
+                is_short = len(cells) < table.n_columns
+                may_be_shifted = has_others_before or not table.names
+                if is_short or (may_be_shifted and "".join(cells[table.n_columns :]).strip()):
                     text = table.delimiter.join(cells)
                     raise _fault(source, line, f"{short(text)} has not the form {table.form}")
             yield line, {role: cells[position] for role, position in table.at.items()}

@@ -123,6 +123,26 @@ def draw_evaluation(reports: Mapping[str, Report], hits: Mapping[str, np.ndarray
     return figure
 
 
+def draw_description(found: Mapping[str, Any]) -> Figure:
+    """How many users and how many items have how many likes, as a matplotlib Figure.
+
+    Parameters
+    ----------
+    found : dict
+        As `autoenc.datasets.describe.describe_likes` has it.
+    """
+    figure = _new_figure((9, 4))
+    figure.suptitle(f"{found['users']:,} users x {found['items']:,} items, {found['likes']:,} likes")
+    for axes, whose, color in zip(figure.subplots(1, 2), ("user", "item"), ("tab:blue", "tab:orange")):
+        groups = found[f"likes_per_{whose}"]["histogram"]
+        axes.bar(range(len(groups)), [group["n"] for group in groups], color=color)
+        labels = [f"{g['from']:,}" if g["from"] == g["to"] else f"{g['from']:,} to {g['to']:,}" for g in groups]
+        axes.set_xticks(range(len(groups)), labels, rotation=45, ha="right")
+        axes.set_xlabel(f"likes per {whose}, median {found[f'likes_per_{whose}']['median']:,.6g}")
+        axes.set_ylabel(f"{whose}s")
+    return figure
+
+
 def check_plot(path: str | Path) -> None:
     """Raise ValueError if a picture could not be saved at `path`: matplotlib is missing, or doesn't know its ending."""
     check_matplotlib()

@@ -1,0 +1,78 @@
+"""Files as people have them are read as what they are, or refused in a sentence."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from autoenc import datasets
+from autoenc.datasets import ReadOptions, read
+from tests.helpers.corpus import CASES, Case
+
+
+def write(folder, case: Case):
+    path = folder / "likes"
+    path.write_bytes(case.content.encode() if isinstance(case.content, str) else case.content)
+    return path
+
+
+def pairs_of(ratings):
+    return sorted(zip(ratings.users.tolist(), ratings.items.tolist()))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_it_gives_or_the_sentence_that_it_gets(name, tmp_path):
+    case = CASES[name]
+    path = write(tmp_path, case)
+    if case.refused is not None:
+        with pytest.raises(ValueError, match=f"(?s)^{re.escape(str(path))}.*({case.refused})") as error:
+            read(path, options=ReadOptions(**case.options), times=case.times is not None)
+        assert "\n" not in str(error.value) and str(error.value).endswith(".")
+        return
+    found = read(path, options=ReadOptions(**case.options), times=case.times is not None)
+    assert pairs_of(found) == sorted(case.pairs)
+    assert re.match(r"read as .*; [\d,]+ rows$", found.source) and re.search(case.source or "", found.source)
+    if case.times is not None:
+        assert found.timestamps.tolist() == case.times
+
+
+def test_there_are_enough_of_them():
+    assert len(CASES) >= 90
+    assert sum(case.refused is not None for case in CASES.values()) >= 40
+
+
+def test_a_rating_is_a_weight_only_where_that_is_said(tmp_path):
+    path = write(tmp_path, CASES["comma"])
+    assert datasets.load(path=path).weights is None
+    assert "rating = rating (each is a like, whatever its value)" in datasets.load(path=path).source
+    weighted = datasets.load(path=path, weight="rating")
+    assert weighted.weights.tolist() == [4, 2, 5, 3.5, 0.5] and "weight = rating" in weighted.source
+    liked = datasets.load(path=path, min_rating=4)
+    assert (liked.n_likes, liked.source.splitlines()[1]) == (2, "left out 3 of 5 rows, with a rating below 4")
+    with pytest.raises(ValueError, match="has no rating of 6 or more; the highest is 5"):
+        datasets.load(path=path, min_rating=6)
+
+
+def test_ratings_that_are_asked_for_and_not_there(tmp_path):
+    (tmp_path / "a.csv").write_text("user,item,liking\n1,2,3\n")
+    with pytest.raises(ValueError, match=r"no column that is known to be of ratings.*say which by rating="):
+        datasets.load(path=tmp_path / "a.csv", min_rating=3)
+    assert datasets.load(path=tmp_path / "a.csv", min_rating=3, rating="liking").n_likes == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"user": 0}, "user is 0; columns are numbered from 1 on"),
+        ({"item": 1.5}, "item is 1.5; pass the name of a column, or its number"),
+        ({"delimiter": "ab"}, "delimiter is 'ab'; pass one character, '::', or one of tab, comma"),
+        ({"delimiter": '"'}, "which can't stand between columns"),
+        ({"delimiter": "§"}, "which can't stand between columns"),
+        ({"min_rating": float("nan")}, "min_rating is nan; pass a finite number"),
+        ({"min_likes_per_user": -1}, "min_likes_per_user must be 0 or more, got -1"),
+    ],
+)
+def test_options_that_make_no_sense(options, sentence):
+    with pytest.raises((ValueError, TypeError), match=re.escape(sentence)):
+        ReadOptions(**options)

@@ -1,0 +1,327 @@
+"""Files of likes as people have them: each with the likes that it must give, or the sentence that it must get.
+
+The likes are those of `PAIRS` unless a case says otherwise; all readers are held to them.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import zipfile
+from typing import Any, NamedTuple
+
+PAIRS = [(7, 10), (7, 25), (3, 10), (3, 300), (11, 300)]
+TIMES = [978300760, 978302109, 978301968, 978300275, 978824291]
+ISO = [
+    "2000-12-31 22:12:40",
+    "2000-12-31 22:35:09",
+    "2000-12-31 22:32:48",
+    "2000-12-31 22:04:35",
+    "2001-01-06 23:38:11",
+]
+RATINGS = [5, 3.5, 4, 2, 0.5]
+NAMED = [("ann", "B07"), ("ann", "007"), ("bob", "B07"), ("josé", "Heat, The")]
+ASK = "say which is meant by user= and item="
+
+
+class Case(NamedTuple):
+    content: bytes | str
+    pairs: list[tuple[Any, Any]] | None = PAIRS
+    refused: str | None = None  # a pattern in the sentence
+    options: dict[str, Any] = {}  # noqa: RUF012  read only
+    source: str | None = None  # a pattern in what is said
+    times: list[int] | None = None  # where they are asked for
+    duckdb: str | bool = True  # whether DuckDB reads it, or a pattern in its own sentence
+
+
+def table(delimiter: str, *names: str, rows: Any = None, end: str = "\n", quote: str = "") -> str:
+    """PAIRS or `rows` as a table, with a header where names are given."""
+    rows = [(*pair, rating, time) for pair, rating, time in zip(PAIRS, RATINGS, TIMES)] if rows is None else rows
+    lines = [names, *rows] if names else rows
+    return "".join(delimiter.join(f"{quote}{cell}{quote}" for cell in line) + end for line in lines)
+
+
+def dicts(*names: str, rows: Any) -> str:
+    return "".join(json.dumps(dict(zip(names, row)), ensure_ascii=False) + "\n" for row in rows)
+
+
+def zipped(**members: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+MOVIELENS = ("userId", "movieId", "rating", "timestamp")
+BY_USER = {7: [10, 25], 3: [10, 300], 11: [300]}
+LISTS = "".join(f"{user} {' '.join(map(str, items))}\n" for user, items in BY_USER.items())
+WITH_COUNTS = "".join(f"{len(items)} {' '.join(map(str, items))}\n" for items in ([10, 25], [10, 300], [300]))
+OF_LINES = [(0, 10), (0, 25), (1, 10), (1, 300), (2, 300)]
+MANY = [(user, 100 + (7 * user + k) % 50) for user in range(100) for k in range(3 + user % 4)]
+TRIPLES = [(user, item, 1 + (user * item) % 5) for user, item in MANY]
+CSV = table(",", *MOVIELENS)
+
+CASES: dict[str, Case] = {
+    # tables with a header, one delimiter after the other
+    "comma": Case(CSV, source="read as CSV with a header: user = userId, item = movieId, rating = rating", times=TIMES),
+    "semicolon": Case(table(";", *MOVIELENS), source="semicolon-separated text with a header", times=TIMES),
+    "tab": Case(table("\t", *MOVIELENS), source="tab-separated text with a header", times=TIMES),
+    "bar": Case(table("|", *MOVIELENS), source="bar-separated", times=TIMES),
+    "blank": Case(table(" ", *MOVIELENS), source="blank-separated", times=TIMES, duckdb="isn't read a part at a time"),
+    "blanks": Case(table("   ", *MOVIELENS), times=TIMES, duckdb="isn't read a part at a time"),
+    "other columns between": Case(
+        table(
+            ",",
+            "note",
+            "timestamp",
+            "item_id",
+            "x",
+            "User ID",
+            rows=[("a", t, i, 0, u) for (u, i), t in zip(PAIRS, TIMES)],
+        ),
+        source="user = User ID, item = item_id, time = timestamp",
+        times=TIMES,
+    ),
+    "all quoted": Case(table(",", *MOVIELENS, quote='"'), times=TIMES),
+    "quoted header": Case('"userId","movieId"\n' + table(",", rows=PAIRS)),
+    "quoted cells with delimiters, quotes and line ends": Case(
+        'user,note,item\n7,"a, ""b""",10\n7,"two\nlines, or\n3",25\n3,,10\n3,"",300\n11,x,300\n'
+    ),
+    "a bare quote between tabs": Case(
+        table(
+            "\t", "user", "item", "title", rows=[(*pair, '"Best of' if n == 2 else "x") for n, pair in enumerate(PAIRS)]
+        )
+    ),
+    "one closed and one bare quote between tabs": Case(
+        table(
+            "\t",
+            "user",
+            "item",
+            "title",
+            rows=[(*pair, ['"x"', '"', 'x"', "x", '""'][n]) for n, pair in enumerate(PAIRS)],
+        )
+    ),
+    "a quote that is never closed": Case('user,item,title\n1,2,x\n3,4,"Best of\n5,6,y\n', None, "line 3: a quote is"),
+    "a quote that is closed after other rows": Case(
+        'user,item,title\n1,2,x\n3,4,"Best of\n5,6,y\n7,8,12"\n9,9,z\n',
+        None,
+        "line 3: a quote is opened, and the next one",
+    ),
+    "a quote that is closed within its cell": Case(
+        'user,item\n1,"2"3\n4,5\n', None, "line 2: a quote is closed before"
+    ),
+    "ids of text": Case(table(",", "user", "item", rows=[(u, f'"{i}"' if "," in i else i) for u, i in NAMED]), NAMED),
+    "leading zeros": Case("user,item\n007,0312\n7,312\n", [("007", "0312"), ("7", "312")]),
+    "leading zeros behind 64 KiB": Case("user,item\n" + "1,2\n" * 20_000 + "07,3\n", [("1", 2)] * 20_000 + [("07", 3)]),
+    "whole numbers with a point": Case("user,item\n7.0,10\n7.0,25.0\n3.0,10\n3,300\n11,300.0\n"),
+    "CR": Case(table(",", *MOVIELENS, end="\r"), times=TIMES),
+    "CRLF": Case(table(",", *MOVIELENS, end="\r\n"), times=TIMES),
+    "no line end at the end": Case(CSV.rstrip("\n")),
+    "byte order mark": Case("\ufeff" + CSV, times=TIMES),
+    "UTF-16": Case(
+        table(",", "user", "item", rows=[row for row in NAMED if "," not in row[1]]).encode("utf-16"), NAMED[:3]
+    ),
+    "Latin-1": Case(
+        "user,item\njos\xe9,1\n".encode("latin-1"), [("josé", 1)], duckdb="can't be read: .*not utf-8|unicode"
+    ),
+    "blank lines": Case("\n\n" + CSV.replace("\n", "\n\n")),
+    "trailing delimiters": Case(CSV.replace("\n", ",\n")),
+    "a cell more at the end of one row": Case(
+        CSV.replace("978302109", "978302109,x"), duckdb="can't be read: .*Columns"
+    ),
+    "a cell more before the item": Case("user,title,item\n1,a,2\n1,a,b,3\n", None, "ine:? 3.* ?1,a,b,3"),
+    "a number more before the item": Case("user,year,item\n1,0,2\n1,5,6,3\n", None, "ine:? 3.* ?1,5,6,3"),
+    "a row too short": Case(
+        "user,item\n1,2\n3\n", None, "line 3: '3' has not the form user,item", duckdb="can't be read"
+    ),
+    "R's row names": Case('"user" "item"\n"1" 7 10\n"2" 7 25\n', None, "names 2 columns, where its rows have one more"),
+    # well-known headers
+    "Retailrocket": Case(
+        table(
+            ",",
+            "timestamp",
+            "visitorid",
+            "event",
+            "itemid",
+            rows=[(1000 * t + 5, u, "view", i) for (u, i), t in zip(PAIRS, TIMES)],
+        ),
+        source="user = visitorid, item = itemid, time = timestamp",
+        times=TIMES,
+    ),
+    "H&M": Case(
+        table(",", "t_dat", "customer_id", "article_id", rows=[(iso, u, f"0{i}") for (u, i), iso in zip(PAIRS, ISO)]),
+        [(u, f"0{i}") for u, i in PAIRS],
+        source="user = customer_id, item = article_id, time = t_dat",
+        times=TIMES,
+    ),
+    "Book-Crossing": Case(
+        table(";", "User-ID", "ISBN", "Book-Rating", rows=[(u, f"01953{i}", 5) for u, i in PAIRS], quote='"'),
+        [(u, f"01953{i}") for u, i in PAIRS],
+        source="user = User-ID, item = ISBN, rating = Book-Rating",
+    ),
+    "Amazon reviews": Case(
+        dicts(
+            "reviewerID",
+            "asin",
+            "overall",
+            "unixReviewTime",
+            rows=[(f"A{u}", f"B{i}", 5.0, t) for (u, i), t in zip(PAIRS, TIMES)],
+        ),
+        [(f"A{u}", f"B{i}") for u, i in PAIRS],
+        times=TIMES,
+    ),
+    "asin beside parent_asin": Case(table(",", "asin", "parent_asin", "user_id", rows=[(1, i, u) for u, i in PAIRS])),
+    "session beside user": Case(table(",", "session_id", "user_id", "item_id", rows=[(5, *pair) for pair in PAIRS])),
+    "RecBole": Case(
+        table(
+            "\t",
+            "user_id:token",
+            "item_id:token",
+            "timestamp:float",
+            rows=[(*p, f"{t}.0") for p, t in zip(PAIRS, TIMES)],
+        ),
+        times=TIMES,
+    ),
+    "artist beside track": Case("user,artist,track\n1,2,3\n", None, "the columns 'artist' and 'track', which may both"),
+    "two columns of one name": Case("user,user,item\n1,2,3\n", None, "has 2 columns 'user'; rename all but one"),
+    "names that are not known": Case("usuario,pelicula,nota\n1,2,3\n4,5,6\n", None, ASK),
+    "names that are not known, said": Case(
+        table(",", "usuario", "pelicula", rows=PAIRS), options={"user": "usuario", "item": "pelicula"}
+    ),
+    "no item": Case("user,rating\n1,2\n", None, "which names no column of items; say which is meant by item="),
+    "said by number": Case(
+        table(",", "a", "b", "c", rows=[(i, 0, u) for u, i in PAIRS]), options={"user": 3, "item": "1"}
+    ),
+    "said without a header": Case(
+        table(",", rows=[(i, "x", u) for u, i in PAIRS]), options={"user": 3, "item": 1, "header": False}
+    ),
+    "said by a name that is not there": Case(
+        CSV, None, "has no column 'who', but 'userId', 'movieId'", {"user": "who"}
+    ),
+    "said by a number too high": Case(CSV, None, "has 4 columns, and item is column 9", {"item": 9}),
+    "another delimiter, said": Case(table("~", "user", "item", rows=PAIRS), options={"delimiter": "~"}),
+    # times
+    "ISO times": Case(
+        table(",", "user", "item", "created_at", rows=[(*p, t) for p, t in zip(PAIRS, ISO)]), times=TIMES
+    ),
+    "ISO times with T and Z": Case(
+        table(",", "user", "item", "date", rows=[(*p, t.replace(" ", "T") + "Z") for p, t in zip(PAIRS, ISO)]),
+        times=TIMES,
+    ),
+    "ISO times of a zone, and parts of a second": Case(
+        table(
+            ",",
+            "user",
+            "item",
+            "time",
+            rows=[
+                (*p, t.replace("22:", "23:").replace("01-06 23", "01-07 00") + ".25+01:00") for p, t in zip(PAIRS, ISO)
+            ],
+        ),
+        times=TIMES,
+    ),
+    "microseconds": Case(
+        table(",", "user", "item", "ts", rows=[(*p, 10**6 * t) for p, t in zip(PAIRS, TIMES)]), times=TIMES
+    ),
+    "no time": Case("user,item,time\n1,2,yesterday\n", None, "the time 'yesterday' is", {"time": "time"}),
+    # without a header
+    "MovieLens' .dat": Case(table("::"), source="separated by ::", times=TIMES),
+    "MovieLens' u.data": Case(table("\t"), source="tab-separated text without a header: user = column 1", times=TIMES),
+    "triples": Case(table(",", rows=[row[:3] for row in TRIPLES]), MANY),
+    "triples between blanks": Case(table(" ", rows=TRIPLES), MANY, source="rating = column 3", duckdb=False),
+    "pairs": Case(table(",", rows=PAIRS)),
+    "pairs between blanks": Case(table(" ", rows=PAIRS), duckdb=False),
+    "ids of text with ratings": Case(
+        "A2IB,0005B,5.0,1234567890\nA3,7,1,1234567891\n", [("A2IB", "0005B"), ("A3", "7")]
+    ),
+    "ids of text alone": Case("ann,heat\nbob,ronin\n", None, ASK),
+    "rows that are numbered": Case(
+        table(",", rows=[(n, *row) for n, row in enumerate(TRIPLES)]), None, "which may number the rows"
+    ),
+    "ratings before items": Case(
+        table(",", rows=[(user, rating, item) for user, item, rating in TRIPLES]),
+        None,
+        "so few that they may be ratings",
+    ),
+    "three numbers that may be anything": Case(
+        "1,10,20\n2,10,300\n", None, "of which the third and later ones may be items"
+    ),
+    "a count first, as many in each": Case("2 10 20\n2 10 300\n", None, "which is how many items follow"),
+    "parts of numbers for ids": Case("1,3.5\n2,4.5\n", None, "the item id '3.5' is a number that is not whole|" + ASK),
+    "a list in a cell": Case('user,item\n1,"[10, 25]"\n2,"[10]"\n', None, "in the column of items .*, which is a list"),
+    "times for items": Case("user,item\n1,2024-01-01\n2,2024-01-02\n", None, "which is a time"),
+    "times for items, said": Case(
+        "user,item\n1,2024-01-01\n2,2024-01-02\n", [(1, "2024-01-01"), (2, "2024-01-02")], options={"item": "item"}
+    ),
+    # lists
+    "lists": Case(LISTS, source="lists, one line per user: user = column 1", duckdb=False),
+    "lists between commas": Case(LISTS.replace(" ", ","), duckdb=False),
+    "a count first": Case(WITH_COUNTS, OF_LINES, source="begins with how many items follow", duckdb=False),
+    "a count or a user first": Case("1 10\n2 10 300\n", None, "as both fit; say user=1, item='2-'"),
+    "a count or a user first, said": Case(
+        "1 10\n2 10 300\n", [(1, 10), (2, 10), (2, 300)], options={"user": 1, "item": "2-"}, duckdb=False
+    ),
+    "baskets, said": Case(
+        "heat,ronin\nheat\n", [(0, "heat"), (0, "ronin"), (1, "heat")], options={"item": "1-"}, duckdb=False
+    ),
+    "a user on many lines of a line per user": Case(
+        "1 10 20\n2 10\n1 30\n", None, "line 3: the user '1' stands in line 1|leave out --memory"
+    ),
+    "a count that is none, far down": Case(
+        "".join(f"2 {u} {u + 1}\n3 {u} {u + 1} {u + 2}\n" for u in range(9_000)) + "3 1\n",
+        None,
+        "line 18,001: '3 1' begins with|leave out --memory",
+    ),
+    "DSSTNE": Case("7\t10:25\n3\t10,5:300,2\n11\t300\n", duckdb=False),
+    # JSON
+    "JSON lines": Case(
+        dicts("user", "item", "time", rows=[(*p, t) for p, t in zip(PAIRS, ISO)]), source="JSON lines", times=TIMES
+    ),
+    "JSON lines of text": Case(dicts("note", "item", "user", rows=[("[1, 2]", i, u) for u, i in NAMED]), NAMED),
+    "JSON lines of other keys": Case(
+        '{"who": 1, "item": 2}\n', None, "name no column of users; say which is meant by user="
+    ),
+    "JSON lines of lists": Case(
+        '{"user": 1, "item": [2, 3]}\n', None, "item.* '?.2, ?3.'?.* is neither text nor a number"
+    ),
+    "JSON lines without an id": Case(
+        '{"user": 1, "item": 2}\n{"user": 1}\n', None, "item is missing|items lacks 1 of 2"
+    ),
+    "a JSON array": Case('[{"user": 1, "item": 2}]\n', None, "JSON is read as lines of one object each"),
+    "a JSON document over lines": Case(
+        '{\n "user": 1\n}\n', None, "is not an object of JSON; write one object per line"
+    ),
+    # what is missing
+    **{
+        f"an id of {text!r}": Case(f"user,item\n1,ann\n2,{text}\n", None, "item id.* is missing|lacks 1 of 2 values")
+        for text in ("", "nan", "None", "NULL", "<NA>")
+    },
+    # compressed, and in archives
+    "gzip": Case(gzip.compress(CSV.encode()), times=TIMES),
+    "bzip2": Case(bz2.compress(CSV.encode()), times=TIMES, duckdb="compressed by bzip2"),
+    "xz": Case(lzma.compress(CSV.encode()), times=TIMES, duckdb="compressed by xz"),
+    "xz twice": Case(lzma.compress(CSV[:50].encode()) + lzma.compress(CSV[50:].encode()), duckdb=False),
+    "xz cut off": Case(lzma.compress(CSV.encode())[:-20], None, "damaged or cut off", duckdb=False),
+    "one table of a zip": Case(zipped(**{"a.csv": CSV}), duckdb=False),
+    # what is something else
+    "two tables of a zip": Case(
+        zipped(**{"a.csv": CSV, "b.csv": CSV}), None, "pass the path of one, such as .*a.csv", duckdb=False
+    ),
+    "an .xlsx": Case(
+        zipped(**{"[Content_Types].xml": "x", "xl/workbook.xml": "x"}), None, "is an Excel workbook", duckdb=False
+    ),
+    "a Git LFS pointer": Case(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:1\n", None, "is a Git LFS pointer"
+    ),
+    "HTML": Case("\n<!DOCTYPE html>\n<html><body>Log in</body></html>\n", None, r"is a web page \(HTML\)"),
+    "XML": Case("<?xml version='1.0'?><a/>\n", None, "is XML"),
+    "a pickle": Case(b"\x80\x04\x95\0", None, "is a pickle, which may run code"),
+    "SQLite": Case(b"SQLite format 3\0rest", None, "is an SQLite database"),
+    "prose": Case(
+        "Likes of ours, with love.\nWe asked many people, and some answered\n", None, "begins with 'Likes of ours"
+    ),
+}
