@@ -101,8 +101,9 @@ class Blend(Recommender):
         The share of users to validate on, or their number. By default a fifth of them, or with
         "weak" and "time" all; 2,000 at most, and none with fewer than two likes.
     candidates : dict, optional
-        Values to choose among by hyperparameter, as {"ease__l2": [100.0, 200.0, 500.0]}: by how the
-        model does alone, from the middle on to either side as long as that does better.
+        Values to choose among by hyperparameter, of a fallback's too, as {"ease__l2": [100.0, 200.0,
+        500.0]}: by how the model does alone, from the middle on to either side as long as that does better.
+        A single model keeps its own where the likes are too few to validate on.
     stop_every : int, optional
         Stop the first model, a network, where it validates best, which is looked at after so many
         steps (in whole epochs). By default it is trained for all its epochs.
@@ -214,8 +215,11 @@ class Blend(Recommender):
                 raise ValueError(f"weights is {self.weights!r}; pass a number for each of {len(self.models)} models.")
 
     def _check_candidates(self, first: str) -> None:
+        known = self.get_params()
+        for model in (self.fallback or {}).values():
+            known |= {f"{type(model).__name__.lower()}__{inner}": value for inner, value in model.get_params().items()}
         for name, values in (self.candidates or {}).items():
-            if "__" not in name or name not in self.get_params():
+            if "__" not in name or name not in known:
                 raise ValueError(f"candidates has {name!r}; name a model's hyperparameter, such as 'ease__l2'.")
             if not isinstance(values, (list, tuple)) or not values:
                 raise ValueError(f"candidates[{name!r}] is {values!r}; pass a list of values to choose from.")
@@ -302,7 +306,7 @@ class Blend(Recommender):
     def _best_candidate(self, i: int, model: Recommender, train: sparse.csr_array, judge: Judge) -> Recommender:
         """The i-th model fitted on `train`, with the best of the candidates for each of its hyperparameters in turn."""
         self._progress(f"fitting {type(model).__name__} to choose by", 0, 1)
-        search = CandidateSearch(_names(self.models)[i], model, train, judge)
+        search = CandidateSearch(_names([*self.models[:i], model, *self.models[i + 1 :]])[i], model, train, judge)
         for parameter, values in (self.candidates or {}).items():
             search.choose(parameter, values, self._progress)
         self.search_ += search.tried

@@ -57,7 +57,7 @@ class DenoisingAutoEncoder(NetworkRecommender):
     negative_weight : float
         What an item that isn't liked counts in the BCE, where a liked one counts 1.
     epochs : int, optional
-        By default as many as make 240 steps, and at least 12.
+        By default as many as make 240 steps, and at least 3.
     batch_size, lr, schedule, schedule_length
         As AutoEncoder has them.
     early_stopping, validation_fraction, patience
@@ -73,7 +73,7 @@ class DenoisingAutoEncoder(NetworkRecommender):
     """
 
     default_steps = 240
-    default_epochs = 12
+    default_epochs = 3
 
     hidden_dim: int = 600
     input_dropout: float = 0.5

@@ -37,7 +37,7 @@ PRESETS = {
     "best": Preset(
         "the best ranking, in minutes: a denoising network, EASE and ELSA, blended as validates best",
         Blend(
-            [DenoisingAutoEncoder(bias_offset=-3.0, schedule_length=2.5), EASE(), ELSA()],
+            [DenoisingAutoEncoder(bias_offset=-3.0, schedule_length=1.25), EASE(), ELSA()],
             validation="weak",
             standardize=True,
             candidates={"ease__l2": EASE_L2},

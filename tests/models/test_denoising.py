@@ -135,11 +135,11 @@ def test_a_file_without_one_of_its_arrays_is_refused(model, name):
 
 
 def test_default_epochs(sets):
-    assert (DenoisingAutoEncoder.default_steps, DenoisingAutoEncoder.default_epochs) == (240, 12)
+    assert (DenoisingAutoEncoder.default_steps, DenoisingAutoEncoder.default_epochs) == (240, 3)
     model = DenoisingAutoEncoder(hidden_dim=2).fit(sets[0])
     assert len(model.history_) == 80
     rates = [row["lr"] for row in model.history_]
-    assert len(DenoisingAutoEncoder(hidden_dim=2, batch_size=16).fit(sets[0]).history_) == 12
+    assert len(DenoisingAutoEncoder(hidden_dim=2, batch_size=16).fit(sets[0]).history_) == 6
     assert rates[0] > 0.0049 and rates[-1] == pytest.approx(0.005 * 0.25, rel=0.05)
 
 
