@@ -45,7 +45,7 @@ def behind(reports: dict[str, Report], k: int) -> list[str]:
         return []
     metric = f"ndcg@{k}"
     return [
-        f"{name} is behind popularity: {metric} {report[metric]:.4f}, what most people like {popular[metric]:.4f}"
+        f"{name} is behind popularity: {metric} {report[metric]:.4f}, popularity {popular[metric]:.4f}"
         for name, report in reports.items()
         if report[metric] < popular[metric]
     ]

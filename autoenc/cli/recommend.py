@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 HELP = "recommend items to one person, or to everybody in a file"
 EPILOG = """\
 With --liked a table of items with their scores, and the likes that drove each: those without which
-its score would be lowest. A score is the model's own: higher is better, and no more is meant. Where
-no like speaks for an item, because the model knows none of them or nobody liked both, it is there
-because many like it, which the table says; where that is all of the answer the score is how many.
+its score would be lowest. A score is the model's own: higher is better, and no more is meant. Items to
+which none of the likes leads are recommended by popularity and marked so: all of them where the
+model knows none of the likes, and then the score is the number of users who like the item.
 
 With --users a file of any format that `train --data` takes, and --out names another: .csv and
 .parquet have the columns user, rank, item, score; .npz has user_ids, item_ids and scores. Items
-that the model doesn't know are left out, and counted on stderr, and so are users who get no more
-than what is liked by many. A model with a half-life counts old likes less where FILE has times, and a
+that the model doesn't know are left out, and counted on stderr, and so are users who get the
+most popular items alone. A model with a half-life counts old likes less where FILE has times, and a
 user's likes alike where it hasn't. Cells of a .csv are the ids as they
 are: one that begins with =, +, - or @ is a formula to a spreadsheet, so import them as text. Users
 pass in batches: the memory is that of the model, 200 MB, and of an .npz (see `autoenc prepare`) 50
@@ -101,7 +101,7 @@ def for_one(args: argparse.Namespace) -> int:
     for place, (title, row) in enumerate(zip(titles, rows), 1):
         drivers = [driver for driver in row["because"][:3] if driver["contribution"] > 0]
         because = ", ".join(f"{printable(d['item'])} {d['contribution']:+.2f}" for d in drivers)
-        because = "liked by many" if row["by_popularity"] else because
+        because = "popular" if row["by_popularity"] else because
         show(f"{place:>3}  {title:<{width}}  {row['score']:8.3f}  {because}")
     return 0
 
@@ -166,7 +166,7 @@ def by_dask(args: argparse.Namespace) -> int:
 def told(args: argparse.Namespace, n_items: int, counts: dict[str, Any]) -> int:
     n_popular = counts["users_by_popularity"]
     if n_popular:
-        say(f"{n_popular:,} of {counts['users']:,} users got what is liked by many, as no like speaks for an item")
+        say(f"{n_popular:,} of {counts['users']:,} users got the most popular items, as their likes lead to no others")
     if args.json:
         print_json({"out": args.out, **counts})
     else:

@@ -11,8 +11,8 @@ from autoenc.messages import printable
 
 HELP = "list the items most like one item"
 EPILOG = """\
-They are what the model recommends to somebody who likes that item alone. To an item that is liked
-together with no other, what is liked by many takes their place, which the table says.
+They are what the model recommends to somebody who likes that item alone. For an item that nobody
+liked together with another these are the most popular ones, marked so.
 
 example:
   autoenc similar model.safetensors "Heat (1995)"
@@ -45,6 +45,6 @@ def run(args: argparse.Namespace) -> int:
     shown = [printable(row["item"]) for row in rows]
     width = max(map(len, shown), default=0)
     for place, (title, row) in enumerate(zip(shown, rows), 1):
-        note = "  liked by many" if row["by_popularity"] else ""
+        note = "  popular" if row["by_popularity"] else ""
         show(f"{place:>3}  {title:<{width}}  {row['score']:8.3f}{note}")
     return 0

@@ -100,6 +100,6 @@ def told_behind(beside: object) -> str:
     if not (isinstance(metric, str) and isinstance(model, float) and isinstance(popular, float) and model < popular):
         return ""
     return (
-        f"this model is behind popularity on its own held-out likes ({metric} {model:.4f}, what most people like "
+        f"this model is behind popularity on its own held-out likes ({metric} {model:.4f}, popularity "
         f"{popular:.4f}); train it for more epochs or on more likes, or take --preset fast"
     )

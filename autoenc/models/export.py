@@ -127,7 +127,7 @@ def write_recommendations(
     Returns
     -------
     int
-        How many users got nothing but what is liked by many.
+        How many users got the most popular items alone.
 
     Raises
     ------

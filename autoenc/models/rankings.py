@@ -1,4 +1,4 @@
-"""What models answer: pairs of arrays, as implicit's are, that also tell what stands behind them.
+"""What models answer: pairs of arrays, as implicit's are, with what has to be known to read them.
 
 The answers by name are printed as tables, in a terminal and in a notebook.
 """
@@ -23,8 +23,8 @@ class Ranking(tuple[np.ndarray, np.ndarray]):
         Numbers of items; in a NamedRanking their titles or external ids.
     scores : array of the same shape, floating
     by_popularity : array of the same shape, bool
-        Which items are there because many users like them, and for no like of this user: all where
-        the model knows none of the user's likes, and those of score 0.
+        Which items are recommended by popularity alone: all of them where the model knows none of the
+        user's likes, and else those that score 0.
 
     Examples
     --------
@@ -84,11 +84,11 @@ class NamedRanking(_Table, Ranking):
     --------
     >>> NamedRanking(np.array(["Heat", "Ronin"]), np.array([2.5, 0.0]), np.array([False, True]))
     1  Heat   2.500
-    2  Ronin  0.000  liked by many
+    2  Ronin  0.000  popular
     """
 
     def _rows(self) -> list[tuple[str, ...]]:
-        notes = np.where(self.by_popularity, "liked by many", "")
+        notes = np.where(self.by_popularity, "popular", "")
         rows = zip(self.items.tolist(), self.scores.tolist(), notes.tolist())
         return [(str(place), str(item), f"{score:.3f}", note) for place, (item, score, note) in enumerate(rows, 1)]
 

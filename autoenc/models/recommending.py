@@ -39,9 +39,9 @@ class Recommending(Scorer):
     ) -> Ranking:
         """The N best items for each user.
 
-        Of equal scores, such as the 0 of items that no like of the user speaks for, the item that more
-        users like comes first. A user of whom the model knows no like gets the most liked items. The
-        answer tells which items came so.
+        Ties are broken by popularity: the item that more users like comes first, such as among the items
+        that score 0 because none of the user's likes is related to them. A user none of whose likes the
+        model knows gets the most popular items. `by_popularity` of the answer says which items these are.
 
         Parameters
         ----------
@@ -69,7 +69,7 @@ class Recommending(Scorer):
             for its score the lowest number of the dtype. With `liked` there is no padding: the arrays
             are shorter. The score of what came by popularity alone is how many users like it.
 
-        The two are a `Ranking`, whose `by_popularity` tells for each item whether popularity put it there.
+        The two are a `Ranking`.
 
         Raises
         ------
@@ -83,8 +83,8 @@ class Recommending(Scorer):
         Warns
         -----
         UserWarning
-            Where popularity is to decide and the model's file, of an older version, has no counts: then the
-            network's own answer to no likes stands, and equal scores are in the order of the items.
+            Where popularity has to decide and the model was read from a file of format version 1, which has
+            no counts: then the model's own answer to no likes stands, and ties are in the order of the items.
         """
         if not isinstance(N, (int, np.integer)) or N < 1:
             raise ValueError(f"N is {shown(N)}; pass how many items to recommend, 1 or more.")
@@ -147,9 +147,9 @@ class Recommending(Scorer):
         by_popularity: np.ndarray = of_nobody & (columns >= 0)
         if self.item_counts_ is None and by_popularity.any():
             warnings.warn(
-                "the model's file is of an older version, which does not tell how many users like each item, so "
-                "nothing can be recommended by popularity; train the model again and save it.",
-                stacklevel=3,  # of whoever called `recommend`
+                "the model was read from a file of format version 1, which does not hold the number of likes of each "
+                "item, so nothing can be recommended by popularity; train the model again and save it.",
+                stacklevel=4,  # of whoever called `recommend`, which takes_rows wraps
             )
             by_popularity[:] = False
         return by_popularity
@@ -168,8 +168,8 @@ class Recommending(Scorer):
         Returns
         -------
         items, scores : arrays (N,), or (n, N) for a list of n; a Ranking
-            Padded as in `recommend`. For a string titles (or external ids), not padded. What is like
-            nothing else gets the most liked items, as in `recommend`.
+            Padded as in `recommend`. For a string titles (or external ids), not padded. An item that is
+            related to no other gets the most popular items, as in `recommend`.
         """
         if isinstance(item, str):
             return self.recommend(liked=[item], N=N)

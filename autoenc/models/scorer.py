@@ -27,8 +27,8 @@ class Scorer(Estimator, ABC):
     catalogue_ : Interactions or None
         The items' ids and titles (and no users), where the model was fitted on an Interactions.
     item_counts_ : array (n_items,), int64, or None
-        How many users liked each item in the fit. None where the model is of a file that tells no
-        counts, or of the models in a Blend that was read from a file.
+        How many users liked each item in the fit. None where the model was read from a file of format
+        version 1, or is part of a Blend that was read from a file.
     """
 
     catalogue_: Interactions | None
@@ -56,10 +56,10 @@ class Scorer(Estimator, ABC):
     def top_n(self, user_items: UserItemsLike, n: int) -> tuple[np.ndarray, np.ndarray]:
         """The n best items of each user, liked ones struck, as `ranking.top_n_of_scores` has it.
 
-        Of equal scores the item that more users like comes first (in a network's, whose scores hardly
-        ever are equal, the lower). A user of whom the model knows no like, because there is none or
-        nobody liked these items in the fit, gets the most liked items; the scores are then how many
-        users like them.
+        Of equal scores the item that more users like comes first (of a network's, which are hardly ever
+        equal, the lower item). A user none of whose likes the model knows, because there are none or
+        nobody liked these items in the fit, gets the most popular items; the scores are then the number
+        of users who like them.
         """
         user_items = self._as_fitted(user_items)
         unknown = self._is_unknown(user_items)

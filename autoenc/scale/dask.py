@@ -217,7 +217,7 @@ def recommend_parts(
     Returns
     -------
     n_users, n_likes_left_out, n_by_popularity : int
-        The second of items that the model doesn't know; the third of users who got what is liked by many.
+        The second of items that the model doesn't know; the third of users who got the most popular items alone.
 
     Raises
     ------

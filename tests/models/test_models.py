@@ -400,7 +400,7 @@ class TestContract:
         again._set_counts(None)
         if isinstance(model, Popular):
             return  # it is nothing else
-        with pytest.warns(UserWarning, match="does not tell how many users like each item, so nothing can be") as told:
+        with pytest.warns(UserWarning, match="does not hold the number of likes of each item") as told:
             answer = again.recommend([[], [0]], N=5)
         assert told[0].filename == __file__
         assert (answer.items >= 0).all() and not answer.by_popularity.any()
@@ -497,7 +497,7 @@ class TestPopular:
 
 
 class TestEqualScores:
-    """Items that no like speaks for come most liked first, and not in the order of their numbers."""
+    """Items that are related to no like come in the order of popularity, and not of their numbers."""
 
     LIKES = as_user_items([[8, 9], [8, 9], [7], [7], [7], [6, 5]], 10)
 

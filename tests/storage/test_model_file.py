@@ -406,7 +406,7 @@ def test_a_file_of_each_version_loads(version):
     np.testing.assert_allclose(model.score([[0]]), [[-1.0261, -1.4577, -1.4108, -1.7988, -1.7681, -1.1079]], atol=1e-4)
     assert model.recommend(liked=["Heat (1995)"], N=2).items.tolist() == ["Alien (1979)", "Casino (1995)"]
     if version == 1:
-        with pytest.warns(UserWarning, match="the model's file is of an older version"):
+        with pytest.warns(UserWarning, match="the model was read from a file of format version 1"):
             model.recommend([[]], N=2)
         return
     assert model.item_counts_.tolist() == [4, 2, 2, 2, 3, 2]
