@@ -3,7 +3,7 @@
 #   docker build --tag autoenc .
 #   docker run --rm --publish 8000:8000 --volume "$PWD/model.safetensors:/model.safetensors:ro" autoenc /model.safetensors
 #
-# Without a model it trains one on the bundled ratings first. It runs under any --user.
+# Without a model it fits EASE on the bundled ratings first. It runs under any --user.
 
 FROM python:3.13-slim AS build
 COPY . /source
@@ -24,4 +24,4 @@ USER 1000:1000
 
 EXPOSE 8000
 HEALTHCHECK --start-period=2m CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/api/health', timeout=5)"]
-ENTRYPOINT ["autoenc", "serve", "--host", "0.0.0.0", "--no-progress"]
+ENTRYPOINT ["autoenc", "serve", "--host", "0.0.0.0"]

@@ -51,7 +51,8 @@ def starters(model: Recommender, popular: list[int], n: int) -> list[Starter]:
     mean = total / len(candidates)
     spread = np.sqrt(np.maximum(squares / len(candidates) - mean**2, 0))
     spread += spread.mean() + np.finfo(np.float32).tiny
-    own = ((best - mean[near]) / spread[near])[:, :SHOWN].mean(axis=1)
+    gain = np.where(near >= 0, best - mean[near], 0.0)  # fewer than NEAR items may be left
+    own = (gain / spread[near])[:, :SHOWN].mean(axis=1)
 
     chosen: list[Starter] = []
     taken: set[int] = set()

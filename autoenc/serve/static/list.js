@@ -124,12 +124,12 @@ const percent = (share) => (share > 0 && share < 0.01 ? "under 1%" : `${Math.rou
 /** Why it is there, in a line: what the like that brings most has to do with it, in people where they are known. */
 function reason(item, because) {
   const name = (like) => parts(like.title).name;
-  if (!because.length) return item.liked_by === undefined ? "" : `${percent(item.liked_by)} of everyone like it`;
+  if (!because.length) return item.liked_by === undefined ? "" : `${percent(item.liked_by)} of all users like it`;
   if (item.by_popularity) return "many like it; none of your likes leads to it";
   const [first, second] = because.filter((like) => like.points > 0);
   if (!first) return "none of your likes raises it";
   if (first.share !== undefined) {
-    return `${percent(first.share)} of ${name(first)}\u2019s fans like it, ${percent(item.liked_by)} of everyone`;
+    return `${percent(first.share)} of ${name(first)}\u2019s fans like it, ${percent(item.liked_by)} of all users do`;
   }
   const bringing = [first, second].filter(Boolean).map((like) => `${name(like)} (${shown(like.points, true, 0)})`);
   return `because of ${bringing.join(" and ")}`;
