@@ -30,7 +30,7 @@ from autoenc.messages import EXPECTED, exit_code, one_line, sentence
 DESCRIPTION = "Recommend items by who liked what: train a model, use it, and compare it with others."
 GROUPS = {
     "Start here": ("train", "recommend", "serve"),
-    "Use a model": ("similar", "explain"),
+    "Use a model": ("similar", "explain", "update"),
     "Compare models": ("evaluate", "tune"),
     "Learn how it works": ("exercise", "gradcheck"),
 }

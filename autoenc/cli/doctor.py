@@ -6,7 +6,7 @@ import argparse
 
 from autoenc.cli.common import print_json, say, show
 
-HELP = "say how fast this machine trains, and what holds it back"
+HELP = "check how fast this machine trains, and what slows it down"
 EPILOG = """\
 Exit code 0, also where something holds the machine back; 1 where the kernels give wrong answers.
 

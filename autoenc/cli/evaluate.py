@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     Scorers = dict[str, Recommender]
 
-HELP = "measure models on held-out likes, beside popularity or other baselines"
+HELP = "measure models on held-out likes, and compare them with popularity or other baselines"
 EPILOG = """\
 --protocol weak takes the split that the model was trained on: the same data and seed, a fifth of
 each user's likes held out. --protocol strong holds out a tenth of the users, trains a new model of

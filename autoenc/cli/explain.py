@@ -8,7 +8,7 @@ from autoenc.cli.common import MODEL_HELP, print_json, show
 from autoenc.cli.items import names, row_of
 from autoenc.messages import printable
 
-HELP = "tell which likes drive the score of an item, and by how much"
+HELP = "show which likes drive the score of an item, and by how much"
 EPILOG = """\
 A like's contribution is what the item's score loses when that like alone is left out: exact, but
 the contributions need not add up to the score.

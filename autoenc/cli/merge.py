@@ -6,7 +6,7 @@ import argparse
 
 from autoenc.cli.common import print_json, show
 
-HELP = "make a checkpoint, of one process or of many, into a model file"
+HELP = "turn a checkpoint, of one process or of several, into a model file"
 EPILOG = """\
 The training may be over or not; the model is what the checkpoint's step has made of it.
 

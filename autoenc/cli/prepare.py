@@ -9,7 +9,7 @@ import re
 from autoenc.checks import whole_number
 from autoenc.cli.common import add_reading, print_json, reading_of, say, say_source, show
 
-HELP = "turn likes of any format into one .npz that loads fast, or tables of any size into a folder"
+HELP = "convert likes of any format to one .npz that loads fast, or tables of any size to a folder"
 EPILOG = """\
 IN is what `train --data` takes: a file, or a zip or folder with one, or - for standard input. The .npz
 is what scipy.sparse.load_npz reads, users x items, with user_ids, item_ids and titles beside it; no

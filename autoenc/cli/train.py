@@ -9,7 +9,7 @@ from typing import Any
 
 from autoenc.cli.common import add_progress, add_reading, own_command, print_json, reading_of, say, show, wants_progress
 
-HELP = "train the autoencoder on likes and report precision@1, 5 and 10"
+HELP = "train a model on likes and report precision@1, 5 and 10"
 EPILOG = """\
 Progress goes to stderr, one line of JSON to stdout. Its status is PASS or FAIL (exit code 1) for
 MovieLens 10M with the task's settings, whose limit is p@1 >= 0.475, and DONE otherwise.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from autoenc.models.tuning import Tuned
     from autoenc.train_job import Split
 
-HELP = "search a model's hyperparameters on validation, and fit the best"
+HELP = "search for a model's best hyperparameters on validation likes, and fit it with them"
 EPILOG = """\
 The likes are split as `autoenc train` does. The search sees the training likes alone, and holds out
 some of them for validation; the best trial is then fitted on all of them and measured once on the
