@@ -298,8 +298,10 @@ def of_preset(settings: Settings) -> Recommender:
     of_run: dict[str, Any] = {"random_state": settings.seed, "threads": settings.threads, "backend": settings.backend}
     if settings.half_life is not None:
         of_run["half_life"] = half_life_of(settings)
-    names = [name for name in model.get_params() if name.rpartition("__")[2] in of_run]
-    return model.set_params(**{name: of_run[name.rpartition("__")[2]] for name in names})
+    for each in (model, *(getattr(model, "fallback", None) or {}).values()):
+        names = [name for name in each.get_params() if name.rpartition("__")[2] in of_run]
+        each.set_params(**{name: of_run[name.rpartition("__")[2]] for name in names})
+    return model
 
 
 def fit_preset(model: Blend, split: Split, settings: Settings, say: Callable[[str], object]) -> float:

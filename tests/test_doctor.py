@@ -187,6 +187,25 @@ def test_a_containers_quota(tmp_path, files, quota):
 
 
 @pytest.mark.parametrize(
+    ("files", "limit"),
+    [
+        ({}, None),
+        ({"memory.max": "max\n"}, None),
+        ({"memory.max": "123456789\n"}, 123_456_789),
+        ({"memory/memory.limit_in_bytes": "1000000\n"}, 1_000_000),
+        ({"memory/memory.limit_in_bytes": "9223372036854771712\n"}, None),
+    ],
+)
+def test_what_may_be_used_is_what_is_installed_or_the_containers_limit(tmp_path, files, limit):
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    installed = machine.usable_memory(tmp_path / "none")
+    assert installed is None or 2**20 < installed < 2**50
+    assert machine.usable_memory(tmp_path) == (limit or installed)
+
+
+@pytest.mark.parametrize(
     ("library", "users"),
     [
         ("/env/site-packages/numpy.libs/libscipy_openblas64_-32a4b2a6.so", ["numpy"]),

@@ -12,7 +12,7 @@ from autoenc.cli import main
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.evaluation.splits import holdout_per_user
 from autoenc.interactions import Interactions
-from autoenc.models import EASE, AutoEncoder, Blend, ItemKNN, Popular, blend_search, gram, load_model
+from autoenc.models import EASE, IALS, AutoEncoder, Blend, Popular, blend_search, gram, load_model
 from autoenc.models.presets import PRESETS, preset
 
 
@@ -73,15 +73,15 @@ def test_it_is_saved_loaded_and_explained(name, best, likes, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["best", "fast"])
-def test_where_ease_has_no_room_item_knn_is_taken_and_that_is_said(name, likes):
+def test_where_ease_has_no_room_ials_is_taken_and_that_is_said(name, likes):
     model = preset(name).set_params(ease__max_memory=1e3)
     if name == "best":
         model.set_params(denoisingautoencoder__hidden_dim=8, denoisingautoencoder__epochs=2)
-    with pytest.warns(UserWarning, match="ItemKNN is in its place"):
+    with pytest.warns(UserWarning, match="IALS is in its place"):
         model.fit(likes)
-    assert model.about_["instead"] == {"EASE": "ItemKNN"}
+    assert model.about_["instead"] == {"EASE": "IALS"}
     assert not any(isinstance(part, EASE) for part in model.models_)
-    assert name == "best" or isinstance(model.models_[0], ItemKNN)
+    assert name == "best" or isinstance(model.models_[0], IALS)
 
 
 @pytest.fixture
@@ -125,8 +125,10 @@ def test_the_command_line_describes_each_in_a_line(capsys):
 def test_the_command_line_says_what_is_taken_in_its_place(train, monkeypatch):
     small = preset("fast").set_params(ease__max_memory=1e3)
     monkeypatch.setattr(train_job, "preset", lambda name: small)
-    code, _, err = train("--preset", "fast")
-    assert code == 0 and "ItemKNN is in its place" in err
+    code, _, err = train("--preset", "fast", "--seed", "5", "--backend", "numpy")
+    taken = small.models_[0]
+    assert (taken.random_state, taken.backend) == (5, "numpy")
+    assert code == 0 and "IALS is in its place" in err
 
 
 @pytest.mark.parametrize("validation", ["weak", "strong"])

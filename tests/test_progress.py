@@ -1,0 +1,19 @@
+"""What is being done is told on stderr where that is wanted."""
+
+from __future__ import annotations
+
+from autoenc.progress import told_by_bar
+
+
+def test_a_bar_tells_what_is_done_and_how_far(capsys):
+    with told_by_bar(True) as progress:
+        progress("fitting EASE", 0, 3)
+        progress("choosing the weights", 2, 3)
+    out, err = capsys.readouterr()
+    assert out == "" and "fitting EASE 0/3" in err and "choosing the weights 2/3" in err
+
+
+def test_where_no_bar_is_wanted_nothing_is_told(capsys):
+    with told_by_bar(False) as progress:
+        progress("fitting EASE", 0, 3)
+    assert capsys.readouterr() == ("", "")
