@@ -475,7 +475,7 @@ def test_arrays_that_do_not_fit_each_other_are_refused():
         ({"validation_users": 0.0}, "validation_users is 0.0, which makes 0 of 2 users; pass a share or a number"),
         ({"validation_users": 9}, "validation_users is 9, which makes 9 of 2 users; .* at most the 1 with two likes"),
         ({}, "none of the 1 users who validate has enough likes to hold a fifth of them out; pass weights"),
-        ({"validation": "users"}, 'validation is \'users\'; pass "strong" or "weak"'),
+        ({"validation": "users"}, 'validation is \'users\'; pass "strong", "weak" or "time"'),
     ],
 )
 def test_it_refuses(params, message):
