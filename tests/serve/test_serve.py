@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 pytest.importorskip("starlette", reason="starlette is not installed, which serving needs: make test-all")
 pytest.importorskip("uvicorn", reason="uvicorn is not installed, which serving needs: make test-all")
 
-from autoenc.cli import main
+from autoenc.cli import build_parser, main
 from autoenc.interactions import Interactions
 from autoenc.layers.sigmoid_bce import sigmoid
 from autoenc.models import EASE, AutoEncoder, Blend, ItemKNN, load_model
@@ -35,6 +36,7 @@ from autoenc.serve.on_demand import NotYetMade, OnDemand
 from autoenc.serve.starters import CANDIDATES, starters
 from autoenc.storage.model_file import read_model_file, write_model_file
 from autoenc.training.plain import PlainEngine
+from tests.helpers import ROOT
 
 pytestmark = pytest.mark.optional
 
@@ -574,7 +576,7 @@ signals = pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 0), (signa
 
 SIGNALLED = """
 import signal, sys
-from autoenc.cli import main
+from autoenc.cli import build_parser, main
 
 sent, moments, *arguments = sys.argv[1:]
 moments = moments.split()
@@ -594,7 +596,7 @@ sys.exit(main(arguments))
 
 HELD = """
 import sys
-from autoenc.cli import main
+from autoenc.cli import build_parser, main
 from autoenc.serve import answers, app, server
 
 server.SECONDS_TO_FINISH = int(sys.argv[1])
@@ -761,6 +763,12 @@ def test_the_folder_of_the_kept_model_is_in_the_help(capsys):
     with pytest.raises(SystemExit):
         main(["serve", "--help"])
     assert "AUTOENC_CACHE_DIR" in capsys.readouterr().out
+
+
+def test_the_containers_command_takes_the_options_that_it_is_given():
+    entry = re.search(r"^ENTRYPOINT (.*)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)[1]
+    args = build_parser("serve").parse_args(json.loads(entry)[1:])
+    assert (args.model, args.host) == (None, "0.0.0.0")
 
 
 def test_answers_are_sent_without_delay():
