@@ -1,13 +1,14 @@
 """Every model with and without a half-life, on likes that are cut by time.
 
     python -m benchmarks.by_time                        the bundled ratings; prints the table
-    python -m benchmarks.by_time --models EASE Popular  these alone, EASE's half-life for all networks
+    python -m benchmarks.by_time --models EASE Popular  these alone
+    python -m benchmarks.by_time --least-likes 20       without the rare items, a few minutes
     python -m benchmarks.by_time --data ratings.csv     others that have times
 
 At each of several moments the models are fitted on what came before, and asked for what the same users
 liked from then on; a user counts once at each moment that parts their likes. The half-life of a closed
-form is the one that `choose_half_life` takes on the likes before the moment; the networks have EASE's,
-as their fits take long. Differences are paired by user and moment.
+form is the one that `choose_half_life` takes on the likes before the moment; models that are trained
+have EASE's, as their fits take long. Differences are paired by user and moment.
 """
 
 from __future__ import annotations
@@ -21,25 +22,45 @@ import numpy as np
 from autoenc import datasets
 from autoenc.evaluation.evaluate import Mean, evaluate, with_error
 from autoenc.evaluation.splits import TimeSplit, holdout_by_time
-from autoenc.models import EASE, EDLAE, AutoEncoder, DeepRecommender, DenoisingAutoEncoder, ItemKNN, MultVAE, Popular
+from autoenc.interactions import Interactions, likes_per_item
+from autoenc.models import (
+    EASE,
+    EDLAE,
+    IALS,
+    AutoEncoder,
+    DeepRecommender,
+    DenoisingAutoEncoder,
+    ItemKNN,
+    MultVAE,
+    Popular,
+)
 from autoenc.models.base import Recommender
 from autoenc.models.half_life import choose_half_life
 from benchmarks.tables import as_markdown
 
-SHARES = (0.2, 0.35, 0.5)
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
 METRICS = ("ndcg@100", "precision@1")
 Make = Callable[..., Recommender]
 CLOSED_FORMS: dict[str, Make] = {"EASE": EASE, "EDLAE": EDLAE, "ItemKNN": ItemKNN, "Popular": Popular}
-NETWORKS: dict[str, Make] = {
+ITERATIVE: dict[str, Make] = {
     "AutoEncoder": AutoEncoder,
     "DenoisingAutoEncoder": DenoisingAutoEncoder,
     "MultVAE": MultVAE,
     "DeepRecommender": DeepRecommender,
+    "IALS": IALS,
 }
 WITHOUT, WITH, IN_INPUT = "without", "half-life", "half-life, in the input too"
 
 Values = dict[tuple[str, str], list[dict[str, np.ndarray]]]
 """By model and variant, at each moment each user's value of each metric."""
+
+
+def without_rare_items(likes: Interactions, least: int) -> Interactions:
+    rows, columns = likes.user_items.nonzero()
+    kept = likes_per_item(likes.user_items)[columns] >= least
+    ids = likes.user_ids[rows[kept]], likes.item_ids[columns[kept]]
+    assert likes.times is not None
+    return Interactions.from_pairs(*ids, times=likes.times[kept], name=likes.name)
 
 
 def values_of(model: Recommender, split: TimeSplit) -> dict[str, np.ndarray]:
@@ -53,10 +74,10 @@ def measured(likes, share: float, names: list[str], found: Values) -> None:
     split = holdout_by_time(likes, share)
     of_ease = None if set(names) <= set(CLOSED_FORMS) else choose_half_life(EASE(), split.train).half_life
     for name in names:
-        make = (CLOSED_FORMS | NETWORKS)[name]
-        half_life = of_ease if name in NETWORKS else choose_half_life(make(), split.train).half_life
+        make = (CLOSED_FORMS | ITERATIVE)[name]
+        half_life = of_ease if name in ITERATIVE else choose_half_life(make(), split.train).half_life
         variants = {WITHOUT: {}, WITH: {"half_life": half_life}}
-        if name in NETWORKS:
+        if "weighted_input" in make().get_params():
             variants[IN_INPUT] = {"half_life": half_life, "weighted_input": True}
         for variant, params in variants.items():
             nothing_decays = variant != WITHOUT and half_life is None
@@ -89,10 +110,12 @@ def rows_of(found: Values) -> list[list[str]]:
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.by_time", description=__doc__.partition("\n")[0])
     parser.add_argument("--data", metavar="PATH", help="ratings with times (default: those bundled)")
+    parser.add_argument("--least-likes", type=int, default=1, metavar="N", help="of an item; leave out the others")
     parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="of the likes, after each moment")
-    parser.add_argument("--models", nargs="+", choices=[*CLOSED_FORMS, *NETWORKS], default=[*CLOSED_FORMS, *NETWORKS])
+    parser.add_argument("--models", nargs="+", choices=[*CLOSED_FORMS, *ITERATIVE], default=[*CLOSED_FORMS, *ITERATIVE])
     args = parser.parse_args(argv)
     likes = datasets.load(path=args.data, times=True) if args.data else datasets.load(times=True)
+    likes = without_rare_items(likes, args.least_likes)
     found: Values = {}
     for share in args.shares:
         measured(likes, share, args.models, found)

@@ -14,6 +14,7 @@ from scipy import sparse
 from autoenc.datasets.synthetic import synthetic
 from autoenc.models import EASE
 from autoenc.training import fused
+from benchmarks import by_time
 from benchmarks.ranking import __main__ as ranking
 from benchmarks.ranking import lines as ranking_lines
 from benchmarks.ranking import page as ranking_page
@@ -211,7 +212,7 @@ def test_the_tables_hold_medians_ratios_and_verdicts():
     "module",
     [
         *("speed", "speed.profile", "speed.kernels", "speed.kernels_page", "speed.worker"),
-        *("quality", "ranking", "ranking.page", "scale", "scale.many_likes", "serving", "refeeding"),
+        *("quality", "ranking", "ranking.page", "scale", "scale.many_likes", "serving", "refeeding", "by_time"),
     ],
 )
 def test_help_answers_without_torch(module):
@@ -716,3 +717,26 @@ def test_a_page_has_the_figures_of_its_lines(tmp_path):
     assert "| pinterest, 1 seed | best | 0.4100 ± 0.0100 | +0.0100 ± 0.0040 | +0.0000 ± 0.0030 | 2 |" in made
     assert "|  | EASE | 0.4000 ± 0.0100 | reference |  | 2 |" in made
     assert "strong" not in made
+
+
+def test_the_table_with_and_without_a_half_life(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    rows = ["user,item,timestamp", "0,999,0", "1,999,1"]
+    for user in range(30):
+        days = rng.choice(200, 12, replace=False)
+        rows += [f"{user},{day // 20 + rng.integers(3)},{86_400 * day}" for day in days]
+    (tmp_path / "likes.csv").write_text("\n".join(rows))
+    options = ["--shares", "0.3", "0.5", "--least-likes", "3", "--models", "Popular", "AutoEncoder"]
+    assert by_time.main(["--data", str(tmp_path / "likes.csv"), *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "30 users x 12 items" in lines[0] and "2 moments" in lines[0]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[4:]]
+    assert [(row[0], row[1]) for row in cells] == [
+        ("Popular", by_time.WITHOUT),
+        ("", by_time.WITH),
+        ("AutoEncoder", by_time.WITHOUT),
+        ("", by_time.WITH),
+        ("", by_time.IN_INPUT),
+    ]
+    assert [row[3] == "" for row in cells] == [True, False, True, False, False]
+    assert cells[1][3].startswith("+0.")
