@@ -215,7 +215,7 @@ def test_titles_do_as_ids_do(get):
 @pytest.mark.parametrize(
     ("typed", "fix"),
     [
-        ("heat 1986", "did you mean 'Heat (1995)'?"),
+        ("heat 1986", "did you mean 'Heat (1995)' or 'Heat, The (2013)'?"),
         ("Matrx", "did you mean 'Matrix"),
         ("Tirminator, The (1984)", "did you mean 'Terminator, The (1984)'"),
         ("zzzz qqqq", "there are, for example, 'Forrest Gump (1994)' and"),
