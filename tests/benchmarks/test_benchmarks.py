@@ -211,7 +211,7 @@ def test_the_tables_hold_medians_ratios_and_verdicts():
     "module",
     [
         *("speed", "speed.profile", "speed.kernels", "speed.kernels_page", "speed.worker"),
-        *("quality", "ranking", "ranking.page", "scale", "scale.many_likes", "serving", "refeeding"),
+        *("quality", "ranking", "ranking.page", "scale", "scale.many_likes", "serving", "refeeding", "lessons"),
     ],
 )
 def test_help_answers_without_torch(module):
