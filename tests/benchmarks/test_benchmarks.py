@@ -213,6 +213,7 @@ def test_the_tables_hold_medians_ratios_and_verdicts():
     [
         *("speed", "speed.profile", "speed.kernels", "speed.kernels_page", "speed.worker"),
         *("quality", "ranking", "ranking.page", "scale", "scale.many_likes", "serving", "refeeding", "by_time"),
+        "lessons",
     ],
 )
 def test_help_answers_without_torch(module):
