@@ -274,8 +274,12 @@ def _numba_threads(threads: int | None) -> Iterator[None]:
 
 
 def threads_to_use() -> int:
-    """How many threads of Python to compute with: as many as numba has or is asked to have; doesn't load numba."""
-    if "numba" in sys.modules:
+    """How many threads of Python to compute with: as many as numba has or is asked to have.
+
+    Neither loads numba nor starts its threads, which a fork would lose.
+    """
+    with contextlib.suppress(KeyError, AttributeError, ValueError):  # numba is not loaded, or not wholly, or has none
+        sys.modules["numba"].threading_layer()
         return kernel_threads()
     asked_for = getattr(_asked_for, "threads", None)
     return asked_for or int(min(numba_threads(), threads_by_quota()))

@@ -145,7 +145,7 @@ def test_dropout_with_pytorchs_mask(oracle, dtype, monkeypatch):
     inputs, answers = oracle("dropout", dtype)
     monkeypatch.setattr("autoenc.layers.dropout.draw_mask", lambda shape, threshold, key: answers["keeps"])
     layer = Dropout(p=0.25)
-    output = layer.forward(inputs["x"], training=True)
+    output = layer.forward(inputs["x"], training=True, key=(0, 0, 0, 1))
     assert_equal_but_for_rounding(output, answers["output"], ROUNDING[dtype])
     assert_equal_but_for_rounding(layer.backward(inputs["grad_output"]), answers["grad_input"], ROUNDING[dtype])
     np.testing.assert_array_equal(layer.forward(inputs["x"], training=False), inputs["x"])

@@ -26,7 +26,7 @@ from autoenc import (
     load_model,
     machine,
 )
-from autoenc.datasets import prepared, read, sources, task_cache
+from autoenc.datasets import prepared, read, sources, streams, task_cache
 from autoenc.interactions import Interactions
 from autoenc.models.rating_predictor import RatingPredictor
 from tests.helpers import DATA
@@ -298,9 +298,9 @@ def test_lines_that_say_nothing_and_compress_to_nothing(line, kind, tmp_path, mo
         compress = zlib.compressobj(9, wbits=31)
         path.write_bytes(compress.compress(content) + compress.flush())
     n_read = []
-    readinto = sources._Bounded.readinto
+    readinto = streams.Bounded.readinto
     monkeypatch.setattr(
-        sources._Bounded, "readinto", lambda self, buffer: n_read.append(readinto(self, buffer)) or n_read[-1]
+        streams.Bounded, "readinto", lambda self, buffer: n_read.append(readinto(self, buffer)) or n_read[-1]
     )
     refused(path, lambda: read(path), "grows to more than 8,388,608 bytes|line [23]: ")
     assert sum(n_read) < 4 * sources.SMALL

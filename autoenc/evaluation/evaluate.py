@@ -26,6 +26,8 @@ from autoenc.interactions import Interactions, UserItemsLike, as_user_items, lik
 BEYOND_HITS = ("novelty", "popularity_bias", "serendipity")
 METRICS = (*PER_USER, *BEYOND_HITS, "diversity", "coverage", "gini")
 """What `evaluate` reports, each at a k; diversity where it has item vectors."""
+HIGHER_IS_BETTER = (*PER_USER, "novelty", "serendipity", "coverage")
+"""Those that a training can be stopped by: of scores alone, without item vectors."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from autoenc.checks import metric_at_k
 from autoenc.evaluation import plots
-from autoenc.evaluation.evaluate import METRICS, evaluate
+from autoenc.evaluation.evaluate import HIGHER_IS_BETTER, evaluate
 from autoenc.interactions import UserItemsLike, as_user_items
 from autoenc.progress import new_bar
 
@@ -153,7 +153,7 @@ class Validation(Callback):
         every: int = 1,
         keep_best: bool = True,
     ):
-        _, k = metric_at_k("metric", metric, METRICS)
+        _, k = metric_at_k("metric", metric, HIGHER_IS_BETTER)
         if every < 1 or (patience is not None and patience < 1):
             raise ValueError(f"every and patience must be 1 or more, got {every} and {patience}")
         self.train, self.held_out = as_user_items(train), as_user_items(held_out)

@@ -64,7 +64,7 @@ def test_the_page_tells_the_files_arrays(path, titles):
         for name in re.findall(r"`\w*\.(\w+)`", names):
             told[f"{layer}.{name}"] = tuple(sizes[size] for size in shape.split(", "))
     assert {name: array.shape for name, array in arrays.items() if array.dtype == np.float32} == told
-    assert set(arrays) - set(told) == {"item_ids", "titles.text", "titles.ends"}
+    assert set(arrays) - set(told) == {"item_counts", "item_ids", "titles.text", "titles.ends"}
     text, ends = arrays["titles.text"].tobytes(), arrays["titles.ends"].tolist()
     assert [text[start:end].decode() for start, end in zip([0, *ends], ends)] == titles
 

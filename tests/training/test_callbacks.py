@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from autoenc.evaluation.evaluate import METRICS, evaluate
+from autoenc.evaluation.evaluate import HIGHER_IS_BETTER, evaluate
 from autoenc.evaluation.splits import holdout_per_user
 from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
 from autoenc.training.callbacks import Callback, History, Validation
@@ -162,8 +162,8 @@ def test_validation_refuses(halves, arguments, message):
         Validation(*halves, **arguments)
 
 
-@pytest.mark.parametrize("metric", METRICS)
-def test_validation_takes_every_metric(halves, metric):
+@pytest.mark.parametrize("metric", HIGHER_IS_BETTER)
+def test_validation_takes_every_metric_of_which_more_is_better(halves, metric):
     validation = Validation(*halves, f"{metric}@5")
     fit(halves, [validation], epochs=1)
     assert len(validation.values) == 1
