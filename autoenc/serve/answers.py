@@ -77,8 +77,8 @@ class Answers:
                 item["contributions"] = self._contributions(row, int(column), likes)
             self._add_shares(recommended, likes, ranking.items[0, : len(recommended)])
         best = recommended[0]["score"] if recommended else 0.0
-        middle = 0.0 if ranking.by_popularity.all() else np.median(self.model.score(row))
-        scale = {"zero": number(middle), "full": best}
+        median = 0.0 if ranking.by_popularity.all() else np.median(self.model.score(row))
+        scale = {"zero": number(median), "full": best}
         return {"likes": self._items(likes), "recommended": recommended, "scale": scale}
 
     def explain(self, like: list[str], item: str) -> Answer:

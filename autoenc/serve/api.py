@@ -176,14 +176,14 @@ OPERATIONS = (
     Operation(
         "/api/starters",
         "starters",
-        "Well-known items to begin with, unlike each other, and what a like of each brings",
+        "Well-known items to begin with, unlike each other, and what liking each alone recommends",
         (N,),
         fields(starters=listed(fields(**ITEM, brings=listed(fields(**ITEM))))),
     ),
     Operation(
         "/api/recommend",
         "recommend",
-        "The best items for somebody with these likes, and the scale of their scores: the middle item's and the best",
+        "The best items for somebody with these likes, and the scale of the scores: the median of all and the best",
         (
             LIKE,
             N,

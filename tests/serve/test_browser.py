@@ -269,8 +269,8 @@ def test_the_network_at_work(open_page):
     page.wait_for_selector(".change")
     assert page.locator(".change").count() == 10 and "without=541" in page.url
     page.get_by_role("button", name="embedding").click()
-    assert "With minus without Blade Runner (1982):" in page.locator(".details:visible").inner_text()
-    assert page.get_by_role("heading", name="Most thanks to it").is_visible()
+    assert "Difference that Blade Runner (1982) makes:" in page.locator(".details:visible").inner_text()
+    assert page.get_by_role("heading", name="Raised most by it").is_visible()
 
     page.get_by_label("Training").check()
     page.wait_for_selector("#again")
@@ -309,10 +309,10 @@ def test_the_outputs_titles_are_told_by_pointing_and_touching(open_page, ratings
 
 def test_there_is_something_to_see_before_the_first_like(open_page):
     page = open_page("/?view=network")
-    assert "Nothing is liked yet, so these are " in page.locator("#view .hint").first.inner_text()
+    assert "You like nothing yet, so this is for somebody who likes " in page.locator("#view .hint").first.inner_text()
     assert page.locator(".strips > li").count() == 11
     assert page.locator("#chips li").count() == 0 and page.url.endswith("/?view=network")
-    page.get_by_role("link", name="like them").click()
+    page.get_by_role("link", name="Like them too").click()
     wait_for_likes(page, 3)
     assert page.get_by_label("Leave out").is_visible()
 
@@ -337,9 +337,7 @@ def test_a_network_that_is_another_model_is_trained_when_it_is_opened_and_says_s
         trained.set()
         page.wait_for_selector(".strips")
         told = page.locator("#view .hint").first.inner_text()
-        assert told.startswith(
-            "This is another model than the one of your recommendations, which Popular ranks: an Auto"
-        )
+        assert told.startswith("Your recommendations come from Popular. This is another model: an AutoEncoder,")
 
 
 LONG = "Pneumonoultramicroscopicsilicovolcanoconiosis"

@@ -163,7 +163,7 @@ def test_excluded_items_are_left_out(get):
     assert ids(rest["recommended"])[:8] == ids(all_ten["recommended"])[2:] and len(rest["recommended"]) == 10
 
 
-def test_the_scale_goes_from_the_middle_item_to_the_best(get, model):
+def test_the_scale_goes_from_the_median_to_the_best(get, model):
     _, answer = get("/api/recommend", like=[ALIEN, MATRIX], n=3)
     scores = model.score(model.row_of([ALIEN, MATRIX]))[0]
     assert answer["scale"] == {

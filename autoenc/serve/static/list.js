@@ -20,7 +20,7 @@ export async function recommendations(state, act) {
       likes,
       children: [
         element("h2", { id: "view-heading" }, "Start with one of these"),
-        element("p", { className: "hint" }, "A click likes it, and your own list appears. Below each is what it would bring."),
+        element("p", { className: "hint" }, "Click one to like it, and your own list appears. Below each title is what liking it would bring."),
         element("ul", { className: "starters" }, starters.map((starter) => tile(starter, act))),
         element("h3", {}, heading),
         ...list,
@@ -32,7 +32,7 @@ export async function recommendations(state, act) {
     children: [
       element("h2", { id: "view-heading" }, heading),
       element("p", { className: "hint" },
-        "The first has 100 points, and the middle title of the catalogue 0. Open one to see how many of its points each of your likes brings."),
+        "The first has 100 points, and the median title of the catalogue has 0. Open one to see how many points each of your likes brings."),
       ...list,
     ],
   };
@@ -148,7 +148,7 @@ function bars(because) {
       element("span", { className: "value" }, shown(like.points, true, 0)));
   });
   return [
-    element("p", { className: "hint" }, "The points that it would lose without each like, left out one at a time:"),
+    element("p", { className: "hint" }, "The points that it would lose without each of your likes, left out one at a time:"),
     element("ul", { className: "bars" }, lines),
   ];
 }

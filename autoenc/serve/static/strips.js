@@ -24,11 +24,11 @@ export async function networkAtWork(state, act, about) {
     children: [
       element("h2", { id: "view-heading" }, "The network at work"),
       element("p", { className: "hint" },
-        isExample ? ["Nothing is liked yet, so these are ", and(work.likes.map((item) => parts(item.title).name)), ": ",
-          act.link({ likes: like }, "like them"), ". "] : null,
+        isExample ? ["You like nothing yet, so this is for somebody who likes ", and(work.likes.map((item) => parts(item.title).name)), ". ",
+          act.link({ likes: like }, "Like them too"), ". "] : null,
         work.model === about.model ? null
-          : `This is another model than the one of your recommendations, which ${about.model} ranks: ${article(work.model)}, trained on the same likes. `,
-        "Each square is one number that a layer answers; a layer\u2019s name opens its equation and its code."),
+          : `Your recommendations come from ${about.model}. This is another model: ${article(work.model)}, trained on the same likes. `,
+        "Each square is one number of a layer\u2019s output. Click a layer\u2019s name for its equation and its code."),
       controls(state, work, isExample, act),
       element("p", { className: "hint mode" }, aboutMode(work)),
       element("ol", { className: "strips" }, input(work), work.strips.map((strip) => layer(strip, left))),
@@ -58,9 +58,9 @@ function controls(state, work, isExample, act) {
 
 function aboutMode(work) {
   return work.mode === "training"
-    ? `This list stands in a batch with ${work.batch}. Dropout drops values at random and scales up the rest, ` +
-        "and batch normalization takes the batch\u2019s own mean and variance: so the same likes give other numbers in other company."
-    : "Dropout passes everything, and batch normalization takes the statistics that it kept from training: " +
+    ? `This list is in a batch with ${work.batch}. Dropout drops values at random and scales up the rest, ` +
+        "and batch normalization uses the batch\u2019s own mean and variance, so the same likes give other numbers in another batch."
+    : "Dropout passes everything on, and batch normalization uses the statistics that it kept from training: " +
         "the same likes always give the same numbers.";
 }
 
@@ -111,7 +111,7 @@ function inDetail(strip, dropped, left) {
   const text = (className, content, label) => element("pre", { className, tabIndex: 0, "aria-label": label, role: "region" }, content);
   return [
     element("p", { className: "summary" }, `${strip.layer}: ${summary(strip, dropped)}.`,
-      strip.change ? [element("b", {}, ` With minus without ${named(left.title)}: `), changeSummary(strip.change), "."] : null),
+      strip.change ? [element("b", {}, ` Difference that ${named(left.title)} makes: `), changeSummary(strip.change), "."] : null),
     text("formula", strip.forward, `Formula of ${strip.name}`),
     strip.statistics ? statistics(strip) : null,
     element("p", { className: "hint" }, `${strip.module.replaceAll(".", "/")}.py`, params ? `; learned: ${params}` : ""),
@@ -158,5 +158,5 @@ function endings(work, left) {
       element("span", { className: "value" }, shown(100 * item.value, signed, 2), "%")))));
   return element("div", { className: "endings" },
     table("Most probable", work.highest.slice(0, 5), false),
-    left ? [table("Most thanks to it", work.rises, true), table("Most in spite of it", work.falls, true)] : null);
+    left ? [table("Raised most by it", work.rises, true), table("Lowered most by it", work.falls, true)] : null);
 }
