@@ -89,9 +89,9 @@ def with_chosen_half_life(
 ) -> tuple[list[Recommender], ChosenHalfLife]:
     """Unfitted copies of the models, with the half-life that the first of those that take one ranks best with.
 
-    Networks and models without the hyperparameter stay as they are: in a network's loss a half-life was
-    measured not to help (docs/how_to/weights_and_times.md). Raises ValueError where no model takes one, or
-    as `choose_half_life` does.
+    Networks and models without the hyperparameter stay as they are: in the loss of cross-entropies a
+    half-life was measured not to help (docs/how_to/weights_and_times.md). Raises ValueError where no model
+    takes one, or as `choose_half_life` does.
     """
     taking = [takes_half_life(model) for model in models]
     if not any(taking):
