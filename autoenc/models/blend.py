@@ -15,8 +15,8 @@ Weights, where none are given
 
 Validation by time
     What came last is held out, of users who liked something before (evaluation/splits.py). Only there
-    can a half-life be chosen: first of all, for all models at once (half_life.py), unless one of them
-    has a half-life already.
+    can a half-life be chosen: first of all, for all models but networks at once (half_life.py), unless
+    one of them has a half-life already.
 
 Also chosen there, where it is asked for
     The models' hyperparameters, each from a list. The epoch at which the first model's training
@@ -68,7 +68,7 @@ from autoenc.models.base import Recommender
 from autoenc.models.blend_search import CandidateSearch, Judge, Stopping, validation_split
 from autoenc.models.blend_weights import choice, coarse_trials, finer_trials
 from autoenc.models.estimator import unfitted
-from autoenc.models.half_life import with_chosen_half_life
+from autoenc.models.half_life import takes_half_life, with_chosen_half_life
 from autoenc.models.network_model import NetworkRecommender
 from autoenc.models.random_state import RandomState, seed_of
 from autoenc.models.weighted_sum import mean_and_spread, standardized, weighted_sum
@@ -295,8 +295,8 @@ class Blend(Recommender):
 
     def _of_one_half_life(self, models: list[Recommender], user_items: UserItems) -> list[Recommender]:
         """The models, unfitted, with the half-life that is best by time, unless one of them has one already."""
-        half_lives = [model.get_params(deep=False).get("half_life", "none") for model in models]
-        if None not in half_lives or set(half_lives) - {None, "none"}:
+        half_lives = [model.get_params(deep=False)["half_life"] for model in models if takes_half_life(model)]
+        if not half_lives or any(half_lives):
             return models
         self._progress("choosing the half-life", 0, 1)
         models, chosen = with_chosen_half_life(models, user_items, self.metric)

@@ -87,19 +87,23 @@ def choose_half_life(
 def with_chosen_half_life(
     models: Sequence[Recommender], likes: Interactions | UserItems, metric: str = "ndcg@100"
 ) -> tuple[list[Recommender], ChosenHalfLife]:
-    """Unfitted copies of the models, all with the half-life that one of them ranks best with.
+    """Unfitted copies of the models, with the half-life that the first of those that take one ranks best with.
 
-    That one is the first that is no network, as it takes little time, or else the first; models without
-    the hyperparameter stay as they are. Raises ValueError where none of them has it, or as
-    `choose_half_life` does.
+    Networks and models without the hyperparameter stay as they are: in the loss of cross-entropies a
+    half-life was measured not to help (docs/how_to/weights_and_times.md). Raises ValueError where no model
+    takes one, or as `choose_half_life` does.
     """
-    having = [model for model in models if "half_life" in model.get_params(deep=False)]
-    if not having:
-        raise ValueError("none of the models has a half_life; pass one that has, such as EASE().")
-    judge = next((model for model in having if not isinstance(model, NetworkRecommender)), having[0])
-    chosen = choose_half_life(judge, likes, metric=metric)
+    taking = [takes_half_life(model) for model in models]
+    if not any(taking):
+        raise ValueError("none of the models takes a half_life here; pass one that does, such as EASE().")
+    chosen = choose_half_life(models[taking.index(True)], likes, metric=metric)
     copies = [unfitted(model) for model in models]
-    for copy in copies:
-        if "half_life" in copy.get_params(deep=False):
+    for copy, takes in zip(copies, taking):
+        if takes:
             copy.set_params(half_life=chosen.half_life)
     return copies, chosen
+
+
+def takes_half_life(model: Recommender) -> bool:
+    """Whether a half-life is chosen for such a model in a blend."""
+    return "half_life" in model.get_params(deep=False) and not isinstance(model, NetworkRecommender)

@@ -56,7 +56,8 @@ class Recommending(Scorer):
         items : likewise, optional
             Recommend among these alone. Not together with `filter_items`.
         liked : list of titles or external ids, instead of `user_items`
-            The likes of one user by name. Then lists of `filter_items` and `items` are names as well,
+            The likes of one user by name. All count alike, as neither times nor weights are
+            known of them. Then lists of `filter_items` and `items` are names as well,
             and the answer is.
 
         Returns

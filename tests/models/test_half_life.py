@@ -53,20 +53,15 @@ def test_the_model_is_left_as_it_was():
     assert model.half_life is None and not model.__sklearn_is_fitted__()
 
 
-def test_all_models_get_the_half_life_of_the_first_closed_form():
+def test_all_models_but_networks_get_the_half_life_of_the_first():
     likes = fashion(changes=True)
     models = [AutoEncoder(), ELSA(), Popular(), EASE()]
     copies, chosen = with_chosen_half_life(models, likes, "ndcg@10")
     assert chosen == choose_half_life(Popular(), likes, metric="ndcg@10") and chosen.half_life is not None
-    assert [getattr(copy, "half_life", "none") for copy in copies] == [
-        chosen.half_life,
-        "none",
-        chosen.half_life,
-        chosen.half_life,
-    ]
+    assert [getattr(copy, "half_life", "none") for copy in copies] == [None, "none", *[chosen.half_life] * 2]
     assert models[0].half_life is models[2].half_life is None
-    with pytest.raises(ValueError, match="none of the models has a half_life; pass one that has"):
-        with_chosen_half_life([ELSA()], likes)
+    with pytest.raises(ValueError, match="none of the models takes a half_life here; pass one that does"):
+        with_chosen_half_life([ELSA(), AutoEncoder()], likes)
 
 
 def test_what_has_no_half_life_to_choose():
