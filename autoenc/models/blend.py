@@ -253,7 +253,7 @@ class Blend(Recommender):
         try:
             train, judge = self._validation_split(models, user_items)
         except ValueError:
-            if len(models) > 1 or self.validation_users is not None:
+            if len(models) > 1 or self.validation_users is not None or self.validation == "time":
                 raise
             return models, np.ones(1)  # nobody can validate, and there is something to do without
         for i in range(self.stop_every is not None, len(models)):

@@ -233,7 +233,10 @@ class CandidateSearch:
 
     def _value_with(self, own: str, value: Any, best: float) -> float:
         """What a value comes to; the model becomes the best so far where that is more than `best`."""
-        model = unfitted(self.best).set_params(**{own: value}).fit(self.likes)
+        try:
+            model = unfitted(self.best).set_params(**{own: value}).fit(self.likes)
+        except np.linalg.LinAlgError:  # a penalty that is rounded away
+            return -math.inf
         found = float(self.judge.values([model.score], np.ones((1, 1))).mean())
         self.tried.append({f"{self.name}__{own}": value, self.judge.metric: found})
         if found > best:
@@ -246,7 +249,7 @@ def _top_of_parabola(values: Sequence[Any], found: Sequence[float]) -> float | N
 
     None where they aren't such numbers, or the highest is one of the three.
     """
-    if not all(isinstance(value, (int, float)) and value > 0 for value in values):
+    if not (all(isinstance(value, (int, float)) and value > 0 for value in values) and np.isfinite(found).all()):
         return None
     curvature, slope, _ = np.polyfit(np.log(values), found, 2)
     if not curvature < 0:

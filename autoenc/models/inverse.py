@@ -40,8 +40,8 @@ BLOCK = 512  # rows and columns swept at a time: their products take longer than
 def invert(square: np.ndarray) -> None:
     """Put the upper triangle of the inverse in the place of that of `square` (n, n), float32 or float64.
 
-    The lower triangle may hold anything, and is left as it is. Raises ValueError where rounding has
-    left no inverse.
+    The lower triangle may hold anything, and is left as it is. Raises LinAlgError, a ValueError,
+    where rounding has left no inverse.
     """
     blocks = [slice(start, start + BLOCK) for start in range(0, len(square), BLOCK)]
     lower = [np.tril(square[block, block], -1) for block in blocks]
@@ -76,7 +76,7 @@ def _inverse_of_block(block: np.ndarray) -> np.ndarray:
     factorize, invert_factor = get_lapack_funcs(("potrf", "potri"), (block,))
     factor, failed = factorize(block, lower=False)
     if failed:
-        raise ValueError("the matrix has no inverse within rounding; pass a larger penalty.")
+        raise np.linalg.LinAlgError("the matrix has no inverse within rounding; pass a larger penalty.")
     return _both_triangles(invert_factor(factor, lower=False)[0])
 
 

@@ -190,6 +190,17 @@ def test_where_items_are_many_only_the_candidates_are_tried(likes, monkeypatch):
     assert {trial["ease__l2"] for trial in model.search_} <= set(values)
 
 
+def test_a_candidate_that_is_rounded_away_is_passed_over(likes, monkeypatch):
+    def with_a_bound(self, gram, fit_gram=EASE._fit_gram):
+        if self.l2 < 50:
+            raise np.linalg.LinAlgError("the matrix has no inverse within rounding")
+        fit_gram(self, gram)
+
+    monkeypatch.setattr(EASE, "_fit_gram", with_a_bound)
+    model = Blend([EASE()], candidates={"ease__l2": [1.0, 10.0, 100.0]}, validation_users=100).fit(likes)
+    assert model.models_[0].l2 == 100.0 and {trial["ease__l2"] for trial in model.search_} == {100.0}
+
+
 @pytest.mark.parametrize(
     ("values", "found", "top"),
     [
@@ -197,6 +208,7 @@ def test_where_items_are_many_only_the_candidates_are_tried(likes, monkeypatch):
         ([1.0, 10.0, 100.0], [-2.25, -0.25, -0.25], 10**1.5),
         ([1.0, 10.0, 100.0], [0.0, 0.0, 0.0], None),
         (["a", "b", "c"], [0.0, 1.0, 0.0], None),
+        ([1.0, 10.0, 100.0], [-np.inf, 0.0, -1.0], None),
         ([None, 1.0, 2.0], [0.0, 1.0, 0.0], None),
     ],
 )
@@ -458,6 +470,7 @@ def test_arrays_that_do_not_fit_each_other_are_refused():
         ({"metric": "ndcg"}, "metric is 'ndcg'; pass one of precision, .* with its k"),
         ({"metric": "novelty@5"}, "metric is 'novelty@5'; pass one of precision, .* with its k"),
         ({"fallback": {"ease": Popular()}}, "fallback is for 'ease'; the models are popular-1, popular-2"),
+        ({"models": [EASE()], "candidates": {"ease__l2": [1.0]}, "validation": "time"}, "has no times"),
         ({"standardize": "yes"}, "standardize is 'yes'; pass True or False"),
         ({"candidates": {"l2": [1.0]}}, "candidates has 'l2'; name a model's hyperparameter, such as 'ease__l2'"),
         ({"models": [EASE()], "candidates": {"ease__l2": 3}}, r"candidates\['ease__l2'\] is 3; pass a list of values"),

@@ -75,6 +75,7 @@ def test_it_is_saved_loaded_and_explained(name, best, likes, tmp_path):
 @pytest.mark.parametrize("name", ["best", "fast"])
 def test_where_ease_has_no_room_ials_is_taken_and_that_is_said(name, likes):
     model = preset(name).set_params(ease__max_memory=1e3)
+    model.fallback["ease"].set_params(emb_dim=16, epochs=2, backend="numpy")  # whose kernels take long to compile
     if name == "best":
         model.set_params(denoisingautoencoder__hidden_dim=8, denoisingautoencoder__epochs=2)
     with pytest.warns(UserWarning, match="IALS is in its place"):
