@@ -39,7 +39,7 @@ def solve_rows(likes, others, spectrum, ridge, vectors, block):
     work = np.where(n <= dim, n * n * dim + n**3, n * dim * block + dim * block**2) + dim
     blocks = np.searchsorted(np.cumsum(work), np.linspace(0, work.sum(), BLOCKS + 1))
     blocks[-1] = len(n)
-    weights = likes.data.astype(others.dtype, copy=False)
+    weights = likes.data.astype(others.dtype)  # a copy: for read-only arrays numba would compile everything again
     solve_blocks((likes.indptr, likes.indices, weights), others, spectrum, ridge, vectors, block, np.unique(blocks))
 
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import config
 from scipy import sparse
 
+from autoenc.interactions import as_user_items
 from autoenc.kernels import least_squares as kernels
 from autoenc.machine import compute_threads
 from autoenc.models import least_squares as definition
@@ -79,6 +81,16 @@ def test_how_rows_are_dealt_out_changes_no_bits(monkeypatch):
     again = start.copy()
     kernels.solve_rows(likes, others, spectrum, ridge, again, 8)
     np.testing.assert_array_equal(again, together)
+
+
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="about the compiled code")
+def test_checked_likes_and_their_transpose_take_the_same_compiled_kernel():
+    """The data of checked likes are read-only, those of other matrices aren't."""
+    likes = as_user_items([[0, 1], [1]])
+    for of_rows in (likes, likes.T.tocsr()):
+        kernels.solve_rows(of_rows, np.eye(2, dtype=np.float32), np.ones(2), np.ones(2), np.ones((2, 2), np.float32), 2)
+    dtypes = [str(signature) for signature in kernels.solve_blocks.dispatcher.signatures]
+    assert sum("float32" in dtype for dtype in dtypes) == 1
 
 
 @both_dtypes
