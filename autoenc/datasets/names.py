@@ -42,7 +42,8 @@ KNOWN: dict[str, tuple[frozenset[str], ...]] = {
     "time": (
         _words("timestamp time datetime ts unixreviewtime unixtime eventtime"),
         _words(
-            "date created createdat createdon createdtime creationtime tdat day reviewtime reviewdate eventdate visitdate"
+            "date created createdat createdon createdtime creationtime tdat day reviewtime reviewdate eventdate "
+            "visitdate"
         ),
     ),
 }
