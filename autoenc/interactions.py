@@ -779,13 +779,9 @@ def _number_among(
 def _check_missing(ids: np.ndarray, argument: str) -> None:
     """Raise ValueError where one of distinct ids is a string that marks what is missing, as tables come to have it."""
     if ids.dtype.kind == "U":
-        missing = [str(id_) for id_ in ids[np.char.str_len(ids) <= max(map(len, MISSING))] if _is_missing(id_)]
+        missing = ids[np.isin(np.char.lower(np.char.strip(ids)), sorted(MISSING))].tolist()
         if missing:
             raise ValueError(f"{argument} holds {missing[0]!r}, which marks a missing id; drop it, or rename the id.")
-
-
-def _is_missing(id_: str) -> bool:
-    return id_.strip().lower() in MISSING
 
 
 def positions(ids: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from autoenc import interactions
-from autoenc.interactions import Interactions, as_user_items
+from autoenc.interactions import Interactions, as_user_items, positions
 from autoenc.storage import csr
 from tests.helpers import ROOT
 
@@ -782,3 +782,22 @@ def test_ids_are_checked_however_they_come():
         Interactions.from_csr(sparse.csr_array(DENSE), user_ids=[1])
     with pytest.raises(ValueError, match="has 4 columns where 3 items are expected"):
         Interactions(sparse.csr_array(DENSE), np.arange(3), np.arange(3))
+
+
+@pytest.mark.parametrize("missing", ["", "nan", "None", " NULL ", "<NA>"])
+def test_what_marks_a_missing_id_in_a_file_does_so_in_a_table(missing):
+    with pytest.raises(ValueError, match=f"items holds {missing!r}, which marks a missing id; drop it, or rename"):
+        Interactions.from_pairs([1, 2], ["heat", missing])
+    with pytest.raises(ValueError, match=f"users holds {missing!r}"):
+        Interactions.from_table({"user": ["ann", missing], "item": [1, 2]})
+    with pytest.raises(ValueError, match=f"lists holds {missing!r}"):
+        Interactions.from_lists([["heat"], [missing]])
+
+
+def test_a_number_and_its_digits_are_one_id_where_kinds_meet():
+    numbers, strings = np.array([0, 7, 70]), np.array(["007", "7", "70", "heat"])
+    assert positions(numbers, strings).tolist() == [-1, 1, 2]
+    assert positions(strings, numbers).tolist() == [-1, 1, 2, -1]
+    assert positions(np.array(["9" * 30, "\u0667", "7 "]), numbers).tolist() == [-1, -1, -1]
+    assert positions(numbers, numbers).tolist() == [0, 1, 2]
+    assert positions(strings, np.array([], np.int64)).tolist() == [-1] * 4

@@ -121,7 +121,8 @@ def of_files(args: argparse.Namespace, scorers: Scorers) -> Asked:
     from autoenc.evaluation.align import aligned
 
     train = load_as_asked(args.data, scorers.values(), reading_of(args))
-    held_out = load(path=args.held_out, **vars(reading_of(args)))
+    fewest = dict.fromkeys(("min_likes_per_user", "min_likes_per_item"), 0)  # of what is trained on alone
+    held_out = load(path=args.held_out, **vars(reading_of(args)) | fewest)
     say_source(held_out)
     shown, found = aligned(next(iter(scorers.values())), train, held_out)
     say(f"{held_out.name}: showing {shown.nnz:,} likes of {shown.shape[0]:,} users, evaluating on {found.nnz:,}")

@@ -28,6 +28,7 @@ WHOLE = r"(0|[1-9]\d*)(\.0+)?"
 NOT_IDS = {
     "is a number that is not whole": r"[-+]?\d*\.\d*[1-9]\d*|[-+]?\d+(\.\d+)?[eE]\+\d+",
     "is a list": r"[\[{]\s*['\"\d].*|\(['\"\d]+\s*,.*|[^\[{]*['\"\d][\]}]",
+    "is a line between rows": r":?-{2,}:?|={3,}",
     "is a time": r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?|\d\d?:\d\d:\d\d",
 }
 """What contradicts a guess that a column is one of ids. A column that the caller names may hold these."""

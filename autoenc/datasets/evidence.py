@@ -16,6 +16,9 @@ FEW_ITEMS = 10
 ROWS_THAT_TELL = 50
 """So few items in so many rows are likelier to be ratings."""
 
+MOST_UNNAMED = 8
+"""Columns without names among which the first two are taken for user and item; a matrix has more."""
+
 FIRST_TIME = 10**8
 """Seconds since 1970 of 1973: smaller numbers are taken for times in columns with a name alone."""
 
@@ -88,6 +91,13 @@ def check_first_columns(columns: Sequence[Sequence[str]], between_blanks: bool) 
         )
     if len(columns) == 2:
         return
+    if len(columns) > MOST_UNNAMED:
+        raise ValueError(f"has {len(columns)} columns and no header that is known; {ask}")
+    if [column[0].strip() for column in columns] == [str(n) for n in range(len(columns))]:
+        raise ValueError(
+            f"begins with {', '.join(column[0] for column in columns)}, which may be the names that pandas gives to "
+            "columns that have none; say whether it is a header by header= (--header, --no-header)"
+        )
     third = columns[2]
     if n_rows >= 5 and number_the_rows(users, n_rows):
         raise ValueError(

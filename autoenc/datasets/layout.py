@@ -177,7 +177,8 @@ def _with_header(lines: list[str], skip: int, options: ReadOptions) -> Table | N
             form = lines[0].strip("\r\n")
             table = Table(form, delimiter, at, len(names), tuple(names), skip, any_ids=True, said=_said(options))
             return _checked(table._replace(quoted=_is_quoted(lines, delimiter)), rows[1:])
-        if len(lacking) == 1 or looks_like_header(rows) or options.header:
+        may_be_names = not any(map(is_number, names)) or options.header
+        if may_be_names and (len(lacking) == 1 or looks_like_header(rows) or options.header):
             problem = problem or _nameless(lines[0], names, lacking)
     if problem is not None:
         raise problem
@@ -240,6 +241,10 @@ def _said(options: ReadOptions) -> frozenset[str]:
 def _without_header(lines: list[str], options: ReadOptions) -> Layout:
     if options.user is None and options.item is None and options.delimiter is None and _are_features(lines):
         return Features()
+    if lines[0].startswith(("#", "%")) and options.user is None and options.item is None:
+        raise ValueError(
+            f"begins with {short(lines[0])}, which looks like a comment; delete the lines that are none of likes"
+        )
     delimiter, rows = _columns(lines, options)
     width, n_of_width = Counter(map(len, rows)).most_common(1)[0]
     if options.user is not None and options.item is not None:
@@ -289,7 +294,7 @@ def _columns(lines: list[str], options: ReadOptions) -> tuple[str, list[list[str
         return options.delimiter, sampled_rows(lines, options.delimiter)
     split = {delimiter: sampled_rows(lines, delimiter) for delimiter in ("::", "\t", ";", "|", ",", BLANKS)}
     fitting = {d: rows for d, rows in split.items() if len(rows[0]) > 1 and len(set(map(len, rows))) == 1}
-    if "\t" in fitting:  # which is a blank too
+    if len(fitting) > 1:  # then blanks stand in cells
         fitting.pop(BLANKS, None)
     if len(fitting) > 1:
         # an id that another delimiter would split speaks against the first
@@ -376,7 +381,7 @@ def _json_lines(lines: list[str], options: ReadOptions) -> JsonLines:
         try:
             keys |= dict.fromkeys(object_of(line))
         except FieldError as error:
-            raise ValueError(f"begins with an object of JSON, and then: {error}; write one object per line") from None
+            raise ValueError(f"begins like JSON lines, but {error}; write one object per line") from None
     names = list(keys)
     at = _roles(names, options)
     lacking = [role for role in ("user", "item") if role not in at]

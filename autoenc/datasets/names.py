@@ -21,7 +21,7 @@ KNOWN: dict[str, tuple[frozenset[str], ...]] = {
         _words("u user"),
         _words(
             "customer visitor member reviewer client profile person account viewer listener reader buyer shopper "
-            "subscriber player patron learner student username userno usernumber msno"
+            "subscriber player patron learner student username userno usernumber profilename reviewprofilename msno"
         ),
         _words("session"),
     ),
@@ -31,7 +31,7 @@ KNOWN: dict[str, tuple[frozenset[str], ...]] = {
         _words(
             "movie film product book track artist song article asin business recipe isbn anime game app video news "
             "show series course restaurant hotel place venue poi page post pin album sku stockcode content beer wine "
-            "joke itemno itemnumber art paper podcast episode tmdb imdb"
+            "joke itemno itemnumber art paper podcast episode beerbeer tmdb imdb"
         ),
         _words("title movietitle booktitle itemname productname producttitle songtitle"),
     ),
@@ -41,7 +41,10 @@ KNOWN: dict[str, tuple[frozenset[str], ...]] = {
     ),
     "time": (
         _words("timestamp time datetime ts unixreviewtime unixtime eventtime"),
-        _words("date created createdat createdon createdtime creationtime tdat day reviewtime reviewdate"),
+        _words(
+            "date created createdat createdon createdtime creationtime tdat day reviewtime reviewdate eventdate "
+            "visitdate"
+        ),
     ),
 }
 

@@ -11,6 +11,7 @@ What is read may come from anybody, so:
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
 import os
@@ -24,7 +25,18 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from autoenc.datasets.streams import BUFFER, Bounded, SourceError, as_utf8, compression_of, decompressed, naming
+from autoenc.datasets.streams import (
+    BUFFER,
+    FAULTS,
+    Bounded,
+    InBlocks,
+    SourceError,
+    as_utf8,
+    compression_of,
+    decompressed,
+    encoding_of,
+    named,
+)
 from autoenc.datasets.unreadable import check_no_url, check_no_workbook
 
 MAX_BYTES = 4 * 2**30
@@ -61,6 +73,15 @@ class Source:
         place = self.path if self.member is None else PurePosixPath(self.member.filename)
         return without_compression(place.name)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a file of nothing but text in UTF-8 or Latin-1, by its name and by how it begins."""
+        if self.member is not None or self.path.suffix in COMPRESSED:
+            return False
+        with self.path.open("rb") as file:
+            head = file.read(8)
+        return compression_of(head) is None and encoding_of(head) is None and not head.startswith(codecs.BOM_UTF8)
+
     def open(
         self,
         max_ratio: float = MAX_RATIO,
@@ -73,17 +94,19 @@ class Source:
         """
         max_bytes, name = self.max_bytes(max_ratio), str(self)
         told = f"{MAX_BYTES:,} bytes or {MAX_RATIO} times its size"
-        with naming(name), contextlib.ExitStack() as opened:
+        with contextlib.ExitStack() as opened:
             raw: Any = (
                 self.path.open("rb", buffering=0)
                 if self.member is None
                 else Bounded(_open_member(self, self.member), name, max_bytes, told)
             )
             file = stream = opened.enter_context(io.BufferedReader(raw, BUFFER))
-            method = compression_of(stream.peek(8)[:8])
-            if method is not None:
-                stream = decompressed(stream, method)
-            stream = as_utf8(stream)
+            try:
+                method = compression_of(stream.peek(8)[:8])
+                stream = stream if method is None else decompressed(stream, method)
+                stream = as_utf8(stream)
+            except FAULTS as error:
+                raise named(name, error) from None
             opened.pop_all()
         is_bounded = method is not None or self.member is not None
         outer = Bounded(stream, name, max_bytes if is_bounded else float("inf"), told, max_line, watch, under=file)
@@ -98,7 +121,7 @@ class Source:
 
     def lines(self, watch: Callable[[bytes], None] | None = None) -> io.TextIOWrapper:
         """Its lines, each byte of UTF-8 a character (Latin-1), whatever the line ends; without a byte order mark."""
-        return io.TextIOWrapper(self.open(max_line=MAX_LINE, watch=watch), encoding="latin-1")
+        return io.TextIOWrapper(InBlocks(self.open(max_line=MAX_LINE, watch=watch)), encoding="latin-1")
 
     def head(self) -> bytes:
         """The first SAMPLE bytes."""

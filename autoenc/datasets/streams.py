@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import bz2
 import codecs
-import contextlib
 import gzip
 import importlib
 import io
 import lzma
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import IO, Any
 
 BUFFER = 2**16
@@ -30,11 +29,14 @@ _BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-_FAULTS = (EOFError, OSError, UnicodeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 
 
 class SourceError(ValueError):
     """What stands at a path cannot be read as a stream: damaged, too large, or not there."""
+
+
+FAULTS = (SourceError, EOFError, OSError, UnicodeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+"""What reading a stream may raise."""
 
 
 def compression_of(head: bytes) -> str | None:
@@ -132,18 +134,13 @@ class _Transcoded(io.RawIOBase):
         return len(chunk)
 
 
-@contextlib.contextmanager
-def naming(name: str) -> Iterator[None]:
-    """Raise a SourceError that names the stream where the block finds it damaged."""
-    try:
-        yield
-    except SourceError as error:
-        raise (error if str(error).startswith(name) else SourceError(f"{name}: {error}.")) from None
-    except _FAULTS as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the disk's
-            raise
-        problem = str(error) or "it ends early"
-        raise SourceError(f"{name} is damaged or cut off ({problem}); fetch it again.") from None
+def named(name: str, error: Exception) -> Exception:
+    """What to raise where a stream is found damaged: a SourceError that names it, but the disk's errors as they are."""
+    if isinstance(error, SourceError):
+        return error if str(error).startswith(name) else SourceError(f"{name}: {error}.")
+    if isinstance(error, OSError) and error.errno is not None:
+        return error
+    return SourceError(f"{name} is damaged or cut off ({str(error) or 'it ends early'}); fetch it again.")
 
 
 class Bounded(io.RawIOBase):
@@ -185,8 +182,10 @@ class Bounded(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        with naming(self._name):
+        try:
             chunk = self._stream.read(len(buffer))
+        except FAULTS as error:
+            raise named(self._name, error) from None
         self._n_bytes += len(chunk)
         if self._n_bytes > self._max_bytes:
             raise SourceError(
@@ -207,3 +206,10 @@ class Bounded(io.RawIOBase):
         if self._under is not None:
             self._under.close()
         super().close()
+
+
+class InBlocks(io.BufferedReader):
+    """A stream that gives BUFFER bytes to who asks for a few, as io.TextIOWrapper does for 8 KiB."""
+
+    def read1(self, size: int = -1) -> bytes:
+        return super().read1(BUFFER)

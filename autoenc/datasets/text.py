@@ -6,12 +6,13 @@ reads it once more at 1 us a line, and either finds ids that are strings or can 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import warnings
 from array import array
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -19,9 +20,9 @@ from autoenc.datasets.cells import BLANKS, QUOTE, QuoteError, cells_of, split
 from autoenc.datasets.columns import FieldError, Ids, Ratings, Times, decoded, number, seconds, short, whole
 from autoenc.datasets.json_lines import object_of, text_of
 from autoenc.datasets.layout import Features, JsonLines, Layout, Lists, Table
-from autoenc.datasets.sources import Source
+from autoenc.datasets.sources import MAX_LINE, Source
 from autoenc.datasets.streams import SourceError
-from autoenc.datasets.watch import Watch
+from autoenc.datasets.watch import AT_ONCE, Watch
 
 Roles = frozenset[str]
 """Which columns are wanted: user and item always, rating, time and weight where they are asked for."""
@@ -56,7 +57,7 @@ def _table_of_numbers(source: Source, table: Table) -> Ratings | None:
     gaps = [position for position in range(each * max(table.at.values())) if position % each]
     watch = Watch(table)
     try:
-        with source.lines(watch) as lines, warnings.catch_warnings():
+        with _for_loadtxt(source, watch) as lines, warnings.catch_warnings():
             warnings.simplefilter("error")  # NumPy warns where there is no line, and of 1.5 as an integer
             rows = np.loadtxt(
                 lines,
@@ -67,6 +68,7 @@ def _table_of_numbers(source: Source, table: Table) -> Ratings | None:
                 quotechar=QUOTE if table.quoted else None,
                 comments=None,
                 ndmin=1,
+                encoding="latin-1",
             )
     except SourceError:
         raise
@@ -89,6 +91,19 @@ def _table_of_numbers(source: Source, table: Table) -> Ratings | None:
         seconds(columns["time"]) if "time" in columns else None,
         weights=columns.get("weight"),
     )
+
+
+@contextlib.contextmanager
+def _for_loadtxt(source: Source, watch: Watch) -> Iterator[str | TextIO]:
+    """What np.loadtxt reads: a plain file by its path, once it was watched, which takes half the time of lines."""
+    if not source.is_plain:
+        with source.lines(watch) as lines:
+            yield lines
+        return
+    with source.open(max_line=MAX_LINE, watch=watch) as stream:
+        while stream.read(AT_ONCE):
+            pass
+    yield str(source.path.absolute())
 
 
 def _table_of_text(source: Source, table: Table) -> Ratings:

@@ -293,7 +293,25 @@ CASES: dict[str, Case] = {
     ),
     "a JSON array": Case('[{"user": 1, "item": 2}]\n', None, "JSON is read as lines of one object each"),
     "a JSON document over lines": Case(
-        '{\n "user": 1\n}\n', None, "is not an object of JSON; write one object per line"
+        '{\n "user": 1\n}\n', None, "begins like JSON lines, but .* is not an object of JSON; write one object per line"
+    ),
+    # what the rules were not written for
+    "a matrix of zeros and ones": Case("0,1,1,0,0,1,0,1,0\n1,0,0,0,1,1,0,0,1\n", None, "has 9 columns and no header"),
+    "pandas' names of columns without names": Case("0,1,2\n7,10,5\n7,25,3\n", None, "names that pandas gives"),
+    "SNAP": Case("# Directed graph\n7\t10\n", None, "which looks like a comment"),
+    "MatrixMarket": Case("%%MatrixMarket matrix\n3 3 1\n1 2 1\n", None, "which looks like a comment"),
+    "Markdown": Case(
+        "| user | item |\n|---|---|\n| 1 | 2 |\n", None, "'---'.* is a line between rows|'---'.* which is a"
+    ),
+    "Netflix": Case("1:\n7,5,2005-09-06\n8,4,2005-09-06\n", None, "begins with '1:'"),
+    "Gowalla's check-ins": Case("0\t2010-10-19T23:55:27Z\t30.2\t-97.7\t22847\n" * 2, None, "which is a time"),
+    "Steam": Case('1,"The Elder Scrolls V, Skyrim",purchase,1.0,0\n1,Fallout 4,play,2.0,0\n', None, ASK),
+    "Last.fm 360K": Case("a1f\tb2c\tthe artist\t538\nb1f\tc2c\tthe artist\t53\n", None, ASK),
+    "pandas' index": Case(",user,item\n" + table(",", rows=[(n, *pair) for n, pair in enumerate(PAIRS)])),
+    "decimal commas": Case(table(";", "user", "item", "rating", rows=[(*pair, "3,5") for pair in PAIRS])),
+    "decimal commas without a header": Case(table(";", rows=[(*pair, "3,5") for pair in PAIRS])),
+    "dicts as Python prints them": Case(
+        "{'user': 1, 'item': 2}\n", None, "begins like JSON lines, but .* is not an object"
     ),
     # what is missing
     **{
