@@ -209,8 +209,10 @@ def imported(tmp_path_factory):
     for name in ("utf16.csv", "utf32.csv"):
         read(DATA / "hostile" / name)
     folder = tmp_path_factory.mktemp("imported")
+    for model in MODELS:
+        (folder / "m").write_bytes(model)
+        load_model(folder / "m").score([[0]])
     (folder / "m").write_bytes(MODELS[0])
-    load_model(folder / "m")
     for command in (["train", "--data", str(DATA / "formats" / "csv"), *SMALL], ["recommend", str(folder / "m")]):
         run(command)
 
