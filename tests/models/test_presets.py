@@ -138,6 +138,7 @@ def test_the_command_line_describes_each_in_a_line(capsys):
 
 def test_the_command_line_says_what_is_taken_in_its_place(train, monkeypatch):
     small = preset("fast").set_params(ease__max_memory=1e3)
+    small.fallback["ease"].set_params(emb_dim=16, epochs=2)
     monkeypatch.setattr(train_job, "preset", lambda name: small)
     code, _, err = train("--preset", "fast", "--seed", "5", "--backend", "numpy")
     taken = small.models_[0]
