@@ -174,8 +174,12 @@ def _with_header(lines: list[str], skip: int, options: ReadOptions) -> Table | N
             continue
         lacking = [role for role in ("user", "item") if role not in at]
         if not lacking:
-            form = lines[0].strip("\r\n")
-            table = Table(form, delimiter, at, len(names), tuple(names), skip, any_ids=True, said=_said(options))
+            form, width = lines[0].strip("\r\n"), len(names)
+            widths = {len(row) for row in rows[1:]}
+            if len(widths) == 1 and max(at["user"], at["item"]) < min(widths) < width:  # all lack the last columns
+                width = min(widths)
+                at = {role: position for role, position in at.items() if position < width}
+            table = Table(form, delimiter, at, width, tuple(names), skip, any_ids=True, said=_said(options))
             return _checked(table._replace(quoted=_is_quoted(lines, delimiter)), rows[1:])
         may_be_names = not any(map(is_number, names)) or options.header
         if may_be_names and (len(lacking) == 1 or looks_like_header(rows) or options.header):

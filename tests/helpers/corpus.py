@@ -138,6 +138,7 @@ CASES: dict[str, Case] = {
     "a row too short": Case(
         "user,item\n1,2\n3\n", None, "line 3: '3' has not the form user,item", duckdb="can't be read"
     ),
+    "a last column that all rows lack": Case("userId,movieId,rating,timestamp\n7,10,5\n3,25,4\n", [(7, 10), (3, 25)]),
     "R's row names": Case('"user" "item"\n"1" 7 10\n"2" 7 25\n', None, "names 2 columns, where its rows have one more"),
     # well-known headers
     "Retailrocket": Case(
