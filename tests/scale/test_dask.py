@@ -88,7 +88,7 @@ def test_parts_are_what_one_process_recommends(place, client, tmp_path, users_a_
         users_a_part=users_a_part,
         progress=lambda *done: seen.append(done),
     )
-    assert counts == (671, n_dropped)
+    assert counts == (671, n_dropped, 0)
     assert read_parts(tmp_path / "out").equals(wanted)
     assert seen[-1] == (671, 671) and len(seen) == -(-671 // users_a_part)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here.parquet", "out"]
