@@ -86,7 +86,7 @@ def rows_of_kernels() -> list[list[str]]:
 
 
 def links(functions: list[Callable]) -> str:
-    paths = dict.fromkeys(Path(inspect.getsourcefile(f)).resolve().relative_to(ROOT) for f in functions)
+    paths = dict.fromkeys(Path(inspect.getsourcefile(inspect.unwrap(f))).resolve().relative_to(ROOT) for f in functions)
     return ", ".join(f"[{path.stem}](../{path.as_posix()})" for path in paths)
 
 
