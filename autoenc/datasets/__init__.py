@@ -105,6 +105,8 @@ def load(
     )
     if path is not None:
         return load_path(path, options, times)
+    if name not in NAMES and Path(name).exists():
+        raise ValueError(f"there is no data set {name!r}; to read the file, pass path={name!r}.")
     if name not in NAMES:
         raise ValueError(f"name is {name!r}; pass one of {', '.join(NAMES)}, or the path of a file.")
     if name == "synthetic":

@@ -173,12 +173,20 @@ class Times:
 
     def append(self, text: str) -> None:
         if self._parse is None:
-            self._parse = iso_seconds if "-" in text.strip()[1:] else partial(number, column="time")
+            self._parse = partial(number, column="time") if _is_float(text) else iso_seconds
         self._values.append(self._parse(text))
 
     def to_array(self) -> np.ndarray:
         """(n_rows,), int64: seconds since 1970."""
         return seconds(np.array(self._values))
+
+
+def _is_float(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def iso_seconds(text: str) -> int:

@@ -161,12 +161,14 @@ def check_backward(layer: Any, *args: Any, upstream: Callable[..., np.ndarray]) 
 
     `upstream` makes the upstream gradient for a shape: a generator's `standard_normal`, say. It
     isn't asked where the output is a number, a loss. A layer's `penalty`, where it has one, is part
-    of the loss. The input is args[0], if it is an array.
+    of the loss. The input is args[0], if it is an array; ValueError is raised where its gradient is not returned.
     """
     grads, grad_output = gradients_of(layer, *args, upstream=upstream)
     arrays = dict(layer.params)
     if isinstance(args[0], np.ndarray):
         arrays["input"] = args[0]
+        if "input" not in grads:
+            raise ValueError("backward returned None; return the gradient of its input")
     if not hasattr(layer, "penalty") or np.ndim(grad_output) == 0:
         return gradient_check(lambda: layer.forward(*args), arrays, grads, grad_output)
 

@@ -262,3 +262,12 @@ def test_an_unknown_name():
         ValueError, match=r"^name is 'ml-5m'; pass one of ml-latest-small, ml-100k, .*, synthetic, or the"
     ):
         datasets.load("ml-5m")
+
+
+def test_the_name_of_a_file_is_told_from_that_of_a_data_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "likes.csv").write_text("user,item\n1,2\n")
+    with pytest.raises(
+        ValueError, match=r"^there is no data set 'likes.csv'; to read the file, pass path='likes.csv'\.$"
+    ):
+        datasets.load("likes.csv")

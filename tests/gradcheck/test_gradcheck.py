@@ -433,3 +433,10 @@ def test_bad_input_exits_2_and_prints_no_table(capsys, arguments, sentence):
 def test_a_layer_is_checked_by_its_object_too():
     checks = check_backward(ReLU(), np.array([[1.0, -2.0]]), upstream=np.random.default_rng(0).standard_normal)
     assert all(check.passed for check in checks)
+
+
+def test_a_backward_that_returns_nothing_is_told_to_return_the_gradient_of_its_input():
+    layer = ReLU()
+    layer.backward = lambda grad_output: None
+    with pytest.raises(ValueError, match=r"^backward returned None; return the gradient of its input$"):
+        check_backward(layer, np.ones((2, 3)), upstream=np.ones)
