@@ -77,8 +77,8 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
                          help="learning rate: constant, or falling to 0 by the last epoch "
                          "(default: %(default)s)")  # fmt: skip
     network.add_argument("--early-stopping", metavar="METRIC", help="metric, such as ndcg@100, of a tenth of the "
-                         "users, who are not trained on, after each epoch; training ends after 5 epochs without a new best, "
-                         "and the best weights are kept (default: train for all epochs)")  # fmt: skip
+                         "users, who are not trained on, after each epoch; training ends after 5 epochs without a new "
+                         "best, and the best weights are kept (default: train for all epochs)")  # fmt: skip
     network.add_argument("--checkpoint", metavar="FOLDER", help="folder for the state of the training; after a crash, "
                          "the same command resumes from it (default: none)")  # fmt: skip
     network.add_argument(

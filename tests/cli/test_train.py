@@ -274,7 +274,7 @@ def test_a_preset_without_a_network_has_no_epochs(likes, tmp_path, monkeypatch, 
     assert "epochs" not in json.loads(out)
     assert "epochs" not in read_model_file("model").about
     assert re.search(r"^trained EASE\S* in \d+ s$", err, re.MULTILINE)
-    assert err.endswith("recommend model --liked ID prints a list.\n")
+    assert "recommend model --liked ID prints a list" in err.splitlines()[-1]
 
 
 def test_how_this_program_is_called(monkeypatch, tmp_path):
