@@ -71,7 +71,7 @@ REFUSED = {
     "nan_rating.csv": "line 5: the rating 'NaN' is not a number below 2\\*\\*53; fix",
     "bad_timestamp.csv": "line 6: the time 'yesterday' is not a number below 2\\*\\*53; fix",
     "huge_timestamp.csv": "line 6: the time '1e300' is not a number below 2\\*\\*53; fix",
-    "list_in_a_table.txt": "line 3: (expected 4 columns .*, got 2: '3.*10,300'|the item id '10,300' is not a whole number)",
+    "list_in_a_table.txt": "line 3: (expected 4 .*, got 2: '3.*10,300'|the item id '10,300' is not a whole number)",
     "few_columns.csv": r"line 5: expected 4 columns \(userId,movieId,rating,timestamp\), got 1: '3'; fix",
     "open_quote.csv": "line 5: a quote is opened and never closed; fix",
     "long_field.csv.gz": r"line 3: the item id 'x+\.\.\.x+' has 200,000 characters; at most 256 are allowed; fix",
