@@ -287,7 +287,7 @@ def check_preset(settings: Settings) -> None:
     if settings.preset == "task":
         return
     for name in settings.changed((*OF_NETWORK, "epochs", "schedule", "early_stopping", "checkpoint", "plot")):
-        raise ValueError(f"{_flag(name)} is the task's network's; leave it out, or take --preset task")
+        raise ValueError(f"{_flag(name)} applies only to --preset task")
 
 
 def of_preset(settings: Settings) -> Recommender:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from autoenc.interactions import Interactions
     from autoenc.models.base import Recommender
 
-MODEL_HELP = "what `autoenc train --out` wrote"
+MODEL_HELP = "a model file, written by `autoenc train --out`"
 
 
 def say(line: str) -> None:
@@ -66,9 +66,12 @@ def own_command() -> str:
 def add_likes(parser: argparse.ArgumentParser, default: str) -> None:
     """Flags that name likes as `autoenc train` does; `default` says what they are without."""
     likes = parser.add_argument_group(f"the likes, one of (default: {default})")
-    likes.add_argument("--dataset", metavar="NAME", help="as `autoenc train` has it")
-    likes.add_argument("--data", metavar="PATH", help="likewise")
-    likes.add_argument("--cache-path", metavar="PREFIX", help="likewise")
+    likes.add_argument("--dataset", metavar="NAME", help="the name of a data set, as for `autoenc train`")
+    likes.add_argument("--data", metavar="PATH", help="a file of likes, or a zip or folder with one, or - for standard "
+                       "input")  # fmt: skip
+    likes.add_argument(
+        "--cache-path", metavar="PREFIX", help="the task's own split, PREFIX_train.npy and PREFIX_valid.npy"
+    )
     add_reading(parser)
 
 
@@ -76,28 +79,30 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     """Flags that say how a file of likes is to be read, which `reading_of` takes."""
     reading = parser.add_argument_group(
         "how the file of likes is read",
-        "A line on stderr says which columns were taken. COLUMN is a name in the header, or a number from 1 on.",
+        "The columns used are reported on stderr. COLUMN is a header name or a number, counted from 1.",
     )
     for role, what in _COLUMNS.items():
         reading.add_argument(f"--{role}-column", metavar="COLUMN", help=what)
-    reading.add_argument("--delimiter", metavar="CHARACTER", help="what stands between columns: a character, ::, or "
-                         "tab, comma, semicolon, bar, blank")  # fmt: skip
+    reading.add_argument("--delimiter", metavar="CHARACTER", help="column separator: a single character, ::, or one "
+                         "of tab, comma, semicolon, bar, blank (default: detected)")  # fmt: skip
     reading.add_argument("--header", action=argparse.BooleanOptionalAction, default=None,
-                         help="whether the first line names the columns (default: as the lines tell)")  # fmt: skip
-    reading.add_argument("--min-rating", type=float, metavar="N", help="only rows rated N or higher are likes "
-                         "(default: all are)")  # fmt: skip
+                         help="whether the first line names the columns (default: detected)")  # fmt: skip
+    reading.add_argument("--min-rating", type=float, metavar="N", help="count only rows rated N or higher as likes "
+                         "(default: all rows)")  # fmt: skip
     reading.add_argument("--min-likes-per-user", type=int, default=0, metavar="N",
-                         help="leave out users with fewer likes")  # fmt: skip
+                         help="drop users with fewer than N likes (default: 0)")  # fmt: skip
     reading.add_argument("--min-likes-per-item", type=int, default=0, metavar="N",
-                         help="leave out items with fewer likes; with both, until nothing changes")  # fmt: skip
+                         help="drop items with fewer than N likes; with --min-likes-per-user, both are repeated "
+                         "until nothing more is dropped (default: 0)")  # fmt: skip
 
 
 _COLUMNS = {
-    "user": "the column of users",
-    "item": "the column of items; of lists, one line per user, such as 2- for the second column and all after it",
-    "rating": "the column of ratings, for --min-rating",
-    "time": "the column of times: seconds since 1970, or such as 2024-01-31 10:00:00",
-    "weight": "a column of weights, such as plays or stars: how much each like counts (default: all count alike)",
+    "user": "column of users (default: detected)",
+    "item": "column of items; for lists with one line per user, a range such as 2-, the second column and all after it "
+    "(default: detected)",
+    "rating": "column of ratings, for --min-rating (default: detected)",
+    "time": "column of times: seconds since 1970, or dates such as 2024-01-31 10:00:00 (default: detected)",
+    "weight": "column of weights, such as plays or stars: how much each like counts (default: all count alike)",
 }
 
 
@@ -118,7 +123,7 @@ def reading_of(args: argparse.Namespace) -> ReadOptions:
 
 def add_progress(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--progress", action=argparse.BooleanOptionalAction, default=None,
-                        help="progress bars (default: where stderr is a terminal)")  # fmt: skip
+                        help="show progress bars (default: if stderr is a terminal)")  # fmt: skip
 
 
 def wants_progress(args: argparse.Namespace) -> bool:
@@ -128,10 +133,16 @@ def wants_progress(args: argparse.Namespace) -> bool:
 def add_engine(parser: argparse.ArgumentParser) -> None:
     """Flags of what can be computed on many machines."""
     engine = parser.add_argument_group("many machines")
-    engine.add_argument("--engine", choices=("here", "dask"), default="here", help="what computes (default: here)")
-    engine.add_argument("--scheduler", metavar="ADDRESS", help="Dask's, such as tcp://host:8786 (default: start "
-                        "processes on this machine)")  # fmt: skip
-    engine.add_argument("--workers", type=int, metavar="N", help="how many of those (default: as many as processors)")
+    engine.add_argument(
+        "--engine",
+        choices=("here", "dask"),
+        default="here",
+        help="compute in this process, or on Dask workers (default: here)",
+    )
+    engine.add_argument("--scheduler", metavar="ADDRESS", help="address of a Dask scheduler, such as "
+                        "tcp://host:8786 (default: start processes on this machine)")  # fmt: skip
+    engine.add_argument("--workers", type=int, metavar="N", help="number of processes to start on this machine "
+                        "(default: one per processor)")  # fmt: skip
 
 
 def check_engine(args: argparse.Namespace) -> None:

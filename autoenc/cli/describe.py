@@ -6,9 +6,9 @@ import argparse
 
 from autoenc.cli.common import add_reading, print_json, reading_of, say, show
 
-HELP = "say what a file of likes holds: how many, how they are spread, when, and what is liked most"
+HELP = "describe a file of likes: how many, their distribution, their times, and the most liked items"
 EPILOG = """\
-FILE is what `train --data` takes, or the name of a data set. Nothing is trained.
+FILE is anything that `train --data` accepts, or the name of a data set. Nothing is trained.
 
 example:
   autoenc describe ml-latest-small
@@ -16,10 +16,12 @@ example:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="the likes: a file, or a zip or folder with one, or - for "
+    parser.add_argument("file", metavar="FILE", help="likes: a file, or a zip or folder with one, or - for "
                         "standard input")  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="one line of JSON instead of the text")
-    parser.add_argument("--plot", metavar="FILE", help="draw the likes per user and per item there, such as likes.png")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON instead of the text")
+    parser.add_argument(
+        "--plot", metavar="FILE", help="plot the likes per user and per item to FILE, such as likes.png"
+    )
     add_reading(parser)
 
 

@@ -8,7 +8,7 @@ from autoenc.cli.common import print_json, say, show
 
 HELP = "check how fast this machine trains, and what slows it down"
 EPILOG = """\
-Exit code 0, also where something holds the machine back; 1 where the kernels give wrong answers.
+Exit code 0 even if the machine is found to be slow, and 1 if the kernels give wrong results.
 
 example:
   autoenc doctor --json
@@ -16,7 +16,7 @@ example:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="all that was found, as one line of JSON")
+    parser.add_argument("--json", action="store_true", help="print all findings as one line of JSON")
 
 
 def run(args: argparse.Namespace) -> int:

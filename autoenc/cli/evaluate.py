@@ -38,27 +38,28 @@ if TYPE_CHECKING:
 
 HELP = "measure models on held-out likes, and compare them with popularity or other baselines"
 EPILOG = """\
---protocol weak takes the split that the model was trained on: the same data and seed, a fifth of
-each user's likes held out. --protocol strong holds out a tenth of the users, trains a new model of
-the same settings on the others, shows it four fifths of the likes of those, and asks for the rest
-(Liang et al. 2018); it takes as long as a training. So do two that need times: --protocol time
-trains on the first four fifths of all likes and asks for what the same users liked from then on,
---protocol last asks for each user's latest like. A new blend keeps what the old one chose but for
-the weights. Figures are means over users with their standard errors; the last table has each
-model's difference to the first, paired by user.
+--protocol weak uses the split that the model was trained on: the same data and seed, with a fifth of
+each user's likes held out. --protocol strong holds out a tenth of the users, trains a new model with
+the same settings on the others, shows it four fifths of the likes of the users held out, and evaluates
+it on the rest (Liang et al. 2018). It takes as long as a training. So do the two that need times:
+--protocol time trains on the first four fifths of all likes and evaluates on what the same users liked
+afterwards, and --protocol last evaluates on each user's latest like. A new blend keeps what the old one
+chose, except the weights. Figures are means over users with their standard errors. The last table has
+each model's difference from the first, paired by user.
 
---held-out names a split that somebody else made: the models are shown the likes of --data and asked for
-those of the file, users and items matched by their ids. --by prints a row for each quartile of the
-users by their likes, or of the items by theirs. --seeds 5 fits and evaluates from that many seeds, from --seed
-on, and prints means over them. --diversity adds how different the items of a list are, by the item
-vectors of the model that it names. A model that is behind popularity says so.
+--held-out evaluates on a split made elsewhere: the models are shown the likes of --data and evaluated on
+those of the file; users and items are matched by their ids. Train on the file of --data first. --by
+prints a row for each quartile of the users by their number of likes, or of the items by theirs. --seeds 5
+fits and evaluates with five seeds, from --seed on, and prints the means. --diversity adds how different
+the items of a list are, by the item vectors of the model given. Models that are behind popularity are
+reported.
 
-Several models must be of the same items; they are called by their files. --beside fits baselines
-on the same likes: popular, ease, edlae, ials, knn, or none where no name follows.
+All models must have the same items; they are named by their files. --beside fits baselines on the same
+likes: popular, ease, edlae, ials, knn, or none if no name follows.
 
-With --engine dask --data is a prepared folder (`autoenc prepare --memory`), split and ranked a part of
-the users at a time by the workers of a scheduler or by processes on this machine. It takes --protocol weak,
-and nothing or popular beside.
+With --engine dask, --data is a prepared folder (`autoenc prepare --memory`), split and ranked in batches
+of users by the workers of a scheduler, or by processes on this machine. It supports --protocol weak,
+with no baseline or with popular.
 
 example:
   autoenc evaluate model.safetensors --k 1 5 10
@@ -71,21 +72,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", metavar="MODEL", nargs="+", help=MODEL_HELP)
     add_likes(parser, "those that the model was trained on, if bundled; a cache is for weak alone")
     parser.add_argument(
-        "--protocol", choices=("weak", "strong", "time", "last"), default="weak", help="(default: %(default)s)"
+        "--protocol",
+        choices=("weak", "strong", "time", "last"),
+        default="weak",
+        help="split to evaluate on (default: %(default)s)",
     )
     parser.add_argument(
-        "--held-out", metavar="FILE", help="the likes to predict, of a split that --data is the rest of"
+        "--held-out", metavar="FILE", help="held-out likes to predict; --data contains the remaining likes"
     )
-    parser.add_argument("--by", choices=("activity", "popularity"), help="also by quartiles of users or items")
-    parser.add_argument("--seeds", type=int, metavar="N", help="fit again on so many splits, and evaluate each")
-    parser.add_argument("--diversity", metavar="MODEL", help="a model file whose item vectors measure diversity")
-    parser.add_argument("--k", type=int, nargs="+", default=[1, 5, 10], help="how many places count (default: 1 5 10)")
+    parser.add_argument(
+        "--by", choices=("activity", "popularity"), help="print figures by quartiles of users or items too"
+    )
+    parser.add_argument("--seeds", type=int, metavar="N", help="fit again and evaluate on N random splits")
+    parser.add_argument("--diversity", metavar="MODEL", help="model file whose item vectors measure diversity")
+    parser.add_argument("--k", type=int, nargs="+", default=[1, 5, 10], help="lengths of the lists (default: 1 5 10)")
     parser.add_argument("--beside", metavar="NAME", nargs="*", choices=BASELINES, default=["popular"],
-                        help="baselines (default: popular)")  # fmt: skip
-    parser.add_argument("--seed", type=int, help="of the split (default: the first model's)")
-    parser.add_argument("--plot", metavar="FILE", help="draw precision and recall by k, and hits by the items' "
-                        "popularity, there")  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="one line of JSON instead of the tables")
+                        help="baselines to compare with (default: popular)")  # fmt: skip
+    parser.add_argument("--seed", type=int, help="seed of the split (default: the first model's)")
+    parser.add_argument("--plot", metavar="FILE", help="plot precision and recall by k, and hits by the "
+                        "items' popularity, to FILE")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print one line of JSON instead of the tables")
     add_engine(parser)
     add_progress(parser)
 

@@ -6,19 +6,19 @@ import argparse
 
 from autoenc.cli.common import print_json, show
 
-HELP = "write a layer with its backward left blank, as an exercise"
+HELP = "print a layer with its backward left blank, as an exercise"
 EPILOG = """\
-The file goes to stdout, so write it to one of yours:
+The file is printed to stdout; redirect it to a file of your own:
 
   autoenc exercise batchnorm > mine.py
 
-Fill in the backward and check it. Where a gradient is wrong, the check says which common mistake gives
-the same numbers:
+Fill in the backward and check it. If a gradient is wrong, the check says which common mistake gives the
+same numbers:
 
   autoenc gradcheck --layer batchnorm --yours mine.py
 
-The solution is the layer's own file, which its lesson derives. The same exercises as notebooks are
-network, task_layers and other_layers:
+The solution is the layer's own file, and its lesson derives it. The notebooks network, task_layers and
+other_layers contain the same exercises:
 
   autoenc exercise --notebook network > network.ipynb
 
@@ -28,8 +28,8 @@ example:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("layer", nargs="?", metavar="LAYER", help="which one, such as batchnorm (default: list them)")
-    parser.add_argument("--notebook", metavar="NAME", help="write this notebook of exercises instead, as .ipynb")
+    parser.add_argument("layer", nargs="?", metavar="LAYER", help="layer, such as batchnorm (default: list them)")
+    parser.add_argument("--notebook", metavar="NAME", help="print this notebook of exercises instead, as .ipynb")
 
 
 def run(args: argparse.Namespace) -> None:

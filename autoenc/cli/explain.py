@@ -10,8 +10,8 @@ from autoenc.messages import printable
 
 HELP = "show which likes drive the score of an item, and by how much"
 EPILOG = """\
-A like's contribution is what the item's score loses when that like alone is left out: exact, but
-the contributions need not add up to the score.
+A like's contribution is the amount by which the item's score drops if only that like is left out. It is
+exact, but the contributions need not add up to the score.
 
 example:
   autoenc explain model.safetensors --liked "Heat (1995)" --liked "Ronin (1998)" --item "Fargo (1996)"
@@ -21,9 +21,11 @@ example:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("--liked", metavar="TITLE", action="append", required=True,
-                        help="a title or an id; again for each like")  # fmt: skip
-    parser.add_argument("--item", metavar="TITLE", required=True, help="the item whose score is to be explained")
-    parser.add_argument("--json", action="store_true", help="one line of JSON instead of the table")
+                        help="title or id of a liked item; repeat for each like")  # fmt: skip
+    parser.add_argument(
+        "--item", metavar="TITLE", required=True, help="title or id of the item whose score is explained"
+    )
+    parser.add_argument("--json", action="store_true", help="print one line of JSON instead of the table")
 
 
 def run(args: argparse.Namespace) -> int:

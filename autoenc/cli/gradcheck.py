@@ -20,10 +20,10 @@ differences. Both errors must be below 1e-6. A WRONG line shows the index of the
 numbers there. full_size is the whole network at the task's sizes, along one random direction; it takes
 some seconds.
 
---yours mine.py checks the backward in a file that `autoenc exercise` wrote. Where a gradient is wrong,
-it says which common mistake gives the same numbers.
+--yours mine.py checks the backward in a file that `autoenc exercise` printed. If a gradient is wrong, it
+says which common mistake gives the same numbers.
 
---mutate gives every backward a common mistake, one at a time, and each has to be caught.
+--mutate breaks every backward by common mistakes, one at a time; the check must catch each.
 
 Exit code 1 if a gradient is wrong, a layer raises an error, or a mutant is missed.
 
@@ -42,12 +42,12 @@ CAUGHT = {True: "yes", False: "MISSED", None: "-"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--layer", metavar="NAME", help="only this one, such as batchnorm or BatchNorm1d (a wrong name "
-                        "lists them)")  # fmt: skip
-    parser.add_argument("--yours", metavar="FILE", help="check the backward in this file, an exercise for --layer")
-    parser.add_argument("--mutate", action="store_true", help="break each backward and see that the check notices")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is random (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="one line of JSON instead of the table")
+    parser.add_argument("--layer", metavar="NAME", help="layer to check, such as batchnorm or BatchNorm1d; an unknown "
+                        "name lists them (default: all)")  # fmt: skip
+    parser.add_argument("--yours", metavar="FILE", help="check the backward in FILE, an exercise for --layer")
+    parser.add_argument("--mutate", action="store_true", help="break each backward, and check that the check notices")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON instead of the table")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from autoenc.cli.common import print_json, show
 
 HELP = "turn a checkpoint, of one process or of several, into a model file"
 EPILOG = """\
-The training may be over or not; the model is what the checkpoint's step has made of it.
+Training may still be running; the model is taken from the last checkpoint.
 
 example:
   autoenc merge checkpoint/ merged.safetensors
@@ -16,9 +16,9 @@ example:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", metavar="FOLDER", help="what `autoenc train --checkpoint` wrote")
-    parser.add_argument("model", metavar="MODEL", help="the model file to write")
-    parser.add_argument("--json", action="store_true", help="one line of JSON instead of the sentence")
+    parser.add_argument("folder", metavar="FOLDER", help="a checkpoint, written by `autoenc train --checkpoint`")
+    parser.add_argument("model", metavar="MODEL", help="model file to write")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON instead of the sentence")
 
 
 def run(args: argparse.Namespace) -> int:

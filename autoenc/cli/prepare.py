@@ -9,15 +9,15 @@ import re
 from autoenc.checks import whole_number
 from autoenc.cli.common import add_reading, print_json, reading_of, say, say_source, show
 
-HELP = "convert likes of any format to one .npz that loads fast, or tables of any size to a folder"
+HELP = "convert likes in any format to one .npz that loads fast, or tables of any size to a folder"
 EPILOG = """\
-IN is what `train --data` takes: a file, or a zip or folder with one, or - for standard input. The .npz
-is what scipy.sparse.load_npz reads, users x items, with user_ids, item_ids and titles beside it; no
-pickle. Where --out is a folder, the file is called likes.npz in it.
+IN is anything that `train --data` accepts: a file, or a zip or folder with one, or - for standard input.
+The .npz can be read by scipy.sparse.load_npz, users x items, and also contains user_ids, item_ids and
+titles; it has no pickle. If --out is a folder, the file is called likes.npz in it.
 
-With --memory, or where IN is a folder of parquet or CSV files however deep, IN may be of any size and
---out is a folder of arrays, which `train --data` maps instead of reading. That takes the extra
-autoenc[scale], at most so much memory, and as much room beside --out as IN has:
+With --memory, or if IN is a folder of parquet or CSV files, at any depth, IN may be of any size and --out
+is a folder of arrays, which `train --data` maps instead of reading. This needs the extra `scale`
+(pip install --editable '.[scale]'), the memory given, and as much free disk space at --out as IN takes:
 autoenc prepare likes/ --out prepared --memory 2GB.
 
 example:
@@ -26,16 +26,16 @@ example:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("likes", metavar="IN", help="the likes")
-    parser.add_argument("--out", metavar="PATH", required=True, help="the .npz, or a folder")
-    parser.add_argument("--memory", metavar="SIZE", help="how much to take at most, such as 500MB (default, for a "
+    parser.add_argument("likes", metavar="IN", help="likes to convert")
+    parser.add_argument("--out", metavar="PATH", required=True, help="the .npz file or the folder to write")
+    parser.add_argument("--memory", metavar="SIZE", help="most memory to use, such as 500MB (default, for a "
                         "folder of tables: 2GB)")  # fmt: skip
-    parser.add_argument("--times", action="store_true", help="keep when each like came, for "
-                        "`evaluate --protocol time`")  # fmt: skip
+    parser.add_argument("--times", action="store_true", help="keep the time of each like, for "
+                        "`evaluate --protocol time` (default: leave it out)")  # fmt: skip
     parser.add_argument(
-        "--threads", type=int, metavar="N", help="of tables: how many compute (default: all processors)"
+        "--threads", type=int, metavar="N", help="number of threads, for tables (default: all processors)"
     )
-    parser.add_argument("--json", action="store_true", help="one line of JSON instead of a sentence")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON instead of the sentence")
     add_reading(parser)
 
 

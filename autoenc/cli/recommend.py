@@ -30,27 +30,27 @@ if TYPE_CHECKING:
 
 HELP = "recommend items to one person, or to everybody in a file"
 EPILOG = """\
-With --liked a table of items with their scores, and the likes that drove each: those without which
-its score would be lowest. A score is the model's own: higher is better, and no more is meant. Items to
-which none of the likes leads are recommended by popularity and marked so: all of them where the
-model knows none of the likes, and then the score is the number of users who like the item.
+With --liked, print a table of items, their scores, and the likes that contributed most to each. Scores
+depend on the model; only their order has a meaning. Items to which none of the likes leads are
+recommended by popularity and marked as such. If the model knows none of the likes, all items are, and
+their score is the number of users who like them.
 
-With --users a file of any format that `train --data` takes, and --out names another: .csv and
-.parquet have the columns user, rank, item, score; .npz has user_ids, item_ids and scores. Items
-that the model doesn't know are left out, and counted on stderr, and so are users who get the
-most popular items alone. A model with a half-life counts old likes less where FILE has times, and a
-user's likes alike where it hasn't. Cells of a .csv are the ids as they
-are: one that begins with =, +, - or @ is a formula to a spreadsheet, so import them as text. Users
-pass in batches: the memory is that of the model, 200 MB, and of an .npz (see `autoenc prepare`) 50
-bytes a like.
+With --users, read a file of likes in any format that `train --data` accepts, and write recommendations
+for all its users to --out: .csv and .parquet have the columns user, rank, item, score; .npz has user_ids,
+item_ids and scores. Items unknown to the model are left out and counted on stderr; so are users who get
+only the most popular items. If FILE has times, a model with a half-life counts old likes less; otherwise
+all likes of a user count alike. A .csv contains the ids unchanged: a spreadsheet takes one that begins
+with =, +, - or @ for a formula, so import them as text. Users are processed in batches. Memory use is
+that of the model plus about 200 MB, and 50 bytes per like for an .npz file (see `autoenc prepare`).
 
---items and --filter-items name files of items, by id or title, one a line: what may be recommended,
-such as what is in stock today, or what may not. With --users they may differ from user to user: files
-of pairs of user and item for --items-per-user and --filter-items-per-user, read as likes are.
+--items and --filter-items name files of items, by id or title, one per line, that may be recommended
+(such as those in stock today), or that may not. To give each user other items, use --users with
+--items-per-user or --filter-items-per-user: files with a user and an item per line, read like files of
+likes.
 
-With --engine dask FILE is a prepared folder (`autoenc prepare --memory`) and --out a new folder of
-parquet, a file for every 50,000 users, in their order. It is computed by the workers of a scheduler, or by
-processes on this machine, and is the same whatever workers there are and whichever of them die.
+With --engine dask, FILE is a prepared folder (`autoenc prepare --memory`) and --out a new folder of
+parquet files, one for every 50,000 users, in order. The workers of a scheduler compute it, or processes on
+this machine; the result does not depend on the number of workers, even if some of them die.
 
 example:
   autoenc recommend model.safetensors --liked "Heat (1995)" --liked "Ronin (1998)"
@@ -59,16 +59,19 @@ example:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
-    parser.add_argument("--liked", metavar="TITLE", action="append", help="a title or an id; again for each like")
-    parser.add_argument("--users", metavar="FILE", help="everybody's likes")
-    parser.add_argument("--out", metavar="FILE", help="where their recommendations go: .csv, .parquet or .npz")
+    parser.add_argument("--liked", metavar="TITLE", action="append", help="title or id of a liked item; repeat "
+                        "for each like")  # fmt: skip
+    parser.add_argument("--users", metavar="FILE", help="file of likes, to recommend to each of its users")
+    parser.add_argument("--out", metavar="FILE", help="with --users: file to write, .csv, .parquet or .npz")
     offer = parser.add_argument_group("what may be recommended, one of (default: all items)")
-    offer.add_argument("--items", metavar="FILE", help="these items alone, one a line")
-    offer.add_argument("--filter-items", metavar="FILE", help="all but these, one a line")
-    offer.add_argument("--items-per-user", metavar="FILE", help="with --users: these alone, pairs of user and item")
-    offer.add_argument("--filter-items-per-user", metavar="FILE", help="with --users: all but these, likewise")
-    parser.add_argument("-n", type=int, default=10, help="how many items (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="one line of JSON instead of the table")
+    offer.add_argument("--items", metavar="FILE", help="file of items, one per line: recommend only these")
+    offer.add_argument("--filter-items", metavar="FILE", help="file of items, one per line: recommend none of these")
+    offer.add_argument("--items-per-user", metavar="FILE", help="with --users: file of users and items; recommend only "
+                       "these items to each user")  # fmt: skip
+    offer.add_argument("--filter-items-per-user", metavar="FILE", help="with --users: file of users and items; "
+                       "recommend none of these items to each user")  # fmt: skip
+    parser.add_argument("-n", type=int, default=10, help="number of items (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON instead of the table")
     add_reading(parser)
     add_engine(parser)
     add_progress(parser)

@@ -9,18 +9,18 @@ from autoenc.cli.common import MODEL_HELP, say
 
 HELP = "serve a model as a web page and a JSON API, on this computer"
 EPILOG = """\
-The page finds titles as you type, recommends for those you pick, says which of them are behind each
-recommendation, and shows the layers of a network at work on them. The API is described by itself, at
-/api/openapi.json.
+The page finds titles as you type, recommends items for those that you pick, shows which of them
+contributed to each recommendation, and shows the layers of a network at work on them. The API is
+described at /api/openapi.json.
 
 Without MODEL, EASE is fitted on the bundled ratings at each start, in a few seconds. The network that
 the page shows is then another model: it is trained when its view is first opened (about half a minute,
-once), and kept in the folder that AUTOENC_CACHE_DIR names, or else in the system's for caches
+once), and kept in the folder AUTOENC_CACHE_DIR, or else in the system's cache folder
 (~/.cache/autoenc on Linux).
 
-It runs until Ctrl-C (exit code 130) or SIGTERM (exit code 0), whether it serves yet or not. Requests
-that it is at are answered first, for five seconds at most, or until a second Ctrl-C. It asks nobody
-who they are: with a --host that others can reach, whoever reaches it can ask the model.
+The server runs until Ctrl-C (exit code 130) or SIGTERM (exit code 0), also while it is starting. Requests
+in progress get up to five seconds to finish; a second Ctrl-C ends them at once. There is no
+authentication: anyone who can reach --host can query the model.
 
 example:
   autoenc serve model.safetensors --port 8000
@@ -30,9 +30,11 @@ example:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", nargs="?", help=f"{MODEL_HELP} "
                         "(default: EASE, fitted on the bundled ratings)")  # fmt: skip
-    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s, which "
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, which "
                         "only this computer can reach)")  # fmt: skip
-    parser.add_argument("--port", type=int, default=8000, help="the port; 0 takes a free one (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=8000, help="port to listen on; 0 for any free one (default: %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,8 +11,8 @@ from autoenc.messages import printable
 
 HELP = "list the items most like one item"
 EPILOG = """\
-They are what the model recommends to somebody who likes that item alone. For an item that nobody
-liked together with another these are the most popular ones, marked so.
+These are the items that the model recommends to somebody who likes only that item. If nobody liked the
+item together with another item, the most popular items are listed and marked as such.
 
 example:
   autoenc similar model.safetensors "Heat (1995)"
@@ -21,9 +21,9 @@ example:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
-    parser.add_argument("title", metavar="TITLE", help="an item's title or id")
-    parser.add_argument("-n", type=int, default=10, help="how many (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="one line of JSON instead of the table")
+    parser.add_argument("title", metavar="TITLE", help="title or id of an item")
+    parser.add_argument("-n", type=int, default=10, help="number of items (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON instead of the table")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import shlex
 from dataclasses import fields
 from typing import Any
@@ -11,8 +12,10 @@ from autoenc.cli.common import add_progress, add_reading, own_command, print_jso
 
 HELP = "train a model on likes and report precision@1, 5 and 10"
 EPILOG = """\
-Progress goes to stderr, one line of JSON to stdout. Its status is PASS or FAIL (exit code 1) for
-MovieLens 10M with the task's settings, whose limit is p@1 >= 0.475, and DONE otherwise.
+A fifth of each user's likes is held out, to evaluate the model; it is trained on the rest, and so is the
+model that --out saves. Progress is printed to stderr, and one line of JSON to stdout. Its status is PASS
+or FAIL (exit code 1) for MovieLens 10M with the task's settings, where p@1 must be 0.475 or more, and
+DONE otherwise.
 
 example:
   autoenc train --preset fast --out model.safetensors
@@ -24,59 +27,65 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from autoenc.train_job import Settings
 
     likes = parser.add_argument_group("the likes, one of")
-    likes.add_argument("--dataset", metavar="NAME", help="ml-latest-small (bundled), ml-100k, ml-1m, ml-10m, ml-20m, "
-                       "ml-25m, ml-32m (downloaded once), or synthetic")  # fmt: skip
-    likes.add_argument("--data", metavar="PATH", help="a ratings file, or a zip or a folder that holds one")
+    likes.add_argument("--dataset", metavar="NAME", help="name of a data set: ml-latest-small (bundled), ml-100k, "
+                       "ml-1m, ml-10m, ml-20m, ml-25m, ml-32m (downloaded once), or synthetic")  # fmt: skip
+    likes.add_argument(
+        "--data", metavar="PATH", help="file of likes, or a zip or folder with one, or - for standard input"
+    )
     likes.add_argument("--cache-path", metavar="PREFIX", help="the task's own split, PREFIX_train.npy and "
-                       "PREFIX_valid.npy (default: data/cache if it is there, else ml-latest-small)")  # fmt: skip
+                       "PREFIX_valid.npy (default: data/cache if it exists, else ml-latest-small)")  # fmt: skip
     of_times = parser.add_argument_group("times, for likes that have them")
-    of_times.add_argument("--half-life", metavar="TIME", help="how long it takes for a like to count half, such as "
-                          "90d: hours (h), days (d), weeks (w) or years (y)")  # fmt: skip
-    of_times.add_argument("--since", metavar="TIME", help="leave out likes before then: a date such as 2015-01-31, or "
-                          "so long before the latest like, such as 5y")  # fmt: skip
-    of_times.add_argument("--until", metavar="TIME", help="leave out likes from then on, likewise")
+    of_times.add_argument("--half-life", metavar="TIME", help="time after which a like counts half, such as 90d: "
+                          "hours (h), days (d), weeks (w) or years (y) (default: all count alike)")  # fmt: skip
+    of_times.add_argument("--since", metavar="TIME", help="drop likes before TIME: a date such as 2015-01-31, or a "
+                          "duration before the latest like, such as 5y (default: keep all)")  # fmt: skip
+    of_times.add_argument("--until", metavar="TIME", help="drop likes from TIME on: a date or a duration, as for "
+                          "--since (default: keep all)")  # fmt: skip
 
     add_reading(parser)
     lines = ". ".join(f"{name}: {preset.description}" for name, preset in PRESETS.items())
     model = parser.add_argument_group("the model")
-    model.add_argument("--preset", choices=tuple(PRESETS), nargs="?", help=f"{lines} (default: %(default)s). Without a "
-                       "name it prints these lines")  # fmt: skip
+    model.add_argument("--preset", choices=tuple(PRESETS), nargs="?", help=f"{lines} (without a name: print these "
+                       "lines; default: %(default)s)")  # fmt: skip
     model.add_argument("--validation", choices=("weak", "strong", "time"), help="with --preset best or fast: choose "
-                       "what is best for the users trained on, for new ones, or for what comes later, with a "
-                       "half-life (default: weak)")  # fmt: skip
+                       "what is best for the users trained on (weak), for new users (strong), or for later likes, "
+                       "with a half-life (time) (default: weak)")  # fmt: skip
     _add_network(parser)
     run = parser.add_argument_group("the run")
-    run.add_argument("--backend", choices=("numba", "numpy"), help="kernels, or the plain layers (default: "
-                     "%(default)s)")  # fmt: skip
-    run.add_argument("--threads", type=int, metavar="N", help="how many compute (default: all processors)")
-    run.add_argument("--out", metavar="FILE", help="write the trained model there, as safetensors")
-    run.add_argument("--topk", metavar="FILE", help="write each user's ten best there, as the task does "
-                     "(default: results/topk for the task's cache)")  # fmt: skip
-    run.add_argument("--seed", type=int, help="of the split, the weights and all else that is random (default: "
-                     "%(default)s)")  # fmt: skip
+    run.add_argument("--backend", choices=("numba", "numpy"), help="compiled kernels, or the plain layers "
+                     "(default: %(default)s)")  # fmt: skip
+    run.add_argument("--threads", type=int, metavar="N", help="number of threads (default: all processors)")
+    run.add_argument("--out", metavar="FILE", help="write the trained model to FILE, as safetensors")
+    run.add_argument("--topk", metavar="FILE", help="write each user's ten best items to FILE, as the task "
+                     "does (default: results/topk for the task's cache)")  # fmt: skip
+    run.add_argument("--seed", type=int, help="random seed, of the split too (default: %(default)s)")  # fmt: skip
     parser.set_defaults(**{field.name: field.default for field in fields(Settings)})
     add_progress(run)
 
 
 def _add_network(parser: argparse.ArgumentParser) -> None:
-    network = parser.add_argument_group("the network and its training, with --preset task alone")
+    network = parser.add_argument_group("the network and its training, only with --preset task")
     network.add_argument("--emb-dim", type=int, help="width of the embedding (default: %(default)s)")
     network.add_argument("--hidden-dim", type=int, help="width of the bottleneck (default: %(default)s)")
-    network.add_argument("--bias-offset", type=float, help="where the output's bias starts (default: %(default)s)")
-    network.add_argument("--dropout", type=float, help="share of values dropped (default: %(default)s)")
-    network.add_argument("--batch-size", type=int, help="users a step (default: %(default)s)")
+    network.add_argument("--bias-offset", type=float, help="initial value of the output's bias (default: %(default)s)")
+    network.add_argument("--dropout", type=float, help="fraction of values dropped (default: %(default)s)")
+    network.add_argument("--batch-size", type=int, help="users per step (default: %(default)s)")
     network.add_argument("--lr", type=float, help="Adam's learning rate (default: %(default)s)")
-    network.add_argument("--epochs", type=int, help="passes over the users (default: as many as make 60 steps; "
-                         "1 for ml-10m, 20 for ml-latest-small)")  # fmt: skip
+    network.add_argument("--epochs", type=int, help="passes over the users (default: enough for 60 steps, which is "
+                         "1 for ml-10m and 20 for ml-latest-small)")  # fmt: skip
     network.add_argument("--schedule", choices=("constant", "cosine"),
-                         help="whether lr stays or falls to 0 by the last epoch (default: %(default)s)")  # fmt: skip
-    network.add_argument("--early-stopping", metavar="METRIC", help="such as ndcg@100: validate a tenth of the users "
-                         "after each epoch instead of training on them, end after 5 epochs without a new best, and "
-                         "keep the best weights")  # fmt: skip
-    network.add_argument("--checkpoint", metavar="FOLDER", help="keep the state of the training there; the same "
-                         "command goes on from it after a crash")  # fmt: skip
-    network.add_argument("--checkpoint-minutes", type=float, metavar="N", help="how often (default: %(default)s)")
-    network.add_argument("--plot", metavar="FILE", help="draw loss and validation by epoch there, such as training.png")
+                         help="learning rate: constant, or falling to 0 by the last epoch "
+                         "(default: %(default)s)")  # fmt: skip
+    network.add_argument("--early-stopping", metavar="METRIC", help="metric, such as ndcg@100, of a tenth of the "
+                         "users, who are not trained on, after each epoch; training ends after 5 epochs without a new "
+                         "best, and the best weights are kept (default: train for all epochs)")  # fmt: skip
+    network.add_argument("--checkpoint", metavar="FOLDER", help="folder for the state of the training; after a crash, "
+                         "the same command resumes from it (default: none)")  # fmt: skip
+    network.add_argument(
+        "--checkpoint-minutes", type=float, metavar="N", help="minutes between checkpoints (default: %(default)s)"
+    )
+    network.add_argument("--plot", metavar="FILE", help="plot loss and validation by epoch to FILE, such as "
+                         "training.png")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -106,14 +115,16 @@ def meaning(report: dict[str, Any], model_file: str | None) -> str:
     item, one = ("film", "a film") if report["dataset"].startswith("ml-") else ("item", "an item")
     model, popular = (f"{report[name]:.0%}" for name in ("p_at_01", "popular_p_at_01"))
     found = (
-        f"{model} of the users find {one} they like, and which training did not show, in first place; "
-        f"recommending the most popular {item}s to everybody would reach {popular}."
+        f"For {model} of the users, the first recommendation is {one} they liked that was held out of training; "
+        f"recommending the most popular {item}s reaches {popular}."
     )
     if model_file is None:
-        return f"{found} To recommend with this model, keep it: --out model.safetensors."
+        return f"{found} To recommend with this model, save it: --out model.safetensors."
     autoenc, quoted = own_command(), shlex.quote(model_file)
-    next_step = f"{found} Next, try it on likes of your own: {autoenc} serve {quoted} opens a page"
+    likes = '--liked "Toy Story (1995)"' if item == "film" else "--liked ID"
+    next_step = f"{found} Next, try it on likes of your own: {autoenc} recommend {quoted} {likes} prints a list"
+    if importlib.util.find_spec("starlette") is not None:
+        next_step = f"{next_step}, and {autoenc} serve {quoted} opens a page"
     if "preset" not in report:
         return f"{next_step}. For short lists of likes EASE is better: train again with --preset fast."
-    likes = '--liked "Toy Story (1995)"' if item == "film" else "--liked ID"
-    return f"{next_step}, and {autoenc} recommend {quoted} {likes} prints a list."
+    return f"{next_step}."

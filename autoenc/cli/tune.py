@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from autoenc.models.tuning import Tuned
     from autoenc.train_job import Split
 
-HELP = "search for a model's best hyperparameters on validation likes, and fit it with them"
+HELP = "search for a model's best hyperparameters on validation likes, and fit the model with them"
 EPILOG = """\
-The likes are split as `autoenc train` does. The search sees the training likes alone, and holds out
-some of them for validation; the best trial is then fitted on all of them and measured once on the
-likes held out. `best` is the preset: each trial of it chooses the blend's weights and when training
-stops, and what is searched is EASE's l2 and the network's. Needs Optuna: pip install 'autoenc[tune]'.
+The likes are split as by `autoenc train`. The search uses only the training likes, and holds out some of
+them for validation. The model of the best trial is then fitted on all training likes and evaluated once
+on the held-out likes. `--model best` is the preset: the search is for EASE's l2 and the network's
+hyperparameters, and each trial chooses the blend's weights and when training stops. Needs Optuna:
+pip install --editable '.[tune]'.
 
 example:
   autoenc tune --model knn --trials 2 --out tuned.safetensors
@@ -44,20 +45,21 @@ MODELS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", choices=MODELS, default="autoencoder", help="(default: %(default)s)")
-    add_likes(parser, "as `autoenc train` has it")
+    parser.add_argument("--model", choices=MODELS, default="autoencoder", help="model to tune (default: %(default)s)")
+    add_likes(parser, "as for `autoenc train`")
     search = parser.add_argument_group("the search")
-    search.add_argument("--minutes", type=float, help="begin no trial that would end later, the last fit included "
-                        "(default: 5, where there is no --trials)")  # fmt: skip
-    search.add_argument("--trials", type=int, metavar="N", help="how many at most; with this alone the same seed "
-                        "gives the same answer")  # fmt: skip
-    search.add_argument("--metric", default="ndcg@100", help="what to be best at (default: %(default)s)")
+    search.add_argument("--minutes", type=float, metavar="N", help="time limit, including the final fit (default: 5, "
+                        "or none with --trials)")  # fmt: skip
+    search.add_argument("--trials", type=int, metavar="N", help="largest number of trials; without --minutes, the same "
+                        "seed gives the same result (default: no limit)")  # fmt: skip
+    search.add_argument("--metric", default="ndcg@100", help="metric to maximize (default: %(default)s)")
     search.add_argument("--validation", choices=("weak", "strong"), default="weak",
                         help="hold out a fifth of each user's likes, or a tenth of the users "
                         "(default: %(default)s)")  # fmt: skip
-    search.add_argument("--seed", type=int, default=0, help="of the splits, the search and the model")
-    parser.add_argument("--out", metavar="FILE", help="write the best model there, as safetensors")
-    parser.add_argument("--json", action="store_true", help="one line of JSON instead of the tables")
+    search.add_argument("--seed", type=int, default=0, help="seed of the splits, the search and the model "
+                        "(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--out", metavar="FILE", help="write the best model to FILE, as safetensors")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON instead of the tables")
     add_progress(parser)
 
 

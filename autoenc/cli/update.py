@@ -7,12 +7,12 @@ import argparse
 from autoenc.checks import whole_number
 from autoenc.cli.common import MODEL_HELP, add_reading, load_as_asked, print_json, reading_of, say, show
 
-HELP = "let a model learn from new likes, of new items too"
+HELP = "update a model with new likes, including likes of new items"
 EPILOG = """\
-The model is trained on the likes of FILE for --epochs more; items that it has not seen start from the
-mean of what they were liked with. Best is each user's whole list, old likes and new: who is there with
-the new ones alone is learned as somebody who likes nothing else. Networks, ELSA and popularity take
-more likes; EASE, EDLAE, ItemKNN and blends have to be trained again on all of them, and say so.
+The model is trained on the likes of FILE for --epochs more epochs. A new item starts from the mean of
+the items that it was liked with. Pass each user's complete list of likes. A user listed with new likes
+only is treated as liking nothing else. Networks, ELSA and popularity can be updated. EASE, EDLAE, IALS,
+ItemKNN and blends (--preset best and fast) cannot: train them again on all likes.
 
 example:
   autoenc update network.safetensors --data new.csv
@@ -21,10 +21,12 @@ example:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
-    parser.add_argument("--data", metavar="FILE", required=True, help="the new likes, as `autoenc train` has it")
-    parser.add_argument("--epochs", type=int, default=1, help="passes over them (default: %(default)s)")
-    parser.add_argument("--out", metavar="FILE", help="where the model goes (default: in the place of MODEL)")
-    parser.add_argument("--json", action="store_true", help="one line of JSON instead of the sentence")
+    parser.add_argument(
+        "--data", metavar="FILE", required=True, help="file of new likes, read as by `autoenc train --data`"
+    )
+    parser.add_argument("--epochs", type=int, default=1, help="passes over the new likes (default: %(default)s)")
+    parser.add_argument("--out", metavar="FILE", help="model file to write (default: MODEL is replaced)")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON instead of the sentence")
     add_reading(parser)
 
 

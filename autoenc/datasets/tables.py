@@ -397,8 +397,8 @@ def _duckdb() -> Any:
         import pyarrow  # noqa: F401
     except ImportError:
         raise ValueError(
-            "tables of any size take DuckDB: pip install 'autoenc[scale]'; one file that fits into memory doesn't, "
-            "without --memory."
+            "tables of any size take DuckDB: pip install --editable '.[scale]'; one file that fits into memory "
+            "doesn't, without --memory."
         ) from None
     return duckdb
 

@@ -127,7 +127,8 @@ def _table_rows(source: Source, table: Table) -> Iterator[tuple[int, dict[str, s
                 may_be_shifted = has_others_before or not table.names
                 if is_short or (may_be_shifted and "".join(cells[table.n_columns :]).strip()):
                     text = table.delimiter.join(cells)
-                    raise _fault(source, line, f"{short(text)} has not the form {table.form}")
+                    expected = f"expected {table.n_columns} columns ({table.form}), got {len(cells)}"
+                    raise _fault(source, line, f"{expected}: {short(text)}")
             yield line, {role: cells[position] for role, position in table.at.items()}
 
 

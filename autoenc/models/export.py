@@ -56,8 +56,8 @@ def on_items_of(model: Recommender, likes: Interactions) -> Mapped:
     is_known = is_among(likes.item_ids, known)
     if not is_known.any():
         raise ValueError(
-            f"the model knows none of the {likes.n_items:,} items, which have ids like {likes.item_ids[0]!s}, and its "
-            f"own like {known[0]!s}; pass likes of the items that it was trained on."
+            f"none of the {likes.n_items:,} items in {likes.name or 'the likes'} (such as '{likes.item_ids[0]!s}') is "
+            f"in the model, whose item ids look like '{known[0]!s}'; pass likes of the items that it was trained on."
         )
     user_items = to_columns(likes.user_items, likes.item_ids, known)
     return Mapped(user_items, int((~is_known).sum()), likes.n_likes - user_items.nnz)
@@ -93,7 +93,7 @@ def check_ending(path: str | os.PathLike[str]) -> None:
             import pyarrow.parquet  # noqa: F401
         except ImportError:
             raise ValueError(
-                f"{path} is a parquet file, which needs pyarrow: pip install 'autoenc[parquet]', or write a .csv."
+                f"{path} is a parquet file, which needs pyarrow: pip install --editable '.[parquet]', or write a .csv."
             ) from None
 
 

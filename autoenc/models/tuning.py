@@ -12,7 +12,7 @@ Then Optuna's tree-structured Parzen estimator (Bergstra et al. 2011, NIPS) draw
 the others from where the better ones lie. Trials aren't cut short: under a falling rate two
 trainings of different length can't be compared midway.
 
-Needs Optuna, which `pip install 'autoenc[tune]'` brings.
+Needs Optuna, which `pip install --editable '.[tune]'` brings.
 """
 
 from __future__ import annotations
@@ -328,7 +328,7 @@ def _study(
     try:
         import optuna
     except ImportError:
-        raise ValueError("tuning needs Optuna: pip install 'autoenc[tune]'.") from None
+        raise ValueError("tuning needs Optuna: pip install --editable '.[tune]'.") from None
 
     if not search_space:
         raise ValueError("search_space is empty; pass what to try by hyperparameter, such as {'l2': [100.0, 500.0]}.")

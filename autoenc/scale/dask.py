@@ -141,7 +141,7 @@ def cluster(scheduler: str | None = None, workers: int | None = None, say: Say =
     try:
         from dask.distributed import Client
     except ImportError:
-        raise ValueError("--engine dask takes Dask: pip install 'autoenc[dask]'") from None
+        raise ValueError("--engine dask takes Dask: pip install --editable '.[dask]'") from None
     if scheduler is not None and workers is not None:
         raise ValueError("--workers is of a cluster on this machine; leave it out where --scheduler names one")
     with contextlib.ExitStack() as stack:
@@ -176,7 +176,7 @@ def _cluster_here(workers: int) -> Any:
     except ImportError:
         raise ValueError(
             "a cluster on this machine needs the package cryptography, whose certificate keeps other users out: "
-            "pip install 'autoenc[dask]'"
+            "pip install --editable '.[dask]'"
         ) from None
     return LocalCluster(
         n_workers=workers,

@@ -89,7 +89,7 @@ class Ranks(Communicator):
         except ImportError:
             raise ValueError(
                 "this process is one of several of an MPI launcher, and mpi4py can't be imported: "
-                "pip install 'autoenc[mpi]', or start it without mpiexec"
+                "pip install --editable '.[mpi]', or start it without mpiexec"
             ) from None
         self.mpi = MPI
         self.world = MPI.COMM_WORLD

@@ -148,7 +148,8 @@ class Guard:
         host = headers.get(b"host", b"").decode("latin-1")
         name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
         if self.hosts is not None and name.strip("[]").lower() not in self.hosts:
-            return 400, f"this server is called {' or '.join(self.hosts)}, not {name[:80]!r}; --host makes it another."
+            allowed = " or ".join(", ".join(self.hosts).rsplit(", ", 1))
+            return 400, f"Host {name[:80]!r} is not allowed; use {allowed}, or start the server with --host"
         if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
             return 413, "requests have no body here; put the parameters into the query."
         if len(scope["query_string"]) > LONGEST_QUERY:

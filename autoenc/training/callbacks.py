@@ -106,7 +106,7 @@ class History(Callback):
     def plot(self, ax: Any = None) -> Any:
         """Draw the loss, and the validation's metric on an axis of its own; return matplotlib's Axes.
 
-        Takes matplotlib, which `pip install autoenc[plot]` brings. `plots.draw_history` is the same
+        Takes matplotlib, which `pip install --editable '.[plot]'` brings. `plots.draw_history` is the same
         without a screen.
         """
         if ax is None:

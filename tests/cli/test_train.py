@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import os
@@ -235,7 +236,7 @@ def test_plot_without_matplotlib_is_refused_before_the_training(train, monkeypat
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     code, report, err = train("--epochs", "1", "--plot", "training.png", "--out", "model")
     assert (code, report) == (2, None)
-    assert err.endswith("a plot takes matplotlib: pip install 'autoenc[plot]', or leave the plot out\n")
+    assert err.endswith("a plot takes matplotlib: pip install --editable '.[plot]', or leave the plot out\n")
     assert list(Path().iterdir()) == [Path("likes.csv")]
 
 
@@ -244,12 +245,24 @@ def test_the_last_line_says_what_the_first_figure_means(train):
     assert code == 0
     *_, told = err.splitlines()
     assert told.startswith(
-        f"{report['p_at_01']:.0%} of the users find an item they like, and which training did not show"
+        f"For {report['p_at_01']:.0%} of the users, the first recommendation is an item they liked that was held out"
     )
-    assert f"to everybody would reach {report['popular_p_at_01']:.0%}. Next, try it" in told
-    assert "serve 'a model.safetensors' opens a page" in told and "--preset fast" in told
+    assert f"the most popular items reaches {report['popular_p_at_01']:.0%}. Next, try it" in told
+    assert "recommend 'a model.safetensors' --liked ID prints a list" in told and "--preset fast" in told
     assert "training the network for 1 epoch\n" in err
-    assert train("--epochs", "1")[2].endswith("To recommend with this model, keep it: --out model.safetensors.\n")
+    assert train("--epochs", "1")[2].endswith("To recommend with this model, save it: --out model.safetensors.\n")
+
+
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_the_last_line_suggests_the_page_only_if_it_can_be_served(train, monkeypatch, is_installed):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *rest: (is_installed or None) if name == "starlette" else find_spec(name, *rest),
+    )
+    told = train("--epochs", "1", "--out", "model.safetensors")[2].splitlines()[-1]
+    assert ("serve model.safetensors opens a page" in told) is is_installed
 
 
 def test_a_preset_without_a_network_has_no_epochs(likes, tmp_path, monkeypatch, capsys):
@@ -261,7 +274,7 @@ def test_a_preset_without_a_network_has_no_epochs(likes, tmp_path, monkeypatch, 
     assert "epochs" not in json.loads(out)
     assert "epochs" not in read_model_file("model").about
     assert re.search(r"^trained EASE\S* in \d+ s$", err, re.MULTILINE)
-    assert err.endswith("recommend model --liked ID prints a list.\n")
+    assert "recommend model --liked ID prints a list" in err.splitlines()[-1]
 
 
 def test_how_this_program_is_called(monkeypatch, tmp_path):

@@ -71,14 +71,14 @@ REFUSED = {
     "nan_rating.csv": "line 5: the rating 'NaN' is not a number below 2\\*\\*53; fix",
     "bad_timestamp.csv": "line 6: the time 'yesterday' is not a number below 2\\*\\*53; fix",
     "huge_timestamp.csv": "line 6: the time '1e300' is not a number below 2\\*\\*53; fix",
-    "list_in_a_table.txt": "line 3: ('3.*10,300' has not the form|the item id '10,300' is not a whole number)",
-    "few_columns.csv": "line 5: '3' has not the form userId,movieId,rating,timestamp; fix",
+    "list_in_a_table.txt": "line 3: (expected 4 .*, got 2: '3.*10,300'|the item id '10,300' is not a whole number)",
+    "few_columns.csv": r"line 5: expected 4 columns \(userId,movieId,rating,timestamp\), got 1: '3'; fix",
     "open_quote.csv": "line 5: a quote is opened and never closed; fix",
     "long_field.csv.gz": r"line 3: the item id 'x+\.\.\.x+' has 200,000 characters; at most 256 are allowed; fix",
     "long_names.csv.gz": "40,000 user ids of up to 250 characters take more than 10,000,000 bytes; number them",
     "letters.dat": "line 4: the item id '3oo' is not a whole number below 2\\*\\*63; fix",
     "wide.dat": "line 4: the item id '1180591620717411303424' is not a whole number below 2\\*\\*63; fix",
-    "single_colons.dat": "line 4: '3:300:2:978300275' has not the form user::item::rating::time; fix",
+    "single_colons.dat": r"line 4: expected 4 columns \(user::item::rating::time\), got 1: '3:300:2:978300275'; fix",
     "negative.txt": "line 2: the item id '-5' is negative, where ids are from 0 on; fix",
     "letters.txt": "line 31: the item id 'five' is not a whole number below 2\\*\\*63; fix",
     "no_tab.txt": "line 31: 'd b:c' has not the form user<TAB>item:item:...; fix",
@@ -281,7 +281,7 @@ def test_hidden_files_are_no_ratings(tmp_path):
 
 def test_parquet_without_pyarrow_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ValueError, match=r"needs pyarrow: pip install 'autoenc\[parquet\]', or save it as CSV"):
+    with pytest.raises(ValueError, match=r"needs pyarrow: pip install --editable '\.\[parquet\]', or save it as CSV"):
         read(DATA / "formats" / "table.parquet")
 
 

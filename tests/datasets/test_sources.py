@@ -33,7 +33,7 @@ def test_standard_input(in_memory, monkeypatch):
     monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO(CSV.encode())))
     assert_same(read("-"), in_memory)
     monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO(b"user,item\n1,2\n3\n")))
-    with pytest.raises(ValueError, match=r"^standard input, line 3: '3' has not the form user,item; fix"):
+    with pytest.raises(ValueError, match=r"^standard input, line 3: expected 2 columns \(user,item\), got 1: '3'; fix"):
         datasets.load(path="-")
     monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO(b"")))
     with pytest.raises(ValueError, match=r"^standard input is empty; nothing came through the pipe"):
@@ -108,7 +108,7 @@ def test_zstd_without_a_module_for_it(tmp_path, monkeypatch):
     monkeypatch.setattr(streams, "importlib", types.SimpleNamespace(import_module=no_module))
     (tmp_path / "a.zst").write_bytes(b"\x28\xb5\x2f\xfd" + bytes(9))
     with pytest.raises(
-        ValueError, match=r"a\.zst: it is compressed by zstd: pip install 'autoenc\[zst\]', or decompress"
+        ValueError, match=r"a\.zst: it is compressed by zstd: pip install --editable '\.\[zst\]', or decompress"
     ):
         read(tmp_path / "a.zst")
     assert importlib.import_module  # of this module, as it was

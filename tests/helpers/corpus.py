@@ -136,7 +136,7 @@ CASES: dict[str, Case] = {
     "a cell more before the item": Case("user,title,item\n1,a,2\n1,a,b,3\n", None, "ine:? 3.* ?1,a,b,3"),
     "a number more before the item": Case("user,year,item\n1,0,2\n1,5,6,3\n", None, "ine:? 3.* ?1,5,6,3"),
     "a row too short": Case(
-        "user,item\n1,2\n3\n", None, "line 3: '3' has not the form user,item", duckdb="can't be read"
+        "user,item\n1,2\n3\n", None, r"line 3: expected 2 columns \(user,item\), got 1: '3'", duckdb="can't be read"
     ),
     "a last column that all rows lack": Case("userId,movieId,rating,timestamp\n7,10,5\n3,25,4\n", [(7, 10), (3, 25)]),
     "R's row names": Case('"user" "item"\n"1" 7 10\n"2" 7 25\n', None, "names 2 columns, where its rows have one more"),

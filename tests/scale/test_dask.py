@@ -238,7 +238,7 @@ def test_bad_arguments(place, tmp_path, capsys, monkeypatch):
 def test_without_dask(monkeypatch):
     monkeypatch.setitem(sys.modules, "dask.distributed", None)
     with (
-        pytest.raises(ValueError, match=r"--engine dask takes Dask: pip install 'autoenc\[dask\]'"),
+        pytest.raises(ValueError, match=r"--engine dask takes Dask: pip install --editable '\.\[dask\]'"),
         distributed.cluster(),
     ):
         pass
@@ -350,7 +350,7 @@ def test_a_cluster_without_cryptography_is_refused_in_a_sentence(monkeypatch):
 
     monkeypatch.setattr(dask_distributed.Security, "temporary", missing)
     with (
-        pytest.raises(ValueError, match=r"needs the package cryptography, .* pip install 'autoenc\[dask\]'"),
+        pytest.raises(ValueError, match=r"needs the package cryptography, .* pip install --editable '\.\[dask\]'"),
         distributed.cluster(workers=1),
     ):
         pass
