@@ -91,6 +91,7 @@ def test_a_url_is_named(url):
         datasets.load(path=url)
 
 
+@pytest.mark.optional
 def test_zstd(tmp_path):
     zstd = pytest.importorskip("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
     (tmp_path / "a.csv.zst").write_bytes(zstd.compress(b"user,item\n1,2\n") + zstd.compress(b"3,4\n"))
