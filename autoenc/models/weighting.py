@@ -53,19 +53,20 @@ def check_half_life(half_life: Any) -> None:
         raise ValueError(f"half_life is {shown(half_life)}; pass a number of days above 0, such as 90, or None.")
 
 
-def confidences(user_items: UserItems, half_life: float | None) -> np.ndarray | None:
+def confidences(user_items: UserItems | sparse.csr_array, half_life: float | None) -> np.ndarray | None:
     """c of each like, (n_likes,) float64, as of the latest; None where every like counts 1.
 
     Raises ValueError where there is a half_life and the likes have no times.
     """
+    weights, times = getattr(user_items, "weights", None), getattr(user_items, "times", None)
     if half_life is None:
-        return None if user_items.weights is None else user_items.weights.astype(np.float64)
-    if user_items.times is None:
+        return None if weights is None else weights.astype(np.float64)
+    if times is None:
         raise ValueError(
             f"half_life is {half_life}, and the likes have no times; pass likes with times, such as "
             "datasets.load(times=True), or half_life=None."
         )
-    age = user_items.times.max(initial=0) - user_items.times
+    age = times.max(initial=0) - times
     return _decayed(user_items, age, half_life)
 
 

@@ -86,7 +86,7 @@ def test_the_first_trial_is_the_model_as_given_and_the_model_stays_as_it_was(lik
     first, second = tune(model, likes, trials=2).trials
     assert first["params"]["k"] == 7 != second["params"]["k"]
     assert 0.1 <= first["params"]["shrink"] <= 1e3
-    assert (model.get_params(), hasattr(model, "n_items_")) == ({"k": 7, "shrink": 1e6}, False)
+    assert (model.get_params(), hasattr(model, "n_items_")) == ({"k": 7, "shrink": 1e6, "half_life": None}, False)
 
 
 def test_what_is_not_searched_stays_as_given(likes):
@@ -112,7 +112,7 @@ def test_names_are_kept_and_trials_are_json(likes):
 def test_a_time_budget_leaves_room_for_the_trial_and_the_last_fit(likes, monkeypatch, minutes, n_trials):
     now = [0.0]
 
-    def slow_gram_of(user_items, dtype):
+    def slow_gram_of(user_items, dtype=np.float64):
         now[0] += 30
         return gram_of(user_items, dtype)
 

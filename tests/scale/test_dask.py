@@ -201,7 +201,8 @@ def test_commands_by_a_scheduler(place, scheduler, tmp_path, capsys):
     assert main(["recommend", model, "--users", likes, "--out", out, *by_dask, "--json"]) == 0
     said = capsys.readouterr()
     wanted, n_dropped = recommended_here(place, tmp_path)
-    assert json.loads(said.out) == {"out": out, "users": 671, "likes_left_out": n_dropped}
+    counts = {"users": 671, "likes_left_out": n_dropped, "users_by_popularity": 0}
+    assert json.loads(said.out) == {"out": out, **counts}
     assert "dashboard" in said.err and f"left out {n_dropped:,} likes" in said.err
     assert read_parts(tmp_path / "out").equals(wanted)
 
@@ -245,7 +246,7 @@ def test_without_dask(monkeypatch):
 
 
 def test_parts_that_are_not_there_are_missed(place, tmp_path, monkeypatch):
-    monkeypatch.setattr(distributed, "_run", lambda *arguments: [0])
+    monkeypatch.setattr(distributed, "_run", lambda *arguments: [(0, 0)])
     with pytest.raises(OSError, match=r"1 parts were to be in .*, and 0 are; is the disk shared\?"):
         distributed.recommend_parts(None, place / "model.safetensors", place / "likes", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
