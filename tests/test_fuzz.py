@@ -211,7 +211,7 @@ def imported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("imported")
     IALS(emb_dim=2, epochs=1).fit([[0, 1], [1]]).score([[0]])
     (folder / "m").write_bytes(MODELS[0])
-    load_model(folder / "m")
+    load_model(folder / "m").score([[0]])
     for command in (["train", "--data", str(DATA / "formats" / "csv"), *SMALL], ["recommend", str(folder / "m")]):
         run(command)
 
