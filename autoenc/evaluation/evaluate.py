@@ -228,7 +228,7 @@ class Tally:
             means[f"coverage@{k}"] = coverage(np.flatnonzero(self.recommended[k]), self.n_items)
         for k in self.ks:
             means[f"gini@{k}"] = gini(self.recommended[k])
-        errors |= dict.fromkeys(means.keys() - errors.keys(), math.nan)
+        errors |= {name: math.nan for name in means if name not in errors}
         users = np.concatenate(self.users)
         kept = {name: np.concatenate(values.kept) for name, values in self.found.items()} if self.per_user else None
         n_skipped = self.n_users - len(users)
