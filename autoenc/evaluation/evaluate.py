@@ -26,6 +26,7 @@ from autoenc.interactions import Interactions, UserItemsLike, as_user_items, lik
 BEYOND_HITS = ("novelty", "popularity_bias", "serendipity")
 METRICS = (*PER_USER, *BEYOND_HITS, "diversity", "coverage", "gini")
 """What `evaluate` reports, each at a k; diversity where it has item vectors."""
+USERS_COUNTED = 256  # at a time: some metrics need 50 bytes for each of their likes
 HIGHER_IS_BETTER = (*PER_USER, "novelty", "serendipity", "coverage")
 """Those that a training can be stopped by: of scores alone, without item vectors."""
 
@@ -143,7 +144,9 @@ def evaluate(
     tally = Tally(ks, likes_per_item(train), n_users, per_user, item_vectors)
     for batch in batches_of_users(len(users), batch_size, scorer):
         top_items, _ = top_n_of_scorer(scorer, train[users[batch]], min(ks[-1], scorer.n_items))
-        tally.add(users[batch], top_items, train[users[batch]], held_out[users[batch]])
+        for first in range(0, len(top_items), USERS_COUNTED):
+            some = users[batch][first : first + USERS_COUNTED]
+            tally.add(some, top_items[first : first + USERS_COUNTED], train[some], held_out[some])
         if progress is not None:
             progress(batch.stop, len(users))
     return tally.report()
