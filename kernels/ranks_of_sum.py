@@ -1,4 +1,4 @@
-"""At which rank each held-out item stands by weighted sums of several models' scores, liked items struck.
+"""At which rank each held-out item stands by weighted sums of several models' scores, without liked items.
 
 Definition: the place that the item has in autoenc.evaluation.ranking.top_n_of_scores of
 autoenc.models.weighted_sum.weighted_sum, of all items.

@@ -1,4 +1,4 @@
-"""The best N items of each user, those already liked struck, without ever holding all scores.
+"""The best N items of each user that they do not like yet, without ever holding all scores.
 
 Definition: autoenc.evaluation.ranking.top_n_of_scores of autoenc.layers.Linear.forward.
 

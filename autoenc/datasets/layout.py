@@ -141,13 +141,16 @@ def layout_of(lines: Sequence[str], options: ReadOptions = NO_OPTIONS) -> Layout
 def layout_of_names(names: Sequence[str], options: ReadOptions = NO_OPTIONS) -> Table:
     """The columns of a table that has names, such as parquet. Raises ValueError as `layout_of` does."""
     at = _roles(names, options)
+    _check_known(at, f"has the columns {', '.join(map(short, names))}, of which none is of")
+    return Table(", ".join(names), ",", at, len(names), tuple(names), any_ids=True, said=_said(options))
+
+
+def _check_known(at: dict[str, int], found: str) -> None:
+    """Raise ValueError where users or items have no column; `found` says what there is instead."""
     lacking = [role for role in ("user", "item") if role not in at]
     if lacking:
         roles = " and ".join(f"{role}s" for role in lacking)
-        raise ValueError(
-            f"has the columns {', '.join(map(short, names))}, of which none is of {roles}; {say_which(*lacking)}"
-        )
-    return Table(", ".join(names), ",", at, len(names), tuple(names), any_ids=True, said=_said(options))
+        raise ValueError(f"{found} {roles}; {say_which(*lacking)}")
 
 
 # Tables with a header
@@ -388,13 +391,7 @@ def _json_lines(lines: list[str], options: ReadOptions) -> JsonLines:
             raise ValueError(f"begins like JSON lines, but {error}; write one object per line") from None
     names = list(keys)
     at = _roles(names, options)
-    lacking = [role for role in ("user", "item") if role not in at]
-    if lacking:
-        roles = " and ".join(f"{role}s" for role in lacking)
-        raise ValueError(
-            f"has JSON objects of {', '.join(map(short, names))}, which name no column of {roles}; "
-            f"{say_which(*lacking)}"
-        )
+    _check_known(at, f"has JSON objects of {', '.join(map(short, names))}, which name no column of")
     return JsonLines({role: names[position] for role, position in at.items()}, _said(options))
 
 

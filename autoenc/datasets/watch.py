@@ -75,7 +75,7 @@ class Watch:
             pairs = codes[odd : odd + (len(codes) - odd) // 2 * 2].view("<u2")
             for byte in before:
                 at = 2 * np.flatnonzero(pairs == int.from_bytes(byte + b"0", "little")) + odd
-                if byte == b" ":  # a blank after a delimiter does not belong to an id
+                if byte == b" ":  # only after a delimiter, where it does not belong to the id
                     at = at[self._is_bound[codes[at - 1]]]
                 after = codes[at + 2]
                 if ((after >= ord("0")) & (after <= ord("9"))).any():

@@ -43,7 +43,7 @@ class Popularity:
         self.order = np.argsort(-counts.astype(np.float32), kind="stable")  # as scores are
 
     def top_n(self, user_items: sparse.csr_array, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """The n best items of each user, liked ones struck, and their counts: (batch, n) each, int32 and float32.
+        """The n best items of each user, without liked ones, and their counts: (batch, n) each, int32 and float32.
 
         user_items is (batch, n_items). As `ranking.top_n_of_scores` has it of all scores: of equal ones
         the lower item first, and item -1 with the lowest score where fewer than n are left.
@@ -62,7 +62,7 @@ class Popularity:
         return places
 
     def ranks(self, user_items: sparse.csr_array, items: np.ndarray) -> np.ndarray:
-        """At which rank, from 0, popularity recommends these items to each user, liked ones struck.
+        """At which rank, from 0, popularity recommends these items to each user, without liked ones.
 
         An item's place in the order, less how many of the user's likes have a place before it.
 

@@ -1,7 +1,7 @@
 """From scores to rankings, in a stream of batches of users.
 
 What ranks is a scorer: anything with `n_items`, `score(user_items) -> (batch, n_items)`, and where
-it has a faster way `top_n(user_items, n) -> (items, scores)`, liked items struck. The networks and
+it has a faster way `top_n(user_items, n) -> (items, scores)`, without liked items. The networks and
 every model are scorers.
 
 The users x items matrix never exists: what is held at a time is one batch's scores, and for a
@@ -33,7 +33,7 @@ class ScorerLike(Protocol):
 def top_n_of_scores(
     scores: np.ndarray, liked: sparse.csr_array | None, n: int, counts: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The n best items of each row, those already liked struck: the definition of masked top-N.
+    """The n best items of each row, without those already liked: the definition of masked top-N.
 
     Best first; of equal scores the item with the larger count, where there are counts, and then the
     lower item. A score of -inf strikes an item too.

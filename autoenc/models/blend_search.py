@@ -151,7 +151,7 @@ class Judge:
 def _top_n(
     scores: np.ndarray, weights: np.ndarray, liked: sparse.csr_array, held_out: sparse.csr_array, n: int
 ) -> list[np.ndarray]:
-    """For each of the weights the n best items (batch, n) of scores (n_models, batch, n_items), liked ones struck."""
+    """For each of the weights the n best items (batch, n) of scores (n_models, batch, n_items), without liked ones."""
     return [top_n_of_scores(weighted_sum(scores, each), liked, n)[0] for each in weights]
 
 

@@ -38,7 +38,7 @@ class Scorer(Estimator, ABC):
 
     @abstractmethod
     def _score(self, user_items: sparse.csr_array) -> np.ndarray:
-        """A new float array (batch, n_items), higher is better, liked items not struck."""
+        """A new float array (batch, n_items), higher is better, liked items included."""
 
     @property
     def users_at_once(self) -> int:
@@ -54,7 +54,7 @@ class Scorer(Estimator, ABC):
         return self._score(self._as_fitted(user_items))
 
     def top_n(self, user_items: UserItemsLike, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """The n best items of each user, liked ones struck, as `ranking.top_n_of_scores` has it.
+        """The n best items of each user, without liked ones, as `ranking.top_n_of_scores` has it.
 
         Of equal scores the item that more users like comes first (of a network's, which are hardly ever
         equal, the lower item). A user none of whose likes the model knows, because there are none or
@@ -71,7 +71,7 @@ class Scorer(Estimator, ABC):
         return items, scores
 
     def _top_n(self, user_items: sparse.csr_array, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """The n items that the model scores highest, liked ones struck: new arrays (batch, n)."""
+        """The n items that the model scores highest, without liked ones: new arrays (batch, n)."""
         return top_n_of_scores(self._score(user_items), user_items, n, self.item_counts_)
 
     def _is_unknown(self, user_items: sparse.csr_array) -> np.ndarray:

@@ -41,7 +41,7 @@ def train(model: AlternatingLeastSquares, user_items: sparse.csr_array, on_itera
 
 
 def top_n(model: AlternatingLeastSquares, users: np.ndarray, user_items: sparse.csr_array, n: int):
-    """The n best items of users (batch,) that it was trained on, liked ones struck: ids and scores (batch, n)."""
+    """The n best items of users (batch,) that it was trained on, without liked ones: ids and scores (batch, n)."""
     return model.recommend(users, sparse.csr_matrix(user_items), N=n)
 
 

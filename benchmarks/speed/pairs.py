@@ -429,7 +429,7 @@ PAIRS = [
     Pair("exp", "exp alone, on one thread (NumPy's too)", [], exp_alone),
     Pair(
         "top_n",
-        "Scores and the ten best, liked ones struck",
+        "Scores and the ten best, without liked ones",
         [top_n_of_scores],
         ranking,
     ),

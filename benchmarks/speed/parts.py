@@ -79,7 +79,7 @@ def epoch(plan: Plan) -> dict:
 
 
 def score(plan: Plan) -> dict:
-    """Seconds of a call for 256 users' ten best, for 4,096 users', and of all users', liked ones struck."""
+    """Seconds of a call for 256 users' ten best, for 4,096 users', and of all users', without liked ones."""
     users = min(4096, plan.shape[0]) if plan.quick else plan.shape[0]
     warm_up = dict.fromkeys(FAST, 20) | ({"implicit-als": 1} if plan.others else {})
     tasks = {name: plan.on_likes(name, "score", users=users, warm_up=warm_up[name]) for name in installed(*warm_up)}
