@@ -392,7 +392,7 @@ class Interactions:
             Where the likes have no times, or none came then.
         """
         if self.times is None:
-            raise ValueError("the likes have no times, so none of them came between two; make them with times.")
+            raise ValueError("the likes have no times to select by; load them with times.")
         chosen = np.ones(self.n_likes, bool)
         if since is not None:
             chosen &= self.times >= since
@@ -400,7 +400,8 @@ class Interactions:
             chosen &= self.times < until
         if not chosen.any():
             first, last = np.datetime64(int(self.times.min()), "s"), np.datetime64(int(self.times.max()), "s")
-            raise ValueError(f"no like came then; {self.name or 'the likes'} came from {first} to {last}.")
+            whose = self.name or "these likes"
+            raise ValueError(f"no like is in this range of time; those of {whose} are from {first} to {last}.")
         bounds = [
             f"{word} {np.datetime64(t, 's')}" for word, t in (("before", since), ("not before", until)) if t is not None
         ]

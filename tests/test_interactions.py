@@ -358,9 +358,12 @@ def test_likes_between_two_moments():
     assert (some.times.tolist(), some.weights.tolist()) == ([20, 30], [2, 3])
     assert pairs_of(likes.between()) == pairs_of(likes)
     assert pairs_of(likes.between(until=11)) == {(1, 7)}
-    with pytest.raises(ValueError, match="no like came then; shop came from 1970-01-01T00:00:10 to 1970-01-01T00:00:4"):
+    with pytest.raises(
+        ValueError,
+        match="no like is in this range of time; those of shop are from 1970-01-01T00:00:10 to 1970-01-01T00:00:4",
+    ):
         likes.between(since=41)
-    with pytest.raises(ValueError, match="the likes have no times, so none of them came between two"):
+    with pytest.raises(ValueError, match="the likes have no times to select by"):
         Interactions.from_pairs([1], [1]).between(since=1)
 
 

@@ -187,9 +187,9 @@ def check(args: argparse.Namespace) -> None:
             raise ValueError("--held-out is one split, and --seeds makes several; leave one of them out")
     for flag in ("held_out", "by", "seeds", "diversity"):
         if args.engine == "dask" and getattr(args, flag) is not None:
-            raise ValueError(f"--{flag.replace('_', '-')} is of --engine here; leave it out")
+            raise ValueError(f"--{flag.replace('_', '-')} cannot be combined with --engine dask; leave it out")
     if args.seeds is not None and (args.by is not None or args.plot is not None):
-        raise ValueError("--by and --plot are of one seed; leave --seeds out")
+        raise ValueError("--by and --plot need a single seed; leave --seeds out")
     if args.plot is not None:
         plots.check_plot(args.plot)
         check_writable(args.plot, *args.models, args.data)

@@ -42,7 +42,7 @@ def check_offer(args: argparse.Namespace) -> None:
     if len(given) > 1:
         raise ValueError(f"{' and '.join(given)} are both given; pass one of them")
     if given and args.engine == "dask":
-        raise ValueError(f"{given[0]} is of --engine here; leave it out")
+        raise ValueError(f"{given[0]} cannot be combined with --engine dask; leave it out")
     if given and given[0].endswith("-per-user") and args.users is None:
         other = given[0].removesuffix("-per-user")
         raise ValueError(f"{given[0]} is for everybody in --users; with --liked pass {other}")
@@ -65,7 +65,7 @@ def offer_of(args: argparse.Namespace, model: Recommender, user_ids: np.ndarray 
         if n_unknown:
             say(f"left out {n_unknown:,} lines of {path} that are no item of the model, or the title of several")
         if not len(columns):
-            raise ValueError(f"{path} names no item of the model; write ids or titles, one a line")
+            raise ValueError(f"{path} names no item of the model; write one id or title per line")
         return {argument: columns}
     return {}
 

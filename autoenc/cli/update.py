@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     check_writable(out, args.data)
     model = load_model(args.model)
     if model.catalogue_ is None:
-        raise ValueError(f"{args.model} has no ids of items, by which new likes could be told; train it on a file")
+        raise ValueError(f"{args.model} has no item ids to match new likes with; train it on a file that has ids")
     n_before = model.n_items
     try:
         partial_fit = model.partial_fit

@@ -315,7 +315,7 @@ def _columns(lines: list[str], options: ReadOptions) -> tuple[str, list[list[str
         ]
         if len(clean) != 1:
             some = " and ".join(map(repr, clean or fitting))
-            raise ValueError(f"begins with {short(lines[0])}, where {some} may stand between columns; say delimiter=")
+            raise ValueError(f"begins with {short(lines[0])}, where {some} may be the separator; pass delimiter=")
         return clean[0], fitting[clean[0]]
     found = fitting or {d: rows for d, rows in split.items() if len(rows[0]) > 1}
     if not found:

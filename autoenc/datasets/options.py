@@ -69,7 +69,7 @@ class ReadOptions:
                     f"{', '.join(word for word in _DELIMITERS if word.isalpha())}."
                 )
             if delimiter in '"\r\n' or delimiter.isalnum() or not delimiter.isascii():
-                raise ValueError(f"delimiter is {shown(self.delimiter)}, which can't stand between columns.")
+                raise ValueError(f"delimiter is {shown(self.delimiter)}, which cannot separate columns.")
             object.__setattr__(self, "delimiter", delimiter)
         if self.min_rating is not None and not math.isfinite(self.min_rating):
             raise ValueError(f"min_rating is {self.min_rating}; pass a finite number.")

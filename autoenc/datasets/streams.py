@@ -195,7 +195,9 @@ class Bounded(io.RawIOBase):
         line_end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
         self._n_line = len(chunk) - 1 - line_end if line_end >= 0 else self._n_line + len(chunk)
         if self._n_line > self._max_line:
-            raise SourceError(f"{self._name} has a line of more than {self._max_line:,} bytes; is it ratings?")
+            raise SourceError(
+                f"{self._name} has a line of more than {self._max_line:,} bytes; is it a file of ratings?"
+            )
         if self._watch is not None:
             self._watch(chunk)
         buffer[: len(chunk)] = chunk

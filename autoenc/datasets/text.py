@@ -244,7 +244,7 @@ def _features(line: str, n_before: int) -> tuple[str, list[str]]:
     """As DSSTNE's NetCDFhelper.cpp takes a line apart. Its values may be anything, and aren't kept."""
     user, tab, features = line.strip("\r\n").partition("\t")
     if not tab:
-        raise FieldError(f"{short(line)} has not the form user<TAB>item:item:...")
+        raise FieldError(f"{short(line)} does not have the form user<TAB>item:item:...")
     items = [feature.partition(",")[0] for feature in features.split(":")]
     return user, [item for item in items if item]
 

@@ -223,7 +223,7 @@ class IALS(Recommender):
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> int:
         item_embeddings = arrays.get("item_embeddings")
         if item_embeddings is None or item_embeddings.ndim != 2 or item_embeddings.dtype != np.float32:
-            raise ValueError("item_embeddings must be there, a row of float32 an item.")
+            raise ValueError("item_embeddings must be there, one row of float32 per item.")
         if item_embeddings.shape[1] != self.emb_dim:
             raise ValueError(
                 f"item_embeddings has {item_embeddings.shape[1]} columns, where emb_dim is {self.emb_dim}."

@@ -162,9 +162,12 @@ def test_what_may_be_recommended_comes_from_files(ask, few):
     [
         (["--liked", "assam", "--items", "a", "--filter-items", "b"], "--items and --filter-items are both given"),
         (["--liked", "assam", "--items", "nowhere"], "there is no file nowhere"),
-        (["--liked", "assam", "--items", "empty"], "empty names no item of the model; write ids or titles, one a line"),
+        (["--liked", "assam", "--items", "empty"], "empty names no item of the model; write one id or title per line"),
         (["--liked", "assam", "--items-per-user", "a"], "--items-per-user is for everybody in --users; with --liked"),
-        (["--users", "a", "--out", "b.csv", "--items", "a", "--engine", "dask"], "--items is of --engine here"),
+        (
+            ["--users", "a", "--out", "b.csv", "--items", "a", "--engine", "dask"],
+            "--items cannot be combined with --engine dask",
+        ),
     ],
 )
 def test_files_of_items_that_are_refused(ask, few, arguments, sentence):
@@ -312,8 +315,11 @@ def test_a_model_that_is_behind_popularity_says_so(ask):
         (["--held-out", "a", "--data", "b", "--protocol", "time"], "--held-out is the other half of --data"),
         (["--held-out", "a", "--data", "b", "--seeds", "2"], "--held-out is one split, and --seeds makes several"),
         (["--seeds", "1"], "--seeds must be 2 or more, got 1"),
-        (["--seeds", "2", "--by", "activity"], "--by and --plot are of one seed; leave --seeds out"),
-        (["--engine", "dask", "--data", "a", "--by", "activity"], "--by is of --engine here; leave it out"),
+        (["--seeds", "2", "--by", "activity"], "--by and --plot need a single seed; leave --seeds out"),
+        (
+            ["--engine", "dask", "--data", "a", "--by", "activity"],
+            "--by cannot be combined with --engine dask; leave it out",
+        ),
     ],
 )
 def test_evaluate_refuses_flags_that_do_not_go_together(ask, popular_file, flags, sentence):
@@ -343,7 +349,7 @@ def test_update_refuses_what_cannot_learn_more(ask, few):
     assert Path(few).read_bytes() == before
     Popular().fit([[0, 1]]).save("matrix")
     code, _, err = ask("update", "matrix", "--data", "train.csv")
-    assert code == 2 and "matrix has no ids of items, by which new likes could be told; train it on a file" in err
+    assert code == 2 and "matrix has no item ids to match new likes with; train it on a file that has ids" in err
 
 
 def test_evaluate_several_models_beside_baselines(ask):
@@ -493,7 +499,7 @@ def test_a_preset_chooses_its_half_life_by_time(ask, timed_csv):
     [
         (["--half-life", "90"], "--half-life is '90'; give a duration above 0 in hours, days, weeks or years, such as"),
         (["--since", "soon"], "--since is 'soon'; give a date such as 2015-01-31 or 2015-01-31T12:00, or a duration"),
-        (["--until", "1960-01-01"], "no like came then; timed came from 1970-01-0"),
+        (["--until", "1960-01-01"], "no like is in this range of time; those of timed are from 1970-01-0"),
         (["--half-life", "9d", "--cache-path", "c"], "the task's cache has no times; pass the ratings by --data"),
     ],
 )

@@ -81,7 +81,7 @@ REFUSED = {
     "single_colons.dat": r"line 4: expected 4 columns \(user::item::rating::time\), got 1: '3:300:2:978300275'; fix",
     "negative.txt": "line 2: the item id '-5' is negative, where ids are from 0 on; fix",
     "letters.txt": "line 31: the item id 'five' is not a whole number below 2\\*\\*63; fix",
-    "no_tab.txt": "line 31: 'd b:c' has not the form user<TAB>item:item:...; fix",
+    "no_tab.txt": "line 31: 'd b:c' does not have the form user<TAB>item:item:...; fix",
     "bad_titles.zip": r"'movies.csv'\), line 3: 'ten,Heat \(1995\)' does not begin with an id and a title; fix",
     "cache_train.npy": "is a NumPy array; if it is one of the task's pair .* --cache-path FOLDER/cache",
     "pickled.npz": "'data.npy'.* cannot be read: Object arrays cannot be loaded: they are pickles",
