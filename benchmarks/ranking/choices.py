@@ -3,16 +3,18 @@
     python -m benchmarks.ranking.choices                        what is stored, and what is lacking of the small sets
     python -m benchmarks.ranking.choices --run pinterest:weak   runs this data set and protocol
 
-A run fits the parts of `best` once, on likes of the training likes alone, and looks for weights of each
-set of parts, of scores each on its own scale and standardized by user. Each blend is compared, on the
-test likes, with EASE alone, whose l2 is the one that validated best.
+A run fits every part that was considered once, on a part of the training likes, and looks for weights of
+each set of parts, for scores as they are and for scores standardized by user. Each blend is compared, on
+the test likes, with EASE alone, whose l2 is the one that validated best; where EASE doesn't fit into memory,
+with IALS.
 
-The check: on the users who validate, the search's best is at least what each part alone and each pair
-come to, and what a fine grid of several hundred points does, to .0005.
+The check: on the validation users, the search's best is at least as good as each part alone and each pair,
+and as the best of a fine grid of several hundred points, to .0005.
 
-Leaving one set out: of all blends the one is taken that is furthest ahead of EASE in the mean over the
-other sets, each difference divided by EASE's nDCG@100 there; what counts is how it does on the set
-that was left out, beside the blend that is the best there.
+Leaving one set out: the blend is chosen that is furthest ahead of the reference in the mean over the other
+sets, each difference divided by the reference's nDCG@100 there. What counts is how it does on the set that
+was left out, compared with the blend that is best there. Sets where EASE doesn't fit are chosen among
+themselves.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from scipy import sparse
 from autoenc.evaluation.splits import holdout_users
 from autoenc.models.blend_search import Judge, Stopping, number_who_validate
 from autoenc.models.blend_weights import Values, best_of, choice, coarse_trials, finer_trials
+from autoenc.models.ials import IALS
+from autoenc.models.item_knn import ItemKNN
 from autoenc.models.presets import preset
 from autoenc.progress import untold
 from benchmarks import datasets
@@ -39,8 +43,8 @@ from benchmarks.ranking.run import in_own_process, split
 from benchmarks.tables import as_markdown, as_text
 
 STORED = RESULTS / "blend-choices.jsonl"
-METRIC, WITHIN = "ndcg@100", 0.0005
-PARTS = ("network", "EASE", "ELSA")
+METRIC, FIRST, WITHIN = "ndcg@100", "precision@1", 0.0005
+MORE_PARTS = {"EASE": IALS(emb_dim=256), "IALS": ItemKNN(k=200)}  # by what the preset has at EASE's place
 FINE_POINTS = 400
 MOST_TESTED = 4_000  # users
 
@@ -57,21 +61,24 @@ def measure(dataset: str, protocol: str, seed: int = 0) -> dict:
     started = time.process_time()
     parts = fitted_parts(inner, Judge(fold_in, to_find, METRIC))
     seconds = time.process_time() - started
+    scores = {name: Remembered(part) for name, part in parts.items()}
 
     blends, checks = {}, {}
     for standardize in (True, False):
         validation = Judge(fold_in, to_find, METRIC, standardize=standardize)
-        test = Judge(shown[tested], held_out[tested], METRIC, standardize=standardize)
-        for names in sets_of_parts():
-            scorers = [parts[name].score for name in names]
+        tests = [Judge(shown[tested], held_out[tested], metric, standardize=standardize)
+                 for metric in (METRIC, FIRST)]  # fmt: skip
+        for names in sets_of(tuple(parts)):
             blend = " + ".join(names) + (", standardized" if standardize else "")
-            blends[blend], best, chosen = blended(scorers, validation, test)
-            if names == PARTS:
+            scorers = [scores[name] for name in names]
+            blends[blend], best, chosen = blended(scorers, validation, tests)
+            if names == tuple(parts):
                 checks[blend] = check(scorers, validation, best) | {"choice": chosen}
-    alone = blends["EASE"].pop("values")
+    reference = "EASE" if "EASE" in parts else "IALS"
+    alone = blends[reference].pop("values")
     for blend in blends.values():
-        behind = blend.pop("values", alone) - alone
-        blend["ahead"] = [round(float(behind.mean()), 6), round(float(behind.std() / len(behind) ** 0.5), 6)]
+        for key, ahead in zip(("ahead", FIRST), blend.pop("values", alone) - alone):
+            blend[key] = [round(float(ahead.mean()), 6), round(float(ahead.std() / len(ahead) ** 0.5), 6)]
     return {
         "dataset": dataset,
         "protocol": protocol,
@@ -79,34 +86,50 @@ def measure(dataset: str, protocol: str, seed: int = 0) -> dict:
         "users": len(tested),
         "seconds": round(seconds, 1),
         "check": checks,
-        "EASE": round(float(alone.mean()), 6),
+        "reference": reference,
+        "alone": round(float(alone[0].mean()), 6),
         "blends": blends,
         "date": time.strftime("%Y-%m-%d"),
     }
 
 
+class Remembered:
+    """A fitted model's scores, each batch of users computed once."""
+
+    def __init__(self, model):
+        self.model, self.scores = model, {}
+
+    def __call__(self, liked: sparse.csr_array) -> np.ndarray:
+        key = (liked.indptr.tobytes(), liked.indices.tobytes())
+        if key not in self.scores:
+            self.scores[key] = self.model.score(liked)
+        return self.scores[key]
+
+
 def fitted_parts(train: sparse.csr_array, judge: Judge) -> dict:
-    """The parts of `best`, chosen and stopped as its fit does it."""
+    """The parts of `best` and one more, chosen and stopped as the fit of `best` does it, by name."""
     best = preset("best")
-    best.search_, best._progress = [], untold
-    network, *others = (model for _, model in best.named_models())
+    best.search_, best._progress, best._replaced = [], untold, {}
+    network, *others = (best._that_fits(name, model, train.shape) for name, model in best.named_models())
+    others.append(MORE_PARTS[type(others[0]).__name__])
+    best.models = [network, *others]
     others = [best._best_candidate(i, model, train, judge) for i, model in enumerate(others, 1)]
     stopping = Stopping(judge, others, best.stop_every, best.patience, untold)
     network.fit(train, callbacks=[stopping])
-    return dict(zip(PARTS, (network, *others)))
+    return {"network": network} | {type(part).__name__: part for part in others}
 
 
-def sets_of_parts() -> list[tuple[str, ...]]:
-    return [names for n in range(1, len(PARTS) + 1) for names in itertools.combinations(PARTS, n)]
+def sets_of(parts: tuple[str, ...]) -> list[tuple[str, ...]]:
+    return [names for n in range(1, len(parts) + 1) for names in itertools.combinations(parts, n)]
 
 
-def blended(scorers: list, validation: Judge, test: Judge) -> tuple[dict, float, float]:
-    """Of the chosen weights what they are and come to for each tested user; what the best validates at, and they."""
+def blended(scorers: list, validation: Judge, tests: list[Judge]) -> tuple[dict, float, float]:
+    """The chosen weights with their values for each test user; the best validation value, and that of the chosen."""
     values: Values = lambda weights: validation.values(scorers, weights)  # noqa: E731
     trials = finer_trials(coarse_trials(len(scorers), values), values)
     chosen = choice(trials, values)
-    of_test = chosen.weights / validation.scales(scorers) * test.scales(scorers)
-    [tested] = test.values(scorers, of_test[None])
+    of_test = chosen.weights / validation.scales(scorers) * tests[0].scales(scorers)
+    tested = np.concatenate([test.values(scorers, of_test[None]) for test in tests])
     weights = [round(weight, 4) for weight in chosen.weights.tolist()]
     return {"weights": weights, "values": tested}, best_of(trials).value, chosen.value
 
@@ -144,30 +167,30 @@ def check_table(lines: list[dict]) -> list[list[str]]:
 
 
 def left_out_table(lines: list[dict]) -> list[list[str]]:
-    """A row for each set left out: what the others choose, and how that does on it."""
-    rows = [["left out", "chosen on the others", "ahead of EASE there", "the best there", "ahead of EASE"]]
+    """A row per set left out and protocol: what the others choose, and how that does on it."""
+    rows = [["left out", "chosen on the others", "ahead of EASE", "the best there", "ahead of EASE"]]
     for name in dict.fromkeys(line["dataset"] for line in lines):
-        others = [line for line in lines if line["dataset"] != name]
-        if not others:
-            continue
-        chosen = max(lines[0]["blends"], key=lambda blend: mean_ahead(others, blend))
         for line in (line for line in lines if line["dataset"] == name):
-            best = max(line["blends"], key=lambda blend: line["blends"][blend]["ahead"][0])
-            rows.append([name_of(line), chosen, ahead(line, chosen), best, ahead(line, best)])
+            others = [o for o in lines if o["dataset"] != name and o["reference"] == line["reference"]]
+            if others:
+                chosen = max(line["blends"], key=lambda blend: mean_ahead(others, blend))
+                best = max(line["blends"], key=lambda blend: line["blends"][blend]["ahead"][0])
+                rows.append([name_of(line), chosen, ahead(line, chosen), best, ahead(line, best)])
     return rows
 
 
 def mean_ahead(lines: list[dict], blend: str) -> float:
-    """In the mean over sets, each the mean of its protocols, as a share of EASE's."""
+    """The mean over sets of the mean over a set's protocols, as a share of the reference's metric."""
     by_set: dict[str, list[float]] = {}
     for line in lines:
-        by_set.setdefault(line["dataset"], []).append(line["blends"][blend]["ahead"][0] / line["EASE"])
+        by_set.setdefault(line["dataset"], []).append(line["blends"][blend]["ahead"][0] / line["alone"])
     return float(np.mean([np.mean(of_set) for of_set in by_set.values()]))
 
 
 def ahead(line: dict, blend: str) -> str:
-    value, error = line["blends"][blend]["ahead"]
-    return f"{value:+.4f} ± {error:.4f}"
+    """At nDCG@100, and in brackets at p@1."""
+    of_list, of_first = (line["blends"][blend][key] for key in ("ahead", FIRST))
+    return "{:+.4f} ± {:.4f}".format(*of_list) + " ({:+.4f} ± {:.4f})".format(*of_first)
 
 
 def name_of(line: dict) -> str:

@@ -14,10 +14,20 @@ from benchmarks.ranking import choices
 pytestmark = pytest.mark.optional
 
 
-def line(dataset, ahead_by_blend, protocol="weak", fine=0.0, ease=0.4):
-    blends = {blend: {"weights": [1.0], "ahead": [ahead, 0.001]} for blend, ahead in ahead_by_blend.items()}
+def line(dataset, ahead_by_blend, protocol="weak", fine=0.0, alone=0.4, reference="EASE"):
+    blends = {
+        blend: {"weights": [1.0], "ahead": [ahead, 0.001], "precision@1": [ahead / 2, 0.002]}
+        for blend, ahead in ahead_by_blend.items()
+    }
     check = {"best": 0.5, "choice": 0.4999, "alone": 0.01, "pairs": 0.0, "fine grid": fine}
-    return {"dataset": dataset, "protocol": protocol, "EASE": ease, "blends": blends, "check": {"all": check}}
+    return {
+        "dataset": dataset,
+        "protocol": protocol,
+        "reference": reference,
+        "alone": alone,
+        "blends": blends,
+        "check": {"all": check},
+    }
 
 
 def test_what_the_other_sets_choose_is_told_of_the_set_that_was_left_out():
@@ -30,13 +40,21 @@ def test_what_the_other_sets_choose_is_told_of_the_set_that_was_left_out():
     head, *rows = choices.left_out_table(lines)
     assert head[:2] == ["left out", "chosen on the others"] and len(rows) == 4
     by_name = {row[0]: row[1:] for row in rows}
-    assert by_name["a, weak"] == ["y", "+0.0100 ± 0.0010", "x", "+0.0300 ± 0.0010"]
-    assert by_name["b, weak"][:2] == ["x", "-0.0200 ± 0.0010"]
+    of_y, of_x = "+0.0100 ± 0.0010 (+0.0050 ± 0.0020)", "+0.0300 ± 0.0010 (+0.0150 ± 0.0020)"
+    assert by_name["a, weak"] == ["y", of_y, "x", of_x]
+    assert by_name["b, weak"][:2] == ["x", "-0.0200 ± 0.0010 (-0.0100 ± 0.0020)"]
     assert by_name["c, strong"][0] == "y"
 
 
-def test_sets_count_alike_by_the_share_of_what_ease_has():
-    lines = [line("a", {"x": 0.04}, ease=0.4), line("b", {"x": 0.01}, ease=0.1), line("b", {"x": 0.03}, ease=0.1)]
+def test_sets_without_ease_are_chosen_among_themselves():
+    lines = [line("a", {"EASE": 0.0, "x": 0.03}), line("b", {"IALS": 0.0, "z": 0.02}, reference="IALS")]
+    assert len(choices.left_out_table(lines)) == 1
+    lines += [line("c", {"IALS": 0.0, "z": 0.01}, reference="IALS")]
+    assert [row[0] for row in choices.left_out_table(lines)[1:]] == ["b, weak", "c, weak"]
+
+
+def test_sets_count_alike_by_the_share_of_what_the_reference_has():
+    lines = [line("a", {"x": 0.04}, alone=0.4), line("b", {"x": 0.01}, alone=0.1), line("b", {"x": 0.03}, alone=0.1)]
     assert choices.mean_ahead(lines, "x") == pytest.approx((0.1 + 0.2) / 2)
 
 
@@ -57,7 +75,8 @@ def test_a_run_of_small_parts(ratings, monkeypatch, tmp_path, capsys, protocol):
     path = tmp_path / "choices.jsonl"
     choices.main(["--run", f"ml-latest-small:{protocol}", "--results", str(path)])
     [found] = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    assert len(found["blends"]) == 2 * 7 and found["blends"]["EASE"]["ahead"] == [0, 0]
+    assert found["reference"] == "EASE" and len(found["blends"]) == 2 * 15
+    assert found["blends"]["EASE"]["ahead"] == found["blends"]["EASE"]["precision@1"] == [0, 0]
     for blend in found["check"].values():
         assert blend["alone"] >= 0 and blend["pairs"] >= -choices.WITHIN
     assert f"ml-latest-small, {protocol}" in capsys.readouterr().out
