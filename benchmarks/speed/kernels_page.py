@@ -24,7 +24,7 @@ from autoenc.storage.atomic import replacing
 from benchmarks.speed.kernels import rows_of_table
 from benchmarks.speed.pairs import PAIRS
 from benchmarks.speed.profile import EVALUATION, TRAINING
-from benchmarks.speed.report import over_subscribed, ranking_rows, training_rows
+from benchmarks.speed.report import ranking_rows, threads_named, training_rows
 from benchmarks.speed.results import FOLDER, by_threads, machine, processor_of, read_all
 from benchmarks.speed.targets import parts_of_a_step
 from benchmarks.speed.task import EMB_DIM, HIDDEN_DIM, ITEMS
@@ -122,7 +122,7 @@ def dated(part: dict) -> list[dict]:
 def phase_rows(profiles: dict[int, dict], key: str, stored: dict) -> list[list[str]]:
     """A row for each phase: what it is bound by, and its time at each number of threads."""
     processors = processor_of(stored).count
-    rows = [["phase", "bound by", *(f"{over_subscribed(n, processors)} thread{'s' * (n > 1)}" for n in profiles)]]
+    rows = [["phase", "bound by", *(threads_named(n, processors) for n in profiles)]]
     measured = [profile[key] for profile in profiles.values()]
     scales = [1 if key == "training" else 1000 / profile["users_ranked"] for profile in profiles.values()]
     for phases_ in zip(*measured):

@@ -78,6 +78,11 @@ def over_subscribed(threads: int, processors: int) -> str:
     return f"{threads} (over-subscribed)" if threads > processors else str(threads)
 
 
+def threads_named(threads: int, processors: int) -> str:
+    """As a heading."""
+    return f"{threads} thread{'s' * (threads > 1)}" + " (over-subscribed)" * (threads > processors)
+
+
 def ranking_rows(stored: dict) -> list[list[str]]:
     """The top 10 by threads and by the size of the call."""
     processors = processor_of(stored).count
