@@ -8,7 +8,9 @@
 At each of several moments the models are fitted on what came before, and asked for what the same users
 liked from then on; a user counts once at each moment that parts their likes. The half-life of a closed
 form is the one that `choose_half_life` takes on the likes before the moment; models that are trained
-have EASE's, as their fits take long. Differences are paired by user and moment.
+have EASE's, as their fits take long. `best` and `fast` choose their own, when they validate by time;
+without a half-life they validate on likes of any time. Differences are paired by user and moment: to the
+same model without a half-life, and to EASE with one.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from autoenc.models import (
 )
 from autoenc.models.base import Recommender
 from autoenc.models.half_life import choose_half_life
+from autoenc.models.presets import preset
 from benchmarks.tables import as_markdown
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
@@ -49,6 +52,7 @@ ITERATIVE: dict[str, Make] = {
     "DeepRecommender": DeepRecommender,
     "IALS": IALS,
 }
+BLENDS = ("best", "fast")
 WITHOUT, WITH, IN_INPUT = "without", "half-life", "half-life, in the input too"
 
 Values = dict[tuple[str, str], list[dict[str, np.ndarray]]]
@@ -70,23 +74,27 @@ def values_of(model: Recommender, split: TimeSplit) -> dict[str, np.ndarray]:
 
 
 def measured(likes, share: float, names: list[str], found: Values) -> None:
-    """Fit the models on what came before the moment, and note what each user's ranking is worth."""
+    """Fit the models on what came before the moment, and note the value of each user's ranking."""
     split = holdout_by_time(likes, share)
-    of_ease = None if set(names) <= set(CLOSED_FORMS) else choose_half_life(EASE(), split.train).half_life
+    of_ease = choose_half_life(EASE(), split.train).half_life if set(names) & set(ITERATIVE) else None
     for name in names:
-        make = (CLOSED_FORMS | ITERATIVE)[name]
-        half_life = of_ease if name in ITERATIVE else choose_half_life(make(), split.train).half_life
-        variants = {WITHOUT: {}, WITH: {"half_life": half_life}}
-        if "weighted_input" in make().get_params():
-            variants[IN_INPUT] = {"half_life": half_life, "weighted_input": True}
-        for variant, params in variants.items():
-            nothing_decays = variant != WITHOUT and half_life is None
-            values = found[name, WITHOUT][-1] if nothing_decays else values_of(make(**params), split)
+        for variant, model in variants(name, split, of_ease).items():
+            values = found[name, WITHOUT][-1] if model is None else values_of(model, split)
             found.setdefault((name, variant), []).append(values)
-            told = (
-                f"{np.datetime64(split.cut, 's')} {name}, {variant} ({half_life} days): {values[METRICS[0]].mean():.4f}"
-            )
+            told = f"{np.datetime64(split.cut, 's')} {name}, {variant}: {values[METRICS[0]].mean():.4f}"
             print(told, file=sys.stderr, flush=True)
+
+
+def variants(name: str, split: TimeSplit, of_ease: float | None) -> dict[str, Recommender | None]:
+    """The unfitted models to compare; None where the half-life that was chosen is none."""
+    if name in BLENDS:
+        return {WITHOUT: preset(name), WITH: preset(name).set_params(validation="time")}
+    make = (CLOSED_FORMS | ITERATIVE)[name]
+    half_life = of_ease if name in ITERATIVE else choose_half_life(make(), split.train).half_life
+    found = {WITHOUT: make(), WITH: half_life and make(half_life=half_life)}
+    if "weighted_input" in make().get_params():
+        found[IN_INPUT] = half_life and make(half_life=half_life, weighted_input=True)
+    return found
 
 
 def mean_of(values: np.ndarray, sign: str = "") -> str:
@@ -97,12 +105,18 @@ def mean_of(values: np.ndarray, sign: str = "") -> str:
 
 def rows_of(found: Values) -> list[list[str]]:
     rows = []
-    for (name, variant), values in found.items():
+    for name, variant in found:
         row = [name if variant == WITHOUT else "", variant]
         for metric in METRICS:
-            own = np.concatenate([at_moment[metric] for at_moment in values])
-            reference = np.concatenate([at_moment[metric] for at_moment in found[name, WITHOUT]])
-            row += [mean_of(own), "" if variant == WITHOUT else mean_of(own - reference, "+")]
+            own, without, ease = (
+                np.concatenate([at_moment[metric] for at_moment in found.get(key, [])] or [[]])
+                for key in ((name, variant), (name, WITHOUT), ("EASE", WITH))
+            )
+            row += [
+                mean_of(own),
+                "" if variant == WITHOUT else mean_of(own - without, "+"),
+                "" if name == "EASE" or not len(ease) else mean_of(own - ease, "+"),
+            ]
         rows.append(row)
     return rows
 
@@ -112,7 +126,8 @@ def main(argv=None) -> int:
     parser.add_argument("--data", metavar="PATH", help="ratings with times (default: those bundled)")
     parser.add_argument("--least-likes", type=int, default=1, metavar="N", help="of an item; leave out the others")
     parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="of the likes, after each moment")
-    parser.add_argument("--models", nargs="+", choices=[*CLOSED_FORMS, *ITERATIVE], default=[*CLOSED_FORMS, *ITERATIVE])
+    names = [*CLOSED_FORMS, *BLENDS, *ITERATIVE]
+    parser.add_argument("--models", nargs="+", choices=names, default=names)
     args = parser.parse_args(argv)
     likes = datasets.load(path=args.data, times=True) if args.data else datasets.load(times=True)
     likes = without_rare_items(likes, args.least_likes)
@@ -121,7 +136,7 @@ def main(argv=None) -> int:
         measured(likes, share, args.models, found)
     n_users = sum(len(values[METRICS[0]]) for values in found[args.models[0], WITHOUT])
     print(f"{likes}; {len(args.shares)} moments, {n_users} users\n")
-    header = ["model", "", *(title for metric in METRICS for title in (metric, "difference"))]
+    header = ["model", "", *(title for metric in METRICS for title in (metric, "to without", "to EASE with"))]
     print(as_markdown([header, *rows_of(found)]))
     return 0
 

@@ -49,7 +49,6 @@ class Recommender(Recommending, Explaining):
         name: add what JSON holds.
     """
 
-    by_steps: ClassVar[bool] = False  # whether it is trained by steps, to where hardly anything changes
     about_: dict[str, Any]
     seed_: int  # of a model that draws random numbers
 

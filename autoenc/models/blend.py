@@ -24,16 +24,16 @@ Also chosen there, where it is asked for
     others, its weights looked for from nothing, and the best of these looks decides.
 
 What is not fitted again
-    A model that is trained by steps, where no more than a fiftieth of the likes were held out: so few
-    more would hardly change it, and to train it twice would take most of the time.
+    The models, where no more than a fiftieth of the likes were held out: so few more would hardly change
+    them, and fitting them twice would take nearly twice the time. A model alone is always fitted again.
 
 Explaining
     The sum of what the models' own explanations say: a leave-one-out of a sum is the sum of them. With
     `standardize` each is divided by the spread of the user's scores, which is taken as it is.
 
 Cost
-    Each model fitted twice and once more for each hyperparameter tried, or once where the weights
-    are given; a prediction costs all of them.
+    Each model fitted twice (once where few likes are held out) and once more for each hyperparameter tried,
+    or once where the weights are given; a prediction costs all of them.
 
 Source
     A linear combination of predictions with fitted weights: Wolpert 1992 (Neural Networks 5:241),
@@ -75,7 +75,7 @@ from autoenc.models.weighted_sum import mean_and_spread, standardized, weighted_
 from autoenc.progress import Progress, untold
 
 MOST_MODELS = 100  # in a file
-FEW = 1 / 50  # of the likes, which a model that is trained by steps can do without
+FEW = 1 / 50  # of the likes, without which several models are about as good
 
 
 @dataclass(eq=False, repr=False)
@@ -274,7 +274,7 @@ class Blend(Recommender):
         self.search_ += [trial.told(self.metric) for trial in [*trials, chosen]]
         weights = chosen.weights / judge.scales(scorers)
         few = train.nnz >= (1 - FEW) * user_items.nnz
-        kept = [model if few and model.by_steps else unfitted(model) for model in models]
+        kept = models if few else [unfitted(model) for model in models]
         return [model for model, weight in zip(kept, weights) if weight > 0], weights[weights > 0]
 
     def _stopped(self, models: list[Recommender], train: sparse.csr_array, judge: Judge) -> NetworkRecommender:

@@ -81,8 +81,6 @@ class ELSA(Recommender):
         What `random_state` came to.
     """
 
-    by_steps = True
-
     emb_dim: int = 256
     _: KW_ONLY
     epochs: int | None = None
@@ -177,7 +175,7 @@ class ELSA(Recommender):
 
 
 class BlockwiseEngine(PlainEngine):
-    """Takes a step of Adam a block of items at a time, so that what it computes on the way is as small as the block."""
+    """Works on a block of items at a time, so that what it computes on the way is as small as the block."""
 
     def __init__(self, network: Any, adam: Adam):
         super().__init__(network, adam)
@@ -187,13 +185,27 @@ class BlockwiseEngine(PlainEngine):
 
     def train_step(self, user_items: sparse.csr_array, key: Key) -> float:
         assert self.adam is not None
-        with compute_threads():
-            loss: float = user_items.shape[0] * self.layer.forward(user_items)
+        with compute_threads(), ThreadPoolExecutor(threads_to_use()) as pool:
+            loss: float = user_items.shape[0] * self.layer.forward_from(user_items, *self._embeddings_and_gram(pool))
             self.layer.backward_sums()
-            with ThreadPoolExecutor(threads_to_use()) as pool:
-                list(pool.map(self._step_on_rows, self.blocks, self.optimizers))
+            list(pool.map(self._step_on_rows, self.blocks, self.optimizers))
         self.adam.step_count += 1
         return loss
+
+    def _embeddings_and_gram(self, pool: ThreadPoolExecutor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A, the lengths, and A.T @ A as the sum over blocks in their order, whichever thread computes a block."""
+        weight = self.layer.params["weight"]
+        embeddings, lengths = np.empty_like(weight), np.empty((self.n_items, 1), weight.dtype)
+        gram = np.zeros((weight.shape[1], weight.shape[1]), weight.dtype)
+
+        def of_block(block: slice) -> np.ndarray:
+            with compute_threads():
+                embeddings[block], lengths[block] = self.layer.item_embeddings(block)
+                return embeddings[block].T @ embeddings[block]
+
+        for part in pool.map(of_block, self.blocks):
+            gram += part
+        return embeddings, lengths, gram
 
     def _step_on_rows(self, block: slice, optimizer: Adam) -> None:
         assert self.adam is not None

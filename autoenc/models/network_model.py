@@ -73,8 +73,6 @@ class NetworkRecommender(Recommender):
 
     weighs_likes = True
 
-    by_steps = True
-
     # Where no number of epochs is asked for: as many as make so many steps, and no fewer than so many.
     default_steps = 60
     default_epochs = 1

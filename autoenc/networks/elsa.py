@@ -73,16 +73,21 @@ class CosineOfProduct:
     def n_items(self) -> int:
         return len(self.params["weight"])
 
-    def item_embeddings(self) -> tuple[np.ndarray, np.ndarray]:
-        """A, and the lengths of weight's rows (n_items, 1) that it is divided by."""
-        weight = self.params["weight"]
+    def item_embeddings(self, items: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+        """These rows of A, and the lengths (n_rows, 1) of weight's rows that they are divided by."""
+        weight = self.params["weight"][items]
         lengths = np.sqrt(np.einsum("ij,ij->i", weight, weight))[:, None]
         return weight / lengths, lengths
 
     def forward(self, user_items: sparse.csr_array) -> float:
         """The loss of these users (batch, n_items), each with one like or more."""
-        rows, lengths = self.item_embeddings()  # A
-        gram = rows.T @ rows  # M
+        rows, lengths = self.item_embeddings()
+        return self.forward_from(user_items, rows, lengths, rows.T @ rows)
+
+    def forward_from(
+        self, user_items: sparse.csr_array, rows: np.ndarray, lengths: np.ndarray, gram: np.ndarray
+    ) -> float:
+        """`forward` from what `item_embeddings` returns and M (emb_dim, emb_dim), which training computes in blocks."""
         sums = user_items @ rows  # Z
         through_gram = sums @ gram
         n_likes = np.diff(user_items.indptr).astype(sums.dtype)

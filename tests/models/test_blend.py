@@ -97,8 +97,8 @@ def test_validation_by_likes_keeps_the_users_in_the_training(likes, monkeypatch)
     split = holdout_users(likes.user_items, 50, seed=0)
     n_users, n_likes = likes.n_users, likes.user_items.nnz
     of_users, of_likes = (split.train.shape[0], split.train.nnz), (n_users, n_likes - split.held_out.nnz)
-    of_all = (n_users, n_likes)  # one of two that are the same is enough
-    assert seen == [of_users, of_users, of_all, of_likes, of_likes, of_all]
+    of_all = (n_users, n_likes)  # one of two that are the same is enough; of few held-out likes there is no second fit
+    assert seen == [of_users, of_users, of_all, of_likes, of_likes]
 
 
 def spying(method, seen):
@@ -240,7 +240,7 @@ def test_a_network_stops_where_the_blend_validates_best(likes):
     np.testing.assert_array_equal(again.score(likes.user_items[:5]), fitted.score(likes.user_items[:5]))
 
 
-def test_what_is_trained_by_steps_is_kept_where_few_likes_were_held_out(likes):
+def test_models_are_kept_where_few_likes_were_held_out(likes):
     network = DenoisingAutoEncoder(hidden_dim=16, epochs=6, batch_size=128, lr=0.02)
     few, many = (
         Blend([network, EASE(l2=100.0)], stop_every=1, validation="weak", validation_users=n).fit(likes)
@@ -256,7 +256,13 @@ def test_what_is_trained_by_steps_is_kept_where_few_likes_were_held_out(likes):
     np.testing.assert_array_equal(
         unfitted(few.models_[0]).fit(seen).score(likes.user_items[:5]), few.models_[0].score(likes.user_items[:5])
     )
-    np.testing.assert_array_equal(few.models_[1].item_weights_, EASE(l2=100.0).fit(likes).item_weights_)
+    np.testing.assert_allclose(few.models_[1].item_weights_, EASE(l2=100.0).fit(seen).item_weights_, atol=1e-6)
+    np.testing.assert_array_equal(many.models_[1].item_weights_, EASE(l2=100.0).fit(likes).item_weights_)
+
+
+def test_a_model_alone_is_fitted_again_on_all_likes(likes):
+    alone = Blend([EASE()], validation_users=20, candidates={"ease__l2": [50.0, 100.0]}).fit(likes).models_[0]
+    np.testing.assert_array_equal(alone.item_weights_, EASE(l2=alone.l2).fit(likes).item_weights_)
 
 
 def test_each_look_starts_from_nothing_and_tries_the_same_weights(likes):
