@@ -26,7 +26,7 @@ Progress = Callable[[str, int, int], object]
 """Told what is being done, in words, and how many steps of how many of it are done."""
 
 
-def untold(doing: str, done: int, total: int) -> None:
+def no_progress(doing: str, done: int, total: int) -> None:
     """A `Progress` that tells nobody."""
 
 
@@ -34,7 +34,7 @@ def untold(doing: str, done: int, total: int) -> None:
 def told_by_bar(wanted: bool) -> Iterator[Progress]:
     """Yield a `Progress` that a bar on stderr shows; one that tells nobody where none is wanted."""
     if not wanted:
-        yield untold
+        yield no_progress
         return
     with new_bar(bar_format="{desc} {n_fmt}/{total_fmt} [{elapsed}]", leave=False) as bar:
 

@@ -205,7 +205,7 @@ def test_a_blend_of_more_models_than_anybody_blends(tmp_path):
     path = tmp_path / "m"
     params = {"models": ", ".join(["EASE"] * 100_000)}
     path.write_bytes(framed({}, {"version": 1, "model": "Blend", "params": params, "about": {}}))
-    refused(path, lambda: load_model(path), "its models are 'EASE, EASE.*, and not all are known here")
+    refused(path, lambda: load_model(path), "its models are 'EASE, EASE.*, and not all of these are known")
 
 
 class TestTaskCache:

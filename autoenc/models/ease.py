@@ -177,7 +177,7 @@ class EASE(Recommender):
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> int:
         weights = arrays.get("item_weights")
         if weights is None or weights.ndim != 2 or weights.shape[0] != weights.shape[1] or weights.dtype != np.float32:
-            raise ValueError("item_weights must be there, a square matrix of float32.")
+            raise ValueError("item_weights must be a square matrix of float32.")
         self.item_weights_ = weights
         return len(weights)
 

@@ -170,7 +170,7 @@ class ELSA(Recommender):
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> int:
         item_embeddings = arrays.get("item_embeddings")
         if item_embeddings is None or item_embeddings.ndim != 2 or item_embeddings.dtype != np.float32:
-            raise ValueError("item_embeddings must be there, one row of float32 per item.")
+            raise ValueError("item_embeddings must be a float32 array with one row per item.")
         self.item_embeddings_ = item_embeddings
         self.history_, self.seed_ = [], seed_of(self.random_state)
         return len(item_embeddings)

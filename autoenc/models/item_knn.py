@@ -139,7 +139,7 @@ class ItemKNN(Recommender):
                 raise ValueError
         except (KeyError, TypeError, ValueError):
             raise ValueError(
-                "nearest.data, nearest.indices and nearest.indptr must be there, a square CSR matrix of float32."
+                "nearest.data, nearest.indices and nearest.indptr must be a square CSR matrix of float32."
             ) from None
         self.nearest_ = nearest
         return n_items

@@ -104,6 +104,6 @@ class Popular(Recommender):
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> int:
         counts = arrays.get("item_counts")
         if counts is None or counts.ndim != 1 or counts.dtype not in (np.int64, np.float64):
-            raise ValueError("item_counts must be there, one int64 or float64 per item.")
+            raise ValueError("item_counts must be an int64 or float64 array with one number per item.")
         self._set_counts(counts)
         return len(counts)

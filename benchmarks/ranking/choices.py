@@ -31,7 +31,7 @@ from autoenc.evaluation.splits import holdout_users
 from autoenc.models.blend_search import Judge, Stopping, number_who_validate
 from autoenc.models.blend_weights import Values, best_of, choice, coarse_trials, finer_trials
 from autoenc.models.presets import preset
-from autoenc.progress import untold
+from autoenc.progress import no_progress
 from benchmarks import datasets
 from benchmarks.ranking.lines import RESULTS
 from benchmarks.ranking.plans import PLANS
@@ -88,10 +88,10 @@ def measure(dataset: str, protocol: str, seed: int = 0) -> dict:
 def fitted_parts(train: sparse.csr_array, judge: Judge) -> dict:
     """The parts of `best`, chosen and stopped as its fit does it."""
     best = preset("best")
-    best.search_, best._progress = [], untold
+    best.search_, best._progress = [], no_progress
     network, *others = (model for _, model in best.named_models())
     others = [best._best_candidate(i, model, train, judge) for i, model in enumerate(others, 1)]
-    stopping = Stopping(judge, others, best.stop_every, best.patience, untold)
+    stopping = Stopping(judge, others, best.stop_every, best.patience, no_progress)
     network.fit(train, callbacks=[stopping])
     return dict(zip(PARTS, (network, *others)))
 

@@ -708,7 +708,7 @@ class TestItemKNN:
             ("nearest.data", np.array([1, 1], np.int64)),
             ("nearest.indptr", np.array([0, 5, 2], np.int32)),
         ]:
-            with pytest.raises(ValueError, match="must be there, a square CSR matrix of float32"):
+            with pytest.raises(ValueError, match="must be a square CSR matrix of float32"):
                 ItemKNN()._set_arrays({**arrays, name: wrong})
 
 

@@ -88,7 +88,7 @@ def test_where_ease_has_no_room_ials_is_taken_and_that_is_said(name, likes):
     model.fallback["ease"].set_params(emb_dim=16, epochs=2, backend="numpy")  # whose kernels take long to compile
     if name == "best":
         model.set_params(denoisingautoencoder__hidden_dim=8, denoisingautoencoder__epochs=2)
-    with pytest.warns(UserWarning, match="IALS is in its place"):
+    with pytest.warns(UserWarning, match="IALS takes its place"):
         model.fit(likes)
     assert model.about_["instead"] == {"EASE": "IALS"}
     assert not any(isinstance(part, EASE) for part in model.models_)
@@ -140,7 +140,7 @@ def test_the_command_line_says_what_is_taken_in_its_place(train, monkeypatch):
     code, _, err = train("--preset", "fast", "--seed", "5", "--backend", "numpy")
     taken = small.models_[0]
     assert (taken.random_state, taken.backend) == (5, "numpy")
-    assert code == 0 and "IALS is in its place" in err
+    assert code == 0 and "IALS takes its place" in err
 
 
 @pytest.mark.parametrize("validation", ["weak", "strong"])
