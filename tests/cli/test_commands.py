@@ -295,7 +295,7 @@ def test_diversity_is_by_the_model_that_is_named(ask, model_file, popular_file):
     assert code == 0 and out.splitlines()[-1] == f"diversity is by the item vectors of {model_file}"
     assert any(line.startswith("diversity ") for line in out.splitlines())
     code, _, err = ask("evaluate", popular_file, "--diversity", popular_file)
-    assert code == 2 and "Popular has no vectors of items; take ELSA's or a network's" in err
+    assert code == 2 and "Popular has no item vectors; use ELSA or a network" in err
 
 
 def test_a_model_that_is_behind_popularity_says_so(ask):
@@ -345,7 +345,7 @@ def test_update_learns_new_items_in_place(ask, few):
 def test_update_refuses_what_cannot_learn_more(ask, few):
     before = Path(few).read_bytes()
     code, out, err = ask("update", few, "--data", "train.csv")
-    assert (code, out) == (2, "") and "EASE has no partial_fit, as its solution is of all likes at once" in err
+    assert (code, out) == (2, "") and "EASE has no partial_fit, as its solution depends on all likes at once" in err
     assert Path(few).read_bytes() == before
     Popular().fit([[0, 1]]).save("matrix")
     code, _, err = ask("update", "matrix", "--data", "train.csv")

@@ -193,7 +193,7 @@ def test_where_items_are_many_only_the_candidates_are_tried(likes, monkeypatch):
 def test_a_candidate_that_is_rounded_away_is_passed_over(likes, monkeypatch):
     def with_a_bound(self, gram, fit_gram=EASE._fit_gram):
         if self.l2 < 50:
-            raise np.linalg.LinAlgError("the matrix has no inverse within rounding")
+            raise np.linalg.LinAlgError("the matrix is singular within rounding")
         fit_gram(self, gram)
 
     monkeypatch.setattr(EASE, "_fit_gram", with_a_bound)
