@@ -125,7 +125,7 @@ def test_backward_needs_a_forward_of_its_own(name):
         (
             lambda: GaussianSample(1.0).forward(X, True, (0, 0, 0, 1)),
             ValueError,
-            "takes a mean and a log_var per feature, so columns in pairs, got 3",
+            "takes a mean and a log_var per feature, so an even number of columns, got 3",
         ),
     ],
 )

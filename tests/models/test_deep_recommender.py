@@ -348,7 +348,7 @@ def test_ratings_that_cannot_be_are_refused(rated):
         (ValueError, lambda: RatingPredictor(lr=0).fit(train), "lr must be a finite number above 0, got 0"),
         (ValueError, lambda: RatingPredictor(epochs=-1).fit(train), "epochs must be 0 or more, got -1"),
         (FloatingPointError, lambda: RatingPredictor([8], lr=1e9).fit(train), "the loss became .* lower lr than 10000"),
-        (ValueError, lambda: holdout_ratings(train, holdout=1), "holdout is 1; pass the share to hold out"),
+        (ValueError, lambda: holdout_ratings(train, holdout=1), "holdout is 1; pass the fraction to hold out"),
         (ValueError, lambda: holdout_ratings(train, rated[1]), "times has other entries than values; pass both"),
     ]:  # fmt: skip
         with np.errstate(all="ignore"), pytest.raises(error, match=message):
