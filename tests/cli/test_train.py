@@ -147,8 +147,7 @@ def test_a_checkpoint_of_another_command_is_one_sentence(train):
     code, report, err = train("--epochs", "1", "--lr", "0.1", *numpy, "--out", "model")
     assert (code, report) == (2, None)
     assert err.splitlines()[-1] == (
-        "autoenc train: state holds a training with lr 0.01, and this one has 0.1; give it the same, "
-        "or name another folder"
+        "autoenc train: state holds a training with lr 0.01, but this one has 0.1; use the same, or name another folder"
     )
     assert {path.name: path.read_bytes() for path in Path("state").iterdir()} == before
     assert not Path("model").exists()
@@ -166,7 +165,7 @@ def test_a_checkpoint_that_cannot_be_written_is_one_sentence_and_code_2(train, m
     monkeypatch.setattr(os, "fsync", full)
     code, report, err = train("--epochs", "2", "--backend", "numpy", *OFTEN)
     assert (code, report) == (2, None) and "Traceback" not in err
-    assert "\nautoenc train: state can't take a checkpoint of step 1 (" in err and "No space left" in err
+    assert "\nautoenc train: the checkpoint of step 1 can't be written to state (" in err and "No space left" in err
     assert list(Path("state").iterdir()) == []
 
 

@@ -372,7 +372,7 @@ def test_top_n_with_fewer_items_left_than_n_is_padded():
 def test_a_ranking_by_nan_is_refused(name):
     network = trained(np.float32)
     network.state[name][:] = np.nan
-    with pytest.raises(ValueError, match="scores are NaN: its training diverged; train it with a lower lr"):
+    with pytest.raises(ValueError, match="scores are NaN, as its training diverged; train it with a lower lr"):
         FusedEngine(network).top_n(likes(), 3)
 
 
