@@ -256,7 +256,7 @@ def test_evaluate_a_split_that_somebody_else_made(ask, few):
     Path("test.csv").write_text("user,item\nfay,sencha\nann,sencha\nnew,sencha\nbob,cocoa\n")
     code, out, err = ask("evaluate", few, "--data", "train.csv", "--held-out", "test.csv", "--k", "1", "--json")
     assert code == 0
-    assert "left out 2 of 4 held-out likes: those of 1 users whom train lacks, those of 1 items that" in err
+    assert "left out 2 of 4 held-out likes: those of 1 users that are not in train, those of 1 items that" in err
     assert "showing 9 likes of 7 users, evaluating on 2" in err
     figures = json.loads(out)["models"]["EASE"]
     assert (figures["n_users"], figures["precision@1"]) == (2, 1)  # by popularity, as no like of theirs speaks

@@ -148,7 +148,7 @@ def test_the_choice_is_the_same_by_numpy_alone_and_by_the_kernel(likes, monkeypa
 
 def test_a_network_that_diverges_is_refused_by_a_sentence(likes, monkeypatch):
     monkeypatch.setattr(AutoEncoder, "_score", lambda self, batch: np.full(batch.shape, np.nan, np.float32))
-    with pytest.raises(ValueError, match="a score is NaN: the model has diverged"):
+    with pytest.raises(ValueError, match="a score is NaN, as the model has diverged"):
         of_network_and_ease().fit(likes)
 
 
@@ -485,8 +485,11 @@ def test_arrays_that_do_not_fit_each_other_are_refused():
             },
             "candidates has 'denoisingautoencoder__lr', a hyperparameter of the network that stop_every stops",
         ),
-        ({"validation_users": 0.0}, "validation_users is 0.0, which makes 0 of 2 users; pass a share or a number"),
-        ({"validation_users": 9}, "validation_users is 9, which makes 9 of 2 users; .* at most the 1 with two likes"),
+        ({"validation_users": 0.0}, "validation_users is 0.0, which is 0 of 2 users; pass a fraction or a number"),
+        (
+            {"validation_users": 9},
+            "validation_users is 9, which is 9 of 2 users; .* at most the 1 users with two likes",
+        ),
         ({}, "none of the 1 users who validate has enough likes to hold a fifth of them out; pass weights"),
         ({"validation": "users"}, 'validation is \'users\'; pass "strong", "weak" or "time"'),
     ],

@@ -116,7 +116,7 @@ def test_a_half_life_that_is_given_stays():
 
 
 def test_a_blend_that_validates_by_time_needs_times():
-    with pytest.raises(ValueError, match=r"likes has no times; make it by datasets.load"):
+    with pytest.raises(ValueError, match=r"likes has no times; pass likes from datasets.load"):
         Blend([EASE()], validation="time").fit(fashion(changes=True).user_items.copy())
 
 
