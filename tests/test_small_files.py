@@ -282,7 +282,7 @@ def test_networks_look_at_the_memory_first(name, monkeypatch):
 def test_where_the_system_does_not_say_how_much_there_is(monkeypatch):
     monkeypatch.setattr(machine, "free_memory", lambda: None)
     machine.check_free("this", 2**62, "take less")
-    with pytest.raises(ValueError, match=r"this needs 9,\S+ bytes, but no machine has them; take less\."):
+    with pytest.raises(ValueError, match=r"this needs 9,\S+ bytes, but no machine has that much; take less\."):
         machine.check_free("this", 2**63, "take less")
 
 

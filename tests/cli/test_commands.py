@@ -500,7 +500,7 @@ def test_a_preset_chooses_its_half_life_by_time(ask, timed_csv):
         (["--half-life", "90"], "--half-life is '90'; give a duration above 0 in hours, days, weeks or years, such as"),
         (["--since", "soon"], "--since is 'soon'; give a date such as 2015-01-31 or 2015-01-31T12:00, or a duration"),
         (["--until", "1960-01-01"], "no like is in this range of time; those of timed are from 1970-01-0"),
-        (["--half-life", "9d", "--cache-path", "c"], "the task's cache has no times; pass the ratings by --data"),
+        (["--half-life", "9d", "--cache-path", "c"], "the task's cache has no times; pass the ratings with --data"),
     ],
 )
 def test_train_refuses_times_that_are_none(ask, timed_csv, options, sentence):

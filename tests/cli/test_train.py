@@ -226,7 +226,9 @@ def test_topk_lists_each_users_ten_best_that_are_new(train, likes, split):
 def test_plot_is_a_picture_of_the_training(train):
     pytest.importorskip("matplotlib")
     code, report, err = train("--epochs", "3", "--backend", "numpy", "--plot", "pictures/training.png")
-    assert code == 0 and report["status"] == "DONE" and "drew the training to pictures/training.png\n" in err
+    assert (
+        code == 0 and report["status"] == "DONE" and "wrote the plot of the training to pictures/training.png\n" in err
+    )
     assert Path("pictures/training.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -68,7 +68,8 @@ def test_what_has_no_place_is_left_out_and_counted(model, train):
     with pytest.warns(UserWarning, match="left out 3 of 4 held-out likes") as told:
         report = evaluate(model, train, held_out, ks=[1])
     assert str(told[0].message).endswith(
-        "those of 1 users that are not in train, those of 1 items that the model doesn't know, and 1 that are in train too."
+        "those of 1 users that are not in train, those of 1 items that the model doesn't know, and 1 that are in "
+        "train too."
     )
     assert told[0].filename == __file__
     assert (report.n_users, report.n_skipped, report["precision@1"]) == (1, 2, 1)

@@ -129,7 +129,7 @@ def test_a_top_n_of_the_scorers_own_is_used():
 
 def test_errors_come_at_the_call_to_rank():
     scorer = Scores(np.zeros((3, 7)))
-    with pytest.raises(ValueError, match="user_items has 9 columns where 7 items are expected"):
+    with pytest.raises(ValueError, match="user_items has 9 columns, but 7 items are expected"):
         ranking.rank(scorer, sparse.csr_array((3, 9), dtype=np.float32), 3)
     with pytest.raises(ValueError, match="n is 0; pass a whole number, 1 or more"):
         ranking.rank(scorer, [[0]], 0)

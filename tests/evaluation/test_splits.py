@@ -170,8 +170,8 @@ def test_times_may_be_dates():
     ("times", "error", "sentence"),
     [
         ([1], ValueError, r"times has shape \(1,\) for 2 pairs; pass one time for each"),
-        ([1.0, np.nan], ValueError, "times holds nan; drop what has no time"),
-        (np.array(["2020-01-01", "NaT"], "datetime64[s]"), ValueError, "times holds NaT; drop what has no time"),
+        ([1.0, np.nan], ValueError, "times holds nan; drop likes without a time"),
+        (np.array(["2020-01-01", "NaT"], "datetime64[s]"), ValueError, "times holds NaT; drop likes without a time"),
         (["noon", "now"], TypeError, "times has dtype <U4; pass seconds since 1970, or datetime64"),
     ],
 )
@@ -181,7 +181,7 @@ def test_bad_times(times, error, sentence):
 
 
 def test_times_need_a_matrix_in_their_order():
-    with pytest.raises(ValueError, match="times follow a canonical user_items; pass it through as_user_items first"):
+    with pytest.raises(ValueError, match="times need a canonical user_items; call as_user_items on it first"):
         Interactions(sparse.coo_array(np.eye(2)), [0, 1], [0, 1], times=[3, 4])
 
 

@@ -57,7 +57,7 @@ def test_a_preset_is_a_copy_that_can_be_changed():
 
 
 def test_an_unknown_preset_is_refused():
-    with pytest.raises(ValueError, match="there is no preset 'quick'; take one of task, best, fast"):
+    with pytest.raises(ValueError, match="there is no preset 'quick'; pass one of task, best, fast"):
         preset("quick")
 
 
@@ -156,7 +156,7 @@ def test_best_validates_as_the_command_line_asks(validation, train, monkeypatch)
 def test_the_tasks_preset_takes_no_validation(train):
     code, report, err = train("--preset", "task", "--validation", "strong")
     assert (code, report) == (2, None)
-    assert "--validation is how --preset best and fast choose, and task chooses nothing; leave it out" in err
+    assert "--validation applies only to --preset best and fast, not to task; leave it out" in err
 
 
 def test_fast_chooses_its_l2(likes, split):
@@ -182,7 +182,7 @@ def test_what_is_the_tasks_networks_is_refused(train):
     code, report, err = train("--preset", "best", "--emb-dim", "12")
     assert (code, report) == (2, None)
     assert err.endswith("--emb-dim applies only to --preset task\n")
-    with pytest.raises(ValueError, match="preset is 'quick'; take one of task, best, fast"):
+    with pytest.raises(ValueError, match="preset is 'quick'; pass one of task, best, fast"):
         train_job.main_job(train_job.Settings(preset="quick"))
 
 

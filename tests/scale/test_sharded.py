@@ -195,7 +195,7 @@ def test_a_preset_is_for_one_process(monkeypatch):
         size = 2
 
     monkeypatch.setattr("autoenc.train_job.world", Two)
-    with pytest.raises(ValueError, match="--preset fast trains in one process; leave mpiexec out, or take --preset"):
+    with pytest.raises(ValueError, match="--preset fast trains in one process; leave mpiexec out, or use --preset"):
         main_job(Settings(preset="fast"))
 
 

@@ -278,7 +278,7 @@ def test_too_few_users_are_refused(lists):
 
 
 def test_the_items_must_be_the_networks():
-    with pytest.raises(ValueError, match=r"user_items has 39 columns where 40 items are expected"):
+    with pytest.raises(ValueError, match=r"user_items has 39 columns, but 40 items are expected"):
         Trainer(network()).fit(likes(n_items=39))
 
 
