@@ -363,7 +363,9 @@ def test_a_wrong_number_of_gradients_is_named(capsys, monkeypatch):
     monkeypatch.setattr(ReLU, "backward", lambda self, grad_output: grad_output[:1])
     code, (_, line, *_) = run(capsys, "--layer", "ReLU")
     assert code == 1
-    assert line.split(maxsplit=1)[1].startswith("RAISED ValueError: the gradient of input has shape (1, 5), want")
+    assert line.split(maxsplit=1)[1].startswith(
+        "RAISED ValueError: the gradient of input must have its shape (7, 5), got (1"
+    )
 
 
 def test_checks_as_json(capsys, broken_relu):

@@ -291,7 +291,7 @@ def test_whether_a_model_is_replaced_does_not_depend_on_what_is_free(likes, monk
     with pytest.raises(ValueError, match=r"EASE on .* items needs .* bytes, but the machine has 1,000 free"):
         blend.fit(likes)
     monkeypatch.setattr(ease, "usable_memory", lambda: 1000)
-    with pytest.warns(UserWarning, match="half of the memory that this process may use is 500; .* Popular is in its"):
+    with pytest.warns(UserWarning, match="half of the memory that this process may use is 500; .* Popular takes its"):
         blend.fit(likes)
 
 

@@ -343,7 +343,7 @@ def test_ratings_that_cannot_be_are_refused(rated):
         (ValueError, lambda: model.fit(nan), "ratings holds a number that is not finite"),
         (ValueError, lambda: model.fit(sparse.csr_array((3, 4))), "ratings holds no ratings; pass at least one"),
         (ValueError, lambda: model.predict(train[:, :9]), "ratings has 9 columns, but the model was fitted on 600"),
-        (ValueError, lambda: model.rmse(train, held_out[:9]), r"in the shape of ratings, \(60, 600\), and has"),
+        (ValueError, lambda: model.rmse(train, held_out[:9]), r"in the shape of ratings, \(60, 600\), but has"),
         (ValueError, lambda: model.rmse(train, sparse.csr_array((60, 600))), r"but has 0 in the shape \(60, 600\)"),
         (ValueError, lambda: RatingPredictor(lr=0).fit(train), "lr must be a finite number above 0, got 0"),
         (ValueError, lambda: RatingPredictor(epochs=-1).fit(train), "epochs must be 0 or more, got -1"),

@@ -93,7 +93,7 @@ def test_every_model_comes_back_as_it_was(path, name, by_name):
 def test_a_class_loads_its_own_models(path):
     MODELS["EASE"](l2=3.0).fit([[0, 1], [1, 2]]).save(path)
     assert repr(MODELS["EASE"].load(path)) == repr(load_model(path)) == "EASE(l2=3.0)"
-    with pytest.raises(ValueError, match="holds a model of the class EASE, not Popular; read it by"):
+    with pytest.raises(ValueError, match="holds a model of the class EASE, not Popular; load it with"):
         MODELS["Popular"].load(path)
 
 

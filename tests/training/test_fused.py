@@ -403,7 +403,7 @@ def test_what_the_kernels_do_not_compute_is_refused():
     state = initial_state(4, 3, 2)
     network = AutoEncoderNetwork(state, loss=Other())
     with pytest.raises(
-        ValueError, match="Multinomial, ConfidenceBCE, ConfidenceMultinomial, and the network Other; train it with"
+        ValueError, match="Multinomial, ConfidenceBCE, ConfidenceMultinomial, but the network has Other; train it with"
     ):
         FusedEngine(network, Adam(network.params))
     with pytest.raises(ValueError, match="AutoEncoderNetwork's, and OtherNetwork may compute something else; use"):
