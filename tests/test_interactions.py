@@ -403,10 +403,10 @@ def test_times_of_pandas(zone):
 @pytest.mark.parametrize(
     ("weights", "error", "sentence"),
     [
-        ([1, 0], ValueError, "weights holds 0; a weight is a number above 0 .* drop what does not count"),
-        ([1, -2.5], ValueError, r"weights holds -2.5; a weight is a number above 0"),
-        ([1, np.nan], ValueError, "weights holds nan; a weight is a number above 0"),
-        ([np.inf, 1], ValueError, "weights holds inf; a weight is a number above 0"),
+        ([1, 0], ValueError, "weights holds 0; weights must be numbers above 0, .* drop likes that do not count"),
+        ([1, -2.5], ValueError, r"weights holds -2.5; weights must be numbers above 0"),
+        ([1, np.nan], ValueError, "weights holds nan; weights must be numbers above 0"),
+        ([np.inf, 1], ValueError, "weights holds inf; weights must be numbers above 0"),
         ([1, 1e39], ValueError, r"weights holds 1e\+39; weights must be numbers above 0, in the range of float32"),
         ([1, 1e-60], ValueError, "weights holds 1e-60; weights must be numbers above 0, in the range of float32"),
         ([1], ValueError, r"weights has shape \(1,\) for 2 pairs; pass one weight for each"),

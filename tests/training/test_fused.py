@@ -406,7 +406,9 @@ def test_what_the_kernels_do_not_compute_is_refused():
         ValueError, match="Multinomial, ConfidenceBCE, ConfidenceMultinomial, but the network has Other; train it with"
     ):
         FusedEngine(network, Adam(network.params))
-    with pytest.raises(ValueError, match="AutoEncoderNetwork's, and OtherNetwork may compute something else; use"):
+    with pytest.raises(
+        ValueError, match="support AutoEncoderNetwork, and OtherNetwork may compute something else; use"
+    ):
         FusedEngine(OtherNetwork(state))
 
 
