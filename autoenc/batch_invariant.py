@@ -90,7 +90,7 @@ class UserBlock(NamedTuple):
 
 
 def user_block(n_users: int, depth: int, widths: Collection[int], dtype: np.dtype) -> UserBlock:
-    """The smallest block for `n_users`, or, if none is large enough, the large one that leaves the fewest rows empty.
+    """The smallest block for all users, or, if none is large enough, the large one that leaves the fewest rows empty.
 
     Parameters
     ----------

@@ -228,7 +228,7 @@ def _after_fork_in_child() -> None:
     global _setting, _layer_at_fork
     _setting = threading.RLock()
     _blas_on_one_thread.keep_the_thread_that_forked()
-    with contextlib.suppress(KeyError, AttributeError, ValueError):  # numba is not loaded, or not wholly, or has none
+    with contextlib.suppress(KeyError, AttributeError, ValueError):  # numba is not (fully) loaded, or has no layer yet
         _layer_at_fork = sys.modules["numba"].threading_layer()
 
 
@@ -279,7 +279,7 @@ def threads_to_use() -> int:
 
     Neither loads numba nor starts its threads, which a fork would lose.
     """
-    with contextlib.suppress(KeyError, AttributeError, ValueError):  # numba is not loaded, or not wholly, or has none
+    with contextlib.suppress(KeyError, AttributeError, ValueError):  # numba is not (fully) loaded, or has no layer yet
         sys.modules["numba"].threading_layer()
         return kernel_threads()
     asked_for = getattr(_asked_for, "threads", None)

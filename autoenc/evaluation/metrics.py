@@ -78,7 +78,7 @@ def ndcg_at_k(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> np.n
     reached for every user. nDCG@k of ir-measures; NDCG@R of Liang et al. 2018.
     """
     hits, n_held = _hits(top_items, held_out, k)
-    n_places = hits.shape[1]  # min(k, n_items)
+    n_places = hits.shape[1]  # k, or fewer if k exceeds the catalogue
     discounts = 1 / np.log2(np.arange(2, n_places + 2))  # (n_places,)
     ideal = np.cumsum(discounts)[np.clip(n_held, 1, n_places) - 1]  # (batch,)
     return _where_held(hits @ discounts / ideal, n_held)
@@ -243,7 +243,7 @@ def coverage(top_items: np.ndarray, n_items: int) -> float:
 
 
 def _hits(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which of the first k items were held out, (batch, min(k, n_items)) bool, and the number held out, (batch,)."""
+    """Which of the first k (or all ranked) items were held out, (batch, k) bool, and the number held out, (batch,)."""
     batch, n_items = held_out.shape
     top_items = _first(top_items, k, n_items)
     if len(top_items) != batch:

@@ -18,10 +18,10 @@ Explaining
 Source
     Liang, Krishnan, Hoffman and Jebara 2018, Variational Autoencoders for Collaborative Filtering
     (arXiv 1802.05814): hidden width 600, code width 200, beta up to 0.2, Adam with learning rate 0.001,
-    batches of 500. Differences: dropout is applied before the input is normalized, not after; biases
-    start at 0, not from a normal distribution with standard deviation 0.001; beta increases over half
-    of the training, not over 40,000 steps; the loss is summed over the batch, a scale to which Adam is
-    invariant.
+    batches of 500. Differences: dropout comes before the normalization of the input, not after it with
+    scaling; biases start at 0, not from a normal distribution with standard deviation 0.001; beta
+    increases over half of the training, not over 40,000 steps; the loss is summed over the batch, a
+    scale to which Adam is invariant.
 
 Example
     >>> likes = [[0, 1], [0, 1, 2], [1, 2], [3, 4], [3, 4, 5], [4, 5]] * 8

@@ -40,8 +40,8 @@ class Recommending(Scorer):
         """The N best items for each user.
 
         Ties are broken by popularity, for example among the items that score 0 because they are unrelated
-        to all of the user's likes. A user without likes that the model knows gets the most popular items.
-        `by_popularity` of the result says which items these are.
+        to all of the user's likes. A user none of whose likes is known to the model gets the most popular
+        items. `by_popularity` of the result says which items these are.
 
         Parameters
         ----------

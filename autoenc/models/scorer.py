@@ -58,7 +58,7 @@ class Scorer(Estimator, ABC):
 
         Ties go to the more popular item (to the lower item number for networks, whose scores are hardly
         ever equal). A user without known likes, because there are none or nobody liked these items in
-        the fit, gets the most popular items, with the number of users who like them as scores.
+        the fit, gets the most popular items, scored by the number of users who like them.
         """
         user_items = self._as_fitted(user_items)
         unknown = self._is_unknown(user_items)
