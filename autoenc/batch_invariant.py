@@ -1,4 +1,4 @@
-"""Batch-invariant scores: a user's scores are the same bits whoever else is in the batch.
+"""Batch-invariant scores: a user's scores do not depend on the rest of the batch, to the bit.
 
 BLAS may round a row of a product differently depending on the number of rows and on the row's position.
 OpenBLAS does both on processors without AVX-512: its inner loop there takes 12 rows at a time and sums

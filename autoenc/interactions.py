@@ -33,8 +33,8 @@ from autoenc.storage.npy import check_strings
 from autoenc.titles import Titles, UnknownItemError
 
 UserItemsLike: TypeAlias = "Interactions | sparse.sparray | sparse.spmatrix | npt.ArrayLike | Iterable[Iterable[int]]"
-"""What `as_user_items` accepts: likes with names, a sparse or dense matrix of zeros and ones, or a list of item
-indices for each user."""
+"""Input of `as_user_items`: likes with names, a sparse or dense matrix of zeros and ones, or a list of item indices
+for each user."""
 
 TitlesLike: TypeAlias = "Mapping[int, str] | Mapping[str, str] | npt.ArrayLike"
 """Titles of items by their external ids, or in the order of the items."""

@@ -142,7 +142,7 @@ def novelty_at_k(top_items: np.ndarray, item_counts: np.ndarray, n_users: int, k
 
 
 def popularity_bias_at_k(top_items: np.ndarray, shown: sparse.csr_array, item_counts: np.ndarray, k: int) -> np.ndarray:
-    """How much more popular the recommended items are than the user's likes; 1 means twice as popular.
+    """Popularity of the recommended items relative to that of the user's likes; 1 means twice as popular.
 
     The mean of log2(max(1, item_counts[item])) over the first k items, without padding, minus its mean over
     the user's own likes. NaN for a user without likes, or if the ranking is all padding. Abdollahpouri
@@ -243,7 +243,7 @@ def coverage(top_items: np.ndarray, n_items: int) -> float:
 
 
 def _hits(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which of the first k (or all ranked) items were held out, (batch, k) bool, and the number held out, (batch,)."""
+    """Mask (batch, k) of the first k (or all ranked) items that were held out, and the number held out (batch,)."""
     batch, n_items = held_out.shape
     top_items = _first(top_items, k, n_items)
     if len(top_items) != batch:

@@ -138,7 +138,7 @@ def _sample(n_likes: np.ndarray, n_wanted: np.ndarray, rng: np.random.Generator)
 
 
 class StrongSplit(NamedTuple):
-    """What `holdout_users` returns."""
+    """The result of `holdout_users`."""
 
     train: sparse.csr_array  # (n_users - n_test, n_items), all likes of the training users
     fold_in: sparse.csr_array  # (n_test, n_items), the test users' likes that the model sees
@@ -202,7 +202,7 @@ def number_of_users(user_items: sparse.csr_array, wanted: float, name: str) -> i
 
 
 class TimeSplit(NamedTuple):
-    """What `holdout_by_time` returns."""
+    """The result of `holdout_by_time`."""
 
     train: sparse.csr_array  # (n_users, n_items), the likes before the cut
     held_out: sparse.csr_array  # (n_users, n_items), the later likes of users with likes in train
@@ -273,7 +273,7 @@ def holdout_by_time(likes: Interactions | UserItems, share: float = 0.2) -> Time
 
 
 class LastSplit(NamedTuple):
-    """What `holdout_last` returns."""
+    """The result of `holdout_last`."""
 
     train: sparse.csr_array  # (n_users, n_items), all other likes
     held_out: sparse.csr_array  # (n_users, n_items), the latest like of each user with two or more

@@ -120,7 +120,7 @@ def break_backward(layer: Any, mutant: Mutant) -> None:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Which checks caught a mutant.
+    """The checks that caught a mutant.
 
     Attributes
     ----------

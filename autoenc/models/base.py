@@ -158,7 +158,7 @@ class Recommender(Recommending, Explaining):
         return likes
 
     def _counts_of(self, user_items: UserItems) -> np.ndarray:
-        """How many users like each item (n_items,): `recommend` ranks by this if a user has no known likes."""
+        """Number of users who like each item (n_items,): `recommend` ranks by it if a user has no known likes."""
         return likes_per_item(user_items)
 
     def _fitted_on(self, counts: np.ndarray) -> Self:

@@ -93,7 +93,7 @@ class Blend(Recommender):
     standardize : bool
         Whether to bring each model's scores for a user to mean 0 and standard deviation 1 before summing.
     metric : str
-        Metric to maximize: the name of a function in `autoenc.metrics` and a k, such as "ndcg@100".
+        A metric of `autoenc.evaluate` to maximize, such as "ndcg@100".
     validation : "strong", "weak" or "time"
         How to validate. "strong" leaves the validation users out of training, as for recommending to
         new users; "weak" leaves out only their held-out likes, chosen at random, as for known users;

@@ -1,4 +1,4 @@
-"""What a blend chooses on validation users: its models' hyperparameters, and when its network's training stops.
+"""Choices that a blend makes on validation users: its models' hyperparameters, and when its network's training stops.
 
 Each choice maximizes a ranking metric on held-out likes. `models.blend` describes their order, and
 `models.blend_weights` the search for weights.
@@ -54,7 +54,7 @@ def number_who_validate(user_items: sparse.csr_array, wanted: float | None, vali
 
 
 class ValidationSplit(NamedTuple):
-    """What `validation_split` returns: three csr_array over the same items."""
+    """The result of `validation_split`: three csr_array over the same items."""
 
     train: sparse.csr_array  # training likes
     fold_in: sparse.csr_array  # (n_users, n_items), the validation users' likes that the models see
@@ -76,7 +76,7 @@ def validation_split(user_items: UserItems, validation: str, wanted: float | Non
     train, fold_in, held_out, _ = holdout_users(user_items, n_users, seed=seed)
     if not held_out.nnz:
         raise ValueError(
-            f"none of the {n_users:,} users who validate has enough likes to hold a fifth of them out; "
+            f"none of the {n_users:,} validation users has enough likes to hold out a fifth of them; "
             "pass weights, or more likes."
         )
     return ValidationSplit(stacked(train, fold_in) if validation == "weak" else train, fold_in, held_out)
@@ -158,7 +158,7 @@ def _top_n(
 def _hits_by_kernel(
     scores: np.ndarray, weights: np.ndarray, liked: sparse.csr_array, held_out: sparse.csr_array, n: int
 ) -> list[np.ndarray]:
-    """Which of the items that `_top_n` returns were held out: (batch, n) bool for each row of weights."""
+    """For each row of weights, a mask (batch, n) of the items returned by `_top_n` that were held out."""
     from autoenc.kernels.ranks_of_sum import ranks_of_sum  # imports numba
 
     of_liked, of_held_out = (liked.indptr, liked.indices), (held_out.indptr, held_out.indices)
@@ -232,7 +232,7 @@ class CandidateSearch:
         return self.best
 
     def _value_with(self, own: str, value: Any, best: float) -> float:
-        """The metric with a value; the model is kept as the best so far if its metric is above `best`."""
+        """The metric for a value; the model is kept as the best so far if its metric is above `best`."""
         try:
             model = unfitted(self.best).set_params(**{own: value}).fit(self.likes)
         except np.linalg.LinAlgError:  # the penalty is lost to rounding

@@ -24,7 +24,7 @@ class Explaining(Scorer):
         *,
         liked: npt.ArrayLike | None = None,
     ) -> Explanation:
-        """Which of a user's likes drive the score of an item, by leaving out one at a time.
+        """Explain the score of an item by the user's likes, leaving out one at a time.
 
         contribution[j] = score(item | all likes) - score(item | all likes but j)
 

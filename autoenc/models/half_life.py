@@ -29,7 +29,7 @@ HALF_LIVES = (3650.0, 1825.0, 730.0, 365.0, 180.0, 60.0, 14.0)
 
 
 class ChosenHalfLife(NamedTuple):
-    """What `choose_half_life` returns."""
+    """The result of `choose_half_life`."""
 
     half_life: float | None  # in days
     tried: list[dict[str, Any]]  # one dict per half-life, None first, with the mean of the metric
@@ -54,7 +54,7 @@ def choose_half_life(
     half_lives : sequence of float
         Half-lives to try, in days.
     metric : str
-        Metric to maximize: the name of a function in `autoenc.metrics` and a k, such as "ndcg@100".
+        A metric of `autoenc.evaluate` to maximize, such as "ndcg@100".
     share : float
         Fraction of the likes to hold out, the latest.
 

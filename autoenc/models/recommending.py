@@ -143,7 +143,7 @@ class Recommending(Scorer):
         return top_n_of_scores(scores, user_items if strike_liked else None, n, self.item_counts_)
 
     def _by_popularity(self, user_items: sparse.csr_array, columns: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        """Which of these items (n_users, n) are there by popularity alone: bool. Warns if there are no counts."""
+        """Mask (n_users, n) of the items recommended by popularity alone. Warns if there are no counts."""
         of_nobody = self._is_unknown(user_items)[:, None] | (scores == 0)
         by_popularity: np.ndarray = of_nobody & (columns >= 0)
         if self.item_counts_ is None and by_popularity.any():

@@ -180,10 +180,10 @@ def tune(
     search_space : mapping of str to Range or list, optional
         Values to try for each hyperparameter. By default `search_space_of(model, n_users)`.
     metric : str
-        Metric to maximize: the name of a function in `autoenc.metrics` and a k, such as "ndcg@100".
+        A metric of `autoenc.evaluate` to maximize, such as "ndcg@100".
     minutes : float, optional
-        Time limit. A trial is not started if it and the last fit, at the time of the longest fit so far,
-        would exceed it. The first trial always runs.
+        Time limit. No trial is started if it and the last fit would exceed the limit, assuming that each
+        takes as long as the longest fit so far. The first trial always runs.
     trials : int, optional
         Maximum number of trials. At least one of the two limits must be given. With `trials` alone, and
         an integer `random_state` of the model, the same seed gives the same result.
@@ -360,7 +360,7 @@ def _distribution(optuna: Any, name: str, values: Range | Sequence[Any]) -> Any:
     low, high, log = values
     if not (math.isfinite(low) and math.isfinite(high) and low <= high) or (log and low <= 0):
         raise ValueError(
-            f"search_space[{name!r}] is {values}; pass a Range from low to high, finite, and above 0 where log."
+            f"search_space[{name!r}] is {values}; pass a Range from low to high, finite, and above 0 if log."
         )
     whole = isinstance(low, int) and isinstance(high, int)
     of_kind = optuna.distributions.IntDistribution if whole else optuna.distributions.FloatDistribution

@@ -490,7 +490,7 @@ def test_arrays_that_do_not_fit_each_other_are_refused():
             {"validation_users": 9},
             "validation_users is 9, which is 9 of 2 users; .* at most the 1 users with two likes",
         ),
-        ({}, "none of the 1 users who validate has enough likes to hold a fifth of them out; pass weights"),
+        ({}, "none of the 1 validation users has enough likes to hold out a fifth of them; pass weights"),
         ({"validation": "users"}, 'validation is \'users\'; pass "strong", "weak" or "time"'),
     ],
 )
