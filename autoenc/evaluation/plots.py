@@ -150,7 +150,7 @@ def check_plot(path: str | Path) -> None:
 
     known = FigureCanvasBase.get_supported_filetypes()
     if _kind(path) not in known:
-        raise ValueError(f"{path} ends in none of {', '.join(sorted(known))}; call it plot.png")
+        raise ValueError(f"{path} must end in one of {', '.join(sorted(known))}; call it plot.png, for example")
 
 
 def save(figure: Figure, path: str | Path) -> None:

@@ -87,7 +87,7 @@ def columns_known(model: Recommender, names: list[str]) -> tuple[np.ndarray, int
 def check_ending(path: str | os.PathLike[str]) -> None:
     """Raise ValueError if the ending of `path` is unknown, or .parquet without pyarrow."""
     if Path(path).suffix not in ENDINGS:
-        raise ValueError(f"{path} ends in none of {', '.join(ENDINGS)}; call it recs.csv, say.")
+        raise ValueError(f"{path} must end in one of {', '.join(ENDINGS)}; call it recs.csv, for example.")
     if Path(path).suffix == ".parquet":
         try:
             import pyarrow.parquet  # noqa: F401

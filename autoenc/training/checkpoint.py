@@ -1,4 +1,4 @@
-"""Checkpoints: the complete state of a training, so that a killed one resumes to the same bits.
+"""Checkpoints: the complete state of a training, so that a killed training resumes with the same bits.
 
 A checkpoint is a folder with a manifest and one shard, or several if the items are divided among
 processes: each then writes its own shard in parallel, with the numbers of its items in `items`. Any
@@ -57,7 +57,7 @@ class Peers:
     Attributes
     ----------
     rank, size : int
-        Number of this process and of all processes; rank 0 writes what is the same for all.
+        Rank of this process, and number of processes. Rank 0 writes what is the same for all.
     items : array (n_own,) int64, ascending, or None
         The items whose rows this process has, or None for all.
     """

@@ -619,7 +619,7 @@ def test_a_bar_moves_where_stderr_is_a_terminal(crowd):
         (["recommend", "MODEL", "--liked", HEAT, "-n", "0"], "-n must be 1 or more, got 0"),
         (["recommend", "MODEL", "--liked", "Heat (1994)"], "did you mean 'Heat (1995)'"),
         (["recommend", "missing", "--liked", HEAT], "there is no model file missing"),
-        (["recommend", "MODEL", "--users", "x.csv", "--out", "recs.txt"], "ends in none of .parquet, .csv, .npz"),
+        (["recommend", "MODEL", "--users", "x.csv", "--out", "recs.txt"], "must end in one of .parquet, .csv, .npz"),
         (["recommend", "MODEL", "--users", "x.csv", "--out", "recs.csv"], "There is no file or folder x.csv"),
         (["recommend", "MODEL", "--users", "x.csv"], "pass either --liked, once for each like, or --users with --out"),
         (["similar", "MODEL", "Heat (1994)"], "did you mean 'Heat (1995)'"),

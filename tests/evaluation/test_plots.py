@@ -147,9 +147,9 @@ def test_a_picture_is_written_as_its_ending_says(tmp_path, name):
 @pytest.mark.parametrize("name", ["plot.txt", "plot.png.gz", "plot.exe"])
 def test_an_ending_that_is_none_is_refused(tmp_path, name):
     path = tmp_path / name
-    with pytest.raises(ValueError, match=r"ends in none of .*pdf.*png.*svg.*; call it plot.png"):
+    with pytest.raises(ValueError, match=r"must end in one of .*pdf.*png.*svg.*; call it plot.png"):
         plots.save(plots.draw_history(HISTORY), path)
-    with pytest.raises(ValueError, match="ends in none of"):
+    with pytest.raises(ValueError, match="must end in one of"):
         plots.check_plot(path)
     assert list(tmp_path.iterdir()) == []
 
