@@ -1,7 +1,6 @@
-"""autoenc: a recommender that is an autoencoder of likes, readable in NumPy and fast in numba.
+"""autoenc: a recommender based on an autoencoder of likes, readable in NumPy and fast with numba.
 
-The public names are imported when they are first used, so that `import autoenc` and
-`autoenc --help` are instant.
+Public names are imported when first used, so that `import autoenc` and `autoenc --help` are fast.
 """
 
 from __future__ import annotations

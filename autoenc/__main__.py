@@ -1,4 +1,4 @@
-"""`python -m autoenc` is `autoenc`."""
+"""`python -m autoenc` runs the command line."""
 
 import sys
 

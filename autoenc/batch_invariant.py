@@ -1,10 +1,9 @@
-"""Scores that do not depend on the batch: a user gets the same bits whoever else is scored.
+"""Batch-invariant scores: a user's scores do not depend on the rest of the batch, to the bit.
 
-BLAS may round a row of a product differently with the number of rows, and with the row's place among
-them. OpenBLAS does both on processors without AVX-512: its inner loop there takes 12 rows at a time
-and sums for the last six of them in another order than for the first. So scoring calls BLAS with a
-number of rows among SIZES, puts users only at the places that round as the first does, and zeros at
-the others.
+BLAS may round a row of a product differently depending on the number of rows and on the row's position.
+OpenBLAS does both on processors without AVX-512: its inner loop there takes 12 rows at a time and sums
+the last six in a different order than the first. So scoring calls BLAS only with the numbers of rows in
+SIZES, and puts users only at positions that round like the first, and zeros at the others.
 """
 
 from __future__ import annotations
@@ -19,27 +18,27 @@ from scipy.linalg import blas
 
 from autoenc.machine import compute_threads
 
-SIZES = (4, 16, 48, 192)  # rows in a call; more rows are faster per row
-ALWAYS = 48  # the one size for products so small that BLAS may take another kernel by their size
-LARGE = 1_000_000  # multiplications above which OpenBLAS takes none of its kernels for small matrices
-MANY = 3  # the largest of them, which are alike in speed per row
-NUMBERS = 512  # of a row, by which its rounding is judged
-BLOCK_SIZES = (32, 80, 144, 208, 256, 272, 320)  # rows of a kernel's call; OpenBLAS divides more than 320 of them
+SIZES = (4, 16, 48, 192)  # rows per call; more rows are faster per row
+ALWAYS = 48  # the only size for products so small that BLAS may choose another kernel by their size
+LARGE = 1_000_000  # multiplications above which OpenBLAS does not use its kernels for small matrices
+MANY = 3  # the largest sizes, which are equally fast per row
+NUMBERS = 512  # numbers of a row to compare
+BLOCK_SIZES = (32, 80, 144, 208, 256, 272, 320)  # rows per call of a kernel; OpenBLAS divides more than 320 of them
 
 
 def by_fixed_rows(
     score: Callable[..., np.ndarray], *users: np.ndarray | sparse.csr_array, weights: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """`score(*users)`, called with a fixed number of users at a time, with BLAS on one thread.
+    """Compute `score(*users)` in calls with fixed numbers of users, with BLAS on one thread.
 
     Parameters
     ----------
     score : callable
-        Gives each user a row that depends on that user alone.
+        Returns one row per user, which depends on that user only.
     users : arrays or CSR arrays (n_users, ...)
-        One row per user each.
+        Each has one row per user.
     weights : sequence of arrays, floating, of one dtype
-        The matrices of the dense products in `score`: what BLAS does depends on their sizes.
+        The matrices of the dense products in `score`, as BLAS's choices depend on their sizes.
 
     Returns
     -------
@@ -50,7 +49,7 @@ def by_fixed_rows(
     sizes = [size for size in SIZES if size * smallest > LARGE]
     if ALWAYS not in sizes:
         sizes = [ALWAYS]
-    # A matrix of one row or column is a vector to NumPy and to numba, and to BLAS another function.
+    # NumPy and numba treat a matrix with one row or column as a vector and call another BLAS function.
     at_most = 1 if any(1 in weight.shape for weight in weights) else SIZES[-1]
     blocks: list[np.ndarray] = []
     start = 0
@@ -69,9 +68,9 @@ def by_fixed_rows(
 
 @functools.cache
 def places_alike(size: int, dtype: np.dtype) -> np.ndarray:
-    """The places among `size` rows at which NumPy's BLAS rounds as at the first of ALWAYS: ascending, int64."""
+    """The positions among `size` rows at which NumPy's BLAS rounds as at the first of ALWAYS rows: ascending, int64."""
     rng = np.random.default_rng(0)
-    # 1023 columns leave some for each of BLAS's narrower loops: 8, 4, 2 and 1.
+    # 1023 columns leave a remainder for each of BLAS's narrower loops: 8, 4, 2 and 1.
     row, weight = rng.standard_normal(512).astype(dtype), rng.standard_normal((1023, 512)).astype(dtype)
     with compute_threads():
         expected = (np.tile(row, (ALWAYS, 1)) @ weight.T)[0]
@@ -79,7 +78,7 @@ def places_alike(size: int, dtype: np.dtype) -> np.ndarray:
 
 
 class UserBlock(NamedTuple):
-    """How many rows a kernel's call of BLAS has, the first row that holds a user, and one past the last."""
+    """The number of rows in a kernel's BLAS call, the first row that holds a user, and one past the last."""
 
     size: int
     first: int
@@ -91,19 +90,19 @@ class UserBlock(NamedTuple):
 
 
 def user_block(n_users: int, depth: int, widths: Collection[int], dtype: np.dtype) -> UserBlock:
-    """The smallest block that takes so many users, or else the one of the larger that leaves the fewest rows empty.
+    """The smallest block for all users, or, if none is large enough, the large one that leaves the fewest rows empty.
 
     Parameters
     ----------
     n_users : int
     depth : int
-        The product is (size, depth) @ (depth, width), computed by SciPy's BLAS, which numba calls, as the
-        column-major product whose rows are the users.
+        The product is (size, depth) @ (depth, width). numba calls SciPy's BLAS, which computes it as a
+        column-major product with the users as rows.
     widths : collection of int
-        Of the products that a user takes part in.
+        Widths of the products that a user takes part in.
     dtype : float32 or float64
     """
-    if 1 in (depth, *widths):  # not a matrix product to BLAS
+    if 1 in (depth, *widths):  # not a matrix product for BLAS
         return UserBlock(BLOCK_SIZES[0], 0, 1)
     blocks: list[UserBlock] = []
     for size in BLOCK_SIZES:
@@ -122,7 +121,7 @@ def _usable_rows(size: int, depth: int, widths: Collection[int], dtype: np.dtype
 def _rows_alike(size: int, depth: int, width: int, dtype: np.dtype) -> tuple[int, int]:
     """The first, and one past the last, of the rows that SciPy's BLAS rounds as in the middle of the largest block.
 
-    OpenBLAS rounds the first and the last eight rows in a way of their own on processors without AVX-512.
+    OpenBLAS rounds the first and last eight rows differently on processors without AVX-512.
     """
     other = np.flatnonzero((_products(size, depth, width, dtype) != _reference(depth, width, dtype)).any(axis=1))
     middle = size // 2
@@ -138,9 +137,9 @@ def _reference(depth: int, width: int, dtype: np.dtype) -> np.ndarray:
 
 
 def _products(size: int, depth: int, width: int, dtype: np.dtype) -> np.ndarray:
-    """Products (size, depth) @ (depth, width) of equal rows side by side, with NUMBERS in each row or more.
+    """Products (size, depth) @ (depth, width) of equal rows, concatenated to at least NUMBERS numbers per row.
 
-    Rows that are summed in another order differ in some 5% of their numbers.
+    Rows that are summed in another order differ in about 5% of their numbers.
     """
     rng = np.random.default_rng(0)
     weight = rng.standard_normal((width, depth)).astype(dtype)
@@ -151,7 +150,7 @@ def _products(size: int, depth: int, width: int, dtype: np.dtype) -> np.ndarray:
 
 
 def _at(places: np.ndarray, rows: np.ndarray | sparse.csr_array, size: int) -> np.ndarray | sparse.csr_array:
-    """`size` rows: these, each at its place, and zeros between."""
+    """`size` rows: the given ones at their positions, and zeros elsewhere."""
     if len(places) == size:
         return rows
     if isinstance(rows, np.ndarray):

@@ -1,4 +1,4 @@
-"""Checks of numbers, of names and of times that many parts use."""
+"""Checks of numbers, names and times used throughout the package."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DAYS = {"h": 1 / 24, "d": 1.0, "w": 7.0, "y": 365.25}
 
 
 def whole_number(name: str, value: object, least: int, most: int = 2**63 - 1) -> int:
-    """`value` as an int. Raises TypeError if it is not a whole number, ValueError if it is out of the range."""
+    """`value` as an int. Raises TypeError if it is not an integer, ValueError if it is out of range."""
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
@@ -33,26 +33,26 @@ def whole_number(name: str, value: object, least: int, most: int = 2**63 - 1) ->
 
 
 def number(name: str, value: object) -> None:
-    """Raise TypeError where `value` is not a number, ValueError where it is NaN, infinite or beyond a float's range."""
+    """Raise TypeError if `value` is not a number, ValueError if it is NaN, infinite or out of a float's range."""
     if not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {shown(value)}")
     try:
         is_finite_number = math.isfinite(value)
-    except OverflowError:  # a whole number beyond a float's range
+    except OverflowError:  # an integer out of a float's range
         is_finite_number = False
     if not is_finite_number:
         raise ValueError(f"{name} must be a finite number, got {shown(value)}")
 
 
 def is_finite(array: np.ndarray) -> bool:
-    """Whether all numbers in an array are finite, found without an array of flags."""
+    """Whether all numbers in an array are finite, without a temporary boolean array."""
     return array.size == 0 or (math.isfinite(array.min()) and math.isfinite(array.max()))
 
 
 def metric_at_k(name: str, value: object, metrics: Iterable[str]) -> tuple[str, int]:
     """The metric, one of `metrics`, and the k of a value such as "ndcg@100".
 
-    Raises ValueError, which calls the value `name`, if it is anything else.
+    Raises ValueError that names `name` for anything else.
     """
     metric, _, digits = str(value).partition("@")
     k = int(digits) if digits.isdecimal() and len(digits) < 20 else 0
@@ -62,7 +62,7 @@ def metric_at_k(name: str, value: object, metrics: Iterable[str]) -> tuple[str, 
 
 
 def days(name: str, text: str) -> float:
-    """The days of a duration such as "36h", "90d", "8w" or "1.5y". Raises ValueError if it is anything else, or 0."""
+    """The days in a duration such as "36h", "90d", "8w" or "1.5y". Raises ValueError for anything else, or 0."""
     found = _DURATION.fullmatch(text.strip())
     lasts = float(found[1]) * _DAYS[found[2]] if found else 0.0
     if not lasts:
@@ -73,8 +73,7 @@ def days(name: str, text: str) -> float:
 
 
 def moment(name: str, text: str, latest: int = 0) -> int:
-    """The seconds since 1970 of a date or time in ISO 8601, of UTC unless it says otherwise, or of a duration before
-    `latest`.
+    """The seconds since 1970 of an ISO 8601 date or time (UTC by default), or of a duration before `latest`.
 
     Raises ValueError if the text is neither.
 

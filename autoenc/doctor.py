@@ -1,7 +1,7 @@
-"""What this machine and its libraries make of the kernels: how fast, whether right, and what holds them back.
+"""Diagnosis of the kernels on this machine: whether they are correct, how fast they are, and what slows them down.
 
-`examine` gathers facts, as a dict that JSON holds; `advice` makes of them a sentence for each
-thing that holds the machine back, and `as_text` a page.
+`examine` gathers facts in a dict that JSON can represent. `advice` turns them into one sentence for each
+problem, and `as_text` into a page.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ TOLERANCE = 1e-4  # of float32 sums over a few dozen numbers, relative to the la
 
 
 def step_flops(batch: int = BATCH, n_items: int = N_ITEMS, emb_dim: int = EMB_DIM, hidden_dim: int = HIDDEN_DIM) -> int:
-    """The matmuls of one training step: bottleneck and output layer, each once forwards and twice backwards."""
+    """Flops of the matrix products in a training step: bottleneck and output layer, once forward and twice backward."""
     return 6 * batch * hidden_dim * (emb_dim + n_items)
 
 
 def examine() -> dict[str, Any]:
-    """All facts: versions, processors, BLAS, numba, variables, self-check, probe, and the advice they give."""
+    """All facts: versions, processors, BLAS, numba, environment variables, self-check, probe, and advice."""
     facts: dict[str, Any] = {
         "versions": versions(),
         "processors": processors(),
@@ -78,7 +78,7 @@ def versions() -> dict[str, str]:
 
 
 def unpinned_kernels() -> list[str | None]:
-    """The kernels that BLAS picks where no variable pins them, found by a process without those."""
+    """The kernels that BLAS chooses without environment variables, determined in a separate process."""
     script = (
         "import json; from autoenc.machine import blas_pools; print(json.dumps([p['kernel'] for p in blas_pools()]))"
     )
@@ -97,7 +97,7 @@ def numba_facts() -> dict[str, Any]:
     cache = None if numba.config.DISABLE_JIT else gather_sum.stats.cache_path
     try:
         layer = numba.threading_layer()
-    except ValueError:  # no kernel has run in parallel
+    except ValueError:  # no kernel has run in parallel yet
         layer = None
     with compute_threads():
         threads = kernel_threads()
@@ -112,10 +112,10 @@ def numba_facts() -> dict[str, Any]:
 
 
 def self_check() -> list[dict[str, Any]]:
-    """Three training steps and a ranking by the kernels and by the layers, on a tiny batch.
+    """Compare the kernels with the layers in three training steps and a ranking, on a tiny batch.
 
-    A check is a tensor's largest difference relative to its largest value. The moments start far
-    from 0, since Adam's first steps are near sign(gradient), which rounding may turn.
+    Each check is a tensor's largest difference relative to its largest value. The moments start far from
+    0, as Adam's first steps are close to sign(gradient), which rounding may flip.
     """
     rng = np.random.default_rng(0)
     state = initial_state(n_items=70, emb_dim=24, hidden_dim=12, bias_offset=-2.0)
@@ -150,9 +150,9 @@ def probe(
     emb_dim: int = EMB_DIM,
     hidden_dim: int = HIDDEN_DIM,
 ) -> dict[str, Any]:
-    """Train at the task's sizes for `seconds`, three steps at least, after a moment of BLAS alone.
+    """Measure training at the task's sizes for `seconds`, at least three steps, after measuring BLAS alone.
 
-    Then for a quarter of it on 1, 2, 4 ... threads each.
+    Then measure it for a quarter of that time on 1, 2, 4 ... threads each.
     """
     blas = matmul_rate()
     rng = np.random.default_rng(0)
@@ -164,7 +164,7 @@ def probe(
     network = AutoEncoderNetwork(initial_state(n_items, emb_dim, hidden_dim))
     adam = Adam(network.params)
     model = FusedEngine(network, adam)
-    model.train_step(user_items, (0, 0, 0))  # touches the memory and loads the kernels
+    model.train_step(user_items, (0, 0, 0))  # warms up memory and kernels
 
     def step_seconds(seconds: float) -> float:
         took: list[float] = []
@@ -198,9 +198,9 @@ def powers_of_two_below(n: int) -> list[int]:
 
 
 def matmul_rate(size: int = 2048, seconds: float = 0.25) -> float:
-    """Flops a second of NumPy's BLAS in a square float32 matmul, on as many threads as it has."""
+    """Flops per second of NumPy's BLAS in a square float32 matrix product, on all its threads."""
     a, b, out = np.ones((3, size, size), np.float32)
-    np.matmul(a, b, out)  # wakes the threads
+    np.matmul(a, b, out)  # starts the threads
     took: list[float] = []
     while not took or sum(took) < seconds:
         start = time.perf_counter()
@@ -210,7 +210,7 @@ def matmul_rate(size: int = 2048, seconds: float = 0.25) -> float:
 
 
 def advice(facts: dict[str, Any]) -> list[str]:
-    """A sentence for each thing that holds the machine back, saying what to change."""
+    """One sentence for each problem, which says what to change."""
     return [*_advice_on_kernels(facts), *_advice_on_libraries(facts), *_advice_on_processors(facts)]
 
 
@@ -218,15 +218,15 @@ def _advice_on_kernels(facts: dict[str, Any]) -> Iterator[str]:
     wrong = [check["name"] for check in facts["self_check"] if not check["ok"]]
     if wrong:
         yield (
-            f"The kernels and the layers they stand for differ in {', '.join(wrong)}: reinstall numba and SciPy, "
-            "and until then train with --backend numpy."
+            f"The kernels differ from the layers in {', '.join(wrong)}: reinstall numba and SciPy, and until then "
+            "train with --backend numpy."
         )
     if facts["numba"]["jit_disabled"]:
         yield "NUMBA_DISABLE_JIT is set, so the kernels run as plain Python: unset it."
     elif facts["numba"]["cache"] is None:
         yield (
-            "numba finds no folder that it can write to, so every start compiles the kernels again: "
-            "set NUMBA_CACHE_DIR to a folder of yours."
+            "numba finds no writable folder for its cache, so every start compiles the kernels again: "
+            "set NUMBA_CACHE_DIR to a writable folder."
         )
 
 
@@ -235,11 +235,11 @@ def _advice_on_libraries(facts: dict[str, Any]) -> Iterator[str]:
     if "OPENBLAS_CORETYPE" in variables and set(facts["unpinned"]) != kernels:
         yield (
             f"OPENBLAS_CORETYPE={variables['OPENBLAS_CORETYPE']} makes BLAS use its kernels for {_and(kernels)} "
-            f"where it would itself pick those for {_and(facts['unpinned'])}: unset it."
+            f"instead of those for {_and(facts['unpinned'])}, which it would choose itself: unset it."
         )
     if "OPENBLAS_L2_SIZE" in variables:
         yield (
-            f"OPENBLAS_L2_SIZE={variables['OPENBLAS_L2_SIZE']} overrides the cache's size that BLAS would read from "
+            f"OPENBLAS_L2_SIZE={variables['OPENBLAS_L2_SIZE']} overrides the cache size that BLAS would read from "
             "the processor: unset it."
         )
     slowing = [name for name in SLOWING if name in variables]
@@ -247,7 +247,7 @@ def _advice_on_libraries(facts: dict[str, Any]) -> Iterator[str]:
         yield f"{_and(slowing)} changes how numba compiles the kernels: unset it."
     if not any("scipy" in pool["used_by"] for pool in facts["blas"]):
         yield (
-            "SciPy's BLAS is none that threadpoolctl knows, so it can't be kept to one thread inside the kernels: "
+            "SciPy's BLAS is unknown to threadpoolctl, so it can't be limited to one thread inside the kernels: "
             "install SciPy from its wheel (pip install --force-reinstall scipy)."
         )
 
@@ -255,11 +255,11 @@ def _advice_on_libraries(facts: dict[str, Any]) -> Iterator[str]:
 def _advice_on_processors(facts: dict[str, Any]) -> Iterator[str]:
     cpu, threads, measured = facts["processors"], facts["numba"]["threads"], facts["probe"]
     if threads < cpu["usable"]:
-        yield f"The kernels use {threads} of the {cpu['usable']} processors that they may use: unset NUMBA_NUM_THREADS."
+        yield f"The kernels use {threads} of the {cpu['usable']} available processors: unset NUMBA_NUM_THREADS."
     if cpu["quota"] is not None and cpu["quota"] < threads:
         yield (
-            f"This container may use the time of {cpu['quota']:g} processors, and {threads} threads share it "
-            f"in turns: set NUMBA_NUM_THREADS={max(1, math.floor(cpu['quota']))}, or raise the container's limit."
+            f"This container may use the time of {cpu['quota']:g} processors, which {threads} threads have to share: "
+            f"set NUMBA_NUM_THREADS={max(1, math.floor(cpu['quota']))}, or raise the container's limit."
         )
     if facts["load"] is not None and facts["load"] > 0.5 * cpu["usable"]:
         yield (
@@ -268,13 +268,13 @@ def _advice_on_processors(facts: dict[str, Any]) -> Iterator[str]:
         )
     elif measured and measured["share_of_blas"] < 0.4:
         yield (
-            f"A training step reaches {measured['share_of_blas']:.0%} of the rate of BLAS alone, where 60% to 80% is "
-            "usual: look for what else uses the processor or the memory, other virtual machines of the host among it."
+            f"A training step reaches {measured['share_of_blas']:.0%} of the speed of BLAS alone, but 60% to 80% is "
+            "usual: look for other programs, or other virtual machines of the host, that use the processor or memory."
         )
 
 
 def as_text(facts: dict[str, Any]) -> str:
-    """The facts as a page for people, the advice last."""
+    """The facts as readable text, with the advice at the end."""
     v, cpu, numba, measured = facts["versions"], facts["processors"], facts["numba"], facts["probe"]
     quota = "no quota" if cpu["quota"] is None else f"a quota of {cpu['quota']:g}"
     load = "" if facts["load"] is None else f", load {facts['load']:.1f}"
@@ -292,21 +292,21 @@ def as_text(facts: dict[str, Any]) -> str:
     lines += [
         ("numba", f"{numba['threads']} threads, layer {numba['threading_layer']}"),
         ("cache", f"{numba['cache']}, {numba['cached']} compiled kernels" if numba["cache"] else "none"),
-        ("SVML", "there" if numba["svml"] else "not there, and not needed: the kernels have an exp of their own"),
+        ("SVML", "installed" if numba["svml"] else "not installed, and not needed: the kernels have their own exp"),
         ("variables", ", ".join(f"{name}={value}" for name, value in facts["variables"].items()) or "none set"),
-        ("self-check", f"{'right' if facts['ok'] else 'WRONG'}: kernels and layers differ by {worst['error']:.0e} of "
-                       f"the largest value at most, in {worst['name']}"),
+        ("self-check", f"{'right' if facts['ok'] else 'WRONG'}: kernels and layers differ by at most "
+                       f"{worst['error']:.0e} of the largest value, in {worst['name']}"),
     ]  # fmt: skip
     if measured:
         by_threads = ", ".join(f"{n}: {s:.1f} s" for n, s in measured["epoch_seconds_by_threads"].items())
         lines += [
             ("BLAS alone", f"{measured['blas_gflops']:.0f} GFLOP/s"),
-            ("training", f"{measured['step_ms']:.1f} ms a step, {measured['step_gflops']:.0f} GFLOP/s, "
+            ("training", f"{measured['step_ms']:.1f} ms per step, {measured['step_gflops']:.0f} GFLOP/s, "
                          f"{measured['share_of_blas']:.0%} of BLAS's"),
-            ("ML-10M", f"{measured['epoch_seconds']:.1f} s an epoch expected; by threads: {by_threads}"),
+            ("ML-10M", f"{measured['epoch_seconds']:.1f} s per epoch expected; by threads: {by_threads}"),
         ]  # fmt: skip
     page = "\n".join(f"{name:<11} {value}" for name, value in lines)
-    return page + "\n\n" + ("\n".join(facts["advice"]) or "Nothing holds this machine back.")
+    return page + "\n\n" + ("\n".join(facts["advice"]) or "No problems found.")
 
 
 def _and(names: Iterable[Any]) -> str:

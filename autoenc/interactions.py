@@ -1,20 +1,20 @@
-"""Who liked what: a sparse matrix of users x items, with the ids and titles it came with.
+"""Who liked what: a sparse users x items matrix, with the ids and titles of users and items.
 
-Everything that enters the package passes through `as_user_items`, so this is where input is checked,
-once: what comes out is a `UserItems`, which passes without a second check. The rules:
+All input passes through `as_user_items`, which checks it once: the result is a `UserItems`, which is not
+checked again. The rules:
 
-- A like is a pair (user, item). A pair that occurs twice is one like: it came at the first of its
-  times, and its weight is the sum of its weights, as plays and purchases add up.
-- Stored zeros are not likes and are dropped. Any value but 0 and 1 is an error: what counts as a
-  like (every rating, or those from 4 stars on?) is the caller's decision.
-- Ids are whole numbers from 0 on, or strings. Floats that are whole count as integers; NaN,
-  fractions, negative numbers and mixtures are errors, and so are strings that mark what is missing: "", "nan", "null",
-  "none", "<na>". The number 7 and the string "7" are one id where likes of one kind meet ids of the other.
-- In `from_pairs`, users and items are the ones that occur, in ascending order of their ids. In
-  `from_lists`, `from_csr` and `as_user_items`, rows are positions, so a user without likes keeps
-  its row, and `n_items` (or the matrix's shape) keeps an item without likes.
-- A list of lists lists items. A dense two-dimensional array, or what turns into one, is a matrix of
-  zeros and ones as a sparse one is.
+- A like is a pair (user, item). A pair that occurs twice is one like, with the earlier of its times and
+  the sum of its weights, as plays and purchases add up.
+- Stored zeros are not likes and are dropped. Any value other than 0 and 1 is an error: what counts as a
+  like (every rating, or only 4 stars and more?) is the caller's decision.
+- Ids are nonnegative integers, or strings. Floats with integer values count as integers; NaN, fractions,
+  negative numbers and mixtures are errors, and so are strings that mark missing values: "", "nan",
+  "null", "none", "<na>". The number 7 and the string "7" are the same id when ids of both kinds are matched.
+- In `from_pairs`, users and items are those that occur, in ascending order of their ids. In
+  `from_lists`, `from_csr` and `as_user_items`, rows are positions, so a user without likes keeps its
+  row, and `n_items` (or the matrix's shape) keeps items without likes.
+- A list of lists contains item numbers. A dense two-dimensional array, or an object that converts to one,
+  is a matrix of zeros and ones, like a sparse one.
 """
 
 from __future__ import annotations
@@ -33,42 +33,42 @@ from autoenc.storage.npy import check_strings
 from autoenc.titles import Titles, UnknownItemError
 
 UserItemsLike: TypeAlias = "Interactions | sparse.sparray | sparse.spmatrix | npt.ArrayLike | Iterable[Iterable[int]]"
-"""Whatever `as_user_items` takes: likes with names, a sparse or dense matrix of zeros and ones, or a list of item
-indices for each user."""
+"""Input of `as_user_items`: likes with names, a sparse or dense matrix of zeros and ones, or a list of item indices
+for each user."""
 
 TitlesLike: TypeAlias = "Mapping[int, str] | Mapping[str, str] | npt.ArrayLike"
-"""Items' titles by their external ids, or in the order of the items."""
+"""Titles of items by their external ids, or in the order of the items."""
 
 MISSING = frozenset({"", "nan", "null", "none", "<na>"})
-"""What marks a missing id, in lower case, in files and in tables alike."""
+"""The strings, in lower case, that mark a missing id in files and tables."""
 
 MAX_INFERRED_ITEMS = 10_000_000
-"""The widest matrix that is made without being asked for by `n_items` or `item_ids`: a single wild
-id would otherwise ask for a model of terabytes."""
+"""The widest matrix that is created unless `n_items` or `item_ids` is given: otherwise a single wrong id
+could require a model of terabytes."""
 
 _OF_A_DENSE_ARRAY = (
-    "Pass `user_items > 0` if whatever is above 0 is a like, user_items.tolist() if a row lists items, "
+    "Pass `user_items > 0` if every value above 0 is a like, user_items.tolist() if a row lists items, "
     "or Interactions.from_table if a row is a pair of user and item."
 )
 
 
 class UserItems(sparse.csr_array):  # type: ignore[misc]  # scipy is untyped
-    """Likes that were checked: what `as_user_items` returns, and takes back as it is.
+    """Checked likes: the result of `as_user_items`, which returns them unchanged if passed again.
 
-    float32 ones; int32 indices, ascending within a row, none twice. Rows of checked likes,
-    `likes[rows]`, are checked likes. Whatever else scipy makes of them (a copy, a product, some of
-    the columns) is not, and is checked when it is passed to the package again.
+    float32 ones; int32 indices, ascending within a row and without duplicates. Rows of checked likes,
+    `likes[rows]`, are checked likes. Other results of scipy operations (a copy, a product, some of the
+    columns) are not, and are checked when passed to the package again.
 
-    `data` is read-only, so that no other value gets in by mistake. Don't write to `indices` or
-    `indptr`, insert entries, or change the matrix that they were made of, whose arrays they may
-    share: nothing would notice.
+    `data` is read-only, so that no other value is stored by mistake. Don't write to `indices` or `indptr`,
+    insert entries, or change the original matrix, whose arrays may be shared: this would not be detected.
 
     Attributes
     ----------
     checked : bool
-        Whether it was, or is rows of what was.
+        Whether these likes were checked, or are rows of checked likes.
     times, weights : array (n_likes,), int64 and float32, or None
-        What `Interactions` says of each like, in the order of `indices`. Rows of likes carry theirs.
+        Time and weight of each like, as in `Interactions`, in the order of `indices`. Rows of likes keep
+        theirs.
     """
 
     checked = False
@@ -87,7 +87,7 @@ class UserItems(sparse.csr_array):  # type: ignore[misc]  # scipy is untyped
 
     @property
     def carried(self) -> dict[str, np.ndarray]:
-        """Those of `times` and `weights` that it has, by name."""
+        """Times and weights by name, without those that are None."""
         both = {"times": self.times, "weights": self.weights}
         return {name: values for name, values in both.items() if values is not None}
 
@@ -95,9 +95,9 @@ class UserItems(sparse.csr_array):  # type: ignore[misc]  # scipy is untyped
 def carrying(
     user_items: sparse.csr_array, times: np.ndarray | None = None, weights: np.ndarray | None = None
 ) -> UserItems:
-    """Canonical likes with their times and weights, each (n_likes,) in the order of `indices`, or None.
+    """Canonical likes with these times and weights, each (n_likes,) in the order of `indices`, or None.
 
-    The arrays are shared. Raises as `Interactions` does where they are not such arrays.
+    The arrays are shared. Invalid arrays raise the errors of `Interactions`.
     """
     arrays = user_items.data.view(), user_items.indices, user_items.indptr
     likes = _as_checked(UserItems(arrays, shape=user_items.shape))
@@ -108,7 +108,7 @@ def carrying(
 
 def _as_checked(likes: UserItems) -> UserItems:
     likes.checked = True
-    likes.has_canonical_format = True  # so that scipy doesn't look again
+    likes.has_canonical_format = True  # so that scipy doesn't check again
     likes.data.flags.writeable = False
     return likes
 
@@ -117,33 +117,33 @@ def _as_checked(likes: UserItems) -> UserItems:
 class Interactions:
     """Who liked what.
 
-    Usually made by `from_pairs`, `from_table`, `from_lists`, `from_csr` or `autoenc.datasets.load`.
+    Usually created by `from_pairs`, `from_table`, `from_lists`, `from_csr` or `autoenc.datasets.load`.
 
     Parameters
     ----------
     user_items : UserItems (n_users, n_items)
         float32 ones where a user liked an item; int32 indices, ascending within a row.
     user_ids : array (n_users,), int64 or str
-        The users' external ids, ascending.
+        External ids of the users, ascending.
     item_ids : array (n_items,), int64 or str
-        The items' external ids, ascending.
+        External ids of the items, ascending.
     titles : array (n_items,) of str, optional
-        What people call the items.
+        Titles of the items.
     name : str
-        What reports call the data set.
+        Name of the data set, for reports.
     times : array (n_likes,), int64, optional
-        When each like came, in seconds since 1970, in the order of `user_items.indices`; what
-        `splits.holdout_by_time` needs.
+        Time of each like in seconds since 1970, in the order of `user_items.indices`, for splits by time
+        and half-lives.
     weights : array (n_likes,), float32, optional
-        How much each like counts, in the same order: confidence, such as plays or stars. Finite and
-        above 0; without them every like counts 1.
+        Confidence of each like, such as plays or stars, in the same order. Finite and above 0; without
+        weights every like counts 1.
     source : str
-        How they were read, in words, where they come from a file.
+        A description of how the likes were read, if they come from a file.
 
     Raises
     ------
     ValueError, TypeError
-        As the rules on top of this module have it, or where the lengths don't match.
+        If the rules above are violated, or the lengths don't match.
 
     Examples
     --------
@@ -174,7 +174,7 @@ class Interactions:
             if getattr(self, values) is None:
                 set_field(self, values, getattr(user_items, values))
             elif not _is_canonical(self.user_items):
-                raise ValueError(f"{values} follow a canonical user_items; pass it through as_user_items first.")
+                raise ValueError(f"{values} need a canonical user_items; call as_user_items on it first.")
         if self.times is not None or self.weights is not None:
             user_items = carrying(user_items, self.times, self.weights)
             set_field(self, "times", user_items.times)
@@ -216,30 +216,30 @@ class Interactions:
         item_ids: npt.ArrayLike | None = None,
         source: str = "",
     ) -> Interactions:
-        """One like a pair of external ids, in any order.
+        """Create likes from pairs of external ids, in any order.
 
         Parameters
         ----------
-        users, items : array-like (n_pairs,), whole numbers or str
+        users, items : array-like (n_pairs,), integers or str
         titles : mapping of external item id to str, optional
-            An item that it lacks is called by its id.
+            Items without a title are called by their id.
         name : str
         times : array-like (n_pairs,), optional
-            When each came: seconds since 1970, or datetime64. Of a pair that occurs twice the first
+            Time of each pair, in seconds since 1970 or datetime64. If a pair occurs twice, the earlier
             time counts.
         weights : array-like (n_pairs,), optional
-            How much each counts, finite and above 0. Those of a pair that occurs twice are added.
+            Confidence of each pair, finite and above 0. If a pair occurs twice, the weights are added.
         user_ids, item_ids : arrays (n_users,) and (n_items,), optional
-            All users and the whole catalogue, ascending, such as `model.catalogue_.item_ids`: those
-            without a like keep their row or column. By default the ids that occur.
+            All users and all items, ascending, such as `model.catalogue_.item_ids`: those without likes
+            keep their row or column. By default the ids that occur.
         source : str
-            How they were read, in words.
+            A description of how the likes were read.
         """
         users, items = _ids(users, "users"), _ids(items, "items")
         if len(users) != len(items):
             raise ValueError(
-                f"users has {len(users):,} entries and items {len(items):,}; "
-                "pass two of the same length, one entry each for a like."
+                f"users has {len(users):,} entries, but items has {len(items):,}; "
+                "pass arrays of the same length, with one entry per like."
             )
         if len(users) == 0:
             raise ValueError("users and items are empty; pass at least one pair.")
@@ -269,27 +269,26 @@ class Interactions:
         user_ids: npt.ArrayLike | None = None,
         item_ids: npt.ArrayLike | None = None,
     ) -> Interactions:
-        """One like a row of a table, which names its columns.
+        """Create likes from a table with one row per like.
 
         Parameters
         ----------
         table : DataFrame of pandas or polars, Table of pyarrow, or mapping of str to array-like
             None of the three packages is imported.
         user, item : str
-            The names of the columns that hold the external ids, whole numbers or strings; columns
-            that are not named are not looked at.
+            Names of the columns with the external ids, integers or strings. Other columns are ignored.
         weight, time : str, optional
-            The names of the columns that hold the `weights` and `times` of `from_pairs`.
+            Names of the columns with the `weights` and `times` of `from_pairs`.
         titles : mapping of external item id to str, optional
-            An item that it lacks is called by its id.
+            Items without a title are called by their id.
         name : str
         user_ids, item_ids : arrays, optional
-            As `from_pairs` has them.
+            As in `from_pairs`.
 
         Raises
         ------
         ValueError, TypeError
-            As `from_pairs` does, or where a column is not there or lacks a value.
+            As in `from_pairs`, or if a column does not exist or has missing values.
 
         Examples
         --------
@@ -318,7 +317,7 @@ class Interactions:
         titles: TitlesLike | None = None,
         name: str = "",
     ) -> Interactions:
-        """One list of external item ids a user; an empty list is a user without likes.
+        """Create likes from one list of external item ids per user; the list of a user without likes is empty.
 
         Parameters
         ----------
@@ -326,7 +325,7 @@ class Interactions:
         user_ids : array (n_users,), optional
             Ascending. By default 0, 1, 2, ...
         item_ids : array (n_items,), optional
-            The whole catalogue, ascending. By default the ids that occur.
+            All items, ascending. By default the ids that occur.
         titles : mapping of item id to str, or array (n_items,), optional
         name : str
         """
@@ -349,7 +348,7 @@ class Interactions:
         titles: TitlesLike | None = None,
         name: str = "",
     ) -> Interactions:
-        """A scipy sparse matrix of any format, users x items, of zeros and ones.
+        """Create likes from a scipy sparse users x items matrix of zeros and ones, in any format.
 
         Parameters
         ----------
@@ -367,29 +366,29 @@ class Interactions:
         return cls(user_items, user_ids, item_ids, _titles(titles, item_ids), name)
 
     def with_user_items(self, user_items: UserItemsLike) -> Interactions:
-        """The same users and items with other likes, such as one half of a split.
+        """The same users and items with other likes, such as one part of a split.
 
-        Of times and weights it has what those likes carry: a half of a split does, a matrix made elsewhere does not.
+        Times and weights are those of `user_items`: the parts of a split have them, other matrices don't.
         """
         user_items = as_user_items(user_items, self.n_items)
         if user_items.shape[0] != self.n_users:
             raise ValueError(
-                f"user_items has {user_items.shape[0]:,} rows for {self.n_users:,} users; pass a row for each."
+                f"user_items has {user_items.shape[0]:,} rows for {self.n_users:,} users; pass one row per user."
             )
         return replace(self, user_items=user_items, times=None, weights=None)
 
     def between(self, since: int | None = None, until: int | None = None) -> Interactions:
-        """The likes that came from `since` on and before `until`, with the users and items that occur in them.
+        """The likes between `since` (inclusive) and `until` (exclusive), with the users and items that occur in them.
 
         Parameters
         ----------
         since, until : int, optional
-            Seconds since 1970. By default there is no such bound.
+            In seconds since 1970. By default there is no bound.
 
         Raises
         ------
         ValueError
-            Where the likes have no times, or none came then.
+            If the likes have no times, or none is in this range.
         """
         if self.times is None:
             raise ValueError("the likes have no times to select by; load them with times.")
@@ -403,12 +402,14 @@ class Interactions:
             whose = self.name or "these likes"
             raise ValueError(f"no like is in this range of time; those of {whose} are from {first} to {last}.")
         bounds = [
-            f"{word} {np.datetime64(t, 's')}" for word, t in (("before", since), ("not before", until)) if t is not None
+            f"{word} {np.datetime64(t, 's')}"
+            for word, t in (("before", since), ("at or after", until))
+            if t is not None
         ]
         told = (
             ""
             if chosen.all()
-            else f"left out {int((~chosen).sum()):,} of {self.n_likes:,} likes, which came {' or '.join(bounds)}"
+            else f"left out {int((~chosen).sum()):,} of {self.n_likes:,} likes, from {' or '.join(bounds)}"
         )
         rows, columns = (place[chosen] for place in self.user_items.nonzero())
         titles = None if self.titles is None else dict(zip(self.item_ids.tolist(), self.titles.tolist()))
@@ -427,8 +428,8 @@ class Interactions:
         Parameters
         ----------
         items : one id or title, or an array-like of them
-            A string is looked up among the string ids, then among the titles (where no title is just
-            this, case, accents, year and the place of the article don't count), then as a number.
+            A string is looked up among the string ids, then among the titles (ignoring case, accents, year
+            and the position of the article if no title matches exactly), then as a number.
 
         Returns
         -------
@@ -437,12 +438,12 @@ class Interactions:
         Raises
         ------
         ValueError
-            Where there is no such item, with the nearest names, or where two have the same title.
+            If an item is unknown (the error suggests similar names), or two have the same title.
         """
         return columns_of_items(items, self.item_ids, self._index_of_titles)
 
     def index_of_users(self, users: npt.ArrayLike) -> np.ndarray:
-        """The rows of users by external id, as `index_of_items` has it for items."""
+        """The rows of users by external id."""
         users = _ids(np.atleast_1d(users) if isinstance(users, (str, int, np.generic)) else users, "users")
         rows = _positions(users, self.user_ids)
         if (rows < 0).any():
@@ -451,7 +452,7 @@ class Interactions:
         return rows
 
     def item_names(self, columns: npt.ArrayLike) -> list[str]:
-        """What to print for items, given their columns: their titles, or else their ids."""
+        """The names to print for these columns: the items' titles, or their ids if there are no titles."""
         columns = np.asarray(columns, np.int64)
         beyond = (columns < 0) | (columns >= self.n_items)
         if beyond.any():
@@ -465,12 +466,12 @@ class Interactions:
 
 
 def names_of_items(likes: Interactions) -> list[str]:
-    """What people type to name the items, a name for each: their titles, or else their ids."""
+    """One name per item: its title, or its id if there are no titles."""
     return [str(name) for name in (likes.item_ids if likes.titles is None else likes.titles).tolist()]
 
 
 def columns_of_items(items: npt.ArrayLike, item_ids: np.ndarray, titles: Titles) -> np.ndarray:
-    """The columns of items by external id or by title, as `Interactions.index_of_items` has it."""
+    """The columns of items by external id or by title; see `Interactions.index_of_items`."""
     items = _ids(np.atleast_1d(items) if isinstance(items, (str, int, np.generic)) else items, "items")
     columns = _positions(items, item_ids)
     for i in np.flatnonzero(columns < 0):
@@ -493,27 +494,27 @@ def _column_of_name(name: str, item_ids: np.ndarray, titles: Titles) -> int:
 
 
 def as_user_items(x: UserItemsLike, n_items: int | None = None) -> UserItems:
-    """Check likes in any accepted form and bring them into the one form that the package works on.
+    """Check likes in any accepted form and convert them to the form that the package works on.
 
     Parameters
     ----------
     x : Interactions, matrix of zeros and ones (users x items), or iterable of lists of item indices
-        The matrix is a scipy sparse one of any format, or a dense two-dimensional array.
+        A matrix is a scipy sparse one of any format, or a dense two-dimensional array.
     n_items : int, optional
-        How many items there are. By default the matrix's width, or the largest index plus one.
+        Number of items. By default the matrix's width, or the largest index plus one.
 
     Returns
     -------
     UserItems (n_users, n_items)
-        `x` itself where it is a UserItems that was checked. Where it is a csr_array of the same form
-        its arrays are shared, otherwise copied.
+        `x` itself if it is a checked UserItems. If it is a csr_array of the same form, its arrays are
+        shared, otherwise copied.
 
     Raises
     ------
     TypeError
-        Where `x` is something else.
+        If `x` is something else.
     ValueError
-        As the rules on top of this module have it.
+        If the rules above are violated.
 
     Examples
     --------
@@ -528,25 +529,23 @@ def as_user_items(x: UserItemsLike, n_items: int | None = None) -> UserItems:
         return x if _is_checked(x) else _checked(x)
     if hasattr(x, "__array__"):
         x = np.asarray(x)
-        if x.ndim != 1 or x.dtype != object:  # such an array holds lists
+        if x.ndim != 1 or x.dtype != object:  # a 1-D array of objects holds lists
             return _from_dense(x, n_items)
     lengths, items = _flatten(x, "user_items")
     if items.dtype.kind != "i":
         raise TypeError(
-            f"user_items lists items like {str(items[0])!r}; pass indices from 0 on, "
-            "or Interactions.from_lists, which numbers any ids."
+            f"user_items lists items like {str(items[0])!r}; pass indices that start at 0, "
+            "or Interactions.from_lists, which accepts any ids."
         )
     largest = int(items.max()) if len(items) else -1
     if n_items is None:
         if largest < 0:
-            raise ValueError(
-                "user_items lists no item, so how many there are is unknown; pass a matrix or an Interactions."
-            )
+            raise ValueError("user_items lists no items, so their number is unknown; pass a matrix or an Interactions.")
         n_items = largest + 1
         _check_width(n_items)
     elif largest >= n_items:
         raise ValueError(
-            f"user_items lists the item index {largest}, where there are {n_items:,} items; "
+            f"user_items lists the item index {largest}, but there are {n_items:,} items; "
             f"pass indices from 0 to {n_items - 1}."
         )
     indptr = indptr_of(lengths)
@@ -559,7 +558,7 @@ def _is_checked(x: object) -> TypeGuard[UserItems]:
 
 
 def _checked(x: sparse.sparray) -> UserItems:
-    """A sparse matrix of the right shape as checked likes."""
+    """Check a sparse matrix of the right shape and return it as checked likes."""
     _check_entries(x)
     if not _is_canonical(x):
         return _canonical(x)
@@ -567,22 +566,22 @@ def _checked(x: sparse.sparray) -> UserItems:
 
 
 def likes_per_item(user_items: sparse.csr_array) -> np.ndarray:
-    """How many users like each item: (n_items,), int64."""
+    """Number of users who like each item: (n_items,), int64."""
     counts = np.zeros(user_items.shape[1], np.int64)
-    for start in range(0, user_items.nnz, 2**20):  # bincount makes 64-bit copies of what it counts
+    for start in range(0, user_items.nnz, 2**20):  # in parts, as bincount makes a 64-bit copy
         counts += np.bincount(user_items.indices[start : start + 2**20], minlength=len(counts))
     return counts
 
 
 def _check_shape(x: sparse.sparray, n_items: int | None) -> None:
     if x.ndim != 2:
-        raise ValueError(f"user_items has {x.ndim} dimension; pass a matrix of users x items, of one row for one user.")
+        raise ValueError(f"user_items has {x.ndim} dimension; pass a users x items matrix, with one row for one user.")
     if n_items is None:
         _check_width(x.shape[1])
     elif x.shape[1] != n_items:
         raise ValueError(
-            f"user_items has {x.shape[1]:,} columns where {n_items:,} items are expected; "
-            f"give it the shape ({x.shape[0]}, {n_items})."
+            f"user_items has {x.shape[1]:,} columns, but {n_items:,} items are expected; "
+            f"pass a matrix of shape ({x.shape[0]}, {n_items})."
         )
     if x.shape[1] > MOST_ENTRIES:
         raise ValueError(f"user_items has {x.shape[1]:,} columns; at most {MOST_ENTRIES:,} fit.")
@@ -591,7 +590,7 @@ def _check_shape(x: sparse.sparray, n_items: int | None) -> None:
 
 def _check_entries(x: sparse.sparray) -> None:
     if x.format in ("csr", "csc", "bsr"):
-        # scipy itself looks at these only when told to, and its own C code trusts them
+        # scipy checks these only on request, and its C code trusts them
         try:
             x.check_format(full_check=True)
         except ValueError as error:
@@ -599,13 +598,13 @@ def _check_entries(x: sparse.sparray) -> None:
     if x.dtype.kind not in "biuf":
         raise TypeError(f"user_items is a sparse matrix of {x.dtype}; pass one of zeros and ones.")
     data = x.data if x.format in ("csr", "csc", "coo", "bsr") else x.tocoo().data
-    _check_values(data, "Pass `matrix > 0` if whatever is above 0 is a like.")
+    _check_values(data, "Pass `matrix > 0` if every value above 0 is a like.")
 
 
 def _from_dense(x: np.ndarray, n_items: int | None) -> UserItems:
     if x.ndim != 2:
         raise ValueError(
-            f"user_items is an array of shape {x.shape}, and not users x items. Reshape your data: "
+            f"user_items is an array of shape {x.shape}, not users x items. Reshape your data: "
             "one user's row of zeros and ones is user_items.reshape(1, -1)."
         )
     try:
@@ -613,7 +612,7 @@ def _from_dense(x: np.ndarray, n_items: int | None) -> UserItems:
         if x.dtype.kind not in "biuf":
             raise TypeError(f"got dtype {x.dtype}")
     except (TypeError, ValueError) as error:
-        raise TypeError(f"user_items is an array of other things than numbers ({error}). {_OF_A_DENSE_ARRAY}") from None
+        raise TypeError(f"user_items is not an array of numbers ({error}). {_OF_A_DENSE_ARRAY}") from None
     matrix = sparse.csr_array(x)
     _check_values(matrix.data, _OF_A_DENSE_ARRAY)
     _check_shape(matrix, n_items)
@@ -622,11 +621,11 @@ def _from_dense(x: np.ndarray, n_items: int | None) -> UserItems:
 
 def _check_values(data: np.ndarray, way_out: str) -> None:
     if data.size and data.min() == data.max() == 1:
-        return  # the usual case, for which no array of what is wrong is made
+        return  # the usual case, without a temporary array
     wrong = data[(data != 0) & (data != 1)]
     if wrong.size:
         value = "NaN" if np.isnan(wrong[0]) else wrong[0]
-        raise ValueError(f"user_items holds the value {value}; a like is 1 and no like is 0. {way_out}")
+        raise ValueError(f"user_items holds the value {value}; it must be 1 for a like and 0 otherwise. {way_out}")
 
 
 def _is_canonical(x: object) -> bool:
@@ -640,8 +639,8 @@ def _is_canonical(x: object) -> bool:
 
 
 def _canonical(x: sparse.sparray) -> UserItems:
-    """Entries that were checked as float32 ones, each like once, in order."""
-    # float32 before duplicates are summed: 256 of them would be 0 in a byte
+    """Checked entries as float32 ones, without duplicates and in order."""
+    # float32 before duplicates are summed, as 256 of them would be 0 in a byte
     csr = sparse.csr_array(x.astype(np.float32, copy=x.format == "csr"))
     likes = UserItems(
         (csr.data, csr.indices.astype(np.int32, copy=False), csr.indptr.astype(np.int32, copy=False)), shape=csr.shape
@@ -655,8 +654,8 @@ def _canonical(x: sparse.sparray) -> UserItems:
 def _check_width(n_items: int) -> None:
     if n_items > MAX_INFERRED_ITEMS:
         raise ValueError(
-            f"user_items would be {n_items:,} items wide; pass n_items or item_ids if that is meant, "
-            "or Interactions.from_pairs, which numbers the ids that occur."
+            f"user_items would have {n_items:,} columns; pass n_items or item_ids if that is intended, "
+            "or use Interactions.from_pairs, which numbers the ids that occur."
         )
 
 
@@ -675,7 +674,7 @@ def _ids(values: object, argument: str) -> np.ndarray:
     if array.ndim != 1:
         raise ValueError(f"{argument} has {array.ndim} dimensions; pass a flat list or array of ids.")
     if array.dtype == object or (array.dtype.kind == "U" and originals is not None):
-        # NumPy takes a mixture for strings, or for objects
+        # NumPy converts a mixture to strings or objects
         elements = array if originals is None else originals
         if all(isinstance(v, str) for v in elements):
             return array.astype(str)
@@ -694,30 +693,30 @@ def _ids(values: object, argument: str) -> np.ndarray:
     if array.size and array.max() > np.iinfo(np.int64).max:
         raise ValueError(f"{argument} holds {array.max()}, beyond 64 bits; pass such ids as strings.")
     if array.size and array.min() < 0:
-        raise ValueError(f"{argument} holds {array.min()}; ids are from 0 on: drop it if it marks a missing value.")
+        raise ValueError(f"{argument} holds {array.min()}; ids must be 0 or more: drop it if it marks a missing value.")
     return array.astype(np.int64, copy=False)
 
 
 def _column(table: Any, name: str, argument: str) -> Any:
-    """A table's column, where it is there and lacks no value."""
+    """A table's column. Raises ValueError if it does not exist or has missing values."""
     if not isinstance(table, Mapping) and not (hasattr(table, "__array__") and hasattr(table, "columns")):
         raise TypeError(
             f"table is a {type(table).__name__}; pass a DataFrame of pandas or polars "
-            "(a LazyFrame is to be collected), a Table of pyarrow, or a dict of columns."
+            "(collect a LazyFrame first), a Table of pyarrow, or a dict of columns."
         )
-    # pyarrow's `columns` are not names
+    # the `columns` of a pyarrow Table are not names
     names = list(table) if isinstance(table, Mapping) else list(getattr(table, "column_names", table.columns))
     if name not in names:
         raise ValueError(
-            f"table has no column {name!r}, but {', '.join(map(repr, names)) or 'none'}; "
-            f"name the column of {argument}s by {argument}=."
+            f"table has no column {name!r}; it has {', '.join(map(repr, names)) or 'none'}. "
+            f"Name the column of {argument}s with {argument}=."
         )
     column = table[name]
     is_missing = getattr(column, "isna", None) or getattr(column, "is_null", None)  # of pandas; of polars and pyarrow
     if is_missing is not None and (missing := np.asarray(is_missing())).any():
         raise ValueError(
-            f"column {name!r} lacks {missing.sum():,} of its {len(missing):,} values, "
-            f"the first in row {missing.argmax()}; drop the rows without one."
+            f"column {name!r} is missing {missing.sum():,} of its {len(missing):,} values, "
+            f"the first in row {missing.argmax()}; drop these rows."
         )
     has_zone = getattr(getattr(column, "dtype", None), "tz", None) is not None  # of pandas, an array of objects
     return np.asarray(column, "datetime64[s]") if has_zone else column
@@ -730,7 +729,7 @@ def _listed(values: object, argument: str) -> Sequence[Any]:
 
 
 def _flatten(lists: object, argument: str) -> tuple[np.ndarray, np.ndarray]:
-    """The lists' lengths and, end to end, their ids."""
+    """The lengths of the lists, and their ids concatenated."""
     if isinstance(lists, (str, bytes)) or not isinstance(lists, Iterable):
         raise TypeError(
             f"{argument} is a {type(lists).__name__}; pass an Interactions, a scipy sparse matrix of users x items, "
@@ -740,7 +739,7 @@ def _flatten(lists: object, argument: str) -> tuple[np.ndarray, np.ndarray]:
     lengths = np.array([len(row) for row in rows], np.int64)
     filled = [row for row in rows if len(row)]
     if len({row.dtype.kind for row in filled}) > 1:
-        raise TypeError(f"{argument} holds numbers in one row and strings in another; pass ids of one kind.")
+        raise TypeError(f"{argument} holds numbers in one row and strings in another; pass ids of the same kind.")
     return lengths, np.concatenate(filled) if filled else np.empty(0, np.int64)
 
 
@@ -749,7 +748,7 @@ def _number(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if ids.dtype.kind == "i" and ids.size:
         low, high = int(ids.min()), int(ids.max())
         if high - low < max(4 * len(ids), 1 << 20):
-            # a table over the whole range: sorting ten million ids would take seconds
+            # a table over the whole range, as sorting ten million ids would take seconds
             seen = np.zeros(high - low + 1, bool)
             seen[ids - low] = True
             return np.flatnonzero(seen) + low, (np.cumsum(seen, dtype=np.int32) - 1)[ids - low]
@@ -760,7 +759,7 @@ def _number(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _number_among(
     ids: np.ndarray, known: npt.ArrayLike | None, argument: str, argument_of_known: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As `_number`, but among the ids that are known, where they are given; raises ValueError at a missing one."""
+    """As `_number`, but relative to the known ids, if given. Raises ValueError if an id is not among them."""
     if known is None:
         numbered = _number(ids)
         _check_missing(numbered[0], argument)
@@ -778,7 +777,7 @@ def _number_among(
 
 
 def _check_missing(ids: np.ndarray, argument: str) -> None:
-    """Raise ValueError where one of distinct ids is a string that marks what is missing, as tables come to have it."""
+    """Raise ValueError if one of these distinct ids is a string that marks a missing value."""
     if ids.dtype.kind == "U":
         missing = ids[np.isin(np.char.lower(np.char.strip(ids)), sorted(MISSING))].tolist()
         if missing:
@@ -786,10 +785,10 @@ def _check_missing(ids: np.ndarray, argument: str) -> None:
 
 
 def positions(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Each id's position in the ascending `known`, -1 where it is not there: (n_ids,), int32.
+    """The position of each id in the ascending `known`, or -1: (n_ids,), int32.
 
-    A number is found among strings by its digits, and a string of digits among numbers: a file of digits may be of
-    the items that a model knows by strings.
+    Numbers match strings of their digits and vice versa, as a file with numeric ids may refer to items that
+    a model knows by strings.
     """
     if not len(known) or known.dtype.kind == ids.dtype.kind:
         return _positions(ids, known)
@@ -797,12 +796,12 @@ def positions(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
         return _positions(ids.astype(str), known)
     is_number = np.char.isdecimal(ids) & (np.char.str_len(ids) < 19)
     numbers = np.where(is_number, ids, "0").astype(np.int64)
-    is_number &= numbers.astype(str) == ids  # 007 is another id than 7
+    is_number &= numbers.astype(str) == ids  # 007 is not the same id as 7
     return np.where(is_number, _positions(numbers, known), -1).astype(np.int32)
 
 
 def _positions(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The same of ids of one kind."""
+    """The same for ids of the same kind."""
     if not len(known) or known.dtype.kind != ids.dtype.kind:
         return np.full(len(ids), -1, np.int32)
     at = np.minimum(np.searchsorted(known, ids), len(known) - 1)
@@ -814,7 +813,7 @@ def _ascending_ids(ids: npt.ArrayLike, n: int, argument: str, axis: str) -> np.n
     if len(ids) != n:
         raise ValueError(f"{argument} has {len(ids):,} entries for {n:,} {axis}; pass one for each.")
     if not (ids[1:] > ids[:-1]).all():
-        raise ValueError(f"{argument} must ascend without repeats; sort it, and the matrix's {axis} with it.")
+        raise ValueError(f"{argument} must be ascending, without duplicates; sort it together with the {axis}.")
     return ids
 
 
@@ -833,7 +832,7 @@ def _titles(titles: TitlesLike | None, item_ids: np.ndarray) -> np.ndarray | Non
 
 
 def _check_text(names: np.ndarray | None, argument: str) -> None:
-    """Raise ValueError where a name has a code that UTF-8 lacks: it could be neither saved nor printed."""
+    """Raise ValueError if a name has a code that UTF-8 can't encode, as it could be neither saved nor printed."""
     if names is None or names.dtype.kind != "U" or not names.itemsize:
         return
     for start in range(0, len(names), 2**16):
@@ -853,12 +852,12 @@ def _times(times: npt.ArrayLike, n: int, of: str) -> np.ndarray:
     times = np.asarray(times)
     if times.dtype.kind == "M":
         if np.isnat(times).any():
-            raise ValueError("times holds NaT; drop what has no time, or leave times out.")
+            raise ValueError("times holds NaT; drop likes without a time, or leave times out.")
         times = times.astype("datetime64[s]")
     elif times.dtype.kind not in "iuf":
         raise TypeError(f"times has dtype {times.dtype}; pass seconds since 1970, or datetime64.")
     elif not np.isfinite(times).all():
-        raise ValueError(f"times holds {times[~np.isfinite(times)][0]}; drop what has no time, or leave times out.")
+        raise ValueError(f"times holds {times[~np.isfinite(times)][0]}; drop likes without a time, or leave times out.")
     if times.shape != (n,):
         raise ValueError(f"times has shape {times.shape} for {n:,} {of}; pass one time for each.")
     return times.astype(np.int64, copy=False)
@@ -875,14 +874,14 @@ def _weights(weights: npt.ArrayLike, n: int, of: str) -> np.ndarray:
     wrong = ~((in_float32 > 0) & (in_float32 < np.inf))  # NaN is neither
     if wrong.any():
         raise ValueError(
-            f"weights holds {weights[wrong][0]}; a weight is a number above 0 that float32 holds: "
-            "drop what does not count, or leave weights out."
+            f"weights holds {weights[wrong][0]}; weights must be numbers above 0, in the range of float32: "
+            "drop likes that do not count, or leave weights out."
         )
     return in_float32
 
 
 def _of_likes(values: np.ndarray, rows: np.ndarray, columns: np.ndarray, reduce: np.ufunc) -> np.ndarray:
-    """What `reduce` makes of the values (n_pairs,) of each like's pairs, in the order of the likes, (n_likes,).
+    """Reduce the values (n_pairs,) of equal pairs with `reduce` to one value per like, (n_likes,).
 
     The result does not depend on the order of the pairs.
     """

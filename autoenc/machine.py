@@ -1,11 +1,11 @@
-"""What this machine has and how much of it is used: processors, memory, and the threads that compute.
+"""The machine's resources and their use: processors, memory, and threads.
 
-Nothing else reads /proc or cgroups, or asks threadpoolctl.
+No other module reads /proc or cgroups, or uses threadpoolctl.
 
-Threads: numba's pool gets what was asked for, BLAS's pool gets one. The kernels, and the layers between
-them, call BLAS from each of numba's threads. With a pool of its own awake BLAS would fight numba's
-threads for the cores (four times the time on two cores) and sum in an order that depends on its
-threads. Both limits hold inside the `with` and are put back after.
+Threads: numba's pool gets the requested number, BLAS's pool gets one. The kernels, and the layers between
+them, call BLAS from each of numba's threads. If BLAS used several threads itself, they would compete with
+numba's for the cores (four times the time on two cores) and sum in an order that depends on their number.
+Both limits hold inside the `with` block and are restored afterwards.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 
 def processors() -> dict[str, Any]:
-    """The processor's name, how many are there, how many this process may use, and a container's quota of them."""
+    """The processor's name, the number installed, the number this process may use, and a container's quota."""
     there = os.cpu_count() or 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else there
     return {"model": cpu_model(), "there": there, "usable": usable, "quota": cpu_quota()}
@@ -40,7 +40,7 @@ def cpu_model() -> str:
 
 
 def cpu_quota(root: Path = Path("/sys/fs/cgroup")) -> float | None:
-    """How many processors' time a container may use; None where there is no such limit."""
+    """A container's quota of processor time, as a number of processors; None if there is none."""
     try:
         if (root / "cpu.max").exists():
             quota, period = (root / "cpu.max").read_text().split()
@@ -52,14 +52,14 @@ def cpu_quota(root: Path = Path("/sys/fs/cgroup")) -> float | None:
 
 
 def free_memory() -> int | None:
-    """How many bytes this machine could give without swapping; None where the system doesn't say."""
+    """Number of bytes available without swapping; None if the system doesn't report it."""
     return _bytes_in("/proc/meminfo", "MemAvailable")
 
 
 def usable_memory(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """How many bytes this process may use: what is installed, or a container's limit. None where nobody says.
+    """Number of bytes that this process may use: the installed memory, or a container's limit; None if unknown.
 
-    Unlike `free_memory` it doesn't change from one moment to the next.
+    Unlike `free_memory` it doesn't change over time.
     """
     limits = []
     with contextlib.suppress(AttributeError, OSError, ValueError):  # Windows has no sysconf
@@ -71,16 +71,16 @@ def usable_memory(root: Path = Path("/sys/fs/cgroup")) -> int | None:
 
 
 def check_free(what: str, n_bytes: int, way_out: str) -> None:
-    """Raise ValueError where `what` needs more bytes than this machine could give, before it asks for them."""
+    """Raise ValueError if `what` needs more bytes than are free, before they are allocated."""
     free = free_memory()
     if n_bytes > (sys.maxsize if free is None else free):
-        there = "no machine has them" if free is None else f"the machine has {free:,} free"
+        there = "no machine has that much" if free is None else f"the machine has {free:,} free"
         raise ValueError(f"{what} needs {n_bytes:,} bytes, but {there}; {way_out}.")
 
 
 def peak_memory_mb() -> int | None:
-    """The most memory that this process has held so far, in 10**6 bytes; None where the system doesn't say."""
-    peak = _bytes_in("/proc/self/status", "VmHWM")  # Linux' getrusage counts what the process that started it held, too
+    """The peak memory of this process so far, in 10**6 bytes; None if the system doesn't report it."""
+    peak = _bytes_in("/proc/self/status", "VmHWM")  # on Linux, getrusage includes the memory of the parent process
     if peak is None:
         try:
             import resource
@@ -91,7 +91,7 @@ def peak_memory_mb() -> int | None:
 
 
 def _bytes_in(path: str, name: str) -> int | None:
-    """The number that a file of Linux' /proc gives in kB on the line of that name, as bytes."""
+    """The value in kB on the line `name` of a file in Linux's /proc, in bytes."""
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -100,7 +100,7 @@ def _bytes_in(path: str, name: str) -> int | None:
 
 
 def blas_pools() -> list[dict[str, Any]]:
-    """NumPy's BLAS and SciPy's, which the kernels call: often two copies of one library, each with its own threads."""
+    """NumPy's BLAS and SciPy's, which the kernels call: often two copies of one library with separate threads."""
     import scipy.linalg.blas  # noqa: F401  a library must be loaded to be found
     from threadpoolctl import threadpool_info
 
@@ -113,12 +113,12 @@ def blas_pools() -> list[dict[str, Any]]:
 
 
 def users_of(library: str) -> list[str]:
-    """Whose copy a shared library is: a wheel's lies in a folder of the wheel's name; others serve both."""
+    """The package that a shared library belongs to, by the folder of its wheel; other libraries belong to both."""
     folders = {part.removesuffix(".libs") for part in Path(library).parts}
     return [name for name in ("numpy", "scipy") if name in folders] or ["numpy", "scipy"]
 
 
-# Held while thread counts change and during a fork: a child inherits neither a half-made change nor a held lock.
+# Held while thread counts change and during a fork, so that a child inherits neither a partial change nor a held lock.
 _setting = threading.RLock()
 
 
@@ -126,17 +126,18 @@ _setting = threading.RLock()
 def compute_threads(threads: int | None = None) -> Iterator[None]:
     """Run the block with BLAS on one thread and numba on `threads`.
 
-    None: on as many as it has now, or as a container's quota of processor time keeps busy.
+    With None, numba uses its current number of threads, or fewer if a container's quota of processor time
+    is smaller.
 
-    Where numba isn't loaded yet, this doesn't load it: the number holds from the first block inside
-    that is entered with numba loaded, as the kernels' callers do.
+    If numba isn't loaded yet, it is not loaded here: the number takes effect in the first inner block that
+    is entered with numba loaded, as by the callers of the kernels.
 
-    May be nested; an inner block without `threads` changes nothing. May be entered by several Python
-    threads at once: BLAS keeps to one thread until the last has left. A process forked inside keeps
-    the limits until the thread that forked it has left.
+    Blocks may be nested; an inner block without `threads` changes nothing. Several Python threads may enter
+    at once: BLAS stays on one thread until the last one has left. A process forked inside the block keeps
+    the limits until the thread that forked has left it.
 
-    Raises TypeError if `threads` is not a whole number, ValueError if it is below 1 or more than
-    numba's pool has.
+    Raises TypeError if `threads` is not an integer, ValueError if it is below 1 or above the size of numba's
+    pool.
     """
     if threads is not None:
         _check_threads(threads)
@@ -145,15 +146,15 @@ def compute_threads(threads: int | None = None) -> Iterator[None]:
 
 
 class _BlasOnOneThread:
-    """Holds BLAS to one thread while anybody is inside.
+    """Context manager that limits BLAS to one thread while any Python thread is inside.
 
-    A pool is the process's, or, where BLAS is built on OpenMP, each Python thread's own.
+    A pool is shared by the process, or, if BLAS is built with OpenMP, separate for each Python thread.
     """
 
     def __init__(self) -> None:
-        self.inside = 0  # Python threads
-        self.here = threading.local()  # depth, and `own`: what this thread's own pools had
-        self.shared: list[int] = []  # what the process's pools had
+        self.inside = 0  # number of Python threads inside
+        self.here = threading.local()  # depth, and `own`: the original sizes of this thread's own pools
+        self.shared: list[int] = []  # the original sizes of the process's pools
 
     def __enter__(self) -> None:
         depth = getattr(self.here, "depth", 0)
@@ -183,7 +184,7 @@ class _BlasOnOneThread:
             _clear_controlling_thread(pool)
 
     def keep_the_thread_that_forked(self) -> None:
-        """In a child: only the thread that forked is left."""
+        """Called in a forked child, in which only the thread that forked is left."""
         before, self.inside = self.inside, int(getattr(self.here, "depth", 0) > 0)
         if before and not self.inside:
             self._restore()
@@ -193,7 +194,7 @@ class _Pools(NamedTuple):
     """The pools of the BLAS libraries, as threadpoolctl controls them."""
 
     shared: list[Any]
-    own: list[Any]  # where each Python thread has one
+    own: list[Any]  # one per Python thread
 
 
 @functools.cache
@@ -213,7 +214,7 @@ def _set_threads(pools: list[Any], threads: list[int]) -> None:
 
 
 def _clear_controlling_thread(pool: Any) -> None:
-    """Let this Python thread set the number of threads: threadpoolctl 3.8 ignores all but the first that did so."""
+    """Let this Python thread set the number of threads: threadpoolctl 3.8 ignores all but the first one that does."""
     if hasattr(pool, "clear_controlling_thread"):
         pool.clear_controlling_thread(force=True)
 
@@ -227,7 +228,7 @@ def _after_fork_in_child() -> None:
     global _setting, _layer_at_fork
     _setting = threading.RLock()
     _blas_on_one_thread.keep_the_thread_that_forked()
-    with contextlib.suppress(KeyError, AttributeError, ValueError):  # numba is not loaded, or not wholly, or has none
+    with contextlib.suppress(KeyError, AttributeError, ValueError):  # numba is not (fully) loaded, or has no layer yet
         _layer_at_fork = sys.modules["numba"].threading_layer()
 
 
@@ -240,18 +241,18 @@ if hasattr(os, "register_at_fork"):
 
 
 def numba_layer_at_fork() -> str | None:
-    """numba's threading layer ("omp", "tbb", "workqueue"), where this process was forked after its threads started."""
+    """numba's threading layer ("omp", "tbb", "workqueue") if this process was forked after its threads started."""
     return _layer_at_fork
 
 
-_asked_for = threading.local()  # threads: what an outer block wants of numba as soon as it is loaded
+_asked_for = threading.local()  # threads: the number that an outer block requests once numba is loaded
 
 
 @contextlib.contextmanager
 def _numba_threads(threads: int | None) -> Iterator[None]:
     before = getattr(_asked_for, "threads", None)
     threads = before if threads is None else threads
-    # To ask numba for its number starts its threads, which a fork then loses.
+    # Asking numba for the number would start its threads, which a fork would lose.
     if threads is None and threads_by_quota() < math.inf and "numba" in sys.modules:
         threads = int(min(kernel_threads(), threads_by_quota()))
     if threads is None:
@@ -274,11 +275,11 @@ def _numba_threads(threads: int | None) -> Iterator[None]:
 
 
 def threads_to_use() -> int:
-    """How many threads of Python to compute with: as many as numba has or is asked to have.
+    """Number of Python threads to compute with: as many as numba has or would have.
 
     Neither loads numba nor starts its threads, which a fork would lose.
     """
-    with contextlib.suppress(KeyError, AttributeError, ValueError):  # numba is not loaded, or not wholly, or has none
+    with contextlib.suppress(KeyError, AttributeError, ValueError):  # numba is not (fully) loaded, or has no layer yet
         sys.modules["numba"].threading_layer()
         return kernel_threads()
     asked_for = getattr(_asked_for, "threads", None)
@@ -287,13 +288,13 @@ def threads_to_use() -> int:
 
 @functools.cache
 def threads_by_quota() -> float:
-    """How many threads a container's quota keeps busy; no limit where there is none, or NUMBA_NUM_THREADS is set."""
+    """Number of threads for a container's quota; infinite if there is none, or NUMBA_NUM_THREADS is set."""
     quota = cpu_quota()
     return math.inf if quota is None or "NUMBA_NUM_THREADS" in os.environ else max(1, math.floor(quota))
 
 
 def kernel_threads() -> int:
-    """How many threads of numba's pool the kernels of this Python thread may use; loads numba."""
+    """Number of threads of numba's pool that the kernels of this Python thread may use; loads numba."""
     import numba
 
     with _setting:
@@ -313,13 +314,13 @@ def _check_threads(threads: int) -> None:
     most = numba_threads()
     if not 1 <= threads <= most:
         raise ValueError(
-            f"threads must be from 1 to {most}, got {threads}; more needs NUMBA_NUM_THREADS={threads} set before the "
+            f"threads must be from 1 to {most}, got {threads}; for more, set NUMBA_NUM_THREADS={threads} before the "
             f"start (this machine has {os.cpu_count()} processors)"
         )
 
 
 def numba_threads() -> int:
-    """How many threads numba's pool has; where it isn't loaded, how many it would have."""
+    """The size of numba's thread pool; if numba isn't loaded, the size it would have."""
     if "numba" in sys.modules:
         import numba
 

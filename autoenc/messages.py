@@ -1,7 +1,7 @@
-"""Text from files and from users, as a message or a terminal may show it: escaped, and no longer than is read.
+"""Escaping and shortening of text from files and users, for messages and terminals.
 
-A title, an id or a header may hold anything: escape sequences that recolour or rewrite the terminal,
-marks that reverse the text around them, a megabyte without a space.
+A title, an id or a header may contain anything: escape sequences that recolour or rewrite the terminal,
+marks that reverse the text around them, or a megabyte without a space.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import unicodedata
 
 MOST_OF_A_VALUE = 60
 MOST_OF_A_SENTENCE = 1_000
-"""Characters that are shown."""
+"""In characters."""
 
-_JOINERS = "\u200c\u200d"  # of Persian, Hindi and emoji: the only invisible characters that words need
+_JOINERS = "\u200c\u200d"  # in Persian, Hindi and emoji: the only invisible characters that words need
 
 
 def printable(text: object) -> str:
-    r"""A text on one line, with what would act on a terminal, or can't be encoded, as Python escapes it.
+    r"""A text on one line; control characters, and characters that can't be encoded, are escaped as in Python.
 
     >>> print(printable("a\x1b[2Jb\nc"))
     a\x1b[2Jb\nc
@@ -26,7 +26,7 @@ def printable(text: object) -> str:
 
 
 def sentence(text: object) -> str:
-    """A message as one printable line; of a long one the beginning, and the end, which says what to do."""
+    """A message as one printable line. A long one is cut in the middle, as its end says what to do."""
     line = printable(" ".join(str(text).split()))
     if len(line) > MOST_OF_A_SENTENCE:
         line = f"{line[: MOST_OF_A_SENTENCE * 3 // 4]} ... {line[-MOST_OF_A_SENTENCE // 4 :]}"
@@ -34,23 +34,23 @@ def sentence(text: object) -> str:
 
 
 EXPECTED = (ValueError, TypeError, OSError, FloatingPointError, OverflowError, MemoryError)
-"""Errors that are bad input or a job that failed, whose sentence is enough: any other is a fault of the program."""
+"""Errors caused by bad input or a failed job, shown without a traceback; any other error is a bug."""
 
 
 def exit_code(error: BaseException) -> int:
-    """A command's that ends by this error: 130 interrupted, 1 failed, 2 bad input."""
+    """The exit code of a command that ends with this error: 130 for interrupted, 1 for failed, 2 for bad input."""
     if isinstance(error, KeyboardInterrupt):
         return 130
     return 2 if isinstance(error, EXPECTED) and not isinstance(error, (FloatingPointError, MemoryError)) else 1
 
 
 def one_line(error: BaseException) -> str:
-    """The sentence of an error; of an OSError that the system raised, without its number."""
+    """The message of an error as one line; for an OSError raised by the system, without its number."""
     told = str(error)
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         told = f"{error.filename}: {error.strerror}"
     if isinstance(error, MemoryError):
-        told = f"not enough memory ({told or 'none is left'}); take less data or a smaller model, or free some"
+        told = f"not enough memory ({told or 'none is left'}); use less data or a smaller model, or free some memory"
     return sentence(told) or type(error).__name__
 
 
@@ -61,17 +61,17 @@ class _Shown(reprlib.Repr):
         self.maxdict = 20
 
     def repr_int(self, value: int, level: int) -> str:
-        # Python refuses to write whole numbers of more than 4,300 digits.
+        # Python raises an error for integers of more than 4,300 digits.
         return (
             super().repr_int(value, level) if value.bit_length() < 1_000 else f"a number of {value.bit_length()} bits"
         )
 
 
 shown = _Shown().repr
-"""A value as `repr` has it, shortened: for messages that quote a value."""
+"""The `repr` of a value, shortened, for messages that quote it."""
 
 
 def _is_shown(character: str) -> bool:
     if character.isprintable() or character in _JOINERS:
         return True
-    return unicodedata.category(character) in ("Zs", "Cn", "Co")  # spaces, and what is not yet or privately assigned
+    return unicodedata.category(character) in ("Zs", "Cn", "Co")  # spaces, unassigned and private-use characters

@@ -1,4 +1,4 @@
-"""Adam: each weight moves by its gradient's running mean, divided by the gradient's running size.
+"""Adam: each weight moves by the running mean of its gradient, divided by the gradient's running size.
 
 Step t = 1, 2, ... of a weight w with gradient grad_w
     m = beta1 * m + (1 - beta1) * grad_w              the first moment: the running mean
@@ -6,7 +6,7 @@ Step t = 1, 2, ... of a weight w with gradient grad_w
     w = w - lr * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + eps)
     m and v start at 0. Dividing by 1 - beta**t corrects for that.
 
-Shapes: w, grad_w, m and v are all of the parameter's shape and dtype.
+Shapes: w, grad_w, m and v all have the parameter's shape and dtype.
 Kept between steps: m and v for each weight, and t.
 Source: Kingma and Ba 2015 (arXiv 1412.6980), algorithm 1; torch.optim.Adam, PyTorch 2.13, with
     weight_decay=0 and amsgrad=False. Differences: none.
@@ -34,15 +34,15 @@ class Adam:
         The arrays to train, of any shape and floating dtype.
     lr : float
     betas : (float, float)
-        The decay of the first and of the second moment, each in [0, 1).
+        Decay rates of the first and second moment, each in [0, 1).
     eps : float
 
     Attributes
     ----------
     first_moment, second_moment : dict of str to array
-        m and v above, of each parameter's shape and dtype.
+        m and v above, with each parameter's shape and dtype.
     step_count : int
-        t above: the steps taken so far.
+        t above: the number of steps taken so far.
     """
 
     def __init__(
@@ -61,13 +61,13 @@ class Adam:
         self.step_count = 0
 
     def step(self, grads: dict[str, np.ndarray]) -> None:
-        """Move every parameter by its gradient in `grads`, which has the same names."""
+        """Update all parameters with their gradients in `grads`, which has the same names."""
         self.step_count += 1
         for name in self.params:
             self.move(name, grads[name])
 
     def move(self, name: str, grad_w: np.ndarray) -> None:
-        """Move one parameter by its gradient, for the step number `step_count`."""
+        """Update one parameter with its gradient, as part of step `step_count`."""
         beta1, beta2 = self.betas
         correction1 = 1 - beta1**self.step_count
         correction2 = 1 - beta2**self.step_count

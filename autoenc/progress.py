@@ -1,4 +1,4 @@
-"""A bar on stderr that shows how far something is."""
+"""Progress bars on stderr."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 
 def new_bar(**settings: Any) -> Any:
-    """A tqdm bar on stderr, where there is one, whose lock is between the threads of this process.
+    """A tqdm bar on stderr, if there is one, with a lock between the threads of this process only.
 
-    tqdm's own lock is between processes too: a semaphore, which where processes are not forked (Python
-    3.14, macOS, Windows) takes a process more to watch it, and a warning when Ctrl-C ends this one.
+    tqdm's default lock also works between processes: it is a semaphore, which starts an extra process to
+    track it where processes are not forked (Python 3.14, macOS, Windows), and warns after Ctrl-C.
     """
     from tqdm import tqdm
 
@@ -23,18 +23,18 @@ def new_bar(**settings: Any) -> Any:
 
 
 Progress = Callable[[str, int, int], object]
-"""Told what is being done, in words, and how many steps of how many of it are done."""
+"""Called with a description of the current task, and the number of its steps done and in total."""
 
 
-def untold(doing: str, done: int, total: int) -> None:
-    """A `Progress` that tells nobody."""
+def no_progress(doing: str, done: int, total: int) -> None:
+    """A `Progress` that does nothing."""
 
 
 @contextlib.contextmanager
-def told_by_bar(wanted: bool) -> Iterator[Progress]:
-    """Yield a `Progress` that a bar on stderr shows; one that tells nobody where none is wanted."""
+def show_progress(wanted: bool) -> Iterator[Progress]:
+    """Yield a `Progress` that updates a bar on stderr, or does nothing if none is wanted."""
     if not wanted:
-        yield untold
+        yield no_progress
         return
     with new_bar(bar_format="{desc} {n_fmt}/{total_fmt} [{elapsed}]", leave=False) as bar:
 

@@ -1,11 +1,11 @@
-"""What every layer does beside its equations: it refuses a wrong call in one sentence, and shows its shapes.
+"""Argument checks and `__repr__` of all layers, so that their files contain only the mathematics.
 
-`safeguarded` adds this to a class, and `autoenc.layers` applies it to each of its own, so that a layer's
-file holds the mathematics alone. A call that fails, for whatever reason, leaves the layer as it was.
+`safeguarded` adds them to a class, and `autoenc.layers` applies it to all its layers. An invalid call
+raises an error of one sentence. A call that fails, for whatever reason, leaves the layer unchanged.
 
-The checks go by the names of forward's arguments, which mean the same in all layers: the first is the
+The checks depend on the names of forward's arguments, which mean the same in all layers: the first is the
 input, (batch, columns); `targets`, `ratings` and a second `user_items` have the input's shape; `n_likes` is
-(batch,); and `key` is needed in training.
+(batch,); and `key` is required in training.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ T = TypeVar("T")
 def safeguarded(layer_class: type[T]) -> type[T]:
     """Add the checks and a `__repr__` to a layer's class, in place, and return the class.
 
-    Its `forward` then raises TypeError where an argument is not the kind of array that it needs, and
-    ValueError where a shape does not fit. Its `backward` raises ValueError where no forward in training
-    came before it, and either error where `grad_output` does not fit the output.
+    Its `forward` then raises TypeError if an argument is not the required kind of array, and ValueError
+    if a shape does not match. Its `backward` raises ValueError if there was no forward in training before
+    it, and either error if `grad_output` does not match the output.
     """
     methods: Any = vars(layer_class)
     added: dict[str, Any] = {"forward": _checked_forward(methods["forward"]), "__repr__": _shown}
@@ -38,7 +38,7 @@ def safeguarded(layer_class: type[T]) -> type[T]:
 
 
 def constructor_arguments(layer: Any) -> dict[str, Any]:
-    """What a layer or a network was made of, by the names of its constructor: arrays, numbers and settings."""
+    """The current values of a layer's or network's constructor arguments, by name."""
     held = vars(layer) | getattr(layer, "settings", {}) | getattr(layer, "buffers", {}) | layer.params
     return {name: held[name] for name in inspect.signature(type(layer)).parameters}
 
@@ -58,7 +58,7 @@ def _checked_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
     def checked_forward(self: Any, *args: Any, **kwargs: Any) -> Any:
         given = dict(zip(names, args)) | kwargs
         training = given.get("training", True)
-        if names[0] in given:  # if not, Python says what is missing
+        if names[0] in given:  # otherwise Python raises the error
             check_arguments(self, given, names[0])
             if training and "key" in names:
                 check_key(f"{type(self).__name__}.forward", given.get("key"))
@@ -95,9 +95,9 @@ def _checked_backward(backward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def check_arguments(layer: Any, given: dict[str, Any], input_name: str) -> None:
-    """Raise TypeError or ValueError where what `forward` is given does not fit the layer, or the input."""
+    """Raise TypeError or ValueError if the arguments of `forward` do not match the layer or each other."""
     where, x = f"{type(layer).__name__}.forward", given[input_name]
-    if input_name == "user_items" and not (isinstance(x, np.ndarray) and layer.params):  # embeddings take both
+    if input_name == "user_items" and not (isinstance(x, np.ndarray) and layer.params):  # embeddings accept both
         check_csr(where, input_name, x)
     else:
         check_floats(where, input_name, x)
@@ -113,7 +113,7 @@ def check_arguments(layer: Any, given: dict[str, Any], input_name: str) -> None:
 
 
 def columns_of(layer: Any, input_name: str) -> int | None:
-    """How many columns the input must have; None where any number will do."""
+    """The number of columns that the input must have; None for any number."""
     weights = list(layer.params.values())
     if not weights:
         return None
@@ -121,7 +121,7 @@ def columns_of(layer: Any, input_name: str) -> int | None:
 
 
 def check_floats(where: str, name: str, array: Any) -> None:
-    """Raise TypeError unless it is an array of floats, or of complex numbers, which the complex step needs."""
+    """Raise TypeError unless it is an array of floats, or of complex numbers, as in the complex-step method."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{where}: {name} must be a NumPy array of floats, got {type(array).__name__}")
     if array.dtype.kind not in "fc":
@@ -133,12 +133,12 @@ def check_csr(where: str, name: str, array: Any) -> None:
     if not isinstance(array, sparse.csr_array):
         is_matrix = sparse.issparse(array) or isinstance(array, np.ndarray)
         way_out = f"; convert it with scipy.sparse.csr_array({name})" if is_matrix else ""
-        kind = "scipy.sparse.csr_array with a row per user and a column per item"
+        kind = "scipy.sparse.csr_array with one row per user and one column per item"
         raise TypeError(f"{where}: {name} must be a {kind}, got {type(array).__name__}{way_out}")
 
 
 def check_key(where: str, key: Any) -> None:
-    """Raise ValueError unless it is four whole numbers."""
+    """Raise ValueError unless it is a sequence of four integers."""
     if not (isinstance(key, tuple) and len(key) == 4 and all(isinstance(part, (int, np.integer)) for part in key)):
         raise ValueError(
             f"{where} draws random numbers in training and needs key=(seed, epoch, step, layer), "

@@ -1,4 +1,4 @@
-"""Ctrl-C at the end of what it must not break off."""
+"""Deferring Ctrl-C to the end of a block that must not be interrupted."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from multiprocessing import resource_tracker
 
 @contextlib.contextmanager
 def deferred_interrupt(block: bool = False) -> Iterator[None]:
-    """Ctrl-C waits for the end of this block, and comes then, even if the block raises.
+    """Defer Ctrl-C to the end of this block, even if the block raises.
 
-    With `block` it never reaches the processes that the block, or a thread of it, starts: a terminal sends
-    it to them as well, and each would print where it was. Outside the main thread nothing is changed.
+    With `block` it never reaches processes started in the block: a terminal sends it to them as well, and
+    each would print a traceback. Does nothing outside the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -23,7 +23,7 @@ def deferred_interrupt(block: bool = False) -> Iterator[None]:
     handler = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
     mask = None
     if block and hasattr(signal, "pthread_sigmask"):
-        resource_tracker.ensure_running()  # which unblocks SIGINT where it has to start one
+        resource_tracker.ensure_running()  # before blocking, as it unblocks SIGINT when it starts
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # threads and processes inherit it
     try:
         yield

@@ -1,8 +1,8 @@
-"""Finding items by what people type: titles whole, half typed, with the article in front, or misspelt.
+"""Search of items by title: complete, partly typed, with the article in front, or misspelled.
 
-One index serves the command line, Python and the page. "The Matrix" finds "Matrix, The (1999)": case,
-accents, punctuation, the year and where the article stands make no difference where one item alone is
-meant. What is merely alike is suggested, and never taken.
+The command line, Python and the page use the same index. "The Matrix" finds "Matrix, The (1999)": case,
+accents, punctuation, the year and the position of the article don't matter as long as only one item
+matches. Similar titles are only suggested, never used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 
 MOST_COMPARED = 100
-"""Titles that a misspelt one is compared with, letter by letter."""
+"""Number of titles to compare letter by letter with a misspelled one."""
 
 ARTICLES = frozenset(
     (
@@ -25,27 +25,27 @@ ARTICLES = frozenset(
         *("der", "die", "das", "den", "det", "de", "het", "een", "en", "ett", "o", "os", "as", "um", "uma"),
     )
 )
-"""What a catalogue moves behind a title, with a comma before it."""
+"""Articles that catalogues move to the end of a title, after a comma."""
 _YEAR = re.compile(r"\s*\((\d{4})\b[^()]*\)\s*$")
-_WORDS = re.compile(r"[^\W_]+")  # runs of what isalnum() takes
+_WORDS = re.compile(r"[^\W_]+")  # runs of alphanumeric characters
 _BARE_YEAR = re.compile(r"[\s,]+(\d{4})\s*$")
 _IN_BRACKETS = re.compile(r"\(([^()]*)\)")
 _OTHER_NAME = re.compile(r"^\s*(a\.?k\.?a\.?|or)\s+", re.IGNORECASE)
 
 
 class UnknownItemError(LookupError, ValueError):
-    """There is no such item, or more than one."""
+    """Raised if a name matches no item, or more than one."""
 
 
 class Titles:
-    """The titles of items, which are numbered by their columns.
+    """Search index of the items' titles. Items are identified by their columns.
 
     Parameters
     ----------
     titles : sequence of str
     order : iterable of int, optional
-        All columns, in the order in which equally good answers come, such as the popular first. By
-        default short titles come first.
+        All columns in the order of preference among equally good matches, such as by popularity. By
+        default shorter titles come first.
 
     Examples
     --------
@@ -64,14 +64,14 @@ class Titles:
         self._order = by_length if order is None else list(order)
 
     def columns_of(self, title: str) -> list[int]:
-        """The columns of all items of just this title, ascending."""
+        """The columns of all items with exactly this title, ascending."""
         return self._columns_of_title.get(title, [])
 
     def meant_by(self, text: str) -> list[int]:
-        """The columns of the items whose name this is, but for case, accents, punctuation, year and article.
+        """The columns of the items with this name, ignoring case, accents, punctuation, year and article.
 
-        A year that is given must be the title's. First names are compared with their articles, then
-        without; only then a number at the end is taken for a year.
+        If a year is given it must match. Names are compared first with their articles, then without; only
+        then a number at the end is taken as a year.
         """
         readings = [text]
         if bare := _BARE_YEAR.search(text):
@@ -85,15 +85,15 @@ class Titles:
         return []
 
     def search(self, text: str, n: int) -> list[int]:
-        """The columns of at most n items that have each word of `text`: as typed so far, in any order.
+        """The columns of at most n items that contain every word of `text`, possibly incomplete, in any order.
 
-        First those whose name it is, then those whose title or name begins with it, then those with its
-        words at the beginnings of words, then the rest. An empty text finds the first.
+        First come exact names, then titles or names that begin with the text, then those with words that
+        begin with its words, then the rest. An empty text matches all.
         """
         return list(dict.fromkeys(itertools.chain.from_iterable(self._ranked(text, n))))[:n]
 
     def _ranked(self, text: str, n: int) -> tuple[list[int], list[int], list[int], list[int]]:
-        """What `search` finds, in its four ranks; the second is complete only where it has fewer than n."""
+        """The matches of `search` in its four groups; the second may be cut off once it has n."""
         beginning = folded(text)
         words = dict.fromkeys(beginning.split())
         exact = self.meant_by(text) if words else []
@@ -108,12 +108,12 @@ class Titles:
         return exact, *ranked
 
     def near(self, text: str, n: int = 3) -> list[int]:
-        """The columns of at most n items whose titles are nearly `text`.
+        """The columns of at most n items with titles similar to `text`.
 
-        They have all its words, or its name in another year, or begin as it does, or have most of its
-        letters, or have it inside of words.
+        These contain all its words, have its name with another year, begin like it, have most of its
+        letters in common, or contain it within words.
         """
-        if not any(c.isalpha() for c in text):  # a number is an id that there isn't
+        if not any(c.isalpha() for c in text):  # a number can only be an unknown id
             return []
         *at_words, inside = self._ranked(text, n)
         if any(at_words):
@@ -125,7 +125,7 @@ class Titles:
         return list(dict.fromkeys(itertools.chain(columns, inside)))[:n]
 
     def suggestion(self, text: str, otherwise: str) -> str:
-        """The second half of a sentence that says that there is no such title; `otherwise` says where to look."""
+        """The second half of an error message for an unknown title; `otherwise` says where to look."""
         near = self.near(text)
         if near:
             return f"did you mean {self._quoted(near)}?"
@@ -144,7 +144,7 @@ class Titles:
 
     @cached_property
     def _searched(self) -> list[tuple[int, str, tuple[str, ...]]]:
-        """Column, title and beginnings that count, in order; all folded."""
+        """Column, title and names of each item in order of preference, all folded."""
         searched = []
         for column in self._order:
             title = folded(self.titles[column])
@@ -161,7 +161,7 @@ class Titles:
 
     @cached_property
     def _names(self) -> list[tuple[list[str], str | None]]:
-        """The names of each item, with and without their articles, and its year."""
+        """The names of each item, with and without articles, and its year."""
         return [_all_names(title) for title in self.titles]
 
     @cached_property
@@ -170,9 +170,9 @@ class Titles:
 
 
 class Pairs:
-    """Texts by their pairs of neighbouring letters: which of many are worth comparing with another.
+    """Index of texts by their pairs of adjacent letters, to find those worth comparing with another text.
 
-    It takes 2 bytes a letter, and one pass over them for each question.
+    It takes 2 bytes per letter, and each query is one pass over them.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ class Pairs:
         self._starts = np.cumsum(self._sizes) - self._sizes
 
     def in_common(self, text: str, n: int) -> list[str]:
-        """At most n of the texts: those with the most pairs in common with `text`, for their length."""
+        """At most n of the texts: those with the most pairs in common with `text`, relative to their length."""
         pairs = _pairs_of_letters([text])
         occurs = np.zeros(2**16, np.uint8)
         occurs[pairs] = 1
@@ -201,14 +201,14 @@ class Pairs:
 
 
 def _pairs_of_letters(texts: list[str]) -> np.ndarray:
-    """A number of 16 bits for each pair, texts end to end: the ends of a text are pairs with a line break."""
+    """A 16-bit number for each pair of letters in the concatenated texts, which are separated by line breaks."""
     joined = "".join(f"\n{text}" for text in texts) + "\n"
     codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
     return (codes[:-1] * 251 + codes[1:]).astype(np.uint16)
 
 
 def names_and_year(title: str) -> tuple[list[str], str | None]:
-    """What a title says that the item is called, folded and with the article in front, and the year if it has one.
+    """The names in a title, folded and with the article in front, and the year if there is one.
 
     >>> names_and_year("City of Lost Children, The (Cité des enfants perdus, La) (1995)")
     (['the city of lost children', 'la cite des enfants perdus'], '1995')
@@ -218,18 +218,18 @@ def names_and_year(title: str) -> tuple[list[str], str | None]:
     text = title if year is None else title[: year.start()]
     others = [_OTHER_NAME.sub("", other) for other in _IN_BRACKETS.findall(text)]
     names = dict.fromkeys(folded(_with_article_in_front(name)) for name in (_IN_BRACKETS.sub(" ", text), *others))
-    # a title that is nothing but brackets or signs is its own name
+    # a title of nothing but brackets or punctuation is its own name
     return [name for name in names if name] or [folded(title)], year and year[1]
 
 
 def without_article(name: str) -> str:
-    """A folded name without the English article that it begins with ("Die Hard" keeps its Die)."""
+    """A folded name without an English article at its beginning ("Die Hard" keeps its Die)."""
     article, _, rest = name.partition(" ")
     return rest if article in ("a", "an", "the") and rest else name
 
 
 def _all_names(title: str) -> tuple[list[str], str | None]:
-    """The names with and without their articles, and the year."""
+    """The names with and without articles, and the year."""
     names, year = names_and_year(title)
     return list(dict.fromkeys([*names, *map(without_article, names)])), year
 
@@ -241,7 +241,7 @@ def _with_article_in_front(name: str) -> str:
 
 
 def folded(text: str) -> str:
-    """Text as it is searched: without case and accents, a space for whatever is not a letter or digit."""
+    """Text in the form used for searching: without case and accents, and with spaces in place of other characters."""
     return " ".join(_WORDS.findall(unaccented(text)))
 
 

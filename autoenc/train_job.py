@@ -1,8 +1,8 @@
-"""The main job: load likes, split them, train, rank, report. `run_train.py` and `autoenc train` are this.
+"""The main job of `run_train.py` and `autoenc train`: load likes, split them, train, rank, and report.
 
-The protocol is the task's: a user's likes are split 80/20, the network trains on the 80, ranks
-what is left, and precision@k is the share of the first k that are among the 20, averaged over the
-users who have any held out.
+The protocol is the task's: each user's likes are split 80/20, the network trains on the 80% and ranks
+all other items, and precision@k is the fraction of the first k that are among the 20%, averaged over
+the users who have any held out.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from autoenc.models.blend import Blend
 from autoenc.models.network_model import NetworkRecommender
 from autoenc.models.popular import Popular
 from autoenc.models.presets import PRESETS, preset
-from autoenc.progress import new_bar, told_by_bar
+from autoenc.progress import new_bar, show_progress
 from autoenc.scale.checkpoint import ShardedCheckpoints
 from autoenc.scale.ranks import Communicator, world
 from autoenc.scale.sharded_autoencoder import ShardedAutoEncoder
@@ -50,20 +50,20 @@ from autoenc.training.trainer import Trainer
 PASS_AT = 0.475
 ML_10M = {"users": 69_878, "items": 10_677, "likes": 10_000_054}
 DEFAULT_CACHE = "data/cache"
-JUDGED_BY = "ndcg@10"  # a model beside popularity
+JUDGED_BY = "ndcg@10"  # the metric for comparing a model with popularity
 
 
-TASK = AutoEncoder()  # whose hyperparameters by default are the task's
+TASK = AutoEncoder()  # its default hyperparameters are the task's
 OF_NETWORK = ("batch_size", "emb_dim", "hidden_dim", "lr", "bias_offset", "dropout")
 
 
 @dataclass
 class Settings:
-    """What the main job is told.
+    """The settings of the main job.
 
-    dataset, data and cache_path name the likes, at most one of them: by name, by a path, or the
-    task's own split in cache_path + "_train.npy" and "_valid.npy". Where none is given, that is
-    `data/cache` if it is there, and else the bundled edition of MovieLens.
+    At most one of dataset, data and cache_path gives the likes: the name of a data set, the path of a
+    file, or the task's split in cache_path + "_train.npy" and "_valid.npy". By default `data/cache` if it
+    exists, otherwise the bundled edition of MovieLens.
     """
 
     batch_size: int = TASK.batch_size
@@ -75,32 +75,32 @@ class Settings:
     cache_path: str | None = None
     dataset: str | None = None
     data: str | None = None
-    epochs: int | None = None  # by default as many as `default_epochs` gives the training users
+    epochs: int | None = None  # by default from `default_epochs`, for the number of training users
     seed: int = 0
     threads: int | None = None
     backend: str = TASK.backend
     out: str | None = None  # the model file
-    topk: str | None = None  # the task's results/topk; by default written for the task's cache alone
+    topk: str | None = None  # path of the task's results/topk; by default written only for the task's cache
     schedule: str = TASK.schedule
-    early_stopping: str | None = None  # a metric; a tenth of the users are then validated and not trained on
-    checkpoint: str | None = None  # a folder; a training that was cut off goes on from what is there
+    early_stopping: str | None = None  # a metric; a tenth of the users are then for validation, not training
+    checkpoint: str | None = None  # a folder; an interrupted training resumes from the checkpoint in it
     checkpoint_minutes: float = 5.0
-    plot: str | None = None  # a picture of the training
+    plot: str | None = None  # path of a plot of the training
     progress: bool = True
-    preset: str = "task"  # or another of `presets.PRESETS`, which takes none of the network's settings
-    reading: ReadOptions = NO_OPTIONS  # of the likes
-    validation: str | None = None  # "weak", "strong" or "time", of the presets `best` and `fast`; by default weak
-    half_life: str | None = None  # in which a like counts half, such as "90d"
-    since: str | None = None  # a date, or a duration before the latest like: leave out what came before
-    until: str | None = None  # likewise: leave out what came from then on
-    times: bool = False  # load times without need of one of the three
+    preset: str = "task"  # or another of `presets.PRESETS`, which has none of the network's settings
+    reading: ReadOptions = NO_OPTIONS  # how to read the likes
+    validation: str | None = None  # "weak", "strong" or "time", for the presets `best` and `fast`; by default weak
+    half_life: str | None = None  # after which a like counts half, such as "90d"
+    since: str | None = None  # a date, or a duration before the latest like: leave out earlier likes
+    until: str | None = None  # in the same form: leave out likes at this time or later
+    times: bool = False  # load times even if none of the three needs them
 
     def changed(self, names: Iterable[str]) -> list[str]:
-        """Those of the settings `names` that aren't at their defaults."""
+        """The settings among `names` that differ from their defaults."""
         return [f.name for f in fields(self) if f.name in names and getattr(self, f.name) != f.default]
 
     def are_the_tasks(self) -> bool:
-        """Whether the run is the task's, one epoch, whatever its seed, threads and files."""
+        """Whether this is the task's run of one epoch, with any seed, threads and files."""
         return self.epochs == 1 and not self.changed((*OF_NETWORK, "preset", "schedule", "early_stopping"))
 
 
@@ -109,20 +109,20 @@ class Split(NamedTuple):
 
     train: Interactions
     held_out: sparse.csr_array  # (n_users, n_items), of the same users and items
-    is_the_cache: bool  # whether they are the task's own split
+    is_the_cache: bool  # whether this is the task's own split
 
 
 def main_job(settings: Settings, say: Callable[[str], object] = lambda line: None) -> dict[str, Any]:
-    """Do the main job and return its report, a flat dict that JSON holds.
+    """Run the main job and return its report, a flat dict that JSON can represent.
 
-    Under mpiexec all ranks do it together: each holds some of the items, one writes the files, and all
-    return the report. `say` is told in sentences what is going on. Raises ValueError, TypeError or OSError for bad
-    input before anything is written, FloatingPointError where training diverges.
+    Under mpiexec all ranks run it together: each holds some of the items, one writes the files, and all
+    return the report. `say` is called with sentences on the progress. Raises ValueError, TypeError or
+    OSError for bad input before anything is written, FloatingPointError if training diverges.
     """
     started = time.perf_counter()
     ranks = world()
     check_settings(settings, ranks)
-    with ranks.root_first():  # it may download what the others then find
+    with ranks.root_first():  # it may download files that the others then find
         split = load_likes(settings, say)
     settings = completed(settings, split, ranks)
     check_outputs(settings, split, ranks)
@@ -151,7 +151,7 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
 
 
 def check_settings(settings: Settings, ranks: Communicator) -> None:
-    """Raise ValueError for what can be told before the likes are loaded; the model checks its hyperparameters."""
+    """Raise ValueError for invalid settings before the likes are loaded; the model checks its hyperparameters."""
     if not 0 <= settings.seed < 2**63:
         raise ValueError(f"seed must be from 0 to {2**63 - 1}, got {settings.seed}")
     if not math.isfinite(settings.bias_offset):
@@ -159,11 +159,11 @@ def check_settings(settings: Settings, ranks: Communicator) -> None:
     check_preset(settings)
     check_times(settings, ranks)
     if ranks.size > 1 and settings.preset != "task":
-        raise ValueError(f"--preset {settings.preset} trains in one process; leave mpiexec out, or take --preset task")
+        raise ValueError(f"--preset {settings.preset} trains in one process; leave mpiexec out, or use --preset task")
 
 
 def completed(settings: Settings, split: Split, ranks: Communicator) -> Settings:
-    """A copy of the settings, with what the likes and the machine say where they say nothing."""
+    """A copy of the settings, with defaults that depend on the likes and the machine filled in."""
     settings = replace(settings, progress=settings.progress and ranks.is_root)
     if settings.threads is None and ranks.size > 1:
         settings.threads = max(1, processors()["usable"] // ranks.on_host)
@@ -176,10 +176,10 @@ def completed(settings: Settings, split: Split, ranks: Communicator) -> Settings
 
 
 def check_outputs(settings: Settings, split: Split, ranks: Communicator) -> None:
-    """Raise ValueError or OSError where what is asked for could not be written: before the training, not after it."""
+    """Raise ValueError or OSError before the training if an output could not be written after it."""
     item_ids = split.train.item_ids
     if settings.topk is not None and item_ids.dtype.kind != "i":
-        raise ValueError(f"topk lists items by number, and {split.train.name} has ids like {item_ids[0]}; leave it out")
+        raise ValueError(f"topk lists items by number, but {split.train.name} has ids like {item_ids[0]}; leave it out")
     if settings.plot is not None:
         plots.check_plot(settings.plot)
     for path in filter(None, (settings.out, settings.topk, settings.plot)) if ranks.is_root else ():
@@ -187,7 +187,7 @@ def check_outputs(settings: Settings, split: Split, ranks: Communicator) -> None
 
 
 def model_of(settings: Settings, ranks: Communicator) -> Recommender:
-    """What is to be trained, unfitted."""
+    """The unfitted model to train."""
     if settings.preset != "task":
         return of_preset(settings)
     params = {name: value for name, value in vars(settings).items() if name in TASK.get_params()}
@@ -197,7 +197,7 @@ def model_of(settings: Settings, ranks: Communicator) -> Recommender:
 
 
 def fit_task(model: AutoEncoder, split: Split, settings: Settings, say: Callable[[str], object]) -> float:
-    """Train the task's network and return the seconds, without those in which the kernels were readied."""
+    """Train the task's network and return the seconds, without those for loading or compiling the kernels."""
     watch = _Watch(settings, say)
     callbacks: list[Callback] = [watch]
     if settings.checkpoint is not None:
@@ -212,7 +212,7 @@ def fit_task(model: AutoEncoder, split: Split, settings: Settings, say: Callable
 
 
 def write_outputs(model: Recommender, split: Split, settings: Settings, say: Callable[[str], object]) -> None:
-    """Write the model and draw the training, where that is asked for."""
+    """Write the model and the plot of the training, if requested."""
     if settings.out is not None:
         model.about_ |= {**trained_for(model), **about(settings.seed, split), **bounds_of(settings)}
         model.save(settings.out)
@@ -220,11 +220,11 @@ def write_outputs(model: Recommender, split: Split, settings: Settings, say: Cal
     if settings.plot is not None and world().is_root:
         assert isinstance(model, AutoEncoder)
         plots.save(plots.draw_history(model.history_), settings.plot)
-        say(f"drew the training to {settings.plot}")
+        say(f"wrote the plot of the training to {settings.plot}")
 
 
 def report_of(model: Recommender, split: Split, settings: Settings, found: Report, popular: Report) -> dict[str, Any]:
-    """What the run found, and on what."""
+    """The report of the run: the metrics, and the data and settings."""
     train, is_task = split.train, settings.preset == "task"
     shape = {"users": train.n_users, "items": train.n_items, "likes": train.n_likes + split.held_out.nnz}
     status = "DONE"
@@ -247,7 +247,7 @@ def report_of(model: Recommender, split: Split, settings: Settings, found: Repor
 
 
 def check_times(settings: Settings, ranks: Communicator) -> None:
-    """Raise ValueError for times that are not, or that nothing can be told of."""
+    """Raise ValueError if half_life, since or until is invalid or can't be used."""
     half_life_of(settings)
     for name, text in bounds_of(settings).items():
         moment(_flag(name), text)
@@ -256,18 +256,18 @@ def check_times(settings: Settings, ranks: Communicator) -> None:
 
 
 def half_life_of(settings: Settings) -> float | None:
-    """In days."""
+    """The half-life in days."""
     return None if settings.half_life is None else days("--half-life", settings.half_life)
 
 
 def bounds_of(settings: Settings) -> dict[str, str]:
-    """What is given of since and until."""
+    """Those of since and until that are given."""
     bounds = {"since": settings.since, "until": settings.until}
     return {name: text for name, text in bounds.items() if text is not None}
 
 
 def about(seed: int, split: Split) -> dict[str, Any]:
-    """What a model file tells of the run."""
+    """The facts about the run for the model file."""
     return {
         "split": "cache" if split.is_the_cache else "per user, 0.2",
         "seed": seed,
@@ -277,13 +277,11 @@ def about(seed: int, split: Split) -> dict[str, Any]:
 
 
 def check_preset(settings: Settings) -> None:
-    """Raise ValueError where there is no such preset, or it does not take a setting that was changed."""
+    """Raise ValueError if the preset is unknown, or a changed setting does not apply to it."""
     if settings.preset not in PRESETS:
-        raise ValueError(f"preset is {settings.preset!r}; take one of {', '.join(PRESETS)}.")
+        raise ValueError(f"preset is {settings.preset!r}; pass one of {', '.join(PRESETS)}.")
     if settings.validation is not None and not PRESETS[settings.preset].validates:
-        raise ValueError(
-            f"--validation is how --preset best and fast choose, and {settings.preset} chooses nothing; leave it out"
-        )
+        raise ValueError(f"--validation applies only to --preset best and fast, not to {settings.preset}; leave it out")
     if settings.preset == "task":
         return
     for name in settings.changed((*OF_NETWORK, "epochs", "schedule", "early_stopping", "checkpoint", "plot")):
@@ -291,7 +289,7 @@ def check_preset(settings: Settings) -> None:
 
 
 def of_preset(settings: Settings) -> Recommender:
-    """The preset's model, unfitted, with the run's own settings wherever its parts have them."""
+    """The unfitted model of the preset, with the settings of the run that its parts have."""
     model = preset(settings.preset)
     if settings.validation is not None:
         model.set_params(validation=settings.validation)
@@ -305,10 +303,10 @@ def of_preset(settings: Settings) -> Recommender:
 
 
 def fit_preset(model: Blend, split: Split, settings: Settings, say: Callable[[str], object]) -> float:
-    """Fit a preset's model, say what it warns of and what it chose, and return the seconds."""
+    """Fit a preset's model, report its warnings and choices, and return the seconds."""
     say(f"--preset {settings.preset}: {PRESETS[settings.preset].description}")
     started = time.perf_counter()
-    with warnings.catch_warnings(record=True) as caught, told_by_bar(settings.progress) as progress:
+    with warnings.catch_warnings(record=True) as caught, show_progress(settings.progress) as progress:
         warnings.simplefilter("always", UserWarning)
         model.fit(split.train, progress=progress)
     seconds = time.perf_counter() - started
@@ -322,16 +320,16 @@ def fit_preset(model: Blend, split: Split, settings: Settings, say: Callable[[st
 
 
 def trained_for(model: Recommender) -> dict[str, int]:
-    """For how many epochs the network was trained, or that in a blend; nothing where there is none."""
+    """The number of epochs of the network, or of the one in a blend; empty if there is none."""
     networks = (part for part in getattr(model, "models_", [model]) if isinstance(part, NetworkRecommender))
     epochs = max((len(network.history_) for network in networks), default=0)
     return {"epochs": epochs} if epochs else {}
 
 
 class _Watch(Callback):
-    """Readies the kernels once all settings are found good, takes the time, and shows the progress.
+    """Loads the kernels once all settings are checked, measures the time, and shows the progress.
 
-    One callback whether or not there is a bar, as a checkpoint goes on only with the same callbacks.
+    It is the same callback with or without a bar, as a checkpoint can only be resumed with the same callbacks.
     """
 
     def __init__(self, settings: Settings, say: Callable[[str], object]):
@@ -342,7 +340,7 @@ class _Watch(Callback):
         if self.backend == "numba":
             from autoenc.training.warm_up import warm_up  # imports numba
 
-            with world().root_first():  # what it compiles is kept on the disk
+            with world().root_first():  # the others then find the compiled kernels on disk
                 warm_up(self.say)
         self.say(f"training the network for {trainer.epochs} epoch{'s' * (trainer.epochs != 1)}")
         self.bar.on_train_begin(trainer)
@@ -356,18 +354,18 @@ class _Watch(Callback):
 
 
 def fingerprint(user_items: sparse.csr_array) -> int:
-    """A number that tells one set of likes from another, as the trainer has it."""
+    """A hash of the likes, as in the trainer."""
     return zlib.crc32(user_items.indices, zlib.crc32(user_items.indptr))
 
 
 def load_likes(settings: Settings, say: Callable[[str], object] = lambda line: None) -> Split:
-    """Load the likes that the settings name, and split them where they aren't split already."""
+    """Load the likes that the settings specify, and split them unless they are already split."""
     from autoenc.datasets.task_cache import read_task_cache
 
     given = [name for name in ("cache_path", "dataset", "data") if getattr(settings, name) is not None]
     if len(given) > 1:
         flags = " and ".join(map(_flag, given))
-        raise ValueError(f"{flags} each name the likes to train on; give one of them")
+        raise ValueError(f"{flags} each name the likes to train on; pass only one of them")
     cache = settings.cache_path
     if not given and Path(f"{DEFAULT_CACHE}_train.npy").is_file():
         cache = DEFAULT_CACHE
@@ -375,10 +373,10 @@ def load_likes(settings: Settings, say: Callable[[str], object] = lambda line: N
     times = settings.times or of_time
     if cache is not None:
         if times:
-            raise ValueError("the task's cache has no times; pass the ratings by --data or --dataset")
+            raise ValueError("the task's cache has no times; pass the ratings with --data or --dataset")
         if settings.reading != NO_OPTIONS:
             raise ValueError(
-                "the task's cache is split already; pass the ratings by --data, or leave out how to read them"
+                "the task's cache is already split; pass the ratings with --data, or leave out the reading options"
             )
         train, valid = read_task_cache(cache)
         held_out = valid.user_items
@@ -394,7 +392,7 @@ def load_likes(settings: Settings, say: Callable[[str], object] = lambda line: N
 
 
 def load_ratings(settings: Settings, say: Callable[[str], object], times: bool) -> Interactions:
-    """The likes of `dataset` or `data` before a split: within their dates, of users and items with enough of them."""
+    """The likes of `dataset` or `data` before the split, after all filters."""
     from autoenc.datasets import load, with_enough_likes
 
     name, reading = settings.dataset or "ml-latest-small", settings.reading
@@ -407,7 +405,7 @@ def load_ratings(settings: Settings, say: Callable[[str], object], times: bool) 
 
 
 def in_bounds(likes: Interactions, settings: Settings) -> Interactions:
-    """The likes from `since` on and before `until`."""
+    """The likes between `since` (inclusive) and `until` (exclusive)."""
     bounds = bounds_of(settings)
     if not bounds:
         return likes
@@ -417,7 +415,7 @@ def in_bounds(likes: Interactions, settings: Settings) -> Interactions:
 
 
 def write_rankings(path: str | Path, scorer: ScorerLike, train: Interactions, n: int = 10) -> None:
-    """Write each user's first n items by external id, in the order of the users: the task's results/topk."""
+    """Write the ids of each user's first n items, in the order of the users: the task's results/topk."""
     from autoenc.datasets.task_cache import write_topk
 
     top_items = np.empty((train.n_users, n), np.int32)
@@ -429,7 +427,7 @@ def write_rankings(path: str | Path, scorer: ScorerLike, train: Interactions, n:
 
 @contextlib.contextmanager
 def progress_bar(wanted: bool, what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Yield a function of (done, total) users that moves a bar on stderr; None where none is wanted."""
+    """Yield a function of (done, total) users that updates a bar on stderr, or None if none is wanted."""
     if not wanted:
         yield None
         return
@@ -443,5 +441,5 @@ def progress_bar(wanted: bool, what: str) -> Iterator[Callable[[int, int], None]
 
 
 def _flag(name: str) -> str:
-    """What a setting is called on the command line."""
+    """The name of a setting on the command line."""
     return "--" + name.replace("_", "-")

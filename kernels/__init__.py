@@ -1,1 +1,1 @@
-"""The kernels: numba twins of the layers, or of compositions of them, imported as `autoenc.kernels`."""
+"""The kernels: compiled versions of layers, or of compositions of layers, imported as `autoenc.kernels`."""

@@ -1,4 +1,4 @@
-"""Adam inside the kernels: `optim.Adam.step` on a run of weights, right after their gradient is made.
+"""Adam inside the kernels: `optim.Adam.step` on some of the weights, right after their gradient is computed.
 
 Definition: autoenc.optim.Adam.
 """
@@ -13,7 +13,7 @@ from autoenc.kernels.jit import kernel
 
 
 class Trained(NamedTuple):
-    """A parameter with its two moments, three arrays of one shape."""
+    """A parameter and its two moments, three arrays of the same shape."""
 
     weight: np.ndarray
     first_moment: np.ndarray
@@ -21,7 +21,7 @@ class Trained(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """What Adam's step t multiplies by, in the weights' dtype, so that no float32 turns into float64."""
+    """The factors of Adam's step t, in the weights' dtype, so that float32 is not promoted to float64."""
 
     one_minus_beta1: np.floating
     one_minus_beta2: np.floating
@@ -31,7 +31,7 @@ class Rates(NamedTuple):
 
 
 def rates_at(adam) -> Rates:
-    """The rates of the step that `adam.step_count` has just been counted up to."""
+    """The rates of step `adam.step_count`, which has just begun."""
     beta1, beta2 = adam.betas
     dtype = next(iter(adam.params.values())).dtype.type
     step_size = adam.lr / (1 - beta1**adam.step_count)
@@ -41,7 +41,7 @@ def rates_at(adam) -> Rates:
 
 @kernel
 def adam_row(w, m, v, grad_w, rates):
-    """Adam on 1-D arrays of one length, in place. Bound by memory: 24 bytes and 10 flops a weight."""
+    """Adam on 1-D arrays of the same length, in place. Bound by memory: 24 bytes and 10 flops per weight."""
     for i in range(len(w)):
         m[i] += rates.one_minus_beta1 * (grad_w[i] - m[i])
         v[i] += rates.one_minus_beta2 * (grad_w[i] * grad_w[i] - v[i])
@@ -50,7 +50,7 @@ def adam_row(w, m, v, grad_w, rates):
 
 @kernel
 def adam_slice(trained, first, last, grad_w, rates):
-    """Adam on the entries first .. last of a Trained of 1-D arrays; grad_w has only those."""
+    """Adam on the entries first .. last of a Trained of 1-D arrays; grad_w has only these entries."""
     m, v = trained.first_moment[first:last], trained.second_moment[first:last]
     adam_row(trained.weight[first:last], m, v, grad_w, rates)
 

@@ -1,12 +1,13 @@
-"""The bottleneck in training: the linear layer with what follows it, a block of features at a time.
+"""The bottleneck in training: the linear layer and the layers after it, one block of features at a time.
 
 Definition: autoenc.layers.Linear, then ReLU, BatchNorm1d and Dropout; in the backward, Linear, then the
 Dropout, BatchNorm1d and ReLU before it, with autoenc.optim.Adam.step.
 
-Bound by arithmetic: three products of 0.16 GFLOP at the task's sizes. Forward, a block of hidden features
-is multiplied, normalized and dropped out in the cache. Backward, a block of the embedding's features gets
-its gradient, which goes back through the normalization; the weights' columns that belong to it get theirs,
-and a step of Adam. The blocks are fixed by the sizes alone, and so is the order of every sum.
+Bound by arithmetic: three products of 0.16 GFLOP at the task's sizes. In the forward, multiplication,
+normalization and dropout are applied to one block of hidden features while it is in the cache. In the
+backward, the gradient of one block of embedding features is computed and passed back through the
+normalization, and the corresponding columns of the weight get their gradient and a step of Adam. The blocks,
+and with them the order of every sum, depend on the sizes alone.
 """
 
 from __future__ import annotations
@@ -47,11 +48,12 @@ def linear_columns(x, weight, bias, output, first, last):
 
 @kernel(parallel=True)
 def bottleneck_backward(grad_z, weight, bias, kept, mask, scale, shift, rates):
-    """From the gradient of the linear layer's output to that of the input of what is before it.
+    """The backward of the linear layer and of the normalization before it, with a step of Adam.
 
-    grad_z is (batch, hidden_dim), weight and bias are the linear layer's Traineds; kept and mask are those of
-    the normalization before it, from which the layer's input is made again, scale and shift its weight and bias,
-    Traineds. Takes a step of Adam on all four. Returns grad_input (batch, emb_dim).
+    grad_z (batch, hidden_dim) is the gradient of the linear layer's output; weight and bias are its parameters,
+    as Traineds. kept and mask are those of the normalization before it, from which the input of the linear
+    layer is computed again; scale and shift are its weight and bias, as Traineds. Returns grad_input (batch,
+    emb_dim), the gradient of the normalization's input.
     """
     features, hidden_dim = kept.x.shape[1], grad_z.shape[1]
     grad_input = np.empty_like(kept.x)
@@ -71,7 +73,7 @@ def bottleneck_backward(grad_z, weight, bias, kept, mask, scale, shift, rates):
 
 @kernel
 def input_columns(kept, mask, scale, shift, first, last):
-    """The columns first .. last (batch, block) of what the normalization gave to the linear layer."""
+    """The columns first .. last (batch, block) of the linear layer's input, the output of the normalization."""
     x = np.empty((len(kept.x), last - first), kept.x.dtype)
     for u in range(len(x)):
         hat, passes = kept.x_hat[u, first:last], mask.mask[u, first:last]

@@ -1,15 +1,15 @@
 """exp(x) for x <= 0, in a form that LLVM turns into vector instructions.
 
-numba calls the C library's exp one number at a time. In float32 a kernel's share of the sigmoid
-then takes as long as its matmul. This one costs a tenth of that:
+numba calls the C library's exp one number at a time, so in float32 the sigmoid of a kernel would take as
+long as its matrix product. This version takes a tenth of that:
 
     exp(x) = 2**n * exp(r),   n = round(x / log(2)),   r = x - n * log(2),   |r| <= log(2) / 2
 
-with a polynomial for exp(r) and 2**n written straight into the exponent's bits. log(2) is taken
-away in two parts, the first of few bits, so that n times it is exact.
+with a polynomial for exp(r), and 2**n written directly into the exponent bits. log(2) is subtracted in
+two parts, of which the first has few bits, so that n times it is exact.
 
-Error: at most 1 ulp over all x in [-87, 0]. Below -87 the answer stays exp(-87) = 1.6e-38, so
-that it is never subnormal. float64, for checks alone, goes to the C library.
+Error: at most 1 ulp for all x in [-87, 0]. Below -87 the result stays exp(-87) = 1.6e-38, so that it is
+never subnormal. float64, which is used only in tests, uses the C library.
 
 Source: Cody and Waite 1980, chapter 6; coefficients of Cephes' expf.
 """
@@ -38,7 +38,7 @@ MANTISSA_BITS = np.int32(23)
 
 
 def exp_of_negative(x):
-    """exp(x), x <= 0, a float32 or float64 scalar. Without numba it is NumPy's."""
+    """exp(x) for a float32 or float64 scalar x <= 0; outside of compiled code, NumPy's exp."""
     return np.exp(x)
 
 

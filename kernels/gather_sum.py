@@ -2,10 +2,10 @@
 
 Definition: autoenc.layers.SparseEmbedding.forward.
 
-Bound by memory: at the task's sizes 29,000 rows of 3.2 kB a step, 94 MB, most from the last level
-of cache. Rows are added four at a time, so that the sum is read and written once for four. Blocks
-of users hold about equal numbers of likes. A user's sum is made by one thread in the order of the
-list, so the bits don't depend on the number of threads.
+Bound by memory: 29,000 rows of 3.2 kB per step at the task's sizes, 94 MB, most of it from the
+last-level cache. Rows are added four at a time, so that the sum is read and written once for four rows.
+Blocks of users have about equal numbers of likes. A user's sum is computed by one thread in the order
+of the list, so the bits don't depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def gather_sum(indptr, indices, weight, blocks):
     """Return the (batch, emb_dim) sums of `weight`'s rows.
 
     indptr (batch + 1,) and indices (n_likes,) are the batch's CSR, weight is (n_items, emb_dim),
-    and blocks, ascending from 0 to batch, says which rows go together (see `balanced_blocks`).
+    and blocks, ascending from 0 to batch, are the bounds of blocks of rows (see `balanced_blocks`).
     """
     output = np.empty((len(indptr) - 1, weight.shape[1]), weight.dtype)  # (batch, emb_dim)
     for block in prange(len(blocks) - 1):
@@ -46,12 +46,12 @@ def sum_rows(rows, ids, total):
 
 
 def balanced_blocks(indptr, n_blocks=64, row_cost=8):
-    """Cut the rows of a CSR (or the columns of a CSC) into runs of about equal work.
+    """Divide the rows of a CSR (or the columns of a CSC) into blocks of about equal work.
 
-    A row costs as much as its entries and `row_cost` more if it has any. Returns ascending
-    boundaries (at most n_blocks + 1,) from 0 to the number of rows.
+    A row costs as much as its number of entries, plus `row_cost` if it has any. Returns ascending bounds
+    (at most n_blocks + 1,) from 0 to the number of rows.
     """
-    return cut_rows(indptr, n_blocks, row_cost)  # a kernel that is called without its defaults takes 40 us
+    return cut_rows(indptr, n_blocks, row_cost)  # filling in defaults of a kernel would take 40 us
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""How every kernel is compiled: kept on the disk where that can be, without the interpreter's lock."""
+"""How all kernels are compiled: cached on disk if possible, and without the global interpreter lock."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache
 
 from autoenc.kernels.launch import ParallelKernel
 
-# A product and a sum may fuse into one instruction; no sum may be reordered and no NaN assumed away.
+# A product and a sum may be fused; sums must not be reordered, and NaN must not be assumed absent.
 FASTMATH = frozenset({"contract"})
 
-# Only a written prange runs in parallel; array expressions stay on their thread.
+# Only explicit pranges run in parallel; array expressions stay on their thread.
 PRANGE_ONLY = {
     "prange": True,
     **dict.fromkeys(("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False),
@@ -24,16 +24,16 @@ PRANGE_ONLY = {
 def kernel(function=None, *, parallel=False, fastmath=FASTMATH):
     """Compile `function` with numba, for each dtype when it is first called with it.
 
-    What was compiled is kept on the disk. Damaged entries are replaced; where nothing can be kept, one
-    warning says so.
+    Compiled code is cached on disk. Damaged entries are replaced; if the cache can't be written, a warning
+    is shown once.
     """
     if function is None:
         return lambda f: kernel(f, parallel=parallel, fastmath=fastmath)
-    # NumPy's error model: x / 0 is inf, where Python's would put a branch into every division.
+    # NumPy's error model: x / 0 is inf, whereas Python's would need a branch in every division.
     options = {
         "nogil": True,
         "error_model": "numpy",
-        "no_cfunc_wrapper": True,  # nobody calls a kernel from C, and a wrapper takes time to compile
+        "no_cfunc_wrapper": True,  # kernels are not called from C, and a wrapper takes time to compile
         "parallel": PRANGE_ONLY if parallel else False,
         "fastmath": set(fastmath),
     }
@@ -41,7 +41,7 @@ def kernel(function=None, *, parallel=False, fastmath=FASTMATH):
     if config.DISABLE_JIT:
         return dispatcher
     try:
-        dispatcher._cache = KernelCache(function)  # where njit(cache=True) puts numba's own
+        dispatcher._cache = KernelCache(function)  # where njit(cache=True) would set numba's cache
     except RuntimeError as error:
         if "cannot cache function" not in str(error):
             raise
@@ -50,14 +50,14 @@ def kernel(function=None, *, parallel=False, fastmath=FASTMATH):
 
 
 def was_compiled_and_kept(kernel) -> bool:
-    """Whether this process had to compile a kernel, and keeps it on the disk for others."""
-    stats = getattr(kernel, "stats", None)  # a plain function, where NUMBA_DISABLE_JIT is set, has none
+    """Whether this process had to compile a kernel, and cached it on disk."""
+    stats = getattr(kernel, "stats", None)  # missing in a plain function, if NUMBA_DISABLE_JIT is set
     compiled = stats is not None and stats.cache_path is not None and sum(stats.cache_misses.values()) > 0
     return compiled and not _warned
 
 
 class CacheLocators(CompileResultCacheImpl):
-    """numba's cache folders, without those below a home folder that is unknown: numba would create one named `~`."""
+    """numba's cache folders, except in an unknown home folder, for which numba would create one named `~`."""
 
     if not (os.path.isabs(os.path.expanduser("~")) or os.environ.get("XDG_CACHE_HOME")):
         _locator_classes = [
@@ -66,16 +66,16 @@ class CacheLocators(CompileResultCacheImpl):
 
 
 class KernelCache(FunctionCache):
-    """numba's cache of a function on the disk, whose failures cost no more than the time to compile."""
+    """numba's disk cache of a function, in which any failure only causes a compilation."""
 
     _impl_class = CacheLocators
 
     def load_overload(self, sig, target_context):
         try:
             return super().load_overload(sig, target_context)
-        except Exception:  # any may come of unpickling damaged data, or a type that no longer exists
+        except Exception:  # unpickling damaged data, or a type that no longer exists, may raise anything
             with self.tolerating_failures():
-                self.flush()  # forgets all of this function: the next save replaces it
+                self.flush()  # drops all entries of this function; the next save replaces them
             return None
 
     def save_overload(self, sig, data):
@@ -88,7 +88,7 @@ class KernelCache(FunctionCache):
             yield
         except Exception as error:
             self.disable()
-            _warn_once(f"numba can't keep what it compiles in {self.cache_path} ({error})")
+            _warn_once(f"numba can't write its cache to {self.cache_path} ({error})")
 
 
 _warned = False
@@ -100,7 +100,7 @@ def _warn_once(reason):
         _warned = True
         warnings.warn(
             f"{reason}, so every start compiles the kernels again (about 25 s): "
-            "set NUMBA_CACHE_DIR to a folder that can be written to",
+            "set NUMBA_CACHE_DIR to a writable folder",
             RuntimeWarning,
             stacklevel=4,
         )

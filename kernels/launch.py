@@ -1,12 +1,12 @@
-"""Calls parallel kernels safely from several threads and in forked processes.
+"""Safe calls of parallel kernels from several threads and in forked processes.
 
-numba's "workqueue" layer (where there is no OpenMP: slim images, wheels on macOS) aborts the process if
-two Python threads run parallel kernels at once, so there the second waits for the first.
+numba's "workqueue" layer (used without OpenMP: in slim images, and with wheels on macOS) aborts the
+process if two Python threads run parallel kernels at once, so the second has to wait for the first.
 
-GNU's OpenMP loses its threads in a fork and does not notice: numba then ends the process by SIGTERM, and
-where that is handled returns whatever was in memory. A parallel region of one thread needs none of the lost
-ones. So in a forked process a kernel runs on one thread, with the same bits, once numba has been told that
-OpenMP belongs to this process.
+GNU's OpenMP loses its threads in a fork without noticing: numba then ends the process with SIGTERM or, if
+that is handled, returns uninitialized memory. A parallel region with one thread needs none of the lost
+threads. So in a forked process kernels run on one thread, with the same bits, after numba has registered
+OpenMP for this process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _one_at_a_time = threading.RLock()
 
 
 class ParallelKernel:
-    """A compiled kernel with a prange, called like the function it was made of."""
+    """A compiled kernel with a prange, called like the original function."""
 
     def __init__(self, dispatcher):
         self.dispatcher = dispatcher
@@ -45,31 +45,31 @@ class ParallelKernel:
 
 
 def allows_concurrent_calls() -> bool:
-    """Whether numba's threading layer takes parallel kernels from several Python threads at once."""
+    """Whether numba's threading layer supports parallel kernels in several Python threads at once."""
     try:
         return numba.threading_layer() != "workqueue"
-    except ValueError:  # no parallel kernel has run yet, so it isn't known
+    except ValueError:  # unknown, as no parallel kernel has run yet
         return False
 
 
 def run_on_one_thread():
-    """In a process forked after OpenMP's threads had started, hold this Python thread's kernels to one."""
+    """In a process forked after OpenMP's threads had started, run this Python thread's kernels on one thread."""
     if lost_threads(os.getpid()):
         set_kernel_threads(1)
 
 
 @functools.cache
 def lost_threads(process) -> bool:
-    """Whether a fork cost this process OpenMP's threads. The first call tells numba and warns the user."""
+    """Whether this process lost OpenMP's threads in a fork. The first call registers this in numba and warns."""
     from numba.np.ufunc import omppool
 
-    if omppool.openmp_vendor != "GNU":  # others start theirs again
+    if omppool.openmp_vendor != "GNU":  # others restart their threads
         return False
-    ctypes.CFUNCTYPE(None, ctypes.c_int)(omppool.launch_threads)(1)  # notes the process, starts nothing
+    ctypes.CFUNCTYPE(None, ctypes.c_int)(omppool.launch_threads)(1)  # registers the process, starts no threads
     if numba.config.NUMBA_NUM_THREADS > 1:
         warnings.warn(
             "this process was forked after numba's OpenMP threads had started, so its kernels run on one thread: "
-            'start it by multiprocessing\'s "spawn" or "forkserver", or fork before the first kernel, or set '
+            'start it with multiprocessing\'s "spawn" or "forkserver", or fork before the first kernel, or set '
             f"NUMBA_THREADING_LAYER=workqueue, for {numba.config.NUMBA_NUM_THREADS}",
             RuntimeWarning,
             stacklevel=4,
@@ -78,7 +78,7 @@ def lost_threads(process) -> bool:
 
 
 def _reset_after_fork():
-    """In a child nobody is left to release the lock, and the thread that forked releases the old one."""
+    """Replace the lock in a child: no thread is left to release it, and the forking thread releases the old one."""
     global _one_at_a_time
     _one_at_a_time = threading.RLock()
 

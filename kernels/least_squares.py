@@ -2,10 +2,10 @@
 
 Definition: autoenc.models.least_squares, whose docstring has the equations.
 
-Bound by arithmetic: products of BLAS, on one thread each, and the factorization of a square of a
-row's likes or of a block of factors. Rows are dealt out in blocks of about equal work. A row is
-solved by one thread, from its own likes alone, and the Gram matrix is summed in the order of fixed
-parts, so the bits depend neither on the number of threads nor on the other rows.
+Bound by arithmetic: BLAS products, on one thread each, and the factorization of a likes x likes matrix or
+of a block of factors. Rows are distributed in blocks of about equal work. Each row is solved by one thread
+from its own likes, and the Gram matrix is summed over fixed parts in order, so the bits depend neither on
+the number of threads nor on the other rows.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from numba import prange
 from autoenc.kernels.jit import kernel
 
 PARTS = 16  # of the vectors, whose Gram matrices are summed
-BLOCKS = 128  # of rows, dealt out to the threads
-CHUNK = 512  # likes that are gathered at a time
-TILE = 64  # rows of a square of likes that are computed at a time
-PANEL = 32  # columns that are factorized at a time
+BLOCKS = 128  # of rows, distributed to the threads
+CHUNK = 512  # likes gathered at a time
+TILE = 64  # rows of a likes x likes matrix computed at a time
+PANEL = 32  # columns factorized at a time
 
 
 def gram(vectors):
-    """vectors.T @ vectors in float64: (dim, dim), of vectors (n, dim)."""
+    """vectors.T @ vectors in float64: (dim, dim), for vectors (n, dim)."""
     return grams_of_parts(vectors, bounds_of(len(vectors), PARTS)).sum(axis=0, dtype=np.float64)
 
 
 def rotate(vectors, axes):
-    """Replace vectors (n, dim) by vectors @ axes, axes (dim, dim) of any floating dtype."""
+    """Replace vectors (n, dim) by vectors @ axes; axes is (dim, dim) of any floating dtype."""
     rotate_parts(vectors, axes.astype(vectors.dtype), bounds_of(len(vectors), BLOCKS))
 
 
 def solve_rows(likes, others, spectrum, ridge, vectors, block):
-    """Replace vectors (n_users, dim) by the solutions for `others` (n_items, dim), as the definition does."""
+    """Replace vectors (n_users, dim) by the solutions given `others` (n_items, dim), as in the definition."""
     dim = others.shape[1]
     n = np.diff(likes.indptr).astype(np.float64)  # (n_users,)
     work = np.where(n <= dim, n * n * dim + n**3, n * dim * block + dim * block**2) + dim
     blocks = np.searchsorted(np.cumsum(work), np.linspace(0, work.sum(), BLOCKS + 1))
     blocks[-1] = len(n)
-    weights = likes.data.astype(others.dtype)  # a copy: for read-only arrays numba would compile everything again
+    weights = likes.data.astype(others.dtype)  # a copy, as numba would compile again for read-only arrays
     solve_blocks((likes.indptr, likes.indices, weights), others, spectrum, ridge, vectors, block, np.unique(blocks))
 
 
 def bounds_of(n, parts):
-    """Cut n rows into parts of about equal size: ascending, from 0 to n."""
+    """Bounds of parts of n rows of about equal size: ascending, from 0 to n."""
     return np.arange(parts + 1) * n // parts
 
 
@@ -69,7 +69,7 @@ def rotate_parts(vectors, axes, bounds):
 
 @kernel(parallel=True)
 def solve_blocks(likes, others, spectrum, ridge, vectors, block, blocks):
-    """Each row of vectors by its likes (indptr, indices, weights); `blocks`, ascending, says which rows go together."""
+    """Solve for each row of vectors by its likes (indptr, indices, weights); `blocks` are bounds of blocks of rows."""
     indptr, indices, weights = likes
     for job in prange(len(blocks) - 1):
         for u in range(blocks[job], blocks[job + 1]):
@@ -82,7 +82,7 @@ def solve_blocks(likes, others, spectrum, ridge, vectors, block, blocks):
 
 @kernel
 def solve_by_likes(others, ids, weights, spectrum, ridge, x):
-    """x (dim,) exactly, by a square of likes: ids and weights (n,), spectrum (dim,) float64."""
+    """Solve for x (dim,) exactly, with a likes x likes matrix: ids and weights (n,), spectrum (dim,) float64."""
     scale = np.empty(len(x), others.dtype)
     for k in range(len(x)):
         scale[k] = 1 / np.sqrt(spectrum[k] + ridge)
@@ -90,7 +90,7 @@ def solve_by_likes(others, ids, weights, spectrum, ridge, x):
     for row in liked:
         for k in range(len(x)):
             row[k] *= scale[k]
-    square = np.empty((len(ids), len(ids)), others.dtype)  # its upper triangle is enough
+    square = np.empty((len(ids), len(ids)), others.dtype)  # only its upper triangle is used
     for start in range(0, len(ids), TILE):
         stop = min(len(ids), start + TILE)
         square[start:stop, start:] = np.dot(liked[start:stop], liked[start:].T)
@@ -107,7 +107,7 @@ def solve_by_likes(others, ids, weights, spectrum, ridge, x):
 
 @kernel
 def solve_by_factors(others, ids, weights, spectrum, ridge, x, block):
-    """One round for x (dim,), a block of factors at a time: ids and weights (n,), spectrum (dim,) float64."""
+    """Update x (dim,) in one pass over blocks of factors: ids and weights (n,), spectrum (dim,) float64."""
     n, dim = len(ids), len(x)
     missing = np.empty(n, others.dtype)  # 1 - score
     for j in range(n):
@@ -136,7 +136,7 @@ def solve_by_factors(others, ids, weights, spectrum, ridge, x, block):
 
 @kernel
 def gathered(rows, ids, start, stop):
-    """The columns start .. stop of the rows of those ids: (n, stop - start)."""
+    """The columns start .. stop of the rows with these ids: (n, stop - start)."""
     output = np.empty((len(ids), stop - start), rows.dtype)
     for j in range(len(ids)):
         row, into = rows[ids[j]], output[j]
@@ -147,7 +147,7 @@ def gathered(rows, ids, start, stop):
 
 @kernel
 def solve(square, x):
-    """Replace x (n,) by the solution of square @ solution = x, and square (n, n), positive definite, by its factor."""
+    """Replace x (n,) by the solution of square @ solution = x, and positive definite square (n, n) by its factor."""
     n = len(x)
     factorize(square)
     for i in range(n):
@@ -162,9 +162,9 @@ def solve(square, x):
 
 @kernel
 def factorize(square):
-    """Cholesky's factorization in place: the upper triangle becomes R, of R.T @ R; NaN where there is none.
+    """In-place Cholesky factorization: the upper triangle becomes R, with R.T @ R = square; NaN if there is none.
 
-    A panel of rows is factorized at a time, and its part in the rows below is then subtracted as a product.
+    One panel of rows is factorized at a time, and its contribution to the rows below is subtracted as a product.
     """
     n = len(square)
     for first in range(0, n, PANEL):

@@ -2,9 +2,9 @@
 
 Definition: autoenc.layers.Linear.forward.
 
-Bound by arithmetic. A block of users meets the outputs a tile at a time. A user's bits depend
-neither on who else is in the call nor on the number of threads: each product is BLAS's, on one
-thread, of a fixed number of rows, and the users stand where BLAS rounds all rows alike (see
+Bound by arithmetic. A block of users is multiplied with one tile of outputs at a time. A user's bits
+depend neither on the other users nor on the number of threads: each product is computed by BLAS on one
+thread with a fixed number of rows, and users are at positions where BLAS rounds all rows alike (see
 `autoenc.batch_invariant.user_block`).
 """
 
@@ -16,7 +16,7 @@ from numba import prange
 from autoenc.batch_invariant import user_block
 from autoenc.kernels.jit import kernel
 
-TILE = 128  # outputs at most; tiles are of about equal size
+TILE = 128  # outputs at most; tiles have about equal sizes
 
 
 def linear(x, weight, bias):
@@ -27,7 +27,7 @@ def linear(x, weight, bias):
 
 
 def tile_widths(n, tile):
-    """The sizes of the tiles, of `tile` outputs at most, that n outputs are divided into."""
+    """The sizes of the tiles, of at most `tile` outputs each, into which n outputs are divided."""
     tiles = n_tiles(n, tile)
     return {n // tiles, -(-n // tiles)}
 
@@ -51,7 +51,7 @@ def linear_of_blocks(x, weight, bias, block):
 
 @kernel
 def padded(x, block):
-    """The rows of x as rows block.first and following of block.size, with zeros around them."""
+    """The rows of x, placed from row block.first on among block.size rows, with zeros elsewhere."""
     rows = np.zeros((block.size, x.shape[1]), x.dtype)
     for u in range(len(x)):
         for j in range(x.shape[1]):
@@ -61,8 +61,8 @@ def padded(x, block):
 
 @kernel
 def linear_tile(x, weight, bias, start, first, last, output):
-    """The columns first .. last of output (users, out_features), for the users from row `start` of x on."""
-    product = np.empty((last - first, len(x)), x.dtype)  # (tile, users): BLAS has the users as its rows
+    """Fill the columns first .. last of output (users, out_features); the users begin at row `start` of x."""
+    product = np.empty((last - first, len(x)), x.dtype)  # (tile, users): BLAS's rows are the users
     np.dot(weight[first:last], x.T, product)
     for u in range(len(output)):
         for j in range(len(product)):

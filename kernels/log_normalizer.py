@@ -1,19 +1,18 @@
-"""The logarithm of each user's sum of exp(logits) over all items, without ever holding all logits.
+"""The log of each user's sum of exp(logits) over all items, without storing all logits.
 
 Definition: log_z of log_p = logits - log_z in autoenc.layers.Multinomial.forward, of
 autoenc.layers.Linear.forward.
 
-The softmax of one item needs all the others first, so under the multinomial loss the output layer
-goes over its tiles twice: once here, and once in `output_tile`, which makes the same logits again
-from the same tiles. A user's sum is kept relative to the largest logit so far:
+The softmax of an item needs the logits of all others first, so with the multinomial loss there are two
+passes over the tiles of the output layer: one here, and one in `output_tile`, which computes the same
+logits again from the same tiles. A user's sum is kept relative to the largest logit so far:
 
     top'  = max(top, largest logit of the tile)
     total = total * exp(top - top') + sum of exp(logits - top') over the tile
     log_z = top + log(total)
 
-Bound by arithmetic: a matmul of 2.2 GFLOP at the task's sizes. A part's items are summed into a
-top and a total of its own, and the parts are added in order, so the bits don't depend on the
-number of threads.
+Bound by arithmetic: a matrix product of 2.2 GFLOP at the task's sizes. Each part of the items has its own
+top and total, and the parts are added in order, so the bits don't depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from autoenc.kernels.output_tile import parts_of, tile_size
 
 @kernel(parallel=True)
 def log_normalizer(weight, bias, h2):
-    """log_z (batch,), of h2's dtype: h2 (batch, hidden_dim), weight (n_items, hidden_dim), bias (n_items,)."""
+    """log_z (batch,), in h2's dtype, from h2 (batch, hidden_dim), weight (n_items, hidden_dim), bias (n_items,)."""
     n_items, batch = len(weight), len(h2)
     n_parts = parts_of(n_items)
     tops = np.full((n_parts, batch), -np.inf, h2.dtype)
@@ -41,7 +40,7 @@ def log_normalizer(weight, bias, h2):
 
 @kernel
 def sum_part(weight, bias, h2, part_first, part_last, top, total):
-    """Take the items part_first .. part_last into top and total (batch,), a tile at a time."""
+    """Add the items part_first .. part_last to top and total (batch,), one tile at a time."""
     size = tile_size(part_last - part_first)
     buffer = np.empty(size * len(h2), h2.dtype)
     tile_top, tile_total = np.empty_like(top), np.empty_like(top)  # (batch,)
@@ -75,7 +74,7 @@ def add_exp(z, top, total):
 
 @kernel
 def total_of_parts(tops, totals):
-    """top + log(total) of all parts together: (batch,)."""
+    """top + log(total) over all parts: (batch,)."""
     for part in range(1, len(tops)):
         add_total(tops[0], totals[0], tops[part], totals[part])
     return (tops[0] + np.log(totals[0])).astype(tops.dtype)
@@ -83,7 +82,7 @@ def total_of_parts(tops, totals):
 
 @kernel
 def add_total(top, total, more_top, more_total):
-    """Add the sums more_total, relative to more_top, to those of total, relative to top, in place."""
+    """Add more_total, which is relative to more_top, to total, which is relative to top, in place."""
     for u in range(len(top)):
         new_top = max(top[u], more_top[u])
         total[u] = total[u] * exp_of_negative(top[u] - new_top) + more_total[u] * exp_of_negative(more_top[u] - new_top)

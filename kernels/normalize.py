@@ -1,11 +1,11 @@
-"""ReLU, BatchNorm and dropout in one pass, a block of columns at a time.
+"""ReLU, BatchNorm and dropout in one pass, one block of columns at a time.
 
 Definition: autoenc.layers.ReLU, BatchNorm1d, Dropout, one after the other; in the backward with
 autoenc.optim.Adam.step for BatchNorm's weight and bias.
 
-All three work on each feature by itself, so a block of columns (256 x 112 floats at most) goes through
-all of them while it is in the second-level cache: bound by memory, 0.8 MB read and 1.6 written for
-the wider of the two layers. A column's sums run over the batch in its order, on one thread.
+All three treat each feature separately, so a block of columns (at most 256 x 112 floats) goes through all
+of them while it is in the second-level cache. Bound by memory: 0.8 MB read and 1.6 MB written for the wider
+of the two layers. The sums of a column are computed in the order of the batch, on one thread.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numba import prange
 from autoenc.kernels.adam import adam_slice
 from autoenc.kernels.jit import kernel
 
-MOST_BLOCKS = 8  # more would cut the rows so short that each run's first lines are waited for
+MOST_BLOCKS = 8  # with more, the rows would be so short that loading their first lines dominates
 LINE = 16  # numbers of a cache line in float32: blocks begin at a multiple
 
 
@@ -34,14 +34,14 @@ class Normalizer(NamedTuple):
 
 
 class Mask(NamedTuple):
-    """A dropout's mask (batch, features), bool, and what the values that it lets through are multiplied by."""
+    """A dropout's mask (batch, features), bool, and the factor for the values that are kept."""
 
     mask: np.ndarray
     scale: np.floating
 
 
 class Kept(NamedTuple):
-    """What the backward needs of the forward: its input x and x_hat (batch, features), inv_std (features,)."""
+    """What the forward keeps for the backward: its input x, x_hat (batch, features), and inv_std (features,)."""
 
     x: np.ndarray
     x_hat: np.ndarray
@@ -50,13 +50,13 @@ class Kept(NamedTuple):
 
 @kernel
 def n_blocks(features):
-    """How many blocks the features are divided into, by their number alone: of three lines at least, if there are."""
+    """Number of blocks of the features, by their number alone; a block has at least three lines, if possible."""
     return max(1, min(MOST_BLOCKS, features // (3 * LINE)))
 
 
 @kernel
 def block_of_columns(block, features):
-    """The first column of a block, and the one after its last: blocks of about equally many lines."""
+    """The first column of a block, and one past its last; blocks have about equal numbers of lines."""
     blocks, lines = n_blocks(features), (features + LINE - 1) // LINE
     return block * lines // blocks * LINE, min(features, (block + 1) * lines // blocks * LINE)
 
@@ -65,7 +65,7 @@ def block_of_columns(block, features):
 def normalize(x, mask, norm):
     """Return output (batch, features) and Kept; update the running statistics.
 
-    x (batch, features) is what ReLU gets.
+    x (batch, features) is the input of ReLU.
     """
     features = x.shape[1]
     output = np.empty_like(x)  # (batch, features)
@@ -78,7 +78,7 @@ def normalize(x, mask, norm):
 
 @kernel
 def normalize_columns(kept, mask, norm, output, first, last):
-    """The columns first .. last of output and of kept.x_hat and kept.inv_std."""
+    """Fill the columns first .. last of output, kept.x_hat and kept.inv_std."""
     x = kept.x
     batch, number = len(x), x.dtype.type
     mean, var = np.zeros(last - first, x.dtype), np.zeros(last - first, x.dtype)
@@ -143,7 +143,7 @@ def backward_columns(grad, kept, mask, weight, grad_weight, grad_bias, first, la
 
 @kernel(parallel=True)
 def normalize_eval(x, norm):
-    """ReLU and BatchNorm in evaluation, by the running statistics, in place on x (batch, features)."""
+    """ReLU and BatchNorm in evaluation, with the running statistics, in place on x (batch, features)."""
     scale, shift = np.empty_like(norm.weight), np.empty_like(norm.weight)  # (features,)
     for j in range(len(scale)):
         scale[j] = norm.weight[j] / np.sqrt(norm.running_var[j] + norm.eps)

@@ -1,12 +1,12 @@
-"""The output layer's whole training step, a tile of items at a time.
+"""The complete training step of the output layer, one tile of items at a time.
 
 Definition: autoenc.layers.Linear.forward, SigmoidBCE.forward and backward (or those of WeightedBCE,
 Multinomial, ConfidenceBCE or ConfidenceMultinomial), Linear.backward and autoenc.optim.Adam.step, one
 after the other.
 
-Nine tenths of a step's arithmetic is here: three matmuls of 2.2 GFLOP at the task's sizes. As
-layers they would write and read logits and grad_logits of 11 MB and grad_weight of 17 MB; here a
-tile of items goes through everything while it is in the second-level cache:
+Nine tenths of a step's arithmetic is here: three matrix products of 2.2 GFLOP at the task's sizes.
+Separate layers would write and read logits and grad_logits of 11 MB and a grad_weight of 17 MB; here one
+tile of items goes through all of it while it is in the second-level cache:
 
     logits      = weight[tile] @ h2.T                   (tile, batch)
     grad_logits = sigmoid(logits + bias[tile]) - targets      times negative_weight where the target is 0,
@@ -14,12 +14,12 @@ tile of items goes through everything while it is in the second-level cache:
     grad_h2    += grad_logits.T @ weight[tile]          (batch, hidden_dim)
     grad_weight = grad_logits @ h2                      (tile, hidden_dim), then Adam
 
-Under the multinomial loss grad_logits is n * exp(logits + bias[tile] - log_z) - confidence, with log_z
-from `log_normalizer`, which has gone over the same tiles before: a fourth matmul.
+With the multinomial loss grad_logits is n * exp(logits + bias[tile] - log_z) - confidence, with log_z
+from an earlier pass over the same tiles in `log_normalizer`: a fourth matrix product.
 
-Tiles are dealt to a fixed number of parts, each with a partial sum of grad_h2 and of the loss of
-its own, which are added in order, some users' rows at a time: the bits don't depend on how many
-threads share the parts, and while one thread waits for memory in Adam another multiplies.
+Tiles are divided into a fixed number of parts with separate partial sums of grad_h2 and the loss, which
+are added in order, for some rows of users at a time. So the bits don't depend on the number of threads,
+and while one thread waits for memory in Adam another one multiplies.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ from autoenc.kernels.adam import adam_rows, adam_slice
 from autoenc.kernels.exp import exp_of_negative
 from autoenc.kernels.jit import FASTMATH, kernel
 
-PARTS = 32  # at most, so that 16 threads have two each; more would make grad_h2's sum long
-LEAST = 128  # items of a part, where there are fewer than PARTS * LEAST
-TILE = 336  # items at most; a product of as many numbers from 1 to 2 fits into a float64,
-RUN = 64  # and one of so many into a float32
-USERS = 16  # whose rows of grad_h2 are summed together
+PARTS = 32  # at most, so that 16 threads have two each; more would make the sum of grad_h2 slow
+LEAST = 128  # items of a part, if there are fewer than PARTS * LEAST
+TILE = 336  # items at most: a product of this many numbers from 1 to 2 fits into a float64,
+RUN = 64  # and one of this many into a float32
+USERS = 16  # number of rows of grad_h2 to sum together
 
 
 class Targets(NamedTuple):
-    """What the losses compare the logits with, its floating arrays of the dtype of the logits."""
+    """The targets of the losses; floating arrays have the dtype of the logits."""
 
     item_indptr: np.ndarray  # (n_items + 1,), of the batch's CSC
     item_users: np.ndarray  # (n_likes,)
-    confidence: np.ndarray  # (n_likes,), or empty where every like counts 1
-    log_z: np.ndarray  # (batch,), `log_normalizer`'s for the multinomial loss, or empty for BCE
-    negative_weight: float  # of an item that is not liked, in BCE
+    confidence: np.ndarray  # (n_likes,), or empty if every like counts 1
+    log_z: np.ndarray  # (batch,), from `log_normalizer` for the multinomial loss, or empty for BCE
+    negative_weight: float  # weight of items that are not liked, in BCE
 
 
 @kernel(parallel=True)
 def output_tile(weight, bias, h2, targets, rates):
     """One training step of the output layer, in place.
 
-    weight is a Trained of (n_items, hidden_dim), bias one of (n_items,), h2 (batch, hidden_dim),
-    targets Targets. Returns the summed loss, and grad_h2 (batch, hidden_dim).
+    weight is a Trained of (n_items, hidden_dim), bias one of (n_items,), h2 (batch, hidden_dim), and targets
+    a Targets. Returns the summed loss and grad_h2 (batch, hidden_dim).
     """
     n_items, batch = len(weight.weight), len(h2)
     n_parts = parts_of(n_items)
@@ -81,7 +81,7 @@ def sum_parts(parts, first, last):
 
 @kernel
 def sum_in_order(numbers):
-    """Their sum, here and not by NumPy's name: in a parallel kernel numba would share that out among threads."""
+    """The sum in order; inside a parallel kernel numba would distribute np.sum over threads."""
     total = 0.0
     for number in numbers:
         total += number
@@ -90,13 +90,13 @@ def sum_in_order(numbers):
 
 @kernel
 def parts_of(n_items):
-    """How many parts the items are dealt to, by their number alone."""
+    """Number of parts of the items, which depends on their number alone."""
     return max(1, min(PARTS, n_items // LEAST))
 
 
 @kernel
 def output_part(weight, bias, h2, targets_and_likes, rates, bounds, grad_h2):
-    """The items from bounds[0] to bounds[1], in tiles of about equal size; fills grad_h2, returns their loss."""
+    """Process the items bounds[0] .. bounds[1] in tiles of about equal size; fill grad_h2 and return their loss."""
     targets, likes = targets_and_likes
     part_first, part_last = bounds
     size = tile_size(part_last - part_first)
@@ -128,7 +128,7 @@ def output_part(weight, bias, h2, targets_and_likes, rates, bounds, grad_h2):
 
 @kernel
 def add_to(total, more):
-    """total += more, two arrays of 2-D."""
+    """total += more, for 2-D arrays."""
     for i in range(len(total)):
         for j in range(total.shape[1]):
             total[i, j] += more[i, j]
@@ -136,14 +136,14 @@ def add_to(total, more):
 
 @kernel
 def tile_size(n_items):
-    """How many items make a tile of a part of n_items."""
+    """Number of items in a tile of a part of n_items."""
     n_tiles = (n_items + TILE - 1) // TILE
     return (n_items + n_tiles - 1) // n_tiles
 
 
 @kernel(fastmath=FASTMATH | {"reassoc"})
 def sum_of(row):
-    """The sum of a 1-D array, in the order that suits vector instructions: fixed when compiled."""
+    """The sum of a 1-D array, in an order that suits vector instructions and is fixed when compiled."""
     total = row.dtype.type(0)
     for i in range(len(row)):
         total += row[i]
@@ -152,7 +152,7 @@ def sum_of(row):
 
 @kernel
 def likes_of_users(targets, h2):
-    """How many items each user of the batch likes, or the sum of the likes' confidences: (batch,), of h2's dtype."""
+    """The number of likes of each user, or the sum of their confidences: (batch,), in h2's dtype."""
     likes = np.zeros(len(h2), h2.dtype)
     for k in range(len(targets.item_users)):
         likes[targets.item_users[k]] += confidence_of(targets, k)
@@ -161,18 +161,18 @@ def likes_of_users(targets, h2):
 
 @kernel
 def confidence_of(targets, k):
-    """What the k-th like counts, of the logits' dtype."""
+    """The confidence of the k-th like, in the logits' dtype."""
     return targets.confidence[k] if len(targets.confidence) > 0 else targets.confidence.dtype.type(1)
 
 
 @kernel
 def sigmoid_bce(logits, bias, targets, first_item, grad_bias):
-    """Turn logits (items, batch), still without their bias, into grad_logits; return the summed loss.
+    """Turn logits (items, batch), without bias, into grad_logits; return the summed loss.
 
-    The items are those from first_item on; bias and grad_bias are (items,).
-    softplus(z) = max(z, 0) + log(1 + exp(-|z|)), and a sum of logs is the log of a product: one
-    log for a whole column of the tile. What the column counts too little of a liked item, whose
-    weight is its confidence, is added by itself.
+    The first of the items is first_item; bias and grad_bias are (items,).
+    softplus(z) = max(z, 0) + log(1 + exp(-|z|)), and a sum of logs is the log of a product: one log for a
+    whole column of the tile. This gives all items negative_weight; the difference for liked items, whose
+    weight is their confidence, is added separately.
     """
     n_items, batch = logits.shape
     number, negative_weight = logits.dtype.type, targets.negative_weight
@@ -225,7 +225,7 @@ def sigmoid_row(z, bias, weight, product, positive):
 
 @kernel
 def multinomial(logits, bias, targets, likes, first_item, grad_bias):
-    """The same for the multinomial loss; likes (batch,) are `likes_of_users`'."""
+    """The same for the multinomial loss; likes (batch,) is the result of `likes_of_users`."""
     indptr, item_users = targets.item_indptr[first_item:], targets.item_users
     loss = 0.0
     for i in range(len(logits)):

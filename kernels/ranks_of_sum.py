@@ -1,13 +1,12 @@
-"""At which rank each held-out item stands by weighted sums of several models' scores, without liked items.
+"""The rank of each held-out item by weighted sums of several models' scores, without liked items.
 
-Definition: the place that the item has in autoenc.evaluation.ranking.top_n_of_scores of
-autoenc.models.weighted_sum.weighted_sum, of all items.
+Definition: the position of the item in autoenc.evaluation.ranking.top_n_of_scores of
+autoenc.models.weighted_sum.weighted_sum, for all items.
 
-A search for a blend's weights ranks the same users by some hundred sums, and a metric of hits depends
-on nothing but the ranks of the items held out. A rank is a count of the scores above the item's own,
-so nothing is sorted: for each held-out item one pass without a branch over sums that are in the cache.
-Product and sum are not fused, so the bits are those of NumPy, and so are the ranks where scores are
-equal.
+The search for a blend's weights ranks the same users by some hundred sums, and metrics of hits depend only
+on the ranks of the held-out items. A rank is the number of scores above the item's own, so nothing is
+sorted: each held-out item takes one pass without branches over sums in the cache. Product and sum are not
+fused, so the bits, and with them the ranks of ties, are those of NumPy.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from autoenc.kernels.jit import kernel
 def ranks_of_sum(scores, weights, liked, held_out):
     """Return the ranks from 0 (n_sums, n_held) int32, and whether any sum is NaN.
 
-    scores is (n_models, users, n_items) and weights (n_sums, n_models), of one dtype; liked and
-    held_out are each the indptr and indices of a CSR, of what to strike and of what to find. A sum of
-    -inf strikes an item too. The rank of a held-out item that is struck is n_items.
+    scores is (n_models, users, n_items) and weights (n_sums, n_models), of the same dtype; liked and
+    held_out are each the indptr and indices of a CSR, of the items to exclude and to find. Items with a sum
+    of -inf are excluded too. The rank of a held-out item that is excluded is n_items.
     """
     (liked_indptr, liked_items), (held_indptr, held_items) = liked, held_out
     n_models, users, n_items = scores.shape
@@ -50,7 +49,7 @@ def ranks_of_sum(scores, weights, liked, held_out):
 
 @kernel
 def rank_of(item, scores):
-    """How many of scores (n_items,) come before the item's: those above it, and of its equals those of lower items."""
+    """The number of scores (n_items,) above the item's, plus the ties with lower item numbers."""
     score = scores[item]
     if score == -np.inf:
         return len(scores)

@@ -1,28 +1,27 @@
-"""The embedding's gradient, one item's row at a time, each row going straight through Adam.
+"""The embedding's gradient, one item's row at a time, with a step of Adam on each row.
 
 Definition: autoenc.layers.SparseEmbedding.backward followed by autoenc.optim.Adam.step.
 
-The gradient of an item's row is the sum of grad_output's rows over the users who liked it: it is
-summed in the first-level cache and used at once, and the (n_items, emb_dim) gradient is never
-stored. A row that nobody in the batch liked has gradient 0, but Adam moves it all the same, by
-its moments, which decay:
+The gradient of an item's row is the sum of grad_output's rows over the users who liked it. It is summed
+in the first-level cache and used at once; the (n_items, emb_dim) gradient is never stored. A row that
+nobody in the batch liked has gradient 0, but Adam still moves it by its decaying moments:
 
     m = beta1 * m,   v = beta2 * v,   w = w - step_size * m / (sqrt(v) * inv_root + eps)
 
-Such rows are left alone until they are next needed, and `catch_up` then does the steps s that
-were missed in one: with m and v as they stood after step t0, and k = s - t0,
+Such rows are not updated until they are needed again; `catch_up` then applies all missed steps s at once.
+With m and v after step t0, and k = s - t0,
 
     w = w - sum over s of  step_size[s] * beta1**k * m / (sqrt(beta2**k * v) * inv_root[s] + eps)
       ~ w - m / sqrt(v) * (drift1[t0] - eps / sqrt(v) * drift2[t0])
     drift1[t0] = sum of step_size[s] / inv_root[s]    * (beta1 / sqrt(beta2))**k
     drift2[t0] = sum of step_size[s] / inv_root[s]**2 * (beta1 / beta2)**k
 
-The two drifts depend on the steps alone, so one table serves all rows. The second line is the
-first to second order in y = eps / (sqrt(v) * inv_root); where y is above 1e-3, and always in
-float64 or where beta1 >= beta2, the sum is done step by step.
+The two drifts depend only on the steps, so one table serves all rows. The second line is the expansion of
+the first to second order in y = eps / (sqrt(v) * inv_root); if y is above 1e-3, and always in float64 or
+if beta1 >= beta2, the sum is computed step by step.
 
-Bound by memory: a row liked by n users costs 3.2 (n + 6) kB at emb_dim 800. One thread makes a
-row, in the order of the users, so the bits don't depend on the number of threads.
+Bound by memory: a row liked by n users costs 3.2 (n + 6) kB at emb_dim 800. Each row is computed by one
+thread, in the order of the users, so the bits don't depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -38,10 +37,10 @@ from autoenc.kernels.jit import kernel
 
 
 class PastSteps(NamedTuple):
-    """What the steps so far say about a row that missed some of them; each array is indexed by a step."""
+    """The data on past steps that a row needs to catch up; each array is indexed by step."""
 
-    step: int  # t, the last step that is done; step s of the arrays below is at [s]
-    horizon: int  # after so many missed steps what is left of m moves nothing any more
+    step: int  # t, the last step done
+    horizon: int  # the number of missed steps after which m has become negligible
     beta1: float
     beta2: float
     step_size: np.ndarray  # lr / (1 - beta1**s), float64
@@ -53,11 +52,11 @@ class PastSteps(NamedTuple):
 
 @kernel(parallel=True)
 def scatter_add(item_indptr, item_users, grad_output, embedding, last_step, history, rates, blocks):
-    """Give the rows of the batch's items their gradient and one step of Adam, in place.
+    """Compute the gradient of the rows of the batch's items and take one step of Adam on them, in place.
 
-    item_indptr (n_items + 1,) and item_users (n_likes,) are the batch's CSC; grad_output is
-    (batch, emb_dim); embedding a Trained of (n_items, emb_dim), its weights caught up to step
-    t - 1, its moments as of last_step (n_items,); rates are step t's, and history.step is t.
+    item_indptr (n_items + 1,) and item_users (n_likes,) are the batch's CSC; grad_output is (batch,
+    emb_dim); embedding is a Trained of (n_items, emb_dim), with weights caught up to step t - 1 and moments
+    as of last_step (n_items,); rates are those of step t, and history.step is t.
     """
     beta1, beta2 = history.beta1, history.beta2
     for block in prange(len(blocks) - 1):
@@ -78,7 +77,7 @@ def scatter_add(item_indptr, item_users, grad_output, embedding, last_step, hist
 
 @kernel(parallel=True)
 def catch_up(items, embedding, last_step, history, weight):
-    """Write the rows of `items` into `weight` as they stand after history.step.
+    """Write the rows of `items`, updated to history.step, to `weight`.
 
     weight (n_items, emb_dim) may be embedding.weight itself; the moments stay as of last_step.
     """
@@ -91,7 +90,7 @@ def catch_up(items, embedding, last_step, history, weight):
 
 
 def flush(embedding, last_step, history):
-    """Bring all rows and their moments to history.step, in place."""
+    """Update all rows and their moments to history.step, in place."""
     catch_up(np.flatnonzero(last_step < history.step), embedding, last_step, history, embedding.weight)
     decay_rows(embedding, last_step, history)
     last_step[:] = history.step
@@ -99,7 +98,7 @@ def flush(embedding, last_step, history):
 
 @kernel
 def decay_rows(embedding, last_step, history):
-    """Give all moments the decay of the steps that their rows have missed."""
+    """Apply to all moments the decay of the steps that their rows have missed."""
     for item in range(len(last_step)):
         missed = history.step - last_step[item]
         if missed > 0:
@@ -109,8 +108,8 @@ def decay_rows(embedding, last_step, history):
 
 @kernel
 def advance(w, m, v, t0, history):
-    """Move a row from step t0 to history.step by its moments as of t0, which stay as they are."""
-    # Below this v the expansion's error shows; in float64, or where v decays as fast as m, it always would.
+    """Move a row from step t0 to history.step by its moments as of t0, which are not changed."""
+    # Below this v the error of the expansion matters; in float64, or if v decays as fast as m, it always does.
     smallest = w.dtype.type(np.inf)
     if w.itemsize == 4 and history.beta1 < history.beta2:
         smallest = w.dtype.type((history.eps * 1e3 / history.inv_root[history.step]) ** 2)
@@ -120,7 +119,7 @@ def advance(w, m, v, t0, history):
 
 @kernel
 def drift(w, m, v, t0, history, smallest):
-    """Move the weights of v >= smallest by the two drifts; return whether those were all."""
+    """Move the weights with v >= smallest by the two drifts; return whether these are all."""
     number = w.dtype.type
     drift1, drift2 = number(history.drift1[t0]), number(history.eps * history.drift2[t0])
     n_left = 0
@@ -135,7 +134,7 @@ def drift(w, m, v, t0, history, smallest):
 
 @kernel
 def drift_by_steps(w, m, v, t0, history, smallest):
-    """Move the weights of v < smallest, a missed step at a time."""
+    """Move the weights with v < smallest, one missed step at a time."""
     beta1, beta2 = history.beta1, history.beta2
     last = min(history.step, t0 + history.horizon)
     for i in range(len(w)):
@@ -150,7 +149,7 @@ def drift_by_steps(w, m, v, t0, history, smallest):
 
 @kernel
 def decay(moment, factor):
-    """moment *= factor, what is too small for a normal number becoming 0: subnormals are slow."""
+    """moment *= factor, with subnormal results replaced by 0, as they are slow."""
     number = moment.dtype.type
     factor, tiny = number(factor), number(1e-37)
     for i in range(len(moment)):

@@ -1,14 +1,14 @@
-"""The best N items of each user that they do not like yet, without ever holding all scores.
+"""The best N items of each user, without liked ones and without storing all scores.
 
 Definition: autoenc.evaluation.ranking.top_n_of_scores of autoenc.layers.Linear.forward.
 
-A block of users meets the items a tile at a time: scores = weight[tile] @ h2.T in the cache, then
-one comparison an item and user with the worst of the user's best N so far, which few pass. Bound by
-arithmetic: 8.5 MFLOP a user at the task's sizes. Where there are fewer blocks than threads, the tiles
-are shared out too, and the best of each share merged. The result is the same however the work is
-divided: each product is BLAS's, on one thread, of a fixed number of users and items (see
-`autoenc.batch_invariant.user_block`), so that neither the number of threads nor who else is in the
-call changes a user's bits. Ties go to the lower item.
+For a block of users and one tile of items at a time: scores = weight[tile] @ h2.T in the cache, then one
+comparison per item and user with the worst of the user's best N so far, which few pass. Bound by
+arithmetic: 8.5 MFLOP per user at the task's sizes. With fewer blocks than threads, the tiles are divided
+into shares too, and the best of each share are merged. The result does not depend on how the work is
+divided: each product is computed by BLAS on one thread with a fixed number of users and items (see
+`autoenc.batch_invariant.user_block`), so neither the number of threads nor the other users change a
+user's bits. Ties go to the lower item.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from autoenc.kernels.jit import kernel
 from autoenc.kernels.linear import n_tiles, padded, tile_widths
 from autoenc.machine import kernel_threads
 
-TILE = 1024  # items at most; tiles are of about equal size, so that none is small
-CHUNK = 64  # users of an item that are passed over together if none's score is good enough
+TILE = 1024  # items at most; tiles have about equal sizes, so that none is small
+CHUNK = 64  # users that are skipped together if none has a good enough score for an item
 
 
 def top_n(h2, weight, bias, liked_indptr, liked_items, n):
     """Return the items (users, n) int32, best first, and their scores (users, n).
 
     h2 is (users, hidden_dim), weight (n_items, hidden_dim), bias (n_items,); liked_indptr and
-    liked_items are the CSR of what to strike, each row ascending. Where fewer than n items are
-    left the rest is item -1 with the lowest score there is. A score of NaN or -inf is passed over.
+    liked_items are the CSR of the items to exclude, each row ascending. Rows with fewer than n items are
+    padded with item -1 and the lowest possible score. Scores of NaN or -inf are skipped.
     """
     block = user_block(len(h2), weight.shape[1], tile_widths(len(weight), TILE), h2.dtype)
     n_shares = shares(-(-len(h2) // (block.last - block.first)), n_tiles(len(weight), TILE), n)
@@ -38,9 +38,9 @@ def top_n(h2, weight, bias, liked_indptr, liked_items, n):
 
 
 def shares(blocks, tiles, n):
-    """Into how many shares to divide the tiles, so that the slowest thread is done soonest.
+    """The number of shares of the tiles for which the slowest thread finishes first.
 
-    To begin with none found, as each share does, takes about as long as n / 64 of a tile's scores.
+    Each share begins without any best items, which takes about as long as n / 64 of a tile's scores.
     """
     threads = kernel_threads()
 
@@ -77,7 +77,7 @@ def top_n_of_shares(h2, weight, bias, liked_indptr, liked_items, n, block, n_sha
 def top_n_of_tiles(h2, weight, bias, liked, where, items, scores):
     """Fill items and scores (users, n) from some of the tiles.
 
-    where is (first tile, the one after the last, the first user's row of h2).
+    where is (first tile, one past the last, the row of the first user in h2).
     """
     liked_indptr, liked_items = liked
     first_tile, last_tile, row = where
@@ -88,7 +88,7 @@ def top_n_of_tiles(h2, weight, bias, liked, where, items, scores):
     for u in range(users):
         while next_liked[u] < liked_indptr[u + 1] and liked_items[next_liked[u]] < begin:
             next_liked[u] += 1
-    worst = np.full(users, np.nan, h2.dtype)  # of the best n so far; NaN while there are fewer
+    worst = np.full(users, np.nan, h2.dtype)  # the worst of the best n so far; NaN while there are fewer
     buffer = np.empty(TILE * len(h2), h2.dtype)
     for t in range(first_tile, last_tile):
         first, last = t * n_items // tiles, (t + 1) * n_items // tiles
@@ -112,7 +112,7 @@ def top_n_of_tiles(h2, weight, bias, liked, where, items, scores):
 
 @kernel
 def count_not_below(scores, bias, bounds):
-    """How many, with the bias added, exceed their bound or can't be compared: without a branch, to be vectorized."""
+    """The number of scores that, with bias, exceed their bound or can't be compared; branch-free, for vectorizing."""
     n = 0
     for u in range(len(scores)):
         n += not scores[u] + bias <= bounds[u]
@@ -121,7 +121,7 @@ def count_not_below(scores, bias, bounds):
 
 @kernel
 def insert(item, score, items, scores, found):
-    """Put an item among the best so far, if it is one of the best len(items); return how many are held."""
+    """Insert an item if it is one of the best len(items) so far; return the number found."""
     n = len(items)
     if (found == n and score > scores[n - 1]) or (found < n and score > -np.inf):
         at = min(found, n - 1)
@@ -135,7 +135,7 @@ def insert(item, score, items, scores, found):
 
 @kernel
 def merge_shares(items, scores):
-    """Merge each user's best of all shares, items and scores (shares, users, n), into the first."""
+    """Merge each user's best items of all shares, items and scores (shares, users, n), into the first share."""
     n_shares, users, n = items.shape
     for u in range(users):
         found = np.int64(0)

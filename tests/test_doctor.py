@@ -63,25 +63,25 @@ def test_the_tasks_step_has_7_gflop():
 
 def test_nothing_to_change():
     assert doctor.advice(FACTS) == []
-    assert doctor.as_text(FACTS).endswith("\n\nNothing holds this machine back.")
+    assert doctor.as_text(FACTS).endswith("\n\nNo problems found.")
 
 
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
-        (("self_check", 1, "ok"), False, "The kernels and the layers they stand for differ in top_n: reinstall numba"),
+        (("self_check", 1, "ok"), False, "The kernels differ from the layers in top_n: reinstall numba"),
         (("numba", "jit_disabled"), True, "NUMBA_DISABLE_JIT is set, so the kernels run as plain Python: unset it."),
-        (("numba", "cache"), None, "set NUMBA_CACHE_DIR to a folder of yours."),
-        (("variables", "OPENBLAS_CORETYPE"), "Haswell", "makes BLAS use its kernels for Zen where it would itself pick "
-         "those for SkylakeX: unset it."),
-        (("variables", "OPENBLAS_L2_SIZE"), "512", "OPENBLAS_L2_SIZE=512 overrides the cache's size"),
+        (("numba", "cache"), None, "set NUMBA_CACHE_DIR to a writable folder."),
+        (("variables", "OPENBLAS_CORETYPE"), "Haswell", "makes BLAS use its kernels for Zen instead of "
+         "those for SkylakeX, which it would choose itself: unset it."),
+        (("variables", "OPENBLAS_L2_SIZE"), "512", "OPENBLAS_L2_SIZE=512 overrides the cache size"),
         (("variables", "NUMBA_OPT"), "0", "NUMBA_OPT changes how numba compiles the kernels: unset it."),
-        (("blas", 1, "used_by"), ["numpy"], "SciPy's BLAS is none that threadpoolctl knows"),
-        (("numba", "threads"), 1, "The kernels use 1 of the 4 processors that they may use: unset NUMBA_NUM_THREADS."),
-        (("processors", "quota"), 2.5, "the time of 2.5 processors, and 4 threads share it in turns: set "
+        (("blas", 1, "used_by"), ["numpy"], "SciPy's BLAS is unknown to threadpoolctl"),
+        (("numba", "threads"), 1, "The kernels use 1 of the 4 available processors: unset NUMBA_NUM_THREADS."),
+        (("processors", "quota"), 2.5, "the time of 2.5 processors, which 4 threads have to share: set "
          "NUMBA_NUM_THREADS=2,"),
         (("load",), 3.1, "Other work keeps 3.1 of 4 processors busy"),
-        (("probe", "share_of_blas"), 0.2, "A training step reaches 20% of the rate of BLAS alone"),
+        (("probe", "share_of_blas"), 0.2, "A training step reaches 20% of the speed of BLAS alone"),
     ],
 )  # fmt: skip
 def test_each_thing_that_holds_back_gets_its_one_sentence(path, value, sentence):
@@ -121,7 +121,7 @@ def test_a_wrong_kernel_is_noticed_and_is_exit_code_1(monkeypatch, quick_probe, 
     assert cli.main(["doctor"]) == 1
     out = capsys.readouterr().out
     assert "WRONG" in out
-    assert "The kernels and the layers they stand for differ in " in out
+    assert "The kernels differ from the layers in " in out
     assert "bottleneck.weight" in out
 
 
@@ -138,7 +138,7 @@ def test_the_example_runs(quick_probe, capsys):
 
 
 def test_the_page_says_what_to_expect_by_threads():
-    assert "13.1 s an epoch expected; by threads: 1: 49.5 s, 2: 25.0 s, 4: 13.1 s" in doctor.as_text(FACTS)
+    assert "13.1 s per epoch expected; by threads: 1: 49.5 s, 2: 25.0 s, 4: 13.1 s" in doctor.as_text(FACTS)
     assert [doctor.powers_of_two_below(n) for n in (1, 2, 3, 4, 16)] == [[], [1], [1, 2], [1, 2], [1, 2, 4, 8]]
 
 

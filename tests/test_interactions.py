@@ -75,7 +75,7 @@ def test_pairs_over_a_catalogue_keep_users_and_items_without_likes():
         Interactions.from_table({"user": [8], "item": ["a"]}, user_ids=[7, 9])
     with pytest.raises(ValueError, match="users holds the user id 8, which is not among user_ids"):
         Interactions.from_pairs([8], ["a"], user_ids=["7", "8"])
-    with pytest.raises(ValueError, match="user_ids must ascend without repeats"):
+    with pytest.raises(ValueError, match="user_ids must be ascending, without duplicates"):
         Interactions.from_pairs([8], ["a"], user_ids=[9, 8])
 
 
@@ -135,9 +135,9 @@ def test_pairs_are_read_in_bounded_memory():
 @pytest.mark.parametrize(
     ("users", "items", "error", "sentence"),
     [
-        ([1, 2], [1], ValueError, "users has 2 entries and items 1; pass two of the same length"),
+        ([1, 2], [1], ValueError, "users has 2 entries, but items has 1; pass arrays of the same length"),
         ([], [], ValueError, "users and items are empty; pass at least one pair"),
-        ([1, -1], [1, 1], ValueError, "users holds -1; ids are from 0 on: drop it if it marks a missing value"),
+        ([1, -1], [1, 1], ValueError, "users holds -1; ids must be 0 or more: drop it if it marks a missing value"),
         ([1], [-3.0], ValueError, "items holds -3"),
         ([1], [float("nan")], ValueError, "items holds nan; pass whole numbers"),
         ([1], [float("inf")], ValueError, "items holds inf; pass whole numbers"),
@@ -203,16 +203,20 @@ def test_a_table_is_its_pairs(table, users, items):
 @of_every_table
 def test_a_missing_column_is_named_with_those_there(table):
     columns = table({"user": [1], "film": [2]})
-    with pytest.raises(ValueError, match=r"no column 'item', but 'user', 'film'; name the column of items by item=\."):
+    with pytest.raises(
+        ValueError, match=r"no column 'item'; it has 'user', 'film'. Name the column of items with item=\."
+    ):
         Interactions.from_table(columns)
-    with pytest.raises(ValueError, match=r"no column 'User', but 'user', 'film'; name the column of users by user=\."):
+    with pytest.raises(
+        ValueError, match=r"no column 'User'; it has 'user', 'film'. Name the column of users with user=\."
+    ):
         Interactions.from_table(columns, user="User", item="film")
 
 
 @of_every_library
 @pytest.mark.parametrize("users", [[9, 7, None, None], ["b", "a", None, None]])
 def test_a_table_with_nulls_is_refused(table, users):
-    sentence = "column 'user' lacks 2 of its 4 values, the first in row 2; drop the rows without one"
+    sentence = "column 'user' is missing 2 of its 4 values, the first in row 2; drop these rows"
     with pytest.raises(ValueError, match=sentence):
         Interactions.from_table(table({"user": users, "item": [1, 2, 3, 4]}))
     with pytest.raises(ValueError, match=sentence.replace("user", "item")):
@@ -228,7 +232,7 @@ def test_pandas_dtypes_of_text(dtype):
     table = pandas.DataFrame({"user": ["b", "a", "b"], "item": ["x", "y", "y"]}, index=[5, 5, 6]).astype(dtype)
     assert pairs_of(Interactions.from_table(table)) == {("b", "x"), ("a", "y"), ("b", "y")}
     table.iloc[1, 0] = None
-    with pytest.raises(ValueError, match="column 'user' lacks 1 of its 3 values, the first in row 1"):
+    with pytest.raises(ValueError, match="column 'user' is missing 1 of its 3 values, the first in row 1"):
         Interactions.from_table(table)
 
 
@@ -250,7 +254,7 @@ def test_polars_categories(dtype):
     dtype = polars.Enum(["a", "b", "x", "y"]) if dtype == "Enum" else polars.Categorical
     table = polars.DataFrame({"user": ["b", "a", "b"], "item": ["x", "y", None]}).cast(dtype)
     assert pairs_of(Interactions.from_table(table.drop_nulls())) == {("b", "x"), ("a", "y")}
-    with pytest.raises(ValueError, match="column 'item' lacks 1 of its 3 values, the first in row 2"):
+    with pytest.raises(ValueError, match="column 'item' is missing 1 of its 3 values, the first in row 2"):
         Interactions.from_table(table)
 
 
@@ -261,7 +265,7 @@ def test_pyarrow_dictionaries(ids):
     encoded = pyarrow.chunked_array([pyarrow.array(ids).dictionary_encode()] * 2)
     table = pyarrow.table({"user": encoded, "item": [5, 6, 7] * 2})
     assert pairs_of(Interactions.from_table(table.slice(3, 2))) == {(ids[0], 5), (ids[1], 6)}
-    with pytest.raises(ValueError, match="column 'user' lacks 2 of its 6 values, the first in row 2"):
+    with pytest.raises(ValueError, match="column 'user' is missing 2 of its 6 values, the first in row 2"):
         Interactions.from_table(table)
 
 
@@ -270,7 +274,7 @@ def test_pyarrow_dictionaries(ids):
     ("users", "error", "sentence"),
     [
         ([1.5], ValueError, "column 'user' holds 1.5; pass whole numbers"),
-        ([-1], ValueError, "column 'user' holds -1; ids are from 0 on"),
+        ([-1], ValueError, "column 'user' holds -1; ids must be 0 or more"),
         ([True], TypeError, "column 'user' has dtype bool; pass ids"),
         ([b"a"], TypeError, "column 'user' holds b'a'; pass ids that are all"),
     ],
@@ -299,7 +303,7 @@ def test_what_is_no_table():
         with pytest.raises(TypeError, match=f"table is a {type(other).__name__}; pass a DataFrame of pandas or polars"):
             Interactions.from_table(other)
     lazy = polars_table({"user": [1], "item": [2]}).lazy()
-    with pytest.raises(TypeError, match=r"table is a LazyFrame; .* \(a LazyFrame is to be collected\)"):
+    with pytest.raises(TypeError, match=r"table is a LazyFrame; .* \(collect a LazyFrame first\)"):
         Interactions.from_table(lazy)
 
 
@@ -374,16 +378,16 @@ def test_a_table_names_its_weights_and_times(table):
     assert (likes.weights.tolist(), likes.times.tolist()) == ([1.0, 4.5], [60, 40])
     likes = Interactions.from_table(table(columns))
     assert likes.weights is None and likes.times is None
-    with pytest.raises(ValueError, match=r"no column 'stars', but .*; name the column of weights by weight="):
+    with pytest.raises(ValueError, match=r"no column 'stars'; it has .* Name the column of weights with weight="):
         Interactions.from_table(table(columns), weight="stars")
-    with pytest.raises(ValueError, match=r"no column 'date', but .*; name the column of times by time="):
+    with pytest.raises(ValueError, match=r"no column 'date'; it has .* Name the column of times with time="):
         Interactions.from_table(table(columns), time="date")
 
 
 @of_every_library
 @pytest.mark.parametrize("argument", ["weight", "time"])
 def test_a_table_lacks_no_weight_and_no_time(table, argument):
-    with pytest.raises(ValueError, match="column 'x' lacks 1 of its 2 values, the first in row 1"):
+    with pytest.raises(ValueError, match="column 'x' is missing 1 of its 2 values, the first in row 1"):
         Interactions.from_table(table({"user": [1, 2], "item": [1, 2], "x": [1, None]}), **{argument: "x"})
 
 
@@ -399,12 +403,12 @@ def test_times_of_pandas(zone):
 @pytest.mark.parametrize(
     ("weights", "error", "sentence"),
     [
-        ([1, 0], ValueError, "weights holds 0; a weight is a number above 0 .* drop what does not count"),
-        ([1, -2.5], ValueError, r"weights holds -2.5; a weight is a number above 0"),
-        ([1, np.nan], ValueError, "weights holds nan; a weight is a number above 0"),
-        ([np.inf, 1], ValueError, "weights holds inf; a weight is a number above 0"),
-        ([1, 1e39], ValueError, r"weights holds 1e\+39; a weight is a number above 0 that float32 holds"),
-        ([1, 1e-60], ValueError, "weights holds 1e-60; a weight is a number above 0 that float32 holds"),
+        ([1, 0], ValueError, "weights holds 0; weights must be numbers above 0, .* drop likes that do not count"),
+        ([1, -2.5], ValueError, r"weights holds -2.5; weights must be numbers above 0"),
+        ([1, np.nan], ValueError, "weights holds nan; weights must be numbers above 0"),
+        ([np.inf, 1], ValueError, "weights holds inf; weights must be numbers above 0"),
+        ([1, 1e39], ValueError, r"weights holds 1e\+39; weights must be numbers above 0, in the range of float32"),
+        ([1, 1e-60], ValueError, "weights holds 1e-60; weights must be numbers above 0, in the range of float32"),
         ([1], ValueError, r"weights has shape \(1,\) for 2 pairs; pass one weight for each"),
         (["a", "b"], TypeError, "weights has dtype <U1; pass numbers, such as plays or stars"),
     ],
@@ -415,7 +419,7 @@ def test_bad_weights(weights, error, sentence):
 
 
 def test_weights_follow_a_canonical_matrix():
-    with pytest.raises(ValueError, match="weights follow a canonical user_items; pass it through as_user_items"):
+    with pytest.raises(ValueError, match="weights need a canonical user_items; call as_user_items"):
         Interactions(sparse.coo_array(np.eye(2)), [0, 1], [0, 1], weights=[3, 4])
     likes = Interactions.from_pairs([1, 2], [1, 1], weights=[3, 4])
     assert likes.with_user_items(likes.user_items.copy()).weights is None
@@ -447,13 +451,18 @@ def test_lists_over_a_catalogue_keep_items_without_likes():
     [
         ([[1], [4]], {"item_ids": [1, 2]}, ValueError, "lists holds the item id 4, which is not among item_ids"),
         ([["a"]], {"item_ids": [1, 2]}, ValueError, "lists holds the item id a, which is not among item_ids"),
-        ([[1]], {"item_ids": [2, 1]}, ValueError, "item_ids must ascend without repeats; sort it"),
-        ([[1]], {"item_ids": [1, 1]}, ValueError, "item_ids must ascend without repeats"),
+        ([[1]], {"item_ids": [2, 1]}, ValueError, "item_ids must be ascending, without duplicates; sort it"),
+        ([[1]], {"item_ids": [1, 1]}, ValueError, "item_ids must be ascending, without duplicates"),
         ([[1]], {"user_ids": [1, 2]}, ValueError, "user_ids has 2 entries for 1 rows; pass one for each"),
-        ([[1], ["a"]], {}, TypeError, "lists holds numbers in one row and strings in another; pass ids of one kind"),
+        (
+            [[1], ["a"]],
+            {},
+            TypeError,
+            "lists holds numbers in one row and strings in another; pass ids of the same kind",
+        ),
         ([[1], 2], {}, TypeError, r"lists\[1\] is 2; pass a list or an array of ids"),
         ([[1], "23"], {}, TypeError, r"lists\[1\] is '23'; pass a list or an array of ids"),
-        ([[1], [2, -5]], {}, ValueError, r"lists\[1\] holds -5; ids are from 0 on"),
+        ([[1], [2, -5]], {}, ValueError, r"lists\[1\] holds -5; ids must be 0 or more"),
         (5, {}, TypeError, "lists is a int; pass an Interactions, a scipy sparse matrix"),
     ],
 )
@@ -513,7 +522,7 @@ def test_rows_of_checked_likes_are_not_checked_again(refusing, rows):
     assert as_user_items(part) is part
     assert_canonical(part, DENSE[rows])
     assert as_user_items(pickle.loads(pickle.dumps(part))).shape == part.shape
-    with pytest.raises(ValueError, match="4 columns where 5 items are expected"):
+    with pytest.raises(ValueError, match="4 columns, but 5 items are expected"):
         as_user_items(part, n_items=5)
 
 
@@ -576,8 +585,8 @@ def test_other_values_are_refused(value, called, format):
     matrix = sparse.coo_array(([1.0, value], ([0, 1], [0, 1])), shape=(2, 3))
     matrix = matrix.toarray() if format == "dense" else matrix.asformat(format)
     fix = r"Pass `user_items > 0` if .*, user_items.tolist\(\) if .*, or Interactions.from_table if"
-    fix = fix if format == "dense" else "Pass `matrix > 0` if whatever is above 0 is a like"
-    with pytest.raises(ValueError, match=rf"holds the value {called}; a like is 1 and no like is 0. {fix}"):
+    fix = fix if format == "dense" else "Pass `matrix > 0` if every value above 0 is a like"
+    with pytest.raises(ValueError, match=rf"holds the value {called}; it must be 1 for a like and 0 otherwise. {fix}"):
         as_user_items(matrix)
 
 
@@ -603,23 +612,23 @@ def test_lists_of_indices():
 @pytest.mark.parametrize(
     ("x", "n_items", "error", "sentence"),
     [
-        (DENSE, 5, ValueError, "has 4 columns where 5 items are expected; give it the shape"),
+        (DENSE, 5, ValueError, "has 4 columns, but 5 items are expected; pass a matrix of shape"),
         (DENSE[0], None, ValueError, r"is an array of shape \(4,\), .* row of zeros and ones is user_items.reshape"),
-        (np.array(1), None, ValueError, r"is an array of shape \(\), and not users x items. Reshape your data"),
-        (DENSE + 0j, None, TypeError, r"array of other things than numbers \(got dtype complex128\). Pass `user_items"),
-        (DENSE.astype(str), None, TypeError, r"array of other things than numbers \(got dtype <U\d+\). Pass"),
+        (np.array(1), None, ValueError, r"is an array of shape \(\), not users x items. Reshape your data"),
+        (DENSE + 0j, None, TypeError, r"is not an array of numbers \(got dtype complex128\). Pass `user_items"),
+        (DENSE.astype(str), None, TypeError, r"is not an array of numbers \(got dtype <U\d+\). Pass"),
         (np.array([["a", 1]], object), None, TypeError, r"\(could not convert string to float: 'a'\). Pass"),
         (np.array([[{}, 1]], object), None, TypeError, r"\(float\(\) argument must be a string .* 'dict'\). Pass"),
         (None, None, TypeError, "user_items is a NoneType; pass an Interactions, a scipy sparse matrix"),
         ("abc", None, TypeError, "user_items is a str; pass an Interactions"),
-        (sparse.csr_array(DENSE), 5, ValueError, "has 4 columns where 5 items are expected; give it the shape"),
+        (sparse.csr_array(DENSE), 5, ValueError, "has 4 columns, but 5 items are expected; pass a matrix of shape"),
         (sparse.csr_array([[1j]]), None, TypeError, "is a sparse matrix of complex128; pass one of zeros and ones"),
-        (sparse.coo_array([1, 0]), None, ValueError, "user_items has 1 dimension; pass a matrix of users x items"),
-        ([[0, 3]], 3, ValueError, "lists the item index 3, where there are 3 items; pass indices from 0 to 2"),
-        ([[], []], None, ValueError, "lists no item, so how many there are is unknown; pass a matrix"),
-        ([["a"]], None, TypeError, "lists items like 'a'; pass indices from 0 on, or Interactions.from_lists"),
-        ([[1, 10**9]], None, ValueError, "would be 1,000,000,001 items wide; pass n_items or item_ids if that is"),
-        (sparse.coo_array((1, 10**9)), None, ValueError, "would be 1,000,000,000 items wide"),
+        (sparse.coo_array([1, 0]), None, ValueError, "user_items has 1 dimension; pass a users x items matrix"),
+        ([[0, 3]], 3, ValueError, "lists the item index 3, but there are 3 items; pass indices from 0 to 2"),
+        ([[], []], None, ValueError, "lists no items, so their number is unknown; pass a matrix"),
+        ([["a"]], None, TypeError, "lists items like 'a'; pass indices that start at 0, or Interactions.from_lists"),
+        ([[1, 10**9]], None, ValueError, "would have 1,000,000,001 columns; pass n_items or item_ids if that is"),
+        (sparse.coo_array((1, 10**9)), None, ValueError, "would have 1,000,000,000 columns"),
         (sparse.coo_array((1, 2**40)), 2**40, ValueError, "has 1,099,511,627,776 columns; at most 2,147,483,647 fit"),
     ],
 )
@@ -682,9 +691,9 @@ def test_with_user_items_keeps_the_rest(films):
     other = films.with_user_items(sparse.coo_array(np.eye(2, 3)))
     assert_canonical(other.user_items, np.eye(2, 3))
     assert other.item_ids is films.item_ids and other.user_ids is films.user_ids and other.name == "films"
-    with pytest.raises(ValueError, match="user_items has 1 rows for 2 users; pass a row for each"):
+    with pytest.raises(ValueError, match="user_items has 1 rows for 2 users; pass one row per user"):
         films.with_user_items([[0]])
-    with pytest.raises(ValueError, match="has 2 columns where 3 items are expected"):
+    with pytest.raises(ValueError, match="has 2 columns, but 3 items are expected"):
         films.with_user_items(sparse.csr_array((2, 2)))
 
 
@@ -783,7 +792,7 @@ def test_titles():
 def test_ids_are_checked_however_they_come():
     with pytest.raises(ValueError, match="user_ids has 1 entries for 3 rows; pass one for each"):
         Interactions.from_csr(sparse.csr_array(DENSE), user_ids=[1])
-    with pytest.raises(ValueError, match="has 4 columns where 3 items are expected"):
+    with pytest.raises(ValueError, match="has 4 columns, but 3 items are expected"):
         Interactions(sparse.csr_array(DENSE), np.arange(3), np.arange(3))
 
 

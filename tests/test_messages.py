@@ -107,7 +107,7 @@ def test_what_is_not_the_files_fault_passes():
         (
             MemoryError(),
             1,
-            "not enough memory (none is left); take less data or a smaller model, or free some",
+            "not enough memory (none is left); use less data or a smaller model, or free some memory",
         ),
         (KeyboardInterrupt(), 130, "KeyboardInterrupt"),
         (ZeroDivisionError(), 1, "ZeroDivisionError"),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from autoenc.progress import told_by_bar
+from autoenc.progress import show_progress
 
 
 def test_a_bar_tells_what_is_done_and_how_far(capsys):
-    with told_by_bar(True) as progress:
+    with show_progress(True) as progress:
         progress("fitting EASE", 0, 3)
         progress("choosing the weights", 2, 3)
     out, err = capsys.readouterr()
@@ -14,6 +14,6 @@ def test_a_bar_tells_what_is_done_and_how_far(capsys):
 
 
 def test_where_no_bar_is_wanted_nothing_is_told(capsys):
-    with told_by_bar(False) as progress:
+    with show_progress(False) as progress:
         progress("fitting EASE", 0, 3)
     assert capsys.readouterr() == ("", "")

@@ -88,7 +88,7 @@ def test_backward_needs_a_forward_of_its_own(name):
         (
             lambda: SparseEmbedding(np.ones((3, 2))).forward([[0, 2], [1]]),
             TypeError,
-            r"user_items must be a scipy.sparse.csr_array with a row per user and a column per item, got list$",
+            r"user_items must be a scipy.sparse.csr_array with one row per user and one column per item, got list$",
         ),
         (
             lambda: InputDropout(0.5).forward(LIKES.tocsc(), True, (0, 0, 0, 0)),
@@ -125,7 +125,7 @@ def test_backward_needs_a_forward_of_its_own(name):
         (
             lambda: GaussianSample(1.0).forward(X, True, (0, 0, 0, 1)),
             ValueError,
-            "takes a mean and a log_var per feature, so columns in pairs, got 3",
+            "takes a mean and a log_var per feature, so an even number of columns, got 3",
         ),
     ],
 )

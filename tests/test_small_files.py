@@ -205,7 +205,7 @@ def test_a_blend_of_more_models_than_anybody_blends(tmp_path):
     path = tmp_path / "m"
     params = {"models": ", ".join(["EASE"] * 100_000)}
     path.write_bytes(framed({}, {"version": 1, "model": "Blend", "params": params, "about": {}}))
-    refused(path, lambda: load_model(path), "its models are 'EASE, EASE.*, and not all are known here")
+    refused(path, lambda: load_model(path), "its models are 'EASE, EASE.*, and not all of these are known")
 
 
 class TestTaskCache:
@@ -282,7 +282,7 @@ def test_networks_look_at_the_memory_first(name, monkeypatch):
 def test_where_the_system_does_not_say_how_much_there_is(monkeypatch):
     monkeypatch.setattr(machine, "free_memory", lambda: None)
     machine.check_free("this", 2**62, "take less")
-    with pytest.raises(ValueError, match=r"this needs 9,\S+ bytes, but no machine has them; take less\."):
+    with pytest.raises(ValueError, match=r"this needs 9,\S+ bytes, but no machine has that much; take less\."):
         machine.check_free("this", 2**63, "take less")
 
 

@@ -232,7 +232,7 @@ def test_the_tasks_settings_are_all_of_them(name, value):
         (["--cache-path", "nowhere/cache"], "nowhere/cache_train.npy"),
         (
             ["--cache-path", "a", "--dataset", "b"],
-            "--cache-path and --dataset each name the likes to train on; give one",
+            "--cache-path and --dataset each name the likes to train on; pass only one",
         ),
         (["--emb-dim", "0"], "emb_dim must be 1 or more, got 0"),
         (["--hidden-dim", "-3"], "hidden_dim must be 1 or more, got -3"),
@@ -279,7 +279,7 @@ def test_rankings_by_text_are_refused_before_the_training(train):
     Path("likes.csv").write_text("user,item\n" + "".join(f"u{u},i{i}\n" for u in range(9) for i in range(6)))
     code, report, err = train("--data", "likes.csv", "--topk", "topk", "--out", "model", *SMALL)
     assert (code, report) == (2, None)
-    assert "topk lists items by number, and likes has ids like i0; leave it out" in err
+    assert "topk lists items by number, but likes has ids like i0; leave it out" in err
     assert files() == ["likes.csv"]
 
 

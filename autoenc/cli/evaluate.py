@@ -379,7 +379,7 @@ def load_all(paths: list[str]) -> Scorers:
 def fit_again(args: argparse.Namespace, trained: Recommender, user_items: sparse.csr_array, seed: int) -> Recommender:
     """A new model of the same settings, which in a blend are those that its fit chose; with --seeds of that seed."""
     from autoenc.models import AutoEncoder, Blend
-    from autoenc.progress import told_by_bar
+    from autoenc.progress import show_progress
     from autoenc.training.callbacks import ProgressBar
 
     model = type(trained)(**copy.deepcopy(trained.get_params(deep=False)))
@@ -389,6 +389,6 @@ def fit_again(args: argparse.Namespace, trained: Recommender, user_items: sparse
     if isinstance(model, AutoEncoder):
         return model.fit(user_items, callbacks=[ProgressBar()] if wants_progress(args) else [])
     if isinstance(model, Blend):
-        with told_by_bar(wants_progress(args)) as told:
+        with show_progress(wants_progress(args)) as told:
             return model.fit(user_items, progress=told)
     return model.fit(user_items)

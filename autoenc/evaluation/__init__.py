@@ -1,1 +1,1 @@
-"""How good a ranking is: splits, metrics, the ranking itself, and comparisons with their errors."""
+"""Evaluation of rankings: splits, metrics, ranking, and comparisons with standard errors."""

@@ -1,7 +1,7 @@
-"""Likes that came as two tables, brought to the same users and items by their ids.
+"""Alignment of two tables of likes by the ids of users and items.
 
-A split that somebody else made has one table to train on and one to predict, each with the users and
-items that happen to occur in it. Their rows and columns mean the same only by id.
+A split made elsewhere has a training table and a test table, each with the users and items that occur in
+it, so their rows and columns must be matched by id.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from autoenc.storage.csr import indptr_of
 
 
 def aligned(scorer: Any, train: Interactions, held_out: Interactions) -> tuple[sparse.csr_array, sparse.csr_array]:
-    """Both in the columns of the scorer's items and the rows of train's users.
+    """Both tables with the scorer's items as columns and train's users as rows.
 
-    What has no place there is left out, with a warning that counts it: held-out likes of users whom
-    train lacks, of items that the scorer doesn't know, and those that train has as well, which are
-    struck from the ranking.
+    Some held-out likes are left out, with a warning that counts them: those of users that are not in
+    train, those of items that the scorer doesn't know, and those that are in train too, which are
+    excluded from the ranking.
 
     Parameters
     ----------
     scorer : ScorerLike
-        Its items are those of `catalogue_`, where it has one, and else those of `train`.
+        Its items are those of `catalogue_`, if it has one, otherwise those of `train`.
     train, held_out : Interactions
 
     Returns
@@ -36,13 +36,13 @@ def aligned(scorer: Any, train: Interactions, held_out: Interactions) -> tuple[s
     Raises
     ------
     ValueError
-        Where the scorer has no names for its items and another number of them than train, or nothing
-        that is held out has a place.
+        If the scorer has no ids of its items and another number of items than train, or no held-out like
+        remains.
     """
     catalogue = getattr(scorer, "catalogue_", None)
     if catalogue is None and train.n_items != scorer.n_items:
         raise ValueError(
-            f"train has {train.n_items:,} items, and the model was fitted on {scorer.n_items:,} without ids; "
+            f"train has {train.n_items:,} items, but the model was fitted on {scorer.n_items:,} without ids; "
             "fit it on an Interactions, or pass matrices whose columns are its items."
         )
     item_ids = train.item_ids if catalogue is None else catalogue.item_ids
@@ -51,7 +51,7 @@ def aligned(scorer: Any, train: Interactions, held_out: Interactions) -> tuple[s
             whose = "train's" if what == "user" else "the model's"
             raise ValueError(
                 f"held_out and train can't be aligned: none of the {len(ids):,} {what}s of held_out, with ids like "
-                f"{ids[0]!s}, is among {whose}, with ids like {of_train[0]!s}; pass two halves of the same likes."
+                f"{ids[0]!s}, is among {whose}, with ids like {of_train[0]!s}; pass two parts of the same likes."
             )
     known = to_columns(held_out.user_items, held_out.item_ids, item_ids)
     found = to_rows(known, held_out.user_ids, train.user_ids)
@@ -65,26 +65,26 @@ def aligned(scorer: Any, train: Interactions, held_out: Interactions) -> tuple[s
         n_items = (~is_among(held_out.item_ids, item_ids)).sum()
         warnings.warn(
             f"left out {held_out.n_likes - found.nnz:,} of {held_out.n_likes:,} held-out likes: those of {n_users:,} "
-            f"users whom train lacks, those of {n_items:,} items that the model doesn't know, and {both.nnz:,} that "
-            "train has as well.",
-            stacklevel=3,  # of whoever called `evaluate`
+            f"users that are not in train, those of {n_items:,} items that the model doesn't know, and {both.nnz:,} "
+            "that are in train too.",
+            stacklevel=3,  # at the caller of `evaluate`
         )
     return shown, found
 
 
 def is_among(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Which of these external ids are among the known: a mask. The number 7 and the string "7" are the same id."""
+    """Mask of the external ids that are among the known ones. The number 7 and the string "7" are the same id."""
     return positions(ids, known) >= 0
 
 
 def to_columns(user_items: sparse.csr_array, item_ids: np.ndarray, known: np.ndarray) -> sparse.csr_array:
-    """Likes of `item_ids` in the columns of the ids `known`, without those of other items; with times and weights."""
+    """Likes of `item_ids` with the ids `known` as columns, without other items; times and weights are kept."""
     if np.array_equal(item_ids, known):
         return user_items
     columns = positions(item_ids, known)[user_items.indices]
     rows = np.repeat(np.arange(user_items.shape[0]), np.diff(user_items.indptr))
     kept = np.flatnonzero(columns >= 0)
-    if item_ids.dtype.kind != known.dtype.kind:  # 10 is above 9, and "10" below "9"
+    if item_ids.dtype.kind != known.dtype.kind:  # as 9 < 10, but "10" < "9"
         kept = kept[np.lexsort((columns[kept], rows[kept]))]
     lengths = np.bincount(rows[kept], minlength=user_items.shape[0])
     ones = np.ones(len(kept), np.float32)
@@ -94,7 +94,7 @@ def to_columns(user_items: sparse.csr_array, item_ids: np.ndarray, known: np.nda
 
 
 def to_rows(user_items: sparse.csr_array, user_ids: np.ndarray, known: np.ndarray) -> sparse.csr_array:
-    """Likes of `user_ids` in the rows of the ids `known`, without times and weights; rows may be empty."""
+    """Likes of `user_ids` with the ids `known` as rows, without times and weights; rows may be empty."""
     if np.array_equal(user_ids, known):
         return user_items
     row_of = positions(known, user_ids)

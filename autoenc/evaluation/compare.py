@@ -1,4 +1,4 @@
-"""Several scorers on one split: how far each is ahead of another, user by user."""
+"""Paired comparison of several scorers on one split."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from autoenc.interactions import UserItemsLike
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p values of several comparisons, corrected so that at most one family in 20 has any below .05 by chance.
+    """The p values of several comparisons after Holm's correction, which controls the family-wise error rate.
 
     The smallest of n is multiplied by n, the next by n - 1, and so on; none becomes smaller than the one
     before it, or larger than 1. Holm 1979 (Scandinavian Journal of Statistics 6:65).
@@ -35,29 +35,30 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 class PairedDifference(NamedTuple):
-    """How far one scorer is ahead of another, user by user."""
+    """The mean difference of two scorers, paired by user."""
 
-    difference: float  # mean over users of the first's value less the second's
+    difference: float  # mean over users of the first scorer's value minus the second's
     standard_error: float  # of that mean
-    p_value: float  # of the paired t-test, two-sided: as far apart by chance, were they equal
+    p_value: float  # of the two-sided paired t-test
 
     def __str__(self) -> str:
         return f"{with_error(self.difference, self.standard_error, sign='+')} (p {self.p_value:.1g})"
 
 
 def paired_difference(report: Report, other: Report, name: str) -> PairedDifference:
-    """The difference of two reports' means of the metric `name`, such as "precision@10", paired by user.
+    """The difference between two reports in the metric `name`, such as "precision@10", paired by user.
 
-    Both from `evaluate(..., per_user=True)` on the same split. Users differ from each other far
-    more than two scorers do on one user, so this standard error is smaller than either mean's.
+    Both reports must come from `evaluate(..., per_user=True)` on the same split. Users differ from each
+    other far more than two scorers do on one user, so this standard error is smaller than that of
+    either mean.
 
     Raises
     ------
     ValueError
-        Where a report keeps no values per user, or the two are not over the same users.
+        If a report has no values per user, or the two are not over the same users.
     """
     if report.per_user is None or report.users is None or other.per_user is None or other.users is None:
-        raise ValueError("a report keeps no values per user; make both by evaluate(..., per_user=True).")
+        raise ValueError("a report has no values per user; create both with evaluate(..., per_user=True).")
     if not np.array_equal(report.users, other.users):
         raise ValueError(
             f"the reports are over different users ({report.n_users:,} and {other.n_users:,}); "
@@ -74,7 +75,7 @@ def paired_difference(report: Report, other: Report, name: str) -> PairedDiffere
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found: a report for each scorer, and how far each is from the first.
+    """The result of `compare`: one report per scorer, and their differences from the first.
 
     Attributes
     ----------
@@ -84,9 +85,9 @@ class Comparison:
     reports: dict[str, Report]
 
     def differences(self, metric: str) -> dict[str, PairedDifference]:
-        """Each scorer but the first, less the first; `metric` such as "precision@10".
+        """The difference of each scorer from the first, in a metric such as "precision@10".
 
-        Their p values are corrected for as many comparisons as there are, by `holm`.
+        The p values are corrected for the number of comparisons with `holm`.
         """
         first, *others = self.reports
         found = {name: paired_difference(self.reports[name], self.reports[first], metric) for name in others}
@@ -94,9 +95,9 @@ class Comparison:
         return {name: found[name]._replace(p_value=p_value) for name, p_value in zip(others, corrected)}
 
     def table(self, metrics: Sequence[str]) -> str:
-        """Means with their standard errors, and under them the paired difference to the first scorer.
+        """Means with standard errors, and below them the paired difference from the first scorer.
 
-        Where there are several comparisons a last line says that the p values are corrected for them.
+        With several comparisons, a last line says that the p values are corrected.
         """
         width = 2 + max(len(name) for name in self.reports)
         differences = [self.differences(metric) for metric in metrics]
@@ -108,7 +109,9 @@ class Comparison:
                 lines.append(" " * width + "".join(f"{difference[name]!s:<30}" for difference in differences))
         if len(self.reports) > 2:
             first, *others = self.reports
-            lines.append(f"p of the difference to {first}, by Holm's correction for {len(others)} comparisons a metric")
+            lines.append(
+                f"p of the difference from {first}, with Holm's correction for {len(others)} comparisons per metric"
+            )
         return "\n".join(line.rstrip() for line in lines)
 
     def __str__(self) -> str:
@@ -126,24 +129,24 @@ def compare(
     progress: Callable[[int, int], object] | None = None,
     item_vectors: np.ndarray | None = None,
 ) -> Comparison:
-    """Evaluate several scorers on one split and stand them beside the first, with a paired test.
+    """Evaluate several scorers on one split and compare them with the first by a paired test.
 
     Parameters
     ----------
     scorers : mapping of name to scorer
-        The first is the one that the others are compared with.
+        The others are compared with the first.
     train, held_out, ks, batch_size, progress, item_vectors
-        As `evaluate` has them; `progress` starts again with each scorer.
+        As in `evaluate`; `progress` starts again for each scorer.
 
     Returns
     -------
     Comparison
-        Printed, it is a table.
+        Prints as a table.
 
     Raises
     ------
     ValueError
-        As `evaluate` does, or where there are no scorers.
+        As in `evaluate`, or if there are no scorers.
     """
     if not scorers:
         raise ValueError("scorers is empty; pass at least one, such as {'popular': Popular().fit(train)}.")

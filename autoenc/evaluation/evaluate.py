@@ -1,4 +1,4 @@
-"""From rankings to figures: one pass over the users, in batches, with every metric."""
+"""Evaluation of a scorer with all metrics, in one pass over the users in batches."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ from autoenc.interactions import Interactions, UserItemsLike, as_user_items, lik
 
 BEYOND_HITS = ("novelty", "popularity_bias", "serendipity")
 METRICS = (*PER_USER, *BEYOND_HITS, "diversity", "coverage", "gini")
-"""What `evaluate` reports, each at a k; diversity where it has item vectors."""
+"""The metrics that `evaluate` reports, each at every k; diversity only if it has item vectors."""
 USERS_COUNTED = 256  # at a time: some metrics need 50 bytes for each of their likes
 HIGHER_IS_BETTER = (*PER_USER, "novelty", "serendipity", "coverage")
-"""Those that a training can be stopped by: of scores alone, without item vectors."""
+"""The metrics available for early stopping: those that need no item vectors."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What `evaluate` found; `report["precision@10"]` is a mean.
+    """The result of `evaluate`; `report["precision@10"]` is a mean.
 
     Attributes
     ----------
     means : dict of str to float
-        By "metric@k": each metric of `autoenc.metrics`.
+        Means over users by "metric@k", for each metric of `autoenc.metrics`.
     standard_errors : dict of str to float
-        Of those means, over users: standard deviation (with n - 1) / sqrt(n). NaN for coverage and
-        gini, which are not means, and where there was only one user.
+        Standard errors of the means: standard deviation (with n - 1) / sqrt(n). NaN for coverage and
+        gini, which are not means, and if there is only one user.
     n_users : int
-        The users that the means are over.
+        Number of users evaluated.
     n_skipped : int
-        The users that had nothing held out, and so are not among them.
+        Number of users with nothing held out, who are skipped.
     users : array (n_users,), optional
-        The rows of the former; only where `evaluate` was asked for `per_user`.
+        Rows of the users evaluated; only with `evaluate(..., per_user=True)`.
     per_user : dict of str to array (n_users,), optional
-        What the means are of; likewise.
+        Values of each user; only with `evaluate(..., per_user=True)`.
     """
 
     means: dict[str, float]
@@ -91,29 +91,29 @@ def evaluate(
     per_user: bool = False,
     item_vectors: np.ndarray | None = None,
 ) -> Report:
-    """Rank for every user what they haven't liked in `train`, and look for what was held out.
+    """Rank the items that each user has not liked in `train`, and measure how well this predicts `held_out`.
 
-    One pass over the users, with every metric of `autoenc.metrics` at every k. Users with nothing
-    held out are not ranked. Coverage and gini are over the users that are; what counts likes counts
-    those in `train`.
+    One pass over the users computes every metric of `autoenc.metrics` at every k. Users with nothing
+    held out are skipped, also for coverage and gini. Metrics that use the popularity of items count the
+    likes in `train`.
 
     Parameters
     ----------
     scorer : as in `rank`
-    train : (n_users, n_items), whatever `as_user_items` takes
-        What the scorer is shown of each user, and what is struck from the ranking. Under strong
-        generalization, the part that is folded in.
-    held_out : (n_users, n_items), likewise
-        Where both are Interactions their users and items are brought together by id, as
-        `evaluation.align.aligned` has it; else rows and columns are those of the scorer's likes.
+    train : (n_users, n_items), anything that `as_user_items` accepts
+        The likes that the scorer sees, which are excluded from the ranking. Under strong generalization,
+        the likes that are folded in.
+    held_out : (n_users, n_items), anything that `as_user_items` accepts
+        The likes to predict. If both are Interactions, their users and items are matched by id (see
+        `evaluation.align.aligned`); otherwise rows and columns must be the same in both.
     ks : sequence of int
     batch_size : int
     progress : callable, optional
-        Called after each batch with the number of users done and of users to do.
+        Called after each batch with the number of users done and the total.
     per_user : bool
-        Whether the report keeps each user's values, 8 bytes a user and metric.
+        Whether the report keeps each user's values, 8 bytes per user and metric.
     item_vectors : array (n_items, dim), optional
-        By which diversity is reported: some model's `item_vectors()`.
+        Vectors for the diversity: some model's `item_vectors()`. By default diversity is not reported.
 
     Returns
     -------
@@ -122,8 +122,8 @@ def evaluate(
     Raises
     ------
     ValueError
-        Where the shapes differ from each other or from the scorer's, or no user has anything held
-        out, or a score is NaN, or two Interactions have no user or no item in common.
+        If the shapes differ from each other or from the scorer's, no user has anything held out, a
+        score is NaN, or two Interactions have no user or no item in common.
     """
     if isinstance(train, Interactions) and isinstance(held_out, Interactions):
         train, held_out = aligned(scorer, train, held_out)
@@ -132,7 +132,7 @@ def evaluate(
     n_users = train.shape[0]
     if held_out.shape[0] != n_users:
         raise ValueError(
-            f"train has {n_users:,} rows and held_out {held_out.shape[0]:,}; pass one row per user in both."
+            f"train has {n_users:,} rows, but held_out has {held_out.shape[0]:,}; pass one row per user in both."
         )
     ks = sorted({at_least_1(k, "ks") for k in ks})
     if not ks:
@@ -153,15 +153,15 @@ def evaluate(
 
 
 class Tally:
-    """What `evaluate` counts of batches of users; those of parts of the users may be merged into one.
+    """Accumulates the metrics of batches of users; tallies of different users can be merged.
 
     Parameters
     ----------
     ks : sequence of int, ascending
     item_counts : array (n_items,)
-        The likes of each item in what was trained on.
+        Number of training likes of each item.
     n_users : int
-        How many users there are in all, with those who have nothing held out.
+        Number of all users, including those with nothing held out.
     per_user : bool
     item_vectors : array (n_items, dim), optional
     """
@@ -182,17 +182,17 @@ class Tally:
         self.n_items = len(item_counts)
         metrics = [*PER_USER, *BEYOND_HITS, *(() if item_vectors is None else ("diversity",))]
         self.found = {f"{metric}@{k}": Mean(per_user) for metric in metrics for k in ks}
-        self.recommended = {k: np.zeros(self.n_items, np.int64) for k in ks}  # to how many users
+        self.recommended = {k: np.zeros(self.n_items, np.int64) for k in ks}  # number of users per item
         self.users: list[np.ndarray] = []
 
     def add(
         self, users: np.ndarray, top_items: np.ndarray, shown: sparse.csr_array, held_out: sparse.csr_array
     ) -> None:
-        """Count a batch of users, who all have something held out.
+        """Add a batch of users, who all have something held out.
 
-        Their rows (batch,), their ks[-1] best items, and of each what was shown and what was held out.
+        Takes their rows (batch,), their ks[-1] best items, and their shown and held-out likes.
         """
-        assert self.popularity is not None, "done; only to be merged and reported"
+        assert self.popularity is not None, "done: it can only be merged and reported"
         counts = self.popularity.counts
         self.users.append(users)
         ranks = self.popularity.ranks(shown, top_items)
@@ -209,12 +209,12 @@ class Tally:
             self.recommended[k] += np.bincount(recommended[recommended >= 0], minlength=self.n_items)
 
     def done(self) -> Tally:
-        """Itself, without what only counting takes: small enough to be sent."""
+        """The tally without the data needed only for adding, so that it is small enough to send."""
         self.popularity = self.item_vectors = None
         return self
 
     def add_counts(self, other: Tally) -> None:
-        """Count what another has counted, of users after these."""
+        """Add the counts of another tally, whose users come after these."""
         self.users += other.users
         for name, values in self.found.items():
             values.add_counts(other.found[name])
@@ -222,7 +222,7 @@ class Tally:
             self.recommended[k] += other.recommended[k]
 
     def report(self) -> Report:
-        """Raises ValueError where nobody was counted."""
+        """The report. Raises ValueError if no users were added."""
         if not self.users:
             raise ValueError("held_out holds no item of any user, so there is nothing to evaluate; hold some out.")
         means = {name: values.mean for name, values in self.found.items()}
@@ -239,7 +239,7 @@ class Tally:
 
 
 class Mean:
-    """Mean and standard error of values that come in batches; NaNs are left out."""
+    """Mean and standard error of values added in batches; NaNs are ignored."""
 
     def __init__(self, keep: bool = False):
         self.keep = keep

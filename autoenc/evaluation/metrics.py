@@ -1,26 +1,26 @@
-"""How good a ranking is, each metric with its formula and its denominator, since peers disagree on both.
+"""Ranking metrics, each with its formula and denominator, as packages disagree on both.
 
-Every function looks at the first k of a ranking, best first, and answers per user:
-    hit[r]  = 1 where the item at rank r (1, 2, ... k) is one that was held out of the user's likes, else 0
-    n_held  = how many were held out
+Every function takes the first k items of a ranking, best first, and returns one value per user:
+    hit[r]  = 1 if the item at rank r (1, 2, ... k) was held out of the user's likes, else 0
+    n_held  = number of held-out items
 The rank discount of DCG, 1 / log2(r + 1), is 1, 0.631, 0.5, 0.431, ...
 
-Rules that hold throughout
-    A user with nothing held out has nothing to find: NaN, which `autoenc.evaluate` counts and
-    leaves out of the mean. The rest of a ranking that was padded with -1 is a miss.
-    A user with fewer held out than k is averaged in like any other; where that keeps a metric
-    below 1 its docstring says so.
-    Places beyond the catalogue are misses, and cost nothing.
+Conventions
+    The value for a user with nothing held out is NaN; `autoenc.evaluate` counts such users and leaves
+    them out of the mean. Padding with -1 counts as misses.
+    Users with fewer than k held-out items are included in the mean; if that keeps a metric below 1,
+    its docstring says so.
+    Ranks beyond the size of the catalogue are misses.
 
 Shapes
-    top_items   (batch, k or more) int, best first, no item twice in a row; -1 is padding. All
-                n_items of them are enough for a k beyond that. Or bool, where the hits are known.
-    held_out    (batch, n_items) CSR, canonical, as `as_user_items` makes it
+    top_items   (batch, k or more) int, best first, without duplicates in a row; -1 is padding. All
+                n_items items suffice for a larger k. May also be bool: whether each item is a hit.
+    held_out    (batch, n_items) CSR, canonical, as returned by `as_user_items`
     result      (batch,) float64
 
 Source
-    The definitions of trec_eval where it has them, under the names that ir-measures 0.4 gives
-    them; the tests compare the two on real ratings.
+    The definitions of trec_eval, if it has them, under the names used by ir-measures 0.4; the tests
+    compare the two on real ratings.
 
 Example
     >>> import numpy as np, scipy.sparse as sp
@@ -43,53 +43,53 @@ from autoenc.messages import shown as as_shown
 
 
 def precision_at_k(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> np.ndarray:
-    """The share of the first k that are hits: sum of hit / k.
+    """Fraction of the first k items that are hits: sum of hit / k.
 
-    The denominator is k for every user, so one with fewer than k held out stays below 1, at most
-    n_held / k. This is the task's precision, and P@k of ir-measures. It is not that of `implicit`
-    0.7, which divides the hits of all users by the sum of min(k, n_held).
+    The denominator is k for every user, so with fewer than k held-out items it is at most n_held / k.
+    This is the task's precision, and P@k of ir-measures. `implicit` 0.7 differs: it divides the hits
+    of all users by the sum of min(k, n_held).
     """
     hits, n_held = _hits(top_items, held_out, k)
     return _where_held(hits.sum(axis=1) / k, n_held)
 
 
 def recall_at_k(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> np.ndarray:
-    """The share of the held-out items that the first k find: sum of hit / n_held.
+    """Fraction of the held-out items among the first k items: sum of hit / n_held.
 
-    A user with more than k held out stays below 1, at most k / n_held. R@k of ir-measures.
+    With more than k held-out items it is at most k / n_held. R@k of ir-measures.
     """
     hits, n_held = _hits(top_items, held_out, k)
     return _where_held(hits.sum(axis=1) / np.maximum(n_held, 1), n_held)
 
 
 def capped_recall_at_k(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> np.ndarray:
-    """The share of the hits that k places had room for: sum of hit / min(k, n_held).
+    """Fraction of the hits that are possible in k ranks: sum of hit / min(k, n_held).
 
-    1 is within reach of every user. Recall@R of Liang et al. 2018 (arXiv 1802.05814, section 4.2).
+    1 can be reached for every user. Recall@R of Liang et al. 2018 (arXiv 1802.05814, section 4.2).
     """
     hits, n_held = _hits(top_items, held_out, k)
     return _where_held(hits.sum(axis=1) / np.clip(n_held, 1, k), n_held)
 
 
 def ndcg_at_k(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> np.ndarray:
-    """Hits, discounted by rank, over the best that could be had.
+    """Normalized discounted cumulative gain: hits discounted by rank, relative to the best possible ranking.
 
-    sum of hit[r] / log2(r + 1), over sum of 1 / log2(r + 1) for r = 1 ... min(k, n_held). 1 is
-    within reach of every user. nDCG@k of ir-measures; NDCG@R of Liang et al. 2018.
+    sum of hit[r] / log2(r + 1), over sum of 1 / log2(r + 1) for r = 1 ... min(k, n_held). 1 can be
+    reached for every user. nDCG@k of ir-measures; NDCG@R of Liang et al. 2018.
     """
     hits, n_held = _hits(top_items, held_out, k)
-    n_places = hits.shape[1]  # k, or fewer where that is beyond the catalogue
+    n_places = hits.shape[1]  # k, or fewer if k exceeds the catalogue
     discounts = 1 / np.log2(np.arange(2, n_places + 2))  # (n_places,)
     ideal = np.cumsum(discounts)[np.clip(n_held, 1, n_places) - 1]  # (batch,)
     return _where_held(hits @ discounts / ideal, n_held)
 
 
 def map_at_k(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> np.ndarray:
-    """Average precision: at each hit the precision up to there, summed / n_held.
+    """Average precision: the sum over hits of the precision at their rank, / n_held.
 
-    sum of hit[r] * (hit[1] + ... + hit[r]) / r, over n_held. A user with more than k held out
-    stays below 1. AP@k of ir-measures (its mean over users is MAP). `implicit` and Kaggle divide
-    by min(k, n_held) instead.
+    sum of hit[r] * (hit[1] + ... + hit[r]) / r, over n_held. With more than k held-out items it stays
+    below 1. AP@k of ir-measures (its mean over users is MAP). `implicit` and Kaggle divide by
+    min(k, n_held) instead.
     """
     hits, n_held = _hits(top_items, held_out, k)
     precisions = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)  # (batch, k)
@@ -97,13 +97,13 @@ def map_at_k(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> np.nd
 
 
 def mrr_at_k(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> np.ndarray:
-    """One over the rank of the first hit, 0 if the first k have none. RR@k of ir-measures."""
+    """Reciprocal rank of the first hit, 0 if there is none among the first k. RR@k of ir-measures."""
     hits, n_held = _hits(top_items, held_out, k)
     return _where_held(hits.any(axis=1) / (hits.argmax(axis=1) + 1), n_held)
 
 
 def hit_rate_at_k(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> np.ndarray:
-    """1 if the first k have a hit, else 0. Success@k of ir-measures."""
+    """1 if there is a hit among the first k, else 0. Success@k of ir-measures."""
     hits, n_held = _hits(top_items, held_out, k)
     return _where_held(hits.any(axis=1).astype(float), n_held)
 
@@ -117,23 +117,22 @@ PER_USER = {
     "mrr": mrr_at_k,
     "hit_rate": hit_rate_at_k,
 }
-"""The metrics of hits, by the names under which `autoenc.evaluate` reports them."""
+"""The metrics of hits, by their names in the reports of `autoenc.evaluate`."""
 
 
 def novelty_at_k(top_items: np.ndarray, item_counts: np.ndarray, n_users: int, k: int) -> np.ndarray:
-    """How rare the first k are, in bits: the mean of -log2(share of users who like the item).
+    """Mean self-information of the first k items, in bits: how rare they are.
 
-    sum of -log2(max(1, item_counts[item]) / n_users), over the number of items in the first k that
-    are no padding. An item that nobody likes counts as liked by one. A user whose ranking is all
-    padding has NaN. Mean self-information, novelty of Zhou et al. 2010 (PNAS 107:4511); it asks
-    nothing of hits, so it is to be read beside a metric that does.
+    The mean of -log2(max(1, item_counts[item]) / n_users) over the first k items, without padding. An item
+    that nobody likes counts as liked by one user. NaN if the ranking is all padding. Novelty of Zhou et
+    al. 2010 (PNAS 107:4511). It ignores hits, so it should be read together with a metric of accuracy.
 
     Parameters
     ----------
     item_counts : array (n_items,)
-        How many users like each item, in the likes that were trained on.
+        Number of users who like each item in the training likes.
     n_users : int
-        How many users there were.
+        Number of training users.
     """
     top_items = _first(top_items, k, len(item_counts))
     bits = np.log2(n_users) - np.log2(np.maximum(item_counts, 1), dtype=np.float64)  # (n_items,)
@@ -143,19 +142,19 @@ def novelty_at_k(top_items: np.ndarray, item_counts: np.ndarray, n_users: int, k
 
 
 def popularity_bias_at_k(top_items: np.ndarray, shown: sparse.csr_array, item_counts: np.ndarray, k: int) -> np.ndarray:
-    """How much more popular what is recommended is than what the user likes: 1 is twice as many likes an item.
+    """Popularity of the recommended items relative to that of the user's likes; 1 means twice as popular.
 
-    The mean of log2(max(1, item_counts[item])) over the first k that are no padding, less its mean over
-    the user's own likes. 0 where both are alike; NaN for a user without likes, or whose ranking is all
-    padding. Abdollahpouri et al. 2019 (arXiv 1907.13286, section 4.2) compare the same two averages, of
-    the counts themselves and by their ratio, of which a few hits decide.
+    The mean of log2(max(1, item_counts[item])) over the first k items, without padding, minus its mean over
+    the user's own likes. NaN for a user without likes, or if the ranking is all padding. Abdollahpouri
+    et al. 2019 (arXiv 1907.13286, section 4.2) take the ratio of the mean counts, which is dominated by
+    a few very popular items.
 
     Parameters
     ----------
     shown : csr_array (batch, n_items), canonical
-        The users' own likes, in what was trained on.
+        The users' own training likes.
     item_counts : array (n_items,)
-        How many users like each item there.
+        Number of users who like each item in the training likes.
     """
     bits = np.log2(np.maximum(item_counts, 1), dtype=np.float64)  # (n_items,)
     n_own = np.diff(shown.indptr)
@@ -171,17 +170,17 @@ def popularity_bias_at_k(top_items: np.ndarray, shown: sparse.csr_array, item_co
 def serendipity_at_k(
     top_items: np.ndarray, held_out: sparse.csr_array, ranks_by_popularity: np.ndarray, k: int
 ) -> np.ndarray:
-    """The share of the first k that are hits and that popularity would not have recommended: their number / k.
+    """Fraction of the first k items that are hits and not obvious: unexpected hits / k.
 
-    A hit counts where the item is not among the k most liked that the user hasn't liked. At most
-    precision. Ge et al. 2010 (RecSys, section 3.2), where a primitive model's recommendations are the
-    expected ones and usefulness is a hit.
+    A hit is unexpected if the item is not among the k most popular items that the user has not liked. At
+    most the precision. Ge et al. 2010 (RecSys, section 3.2), where a primitive model's recommendations
+    are the expected ones, and a hit is useful.
 
     Parameters
     ----------
     ranks_by_popularity : array of the shape of top_items
-        The rank, from 0, at which popularity would recommend each item to the user, as
-        `evaluation.popularity.Popularity.ranks` has it.
+        The rank, from 0, at which popularity would recommend each item to the user, as returned by
+        `evaluation.popularity.Popularity.ranks`.
     """
     hits, n_held = _hits(top_items, held_out, k)
     is_expected = _first(ranks_by_popularity, k, held_out.shape[1]) < k
@@ -189,21 +188,21 @@ def serendipity_at_k(
 
 
 def diversity_at_k(top_items: np.ndarray, item_vectors: np.ndarray, k: int) -> np.ndarray:
-    """How different the first k are from each other: the mean of 1 - cosine over their pairs.
+    """Mean of 1 - cosine similarity over all pairs of the first k items.
 
-    Of the vectors that the caller names: by another model's the same list is of another diversity. An
-    item whose vector is all zeros has a cosine of 0 with every other. NaN where fewer than two items are
-    ranked. Smyth and McClave 2001 (ICCBR, section 2.2), with the cosine as similarity.
+    It depends on the vectors: with those of another model the diversity of a list is different. A vector
+    of zeros has a cosine of 0 with every other. NaN if fewer than two items are ranked. Smyth and
+    McClave 2001 (ICCBR, section 2.2), with the cosine as similarity.
 
     Parameters
     ----------
     item_vectors : array (n_items, dim), floating
-        A model's, such as `ELSA.item_vectors()`.
+        Vectors of the items, such as `ELSA.item_vectors()`.
     """
     top_items = _first(top_items, k, len(item_vectors))
     lengths = np.linalg.norm(item_vectors, axis=1)
     total = np.zeros((len(top_items), item_vectors.shape[1]))
-    n_unit = np.zeros(len(top_items))  # how many vectors of length 1
+    n_unit = np.zeros(len(top_items))  # number of vectors of length 1
     for of_rank in top_items.T:
         ranked = (of_rank >= 0) & (lengths[of_rank] > 0)
         total[ranked] += item_vectors[of_rank[ranked]] / lengths[of_rank[ranked], None]
@@ -215,16 +214,16 @@ def diversity_at_k(top_items: np.ndarray, item_vectors: np.ndarray, k: int) -> n
 
 
 def gini(times_recommended: np.ndarray) -> float:
-    """How unequally recommendations are shared among the items: 0 where all get as many, towards 1 where one gets all.
+    """Gini coefficient of the recommendations: 0 if all items are recommended equally often, near 1 if only one is.
 
     With x ascending, sum of (2 * i - n_items - 1) * x[i] for i = 1 ... n_items, over n_items * sum of x.
-    One number for all users together; NaN where nothing was recommended. Fleder and Hosanagar 2009
+    One number for all users together; NaN if nothing was recommended. Fleder and Hosanagar 2009
     (Management Science 55:697), equation 4, for recommendations in place of sales.
 
     Parameters
     ----------
     times_recommended : array (n_items,)
-        To how many users each item is recommended.
+        Number of users to whom each item is recommended.
     """
     x = np.sort(np.asarray(times_recommended, np.float64))
     n_items, total = len(x), x.sum()
@@ -234,30 +233,29 @@ def gini(times_recommended: np.ndarray) -> float:
 
 
 def coverage(top_items: np.ndarray, n_items: int) -> float:
-    """The share of all items that are recommended to anybody: distinct items in top_items / n_items.
+    """Fraction of all items that are recommended to any user: distinct items in top_items / n_items.
 
-    One number for all users together, so `top_items` holds the first k of everybody, in any shape;
-    with n_users rankings it is at most n_users * k / n_items. Catalogue coverage of Ge et al. 2010
-    (RecSys, section 3.1).
+    One number for all users together, so `top_items` holds the first k items of all of them, in any shape.
+    At most n_users * k / n_items. Catalogue coverage of Ge et al. 2010 (RecSys, section 3.1).
     """
     distinct = np.unique(top_items)
     return float((distinct >= 0).sum() / n_items)
 
 
 def _hits(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which of the first k were held out, (batch, k or as many as are ranked) bool, and how many were, (batch,)."""
+    """Mask (batch, k) of the first k (or all ranked) items that were held out, and the number held out (batch,)."""
     batch, n_items = held_out.shape
     top_items = _first(top_items, k, n_items)
     if len(top_items) != batch:
         raise ValueError(
-            f"top_items has {len(top_items):,} rows and held_out {batch:,}; pass one row per user in both."
+            f"top_items has {len(top_items):,} rows, but held_out has {batch:,}; pass one row per user in both."
         )
     if top_items.dtype == bool:
         return top_items, np.diff(held_out.indptr)
     if top_items.size and top_items.max() >= n_items:
         raise ValueError(f"top_items holds the item {top_items.max()}, but held_out has {n_items:,} columns.")
     if not held_out.has_canonical_format:
-        raise ValueError("held_out is not canonical (indices ascending, none twice); pass it through as_user_items.")
+        raise ValueError("held_out is not canonical (ascending indices without duplicates); call as_user_items on it.")
     n_held = np.diff(held_out.indptr)
     # One number for each pair of user and item. Rows and their indices ascend, and so do the pairs.
     first_pair = np.arange(batch, dtype=np.int64) * n_items
@@ -271,7 +269,7 @@ def _hits(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> tuple[np
 def _first(top_items: np.ndarray, k: int, n_items: int) -> np.ndarray:
     top_items = np.asarray(top_items)
     if not isinstance(k, (int, np.integer)) or not 1 <= k < 2**63:
-        raise ValueError(f"k is {as_shown(k)}; pass a number of ranks, 1 or more.")
+        raise ValueError(f"k is {as_shown(k)}; pass a whole number, 1 or more.")
     if top_items.ndim != 2 or top_items.shape[1] < min(k, n_items):
         least = f"k = {k}" if k <= n_items else f"the {n_items:,} items"
         raise ValueError(f"top_items has shape {top_items.shape}; pass (batch, n) with n at least {least}.")

@@ -1,4 +1,4 @@
-"""Pictures of a training and of an evaluation. They take matplotlib, which the extra `plot` brings."""
+"""Plots of a training and an evaluation. They require matplotlib, which the extra `plot` installs."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 
 
 def check_matplotlib() -> None:
-    """Raise ValueError, with what to install, where there is no matplotlib."""
+    """Raise ValueError, with installation instructions, if matplotlib is not installed."""
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError:
-        raise ValueError("a plot takes matplotlib: pip install --editable '.[plot]', or leave the plot out") from None
+        raise ValueError("a plot needs matplotlib: pip install --editable '.[plot]', or leave the plot out") from None
 
 
 def _new_figure(size: tuple[float, float]) -> Figure:
     check_matplotlib()
-    from matplotlib.figure import Figure  # and not pyplot, which wants a screen
+    from matplotlib.figure import Figure  # not pyplot, which needs a display
 
     return Figure(figsize=size, layout="constrained")
 
 
 def draw_history(history: list[dict[str, Any]], axes: Axes | None = None) -> Figure:
-    """The loss by epoch, and the validation's metric on an axis of its own, as a matplotlib Figure.
+    """The loss by epoch, and the validation metric on a second axis, as a matplotlib Figure.
 
     Parameters
     ----------
     history : list of dict
-        `AutoEncoder.history_`: epoch, loss, lr, and where there was a validation its metric.
+        `AutoEncoder.history_`: epoch, loss, lr, and the validation metric if there is one.
     axes : matplotlib Axes, optional
-        Where to draw, on a figure that is there already.
+        Axes to draw on, instead of a new figure.
     """
     if axes is None:
         axes = _new_figure((7, 4)).add_subplot()
@@ -60,19 +60,19 @@ def draw_history(history: list[dict[str, Any]], axes: Axes | None = None) -> Fig
 def hits_by_popularity(
     scorer: ScorerLike, train: UserItemsLike, held_out: UserItemsLike, k: int = 10, n_groups: int = 10
 ) -> np.ndarray:
-    """The share of held-out likes that the first k find, by how popular the item is.
+    """Recall of the first k items, by the popularity of the held-out items.
 
-    The items, most liked first, are cut into groups that each hold about as many held-out likes.
+    The items, most liked first, are divided into groups with about the same number of held-out likes.
 
     Parameters
     ----------
     scorer, train, held_out
-        As `autoenc.evaluate` has them.
+        As in `autoenc.evaluate`.
 
     Returns
     -------
     array (n_groups,)
-        From the head to the tail; NaN where a group has nothing held out.
+        From the most to the least popular items; NaN for a group with nothing held out.
     """
     train, held_out = as_user_items(train, scorer.n_items), as_user_items(held_out, scorer.n_items)
     users = np.flatnonzero(np.diff(held_out.indptr))
@@ -94,13 +94,13 @@ def hits_by_popularity(
 
 
 def draw_evaluation(reports: Mapping[str, Report], hits: Mapping[str, np.ndarray], k: int) -> Figure:
-    """Precision and recall by k, models beside each other, and hits by popularity, as a matplotlib Figure.
+    """Precision and recall by k for several models, and recall by popularity, as a matplotlib Figure.
 
     Parameters
     ----------
-    reports : mapping of a model's name to what `autoenc.evaluate` found
-        The bars are two standard errors long to each side.
-    hits : mapping of a model's name to what `hits_by_popularity` found at k
+    reports : mapping of a model's name to a result of `autoenc.evaluate`
+        Error bars extend two standard errors to each side.
+    hits : mapping of a model's name to a result of `hits_by_popularity` at k
     """
     figure = _new_figure((12, 4.4))
     panels = figure.subplots(1, 3)
@@ -124,12 +124,12 @@ def draw_evaluation(reports: Mapping[str, Report], hits: Mapping[str, np.ndarray
 
 
 def draw_description(found: Mapping[str, Any]) -> Figure:
-    """How many users and how many items have how many likes, as a matplotlib Figure.
+    """Histograms of likes per user and per item, as a matplotlib Figure.
 
     Parameters
     ----------
     found : dict
-        As `autoenc.datasets.describe.describe_likes` has it.
+        The result of `autoenc.datasets.describe.describe_likes`.
     """
     figure = _new_figure((9, 4))
     figure.suptitle(f"{found['users']:,} users x {found['items']:,} items, {found['likes']:,} likes")
@@ -144,17 +144,17 @@ def draw_description(found: Mapping[str, Any]) -> Figure:
 
 
 def check_plot(path: str | Path) -> None:
-    """Raise ValueError if a picture could not be saved at `path`: matplotlib is missing, or doesn't know its ending."""
+    """Raise ValueError if no figure can be saved at `path`: matplotlib is missing, or does not support its ending."""
     check_matplotlib()
     from matplotlib.backend_bases import FigureCanvasBase
 
     known = FigureCanvasBase.get_supported_filetypes()
     if _kind(path) not in known:
-        raise ValueError(f"{path} ends in none of {', '.join(sorted(known))}; call it plot.png")
+        raise ValueError(f"{path} must end in one of {', '.join(sorted(known))}; call it plot.png, for example")
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write a Figure to `path`, atomically, in the format that its ending names (png without one)."""
+    """Write a Figure to `path`, atomically, in the format given by its ending (png if there is none)."""
     check_plot(path)
     with replacing(path) as temporary:
         figure.savefig(temporary, format=_kind(path), dpi=150)

@@ -1,7 +1,7 @@
-"""Held-out likes in four parts: by how active their users are, or by how popular their items are.
+"""Held-out likes in four parts, by the activity of users or the popularity of items.
 
-A quartile holds a quarter of the users, or items that together have a quarter of the likes: a quarter of
-the items, of which most are liked by few, would leave nearly all likes in one row.
+A quartile has a quarter of the users, or items that together have a quarter of the likes. With a quarter
+of the items, as most are liked by few, nearly all likes would be in one part.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ BY = ("activity", "popularity")
 
 
 def quartiles(train: UserItemsLike, held_out: UserItemsLike, by: str) -> dict[str, sparse.csr_array]:
-    """What is held out of each quartile of the users by their likes, or of the items by theirs.
+    """The held-out likes of each quartile of users by activity, or of items by popularity.
 
-    `evaluate` of a part measures what a model does for these users, or how well it finds these items; the
-    rankings are the same in all parts. Who has equally many likes is in one part. Parts of which nothing
-    is held out are left out.
+    `evaluate` on one part measures how good a model is for these users, or at predicting these items; the
+    rankings are the same for all parts. Users or items with equally many likes are in the same part.
+    Parts with nothing held out are left out.
 
     Parameters
     ----------
-    train, held_out : (n_users, n_items), whatever `as_user_items` takes
-        The likes that count are those of `train`. Users without held-out likes, and items that nobody
-        likes, belong to no quartile.
+    train, held_out : (n_users, n_items), anything that `as_user_items` accepts
+        Activity and popularity are counted in `train`. Users without held-out likes, and items that
+        nobody likes, belong to no quartile.
     by : "activity" or "popularity"
 
     Returns
     -------
     dict of str to csr_array (n_users, n_items)
-        By what the quartile is, such as "users of 20 to 35 likes", from few to many.
+        The parts by description, such as "users of 20 to 35 likes", from few to many.
 
     Raises
     ------
     ValueError
-        At another `by`.
+        If `by` is neither of the two.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def quartiles(train: UserItemsLike, held_out: UserItemsLike, by: str) -> dict[st
         counted = n_likes > 0
     ranked = n_likes[counted] if by == "activity" else np.repeat(n_likes, n_likes)
     bounds = np.quantile(ranked, [0.25, 0.5, 0.75], method="inverted_cdf") if len(ranked) else np.zeros(3)
-    quartile = np.searchsorted(bounds, n_likes)  # up to a bound, with it, is the quartile below
+    quartile = np.searchsorted(bounds, n_likes)  # a bound belongs to the quartile below
     parts = {}
     for number in range(4):
         inside = counted & (quartile == number)

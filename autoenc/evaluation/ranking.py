@@ -1,11 +1,10 @@
-"""From scores to rankings, in a stream of batches of users.
+"""From scores to rankings, in batches of users.
 
-What ranks is a scorer: anything with `n_items`, `score(user_items) -> (batch, n_items)`, and where
-it has a faster way `top_n(user_items, n) -> (items, scores)`, without liked items. The networks and
-every model are scorers.
+A scorer is anything with `n_items`, `score(user_items) -> (batch, n_items)`, and optionally a faster
+`top_n(user_items, n) -> (items, scores)`, without liked items. The networks and all models are scorers.
 
-The users x items matrix never exists: what is held at a time is one batch's scores, and for a
-scorer with a `top_n` of its own not even those.
+The users x items matrix of scores is never built: only one batch of scores is in memory, and for a
+scorer with its own `top_n` not even that.
 """
 
 from __future__ import annotations
@@ -21,43 +20,43 @@ from autoenc.messages import shown
 
 
 class ScorerLike(Protocol):
-    """Anything that ranks; it may have a `top_n` and `users_at_once` besides."""
+    """The interface of scorers; they may also have `top_n` and `users_at_once`."""
 
     @property
     def n_items(self) -> int: ...
 
     def score(self, user_items: sparse.csr_array, /) -> np.ndarray:
-        """Every item's score for each user: (batch, n_items), floating."""
+        """Scores of all items for each user: (batch, n_items), floating."""
 
 
 def top_n_of_scores(
     scores: np.ndarray, liked: sparse.csr_array | None, n: int, counts: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The n best items of each row, without those already liked: the definition of masked top-N.
+    """The n best items of each row, without liked ones: the definition of masked top-N.
 
-    Best first; of equal scores the item with the larger count, where there are counts, and then the
-    lower item. A score of -inf strikes an item too.
+    Best first; ties go to the item with the larger count, if there are counts, and then to the lower
+    item. Items with score -inf are excluded too.
 
     Parameters
     ----------
     scores : array (batch, n_items), floating
-        Higher is better. Not changed.
-    liked : csr_array (batch, n_items), or None to strike nothing
+        Higher is better. Not modified.
+    liked : csr_array (batch, n_items), or None to exclude nothing
     n : int
     counts : array (n_items,), optional
-        How many users like each item.
+        Number of users who like each item.
 
     Returns
     -------
     items : array (batch, n), int32
     scores : array (batch, n), of the dtype of `scores`
-        Where fewer than n items are left the rest is padded, as implicit 0.7 pads a batch: item
-        -1, and for its score the lowest number of the dtype.
+        Rows with fewer than n items are padded as in implicit 0.7, with item -1 and the lowest number
+        of the dtype as score.
 
     Raises
     ------
     ValueError
-        If a score is NaN, which has no place in an order, or the shapes differ.
+        If a score is NaN, or the shapes differ.
     TypeError
         If scores are not floating.
 
@@ -75,19 +74,18 @@ def top_n_of_scores(
             f"scores has the dtype {scores.dtype}; pass floating numbers, such as scores.astype(np.float32)."
         )
     if np.isnan(scores).any():
-        raise ValueError("a score is NaN: the model has diverged; train it again with a lower lr.")
+        raise ValueError("a score is NaN, as the model has diverged; train it again with a lower lr.")
     if liked is not None:
         if liked.shape != scores.shape:
             raise ValueError(
-                f"scores has shape {scores.shape} and liked {liked.shape}; pass a score for each user and item."
+                f"scores has shape {scores.shape}, but liked has {liked.shape}; pass a score for each user and item."
             )
         scores = scores.copy()
         scores[liked.nonzero()] = -np.inf
 
-    # The candidates: a row's n best, with all that equal the last of them. They come out of
-    # nonzero by row, then by item, and the sort is stable, so equals that no count tells apart stay
-    # in the order of items.
-    # Partitioned from the top, since NumPy is up to 20 times slower from below, past a mass of zeros.
+    # The candidates are the n best of each row and all ties with the last of them. nonzero returns them by
+    # row, then by item, and the sort is stable, so remaining ties stay in the order of items.
+    # Negated, as NumPy partitions up to 20 times slower at the upper end when many scores are 0.
     batch, n_items = scores.shape
     n_found = min(n, n_items)
     last_best = -np.partition(-scores, n_found - 1, axis=1)[:, n_found - 1]  # (batch,)
@@ -109,31 +107,31 @@ def top_n_of_scores(
 def rank(
     scorer: ScorerLike, user_items: UserItemsLike, n: int, batch_size: int | None = None
 ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-    """Rank for any number of users, a batch at a time.
+    """Rank items for any number of users, one batch at a time.
 
     Parameters
     ----------
     scorer : ScorerLike
-        Anything with `n_items` and `score`, as the top of this module has it.
-    user_items : (n_users, scorer.n_items), whatever `as_user_items` takes
+        Anything with `n_items` and `score`, see above.
+    user_items : (n_users, scorer.n_items), anything that `as_user_items` accepts
     n : int
-        How many items to rank for each user.
+        Number of items per user.
     batch_size : int, optional
-        How many users to score at a time; this bounds the memory. By default the scorer's
+        Number of users to score at a time, which bounds the memory. By default the scorer's
         `users_at_once`, or 256.
 
     Yields
     ------
     users : slice
-        The rows of `user_items` that this batch is.
+        The rows of `user_items` in this batch.
     items, scores : arrays (batch, n)
-        As `top_n_of_scores` returns them.
+        As returned by `top_n_of_scores`.
 
     Raises
     ------
     ValueError, TypeError
-        At the call, before anything is scored: where `user_items` is not what `as_user_items`
-        takes or has another number of items than the scorer, or where a number is below 1.
+        When called, before anything is scored: if `as_user_items` does not accept `user_items`, its
+        number of items is not the scorer's, or a number is below 1.
     """
     user_items = as_user_items(user_items, scorer.n_items)
     n = at_least_1(n, "n")

@@ -1,4 +1,4 @@
-"""The same evaluation from several seeds: how far chance moves a figure."""
+"""The same evaluation with several seeds, to measure the effect of chance."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from autoenc.evaluation.evaluate import Report
 
 
 def over_seeds(reports: Sequence[Report]) -> Report:
-    """Means over the reports of one model from several seeds, each with its own split and its own fit.
+    """Means over reports of one model with several seeds, each with its own split and fit.
 
-    The standard errors are those over seeds, standard deviation (with n - 1) / sqrt(n), and hold what the
-    draw of the split and of the training changes; a single report's hold what the draw of the users does.
+    The standard errors are those over seeds, standard deviation (with n - 1) / sqrt(n). They reflect the
+    randomness of the split and the training, whereas those of a single report reflect the choice of users.
 
     Parameters
     ----------
     reports : sequence of Report
-        With the same metrics. `n_users` and `n_skipped` are the first's.
+        Reports with the same metrics. `n_users` and `n_skipped` are taken from the first.
 
     Raises
     ------
     ValueError
-        Where there are none.
+        If there are no reports.
 
     Examples
     --------
@@ -35,7 +35,7 @@ def over_seeds(reports: Sequence[Report]) -> Report:
     9 users; 0 with nothing held out are left out
     """
     if not reports:
-        raise ValueError("reports is empty; pass a report of one seed or more.")
+        raise ValueError("reports is empty; pass at least one report.")
     means, errors = {}, {}
     for name in reports[0].means:
         values = np.array([report[name] for report in reports])

@@ -1,15 +1,15 @@
-"""Which likes are trained on and which are held out to be predicted.
+"""Splits of likes into training likes and held-out likes.
 
-Four protocols. Weak generalization (the task's): every user is trained on, with a share of their
-likes held out. Strong generalization (Liang et al. 2018, arXiv 1802.05814, section 4.3): whole
-users are held out; the model sees them only at evaluation, where a share of their likes is given
-(folded in) and the rest is to be predicted. By time: what came before one moment is trained on, what
-came after is to be predicted, as in use. Leave-last-one-out: each user's latest like is to be
-predicted, as many published tables have it. All but the split by time let the model learn from
-others' likes of a later day, and so measure it a little too kindly and may order models otherwise
-(Meng et al. 2020, arXiv 2007.13237; Ji et al. 2023, arXiv 2010.11060).
+There are four protocols. Weak generalization (the task's): a fraction of each user's likes is held out,
+and the rest is for training. Strong generalization (Liang et al. 2018, arXiv 1802.05814, section 4.3):
+whole users are held out; the model sees them only in evaluation, where part of their likes is given
+(folded in) and the rest is to be predicted. By time: the likes before a moment are for training, and those
+after it are to be predicted, as in production. Leave-last-one-out: each user's latest like is to be
+predicted, as in many published tables. In all but the split by time a model learns from other users'
+later likes, so results are slightly optimistic and may rank models differently (Meng et al. 2020,
+arXiv 2007.13237; Ji et al. 2023, arXiv 2010.11060).
 
-The parts carry the times and weights of the likes that were split, where those carry any.
+The parts keep the times and weights of the likes, if there are any.
 """
 
 from __future__ import annotations
@@ -28,31 +28,30 @@ from autoenc.storage.mapped import blocks_of_rows, empty_rows, take_rows
 def holdout_per_user(
     user_items: UserItemsLike, holdout: float = 0.2, seed: int = 0
 ) -> tuple[sparse.csr_array, sparse.csr_array]:
-    """Hold out a random share of each user's likes.
+    """Hold out a random fraction of each user's likes.
 
-    A user with n likes has holdout * n of them held out, rounded down or up: up for those nearest
-    to the next whole number (ties at random), as many as it takes for the whole to come to
-    round(holdout * n_likes). A user's only like stays in training, so where very many users have
-    just one, the whole falls short.
+    From a user with n likes, holdout * n are held out, rounded down or up: up for those with the largest
+    remainders (ties at random), so that the total is round(holdout * n_likes). A user's only like stays
+    in training, so if very many users have just one, the total is smaller.
 
     Parameters
     ----------
-    user_items : (n_users, n_items), whatever `as_user_items` takes
-        One over memory-mapped files (see `datasets.prepared`) makes halves in temporary files, 8
-        bytes a like, and is gone through a block of users at a time.
+    user_items : (n_users, n_items), anything that `as_user_items` accepts
+        If it is memory-mapped (see `datasets.prepared`), the parts are written to temporary files, 8
+        bytes per like, and users are processed in blocks.
     holdout : float
-        The share, above 0 and below 1.
+        Fraction to hold out, above 0 and below 1.
     seed : int
 
     Returns
     -------
     train, held_out : csr_array (n_users, n_items)
-        Disjoint; together they are `user_items`.
+        Disjoint; their sum is `user_items`.
 
     Raises
     ------
     ValueError
-        Where `holdout` is not such a share.
+        If `holdout` is out of range.
 
     Examples
     --------
@@ -62,7 +61,7 @@ def holdout_per_user(
     """
     user_items = as_user_items(user_items)
     if not 0 < holdout < 1:
-        raise ValueError(f"holdout is {holdout}; pass the share to hold out, above 0 and below 1, such as 0.2.")
+        raise ValueError(f"holdout is {holdout}; pass the fraction to hold out, above 0 and below 1, such as 0.2.")
     n_likes = np.diff(user_items.indptr)
     n_held_out = shares_per_user(n_likes, holdout, seed)
     train, held_out = empty_rows(user_items, n_likes - n_held_out), empty_rows(user_items, n_held_out)
@@ -83,19 +82,19 @@ def holdout_per_user(
 
 
 class Block(NamedTuple):
-    """Where some users stand among all that are split, in a row."""
+    """The position of a block of consecutive users among all users to split."""
 
-    n_users: int  # of all
-    first_like: int  # how many likes those before them have
-    n_held_out: np.ndarray  # of `shares_per_user`, theirs
+    n_users: int  # number of all users
+    first_like: int  # number of likes of the users before the block
+    n_held_out: np.ndarray  # the block's part of `shares_per_user`
 
 
 def holdout_of_block(
     user_items: sparse.csr_array, block: Block, seed: int
 ) -> tuple[sparse.csr_array, sparse.csr_array]:
-    """Their rows of what `holdout_per_user` makes of all users, without the others.
+    """The rows of a block in the result of `holdout_per_user`, without the other users.
 
-    `user_items` is canonical and holds theirs alone.
+    `user_items` is canonical and has only the rows of the block.
     """
     numbers = _numbers(seed, block.n_users, block.first_like)
     chosen = _sample(np.diff(user_items.indptr), block.n_held_out, numbers)
@@ -103,15 +102,15 @@ def holdout_of_block(
 
 
 def shares_per_user(n_likes: np.ndarray, holdout: float = 0.2, seed: int = 0) -> np.ndarray:
-    """How many likes `holdout_per_user` holds out of each user's: (n_users,), int64."""
+    """Number of likes that `holdout_per_user` holds out of each user's: (n_users,), int64."""
     return _shares(n_likes, holdout, np.random.Generator(np.random.Philox(seed)))
 
 
 def _numbers(seed: int, n_users: int, first_like: int) -> np.random.Generator:
-    """The generator where `holdout_per_user` draws the number of that like.
+    """The generator in its state when `holdout_per_user` draws the number of like `first_like`.
 
-    Before the first like's it has drawn one of 64 bits a user, in `_shares`; a like's has 32, the
-    lower half of 64 and then the upper. Philox counts in fours of 64.
+    Before the first like, `_shares` has drawn one 64-bit number per user. Each like takes a 32-bit
+    number, first the lower and then the upper half of 64 bits. Philox counts blocks of four 64-bit numbers.
     """
     n_whole, n_halves = divmod(int(first_like), 2)
     fours, n_whole = divmod(n_users + n_whole, 4)
@@ -124,10 +123,10 @@ def _numbers(seed: int, n_users: int, first_like: int) -> np.random.Generator:
 
 
 def _sample(n_likes: np.ndarray, n_wanted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Which of the likes of some users, end to end, are among those wanted of each: a mask (n_likes.sum(),).
+    """A random sample of n_wanted likes of each user, as a mask (n_likes.sum(),) over their concatenated likes.
 
-    Sorted by random numbers within each row, the first n_wanted of a row are a random sample. The
-    numbers are drawn a like each, so the users may come in blocks of any size.
+    Each like gets a random number, and those with the n_wanted smallest in each row are chosen. With one
+    number per like, users may be processed in blocks of any size.
     """
     row = np.repeat(np.arange(len(n_likes), dtype=np.int64), n_likes)
     drawn = rng.integers(1 << 32, size=len(row), dtype=np.uint32)
@@ -139,29 +138,29 @@ def _sample(n_likes: np.ndarray, n_wanted: np.ndarray, rng: np.random.Generator)
 
 
 class StrongSplit(NamedTuple):
-    """What `holdout_users` returns."""
+    """The result of `holdout_users`."""
 
-    train: sparse.csr_array  # (n_users - n_test, n_items), all likes of the users trained on
-    fold_in: sparse.csr_array  # (n_test, n_items), what the model is shown of the others
-    held_out: sparse.csr_array  # (n_test, n_items), what it has to predict
-    test_users: np.ndarray  # (n_test,), ascending: their rows in the matrix that was split
+    train: sparse.csr_array  # (n_users - n_test, n_items), all likes of the training users
+    fold_in: sparse.csr_array  # (n_test, n_items), the test users' likes that the model sees
+    held_out: sparse.csr_array  # (n_test, n_items), the likes to predict
+    test_users: np.ndarray  # (n_test,), ascending: rows of the test users in the original matrix
 
 
 def holdout_users(
     user_items: UserItemsLike, test_users: float = 0.1, holdout: float = 0.2, seed: int = 0
 ) -> StrongSplit:
-    """Hold out whole users, and a random share of their likes.
+    """Hold out whole users, and a random fraction of their likes.
 
-    They are drawn from the users with at least two likes, since one like can't be both shown and
+    The users are drawn from those with at least two likes, as a single like can't be both shown and
     predicted.
 
     Parameters
     ----------
-    user_items : (n_users, n_items), whatever `as_user_items` takes
+    user_items : (n_users, n_items), anything that `as_user_items` accepts
     test_users : float or int
-        The share of users to hold out, or their number.
+        Fraction or number of users to hold out.
     holdout : float
-        The share of a held-out user's likes that is to be predicted; the rest is folded in.
+        Fraction of a test user's likes to predict; the rest is folded in.
     seed : int
 
     Returns
@@ -171,7 +170,7 @@ def holdout_users(
     Raises
     ------
     ValueError
-        Where `test_users` or `holdout` asks for what can't be had.
+        If `test_users` or `holdout` is out of range.
     """
     user_items = as_user_items(user_items)
     n_users = user_items.shape[0]
@@ -185,50 +184,50 @@ def holdout_users(
 
 
 def number_of_users(user_items: sparse.csr_array, wanted: float, name: str) -> int:
-    """How many users `holdout_users` holds out for `wanted`, a share or a number, which its caller calls `name`.
+    """The number of users to hold out for `wanted`, a fraction or a number; errors call it `name`.
 
-    Raises ValueError where so many can't be had.
+    Raises ValueError if there are not enough users.
     """
     if not isinstance(wanted, Real):
-        raise TypeError(f"{name} must be a share or a number of users, got {shown(wanted)}")
+        raise TypeError(f"{name} must be a fraction or a number of users, got {shown(wanted)}")
     n_users = user_items.shape[0]
     eligible = int((np.diff(user_items.indptr) >= 2).sum())
     number = wanted if isinstance(wanted, Integral) else np.rint(wanted * n_users)
     if not 0 < number <= min(eligible, n_users - 1):
         raise ValueError(
-            f"{name} is {wanted}, which makes {number:,.0f} of {n_users:,} users; pass a share or a number "
-            f"that makes at least 1 and at most the {eligible:,} with two likes, and leaves one to train on."
+            f"{name} is {wanted}, which is {number:,.0f} of {n_users:,} users; pass a fraction or a number of at "
+            f"least 1 and at most the {eligible:,} users with two likes, with at least one user left."
         )
     return int(number)
 
 
 class TimeSplit(NamedTuple):
-    """What `holdout_by_time` returns."""
+    """The result of `holdout_by_time`."""
 
     train: sparse.csr_array  # (n_users, n_items), the likes before the cut
-    held_out: sparse.csr_array  # (n_users, n_items), those from then on, of users who have some in train
-    cut: int  # the moment, in seconds since 1970
-    n_newcomers: int  # users whose likes all came after it: their rows are empty in both
-    n_left_out: int  # the likes of those
+    held_out: sparse.csr_array  # (n_users, n_items), the later likes of users with likes in train
+    cut: int  # time of the cut, in seconds since 1970
+    n_newcomers: int  # number of users with no likes before the cut; their rows are empty in both
+    n_left_out: int  # number of likes of these users
 
 
 def holdout_by_time(likes: Interactions | UserItems, share: float = 0.2) -> TimeSplit:
-    """Hold out the latest share of all likes: one cut for all users.
+    """Hold out the latest likes of all users, with one cut for all.
 
-    A cut for each user would train on some users' likes of a day that for others is yet to come.
+    With a separate cut per user, a model would be trained on likes that are later than those to predict.
 
-    The cut is the moment from which on `share` of all likes came. Likes of one moment stay together,
-    held out. A user without a like before it can be shown nothing, so their likes are in neither
-    half, and counted. An item that nobody liked before it is held out like any other, though no
-    model can find it: that is part of what the future asks.
+    The cut is the time such that a fraction `share` of all likes is at or after it. Likes with the same
+    time stay together and are held out. A user without likes before the cut has nothing to show to a
+    model, so their likes are in neither part, but counted. An item that nobody liked before the cut is
+    held out like any other: no model can predict it, as in production.
 
     Parameters
     ----------
     likes : Interactions, or its user_items
-        With `times`: made by `datasets.load(times=True)` or `Interactions.from_pairs(times=...)`,
-        where the first time counts of a like that was given twice.
+        Likes with `times`, from `datasets.load(times=True)` or `Interactions.from_pairs(times=...)`.
+        If a like was given twice, its first time counts.
     share : float
-        Above 0 and below 1.
+        Fraction to hold out, above 0 and below 1.
 
     Returns
     -------
@@ -239,7 +238,7 @@ def holdout_by_time(likes: Interactions | UserItems, share: float = 0.2) -> Time
     TypeError
         If `likes` is something else.
     ValueError
-        If it has no times, `share` is not such a share, or one of the halves would be empty.
+        If it has no times, `share` is out of range, or one of the parts would be empty.
 
     Examples
     --------
@@ -252,7 +251,7 @@ def holdout_by_time(likes: Interactions | UserItems, share: float = 0.2) -> Time
     """
     user_items, times = _with_times(likes)
     if not 0 < share < 1:
-        raise ValueError(f"share is {share}; pass the share to hold out, above 0 and below 1, such as 0.2.")
+        raise ValueError(f"share is {share}; pass the fraction to hold out, above 0 and below 1, such as 0.2.")
     n_held_out = max(1, round(share * len(times)))
     cut = int(np.partition(times, -n_held_out)[-n_held_out])
     is_late = times >= cut
@@ -260,8 +259,8 @@ def holdout_by_time(likes: Interactions | UserItems, share: float = 0.2) -> Time
     is_known = np.repeat(n_early > 0, np.diff(user_items.indptr))  # (n_likes,)
     if not (is_late & is_known).any():
         raise ValueError(
-            f"no user has likes both before and after {np.datetime64(cut, 's')}, where a share of {share} "
-            f"of {len(times):,} likes begins; pass another share, or split per user."
+            f"no user has likes both before and after {np.datetime64(cut, 's')}, where the latest fraction {share} of "
+            f"{len(times):,} likes begins; pass another share, or split per user."
         )
     newcomer = (n_early == 0) & (np.diff(user_items.indptr) > 0)
     return TimeSplit(
@@ -274,21 +273,21 @@ def holdout_by_time(likes: Interactions | UserItems, share: float = 0.2) -> Time
 
 
 class LastSplit(NamedTuple):
-    """What `holdout_last` returns."""
+    """The result of `holdout_last`."""
 
-    train: sparse.csr_array  # (n_users, n_items), all likes but those
+    train: sparse.csr_array  # (n_users, n_items), all other likes
     held_out: sparse.csr_array  # (n_users, n_items), the latest like of each user with two or more
 
 
 def holdout_last(likes: Interactions | UserItems) -> LastSplit:
-    """Hold out each user's latest like: leave-last-one-out, as many published tables have it.
+    """Hold out each user's latest like: leave-last-one-out, as in many published tables.
 
-    Of likes of one moment it is that of the last item. A user with a single like keeps it in training.
+    Among likes with the same time it is that of the last item. A user's only like stays in training.
 
     Parameters
     ----------
     likes : Interactions, or its user_items
-        With `times`, as `holdout_by_time` has it.
+        Likes with `times`, as in `holdout_by_time`.
 
     Returns
     -------
@@ -311,7 +310,7 @@ def holdout_last(likes: Interactions | UserItems) -> LastSplit:
     user_items, times = _with_times(likes)
     n_likes = np.diff(user_items.indptr)
     row = np.repeat(np.arange(len(n_likes)), n_likes)
-    by_row_then_time = np.lexsort((times, row))  # stable: of one moment, the items ascend
+    by_row_then_time = np.lexsort((times, row))  # stable: at equal times, the items ascend
     last_of_row = by_row_then_time[user_items.indptr[1:][n_likes >= 2] - 1]
     if not len(last_of_row):
         raise ValueError("no user has two likes, one to learn from and one to hold out; pass more likes.")
@@ -321,20 +320,22 @@ def holdout_last(likes: Interactions | UserItems) -> LastSplit:
 
 
 def _with_times(likes: Interactions | UserItems) -> tuple[UserItems, np.ndarray]:
-    """The likes (n_users, n_items), and when each came, (n_likes,)."""
+    """The likes (n_users, n_items) and the time of each (n_likes,)."""
     if not isinstance(likes, (Interactions, UserItems)):
         raise TypeError(f"likes is a {type(likes).__name__}; pass an Interactions with times.")
     user_items = as_user_items(likes)
     if user_items.times is None:
-        raise ValueError("likes has no times; make it by datasets.load(times=True) or Interactions.from_pairs(times=).")
+        raise ValueError(
+            "likes has no times; pass likes from datasets.load(times=True) or Interactions.from_pairs(times=...)."
+        )
     return user_items, user_items.times
 
 
 def _shares(n_likes: np.ndarray, holdout: float, rng: np.random.Generator) -> np.ndarray:
-    """How many of each user's likes to hold out."""
+    """Number of likes to hold out for each user."""
     wanted = holdout * n_likes
     n_held_out = np.floor(wanted).astype(np.int64)
-    remainder = np.round(wanted - n_held_out, 9)  # so that .2 * 7 and .2 * 12 leave equal ones
+    remainder = np.round(wanted - n_held_out, 9)  # so that .2 * 7 and .2 * 12 have equal remainders
     by_remainder = np.lexsort((rng.random(len(n_likes)), -remainder))
     can_round_up = (remainder > 0) & (n_held_out + 1 < n_likes)
     n_up = round(holdout * int(n_likes.sum())) - int(n_held_out.sum())
@@ -343,7 +344,7 @@ def _shares(n_likes: np.ndarray, holdout: float, rng: np.random.Generator) -> np
 
 
 def keep(user_items: sparse.csr_array, mask: np.ndarray) -> sparse.csr_array:
-    """The entries of a CSR (n_users, n_items) where `mask` (nnz,) is true, with their data and what they carry."""
+    """The entries of a CSR (n_users, n_items) where `mask` (nnz,) is true, with their data, times and weights."""
     n_kept_before = np.concatenate([[0], np.cumsum(mask, dtype=np.int64)])
     indptr = n_kept_before[user_items.indptr].astype(np.int32)
     kept = sparse.csr_array((user_items.data[mask], user_items.indices[mask], indptr), shape=user_items.shape)
@@ -351,7 +352,7 @@ def keep(user_items: sparse.csr_array, mask: np.ndarray) -> sparse.csr_array:
 
 
 def united(first: UserItems, second: UserItems) -> UserItems:
-    """The likes of both, which share none, of the same users and items: two halves of a split as one again."""
+    """The union of two disjoint sets of likes of the same users and items, such as the parts of a split."""
     parts = [as_user_items(part) for part in (first, second)]
     rows, columns = (np.concatenate(positions) for positions in zip(*(part.nonzero() for part in parts)))
     in_order = np.lexsort((columns, rows))
@@ -365,14 +366,14 @@ def united(first: UserItems, second: UserItems) -> UserItems:
 
 
 def stacked(likes: UserItems, others: UserItems) -> UserItems:
-    """The rows of both, of the same items, with the times and weights that both carry."""
+    """The rows of both, over the same items, with the times and weights that both have."""
     of_likes, of_others = as_user_items(likes).carried, as_user_items(others).carried
     carried = {name: np.concatenate([of_likes[name], of_others[name]]) for name in of_likes if name in of_others}
     return carrying(sparse.vstack([likes, others], format="csr"), **carried)
 
 
 def _rows(user_items: UserItems, rows: np.ndarray) -> sparse.csr_array:
-    """`take_rows`, with what they carry."""
+    """`take_rows` with times and weights."""
     taken = take_rows(user_items, rows)
     if isinstance(taken, UserItems) or not user_items.carried:
         return taken
@@ -380,5 +381,5 @@ def _rows(user_items: UserItems, rows: np.ndarray) -> sparse.csr_array:
 
 
 def _loaded(user_items: sparse.csr_array, carried: dict[str, np.ndarray]) -> sparse.csr_array:
-    """The likes with what they carry, or as they are where that is nothing."""
+    """The likes with times and weights, if there are any."""
     return carrying(user_items, **carried) if carried else user_items

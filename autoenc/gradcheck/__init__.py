@@ -1,4 +1,4 @@
-"""Whether backwards are the derivatives of their forwards: the check, its cases, and mutants to test it by."""
+"""Gradient checks: whether each backward is the derivative of its forward, with mutants that test the check."""
 
 from autoenc.gradcheck.cases import CASES, check_direction, check_full_size, check_layer, names_of
 from autoenc.gradcheck.check import SMALLEST, STEP, TOLERANCE, TensorCheck, check_backward, compare, gradient_check

@@ -1,4 +1,4 @@
-"""What the gradient check is run on: every layer, every network, and the task's at its full size."""
+"""The cases of the gradient check: every layer, every network, and the task's network at full size."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from autoenc.networks.elsa import CosineOfProduct
 from autoenc.networks.variational import VariationalNetwork
 
 Case = tuple[Any, ...]
-"""A layer or a network, and the arguments of its forward."""
+"""A layer or network, and the arguments of its forward."""
 
 
 def check_layer(name: str, seed: int = 0, upstream: Callable[..., np.ndarray] | None = None) -> list[TensorCheck]:
-    """Check what CASES has under that name, on small random arrays, or `full_size`: see `check_full_size`."""
+    """Check the case `name` of CASES on small random arrays; for "full_size" see `check_full_size`."""
     [name] = names_of(name)
     if name == "full_size":
         return [check_full_size(seed)]
@@ -50,9 +50,9 @@ def check_layer(name: str, seed: int = 0, upstream: Callable[..., np.ndarray] | 
 
 
 def names_of(layer: str | None = None) -> list[str]:
-    """The names that can be checked: this one, or all. A class's name, such as BatchNorm1d, will do too.
+    """The names to check: `layer`, which may also be a class name such as BatchNorm1d, or all.
 
-    Raises ValueError if there is no such name.
+    Raises ValueError if the name is unknown.
     """
     names = [*CASES, "full_size"]
     if layer is None:
@@ -65,12 +65,12 @@ def names_of(layer: str | None = None) -> list[str]:
     raise ValueError(f"layer must be one of {', '.join(names)}, got {layer!r}")
 
 
-# Each case draws a layer and the arguments of its forward: float64, numbers around 1, sizes that differ, and
-# nothing at a value that hides mistakes (BatchNorm's weight at 1, dropout's p at 0.5).
+# Each case draws a layer and the arguments of its forward: in float64, with numbers around 1, sizes that differ,
+# and no values that hide mistakes (such as a BatchNorm weight of 1, or a dropout p of 0.5).
 
 
 def _likes(rng: np.random.Generator) -> sparse.csr_array:
-    """A batch of 7 users and 9 items: items that users share, one that nobody likes, a user without any."""
+    """A batch of 7 users and 9 items: with shared items, an item that nobody likes, and a user without likes."""
     likes = rng.random((7, 9)) < 0.4
     likes[:3, 0] = True
     likes[:, 4] = False
@@ -87,7 +87,7 @@ def _relu(rng: np.random.Generator) -> Case:
 
 
 def _batchnorm(rng: np.random.Generator) -> Case:
-    """More rows than elsewhere: what they share, as an error of 1/n, is smaller then, as in a real batch."""
+    """With more rows than other cases, so that errors of the order of 1/n are small, as in a real batch."""
     weight, bias = rng.uniform(0.5, 2, 3), rng.standard_normal(3)
     return BatchNorm1d(weight, bias, np.zeros(3), np.ones(3)), rng.standard_normal((64, 3)), True
 
@@ -113,7 +113,7 @@ def _multinomial(rng: np.random.Generator) -> Case:
 
 
 def _confidences(rng: np.random.Generator) -> sparse.csr_array:
-    """A batch of likes that count from 0.2 to 3."""
+    """A batch of likes with confidences from 0.2 to 3."""
     likes = _likes(rng)
     likes.data = rng.uniform(0.2, 3, likes.nnz)
     return likes
@@ -132,7 +132,7 @@ def _confidence_embedding(rng: np.random.Generator) -> Case:
 
 
 def _input_normalization(rng: np.random.Generator) -> Case:
-    """With a user who liked nothing; the sums are random, whatever the likes."""
+    """With a user without likes; the sums are random and independent of the likes."""
     return InputNormalization(rng.standard_normal(5)), rng.standard_normal((7, 5)), np.array([0, 1, 2, 3, 5, 9, 30])
 
 
@@ -149,7 +149,7 @@ def _selu(rng: np.random.Generator) -> Case:
 
 
 def _masked_squared_error(rng: np.random.Generator) -> Case:
-    """Ratings where the likes are, and of 0 too."""
+    """Ratings at the positions of likes, some of them 0."""
     ratings = _likes(rng)
     ratings.data = rng.integers(0, 6, ratings.nnz).astype(np.float64)
     return MaskedSquaredError(), rng.standard_normal((7, 9)), ratings
@@ -160,9 +160,9 @@ def _soft_bce(rng: np.random.Generator) -> Case:
 
 
 def _network(rng: np.random.Generator) -> Case:
-    """The whole, dropout on, redrawn until no ReLU's input is near its corner and no feature nearly constant.
+    """The whole network with dropout, redrawn until no ReLU input is near 0 and no feature nearly constant.
 
-    (BatchNorm divides by a feature's spread, and so bends more within a step the less there is.)
+    (BatchNorm divides by a feature's standard deviation, so the smaller it is, the less linear within a step.)
     """
     while True:
         state = initial_state(n_items=9, emb_dim=6, hidden_dim=5, bias_offset=-1.0, dtype=np.float64)
@@ -174,7 +174,7 @@ def _network(rng: np.random.Generator) -> Case:
         kept = {name: layer.kept for name, layer in network.layers.items()}
         relu1_input = network.embedding.forward(kept["embedding"])
         relu2_input = network.bottleneck.forward(kept["bottleneck"])
-        # an empty list's sum is 0 whatever the weights are: nothing moves it across
+        # the sum of an empty list is 0 whatever the weights are, so no step moves it
         nearest = min(np.abs(relu1_input[relu1_input != 0]).min(), np.abs(relu2_input).min())
         _, inv_std1 = kept["batchnorm1"]
         _, inv_std2 = kept["batchnorm2"]
@@ -193,7 +193,7 @@ def _variational_network(rng: np.random.Generator) -> Case:
 
 
 def _deep_network(rng: np.random.Generator) -> Case:
-    """Three dense layers and dropout, redrawn until no SELU's input is near its corner."""
+    """Three dense layers and dropout, redrawn until no SELU input is near 0."""
     while True:
         state = deep.initial_state(n_items=9, widths=(6, 5, 3), bias_offset=-1.0, dtype=np.float64)
         network, user_items = DeepNetwork(_moved(state, rng), dropout=0.3), _likes(rng)
@@ -204,7 +204,7 @@ def _deep_network(rng: np.random.Generator) -> Case:
 
 
 def _elsa(rng: np.random.Generator) -> Case:
-    """Each user likes something, as those that ELSA trains on do; one likes a single item."""
+    """Every user has likes, as in ELSA's training; one likes a single item."""
     likes = _likes(rng).toarray()
     likes[likes.sum(axis=1) == 0, 3] = 1
     return CosineOfProduct(rng.standard_normal((9, 4))), sparse.csr_array(likes)
@@ -247,13 +247,13 @@ def check_direction(
     rng: np.random.Generator,
     step: float = 3e-7,
 ) -> TensorCheck:
-    """Check all of a network's gradients at once, along one random direction.
+    """Check all gradients of a network at once, along one random direction.
 
-    By the chain rule the loss's slope along `direction` is the sum of grads * direction over all
-    parameters, and two losses measure it, however many parameters there are. Each tensor moves by
-    `step` of its own size. The error is relative to the sum of the tensors' shares without their
-    signs, as they may cancel. Of 300,000 ReLUs the step takes now and then one across its corner;
-    another direction is drawn then.
+    By the chain rule the derivative of the loss along `direction` is the sum of grads * direction over all
+    parameters. Two losses are enough to measure it, however many parameters there are. Each tensor moves
+    by `step` relative to its size. The error is relative to the sum of the absolute values of the tensors'
+    terms, as these may cancel. If the step moves an input of one of the 300,000 ReLUs across 0, another
+    direction is drawn.
     """
     params = network.params
     network.forward(user_items, key)

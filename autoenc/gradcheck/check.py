@@ -1,22 +1,23 @@
 """Gradient checks: is a backward really the derivative of its forward?
 
-A backward that is wrong raises nothing and often even trains. So each is held against central
-differences of its forward, in float64, one number at a time:
+A wrong backward raises no error and often even trains. So each is compared with central differences
+of its forward, in float64, one number at a time:
 
     numerical[i] = (loss(x[i] + step) - loss(x[i] - step)) / (2 * step)
     loss         = sum(output * upstream)
 
-The upstream gradient is random. Ones would be easier, and would prove less: under BatchNorm all
-terms cancel then, and a backward that forgets to multiply by the upstream would pass.
+The upstream gradient is random. Ones would be simpler but prove less: with BatchNorm all terms would
+cancel, and a backward that forgets to multiply by the upstream gradient would pass.
 
-The step: a central difference is wrong by a sixth of step**2 times the third derivative, and by
-the loss's rounding, 1e-16 of it, over the step. Around 1e-5 the two meet, both far below 1e-6.
+The step: a central difference has a truncation error of step**2 / 6 times the third derivative, and a
+rounding error of 1e-16 times the loss divided by the step. Around 1e-5 the two are about equal, and
+both far below 1e-6.
 
 What goes wrong
-    Across ReLU's corner a difference measures neither side, so inputs are kept away from it.
-    A gradient that is truly 0 has no relative error: below SMALLEST errors are relative to that.
+    A difference across the corner of a ReLU measures neither side, so inputs are kept away from it.
+    A gradient of exactly 0 has no relative error, so below SMALLEST errors are relative to SMALLEST.
 
-Add a layer to `cases.CASES`, and `autoenc gradcheck` and the tests check it too.
+A layer that is added to `cases.CASES` is checked by `autoenc gradcheck` and by the tests.
 
 Example
     >>> import numpy as np
@@ -25,7 +26,7 @@ Example
     >>> check.passed
     True
     >>> [check] = gradient_check(lambda: (x**3).sum(), {"x": x}, {"x": 3 * x})
-    >>> check.passed, check.worst, round(check.error, 3)       # at x = 3: 9 where 27 is right
+    >>> check.passed, check.worst, round(check.error, 3)       # at x = 3: 9 instead of 27
     (False, (2,), 0.667)
 """
 
@@ -39,31 +40,31 @@ import numpy as np
 
 STEP = 1e-5
 TOLERANCE = 1e-6
-SMALLEST = 1e-3  # rounding puts a difference off by up to 1e-9: of a smaller gradient, more than TOLERANCE
+SMALLEST = 1e-3  # differences have rounding errors up to 1e-9, more than TOLERANCE for smaller gradients
 
 
 @dataclass(frozen=True)
 class TensorCheck:
-    """How far one tensor's gradient is from its central differences.
+    """The comparison of one tensor's gradient with central differences.
 
     Attributes
     ----------
     tensor : str
-        The parameter's name, or `input`.
+        Name of the parameter, or `input`.
     difference : float
-        The largest difference between the two gradients.
+        Largest absolute difference between the two gradients.
     error : float
-        `difference` over the larger of the two gradients' largest elements (at least SMALLEST).
+        `difference` relative to the largest element of the two gradients (at least SMALLEST).
     element_error : float
-        The largest of the differences, each over the larger of its own two elements, among the
-        elements above a thousandth of the largest (and above SMALLEST).
+        Largest relative difference of single elements, among those above a thousandth of the largest
+        element (and above SMALLEST).
     step : float
     worst : tuple of int
-        Where: the index of what makes the larger of the two errors.
+        Index of the element with the larger of the two errors.
     grad, numerical : float
-        The two gradients there.
+        The two gradients at that index.
     passed : bool
-        Whether both errors are under 1e-6. NaN is not.
+        Whether both errors are below 1e-6; False for NaN.
     """
 
     tensor: str
@@ -81,7 +82,7 @@ class TensorCheck:
 
 
 def compare(tensor: str, grad: np.ndarray, numerical: np.ndarray, step: float) -> TensorCheck:
-    """Measure `grad` against `numerical`, arrays of one shape. See `TensorCheck`."""
+    """Compare `grad` with `numerical`, an array of the same shape. See `TensorCheck`."""
     difference = np.abs(grad - numerical)
     size = np.maximum(np.abs(grad), np.abs(numerical))
     largest = np.maximum(size.max(), SMALLEST)
@@ -112,11 +113,11 @@ def gradient_check(
     Parameters
     ----------
     function : callable without arguments
-        Computes its output, an array or a number, from `arrays`, again at each call.
+        Computes its output, an array or a number, from the current values of `arrays`.
     arrays : dict of str to array, float64
-        What to differentiate by. Each number is moved by `step` in place, and put back.
+        The variables. Each number is changed by `step` in place, and restored.
     grads : dict of str to array
-        The gradients to check, by the names of `arrays` and of their shapes.
+        The gradients to check, with the names and shapes of `arrays`.
     upstream : array of the output's shape, or a number
     step : float
         The default suits numbers around 1; scale it with them.
@@ -128,7 +129,7 @@ def gradient_check(
     Raises
     ------
     TypeError
-        If an array is not float64, whose rounding would hide what is sought.
+        If an array is not float64, as larger rounding errors would hide mistakes.
     ValueError
         If a gradient is missing or has another shape.
     """
@@ -136,9 +137,9 @@ def gradient_check(
         if array.dtype != np.float64:
             raise TypeError(f"a gradient check needs float64, got {array.dtype} in {name}; convert it with astype")
         if grads.get(name) is None:
-            raise ValueError(f"grads holds no gradient of {name}; run backward first, and have it fill one")
+            raise ValueError(f"grads has no gradient of {name}; backward must store one")
         if grads[name].shape != array.shape:
-            raise ValueError(f"the gradient of {name} has shape {grads[name].shape}, want {name}'s, {array.shape}")
+            raise ValueError(f"the gradient of {name} must have its shape {array.shape}, got {grads[name].shape}")
 
     checks = []
     for name, array in arrays.items():
@@ -150,18 +151,18 @@ def gradient_check(
             array[i] = value - step
             below = np.array(function())
             array[i] = value
-            # subtracted before they are summed, so that the sum's rounding doesn't matter
+            # subtracted before summing, so that the rounding of the sum doesn't matter
             numerical[i] = ((above - below) * upstream).sum() / (2 * step)
         checks.append(compare(name, grads[name], numerical, step))
     return checks
 
 
 def check_backward(layer: Any, *args: Any, upstream: Callable[..., np.ndarray]) -> list[TensorCheck]:
-    """Check what `layer.backward` says of `layer.forward(*args)`: every parameter, and the input.
+    """Check `layer.backward` against `layer.forward(*args)`: the gradients of all parameters and of the input.
 
-    `upstream` makes the upstream gradient for a shape: a generator's `standard_normal`, say. It
-    isn't asked where the output is a number, a loss. A layer's `penalty`, where it has one, is part
-    of the loss. The input is args[0], if it is an array; ValueError is raised where its gradient is not returned.
+    `upstream` returns the upstream gradient for a shape, such as a generator's `standard_normal`. It isn't
+    called if the output is a number, a loss. The loss includes the layer's `penalty`, if it has one. The
+    input is args[0], if it is an array; ValueError is raised if backward does not return its gradient.
     """
     grads, grad_output = gradients_of(layer, *args, upstream=upstream)
     arrays = dict(layer.params)
@@ -182,7 +183,7 @@ def check_backward(layer: Any, *args: Any, upstream: Callable[..., np.ndarray]) 
 def gradients_of(
     layer: Any, *args: Any, upstream: Callable[..., np.ndarray]
 ) -> tuple[dict[str, np.ndarray], np.ndarray | float]:
-    """Run a forward and a backward; return the gradients by name, `input` among them, and the upstream gradient."""
+    """Run forward and backward; return the gradients by name, including `input`, and the upstream gradient."""
     output = layer.forward(*args)
     grad_output = 1.0 if np.ndim(output) == 0 else upstream(output.shape)
     grad_input = layer.backward() if np.ndim(output) == 0 else layer.backward(grad_output)

@@ -1,7 +1,7 @@
-"""Exercises: a layer's file with its backward left blank, and what is wrong with a backward that somebody wrote.
+"""Exercises: a layer's file with its backward left blank, and feedback on a learner's backward.
 
 A wrong gradient is compared with those of typical mistakes (`mistakes`) on the same numbers, which often
-tells where to look.
+shows where to look.
 
 Example
     >>> class Mine(layers.ReLU):
@@ -37,22 +37,22 @@ BLANK = 'raise NotImplementedError("this backward is still to be written")'
 
 
 class Answer(NamedTuple):
-    """The check of one tensor's gradient, and the mistakes that give the same numbers, as "when ..." goes on."""
+    """The check of one tensor's gradient, and the mistakes that give the same numbers, phrased to follow "when"."""
 
     check: TensorCheck
     mistakes: list[str]
 
 
 def exercise_names() -> list[str]:
-    """What has an exercise: the layers in the order of the lessons, and the task's network."""
+    """The names of all exercises: the layers in the order of the lessons, and the task's network."""
     return [name for name in CASES if name == "network" or type(_drawn(name)).__name__ in layers.__all__]
 
 
 def exercise(name: str) -> str:
-    """The source of a layer's file without its backward, and without what the docstring says of it.
+    """The source of a layer's file without its backward, and without the docstring's section about it.
 
-    `name` is the layer's as `autoenc gradcheck` has it, or its class's. Raises ValueError if there is no
-    such exercise.
+    `name` is the layer's name in `autoenc gradcheck`, or its class's. Raises ValueError if there is no such
+    exercise.
     """
     layer = _drawn(_name_of_exercise(name))
     source = inspect.getsource(sys.modules[type(layer).__module__])
@@ -65,7 +65,7 @@ def exercise(name: str) -> str:
 
 
 def _hint(layer: Any) -> str:
-    """What a backward has to do, as a comment."""
+    """A comment that says what the backward has to do."""
     if isinstance(layer, Network):
         return "# Your turn: call the backward of each layer, from the last to the first."
     [input_name, *_] = inspect.signature(layer.forward).parameters
@@ -75,9 +75,9 @@ def _hint(layer: Any) -> str:
 
 
 def load_class(path: str | Path, name: str) -> type:
-    """The class for the exercise `name` in a file of Python, which is run.
+    """The class for the exercise `name` in a Python file, which is executed.
 
-    Raises ValueError if the file is no Python or has no such class, OSError if it can't be read.
+    Raises ValueError if the file is not valid Python or has no such class, OSError if it can't be read.
     """
     wanted = type(_drawn(_name_of_exercise(name))).__name__
     try:
@@ -90,7 +90,7 @@ def load_class(path: str | Path, name: str) -> type:
 
 
 def check_yours(name: str, layer_class: type, seed: int = 0) -> list[Answer]:
-    """Check the backward of a class that was written for the exercise `name`, on that layer's case.
+    """Check the backward of a class written for the exercise `name`, on the case of that layer.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def check_yours(name: str, layer_class: type, seed: int = 0) -> list[Answer]:
     layer_class : type
         The class, with the constructor and the forward of the layer.
     seed : int
-        Of the random arrays.
+        Seed for the random arrays.
 
     Returns
     -------
@@ -108,16 +108,16 @@ def check_yours(name: str, layer_class: type, seed: int = 0) -> list[Answer]:
     Raises
     ------
     ValueError
-        If there is no such exercise, or the class's forward is not the layer's.
+        If there is no such exercise, or the class's forward differs from the layer's.
     Exception
-        Whatever the class's methods raise.
+        Any error that the class's methods raise.
     """
     name = _name_of_exercise(name)
     reference, *args = _drawn_case(name, seed)
     output = reference.forward(*args)
     yours = layer_class(**constructor_arguments(reference))
     if not np.array_equal(yours.forward(*args), output):
-        raise ValueError(f"the forward of {layer_class.__name__} is not the layer's; leave it as `exercise` wrote it")
+        raise ValueError(f"the forward of {layer_class.__name__} differs from the layer's; keep what `exercise` wrote")
 
     upstream = np.random.default_rng(seed + 1).standard_normal(np.shape(output))
     grads, _ = gradients_of(yours, *args, upstream=lambda shape: upstream)
@@ -136,10 +136,10 @@ def check_yours(name: str, layer_class: type, seed: int = 0) -> list[Answer]:
 
 
 def grade(name: str, layer_class: type) -> None:
-    """Print what `check_yours` finds, or what the class raised, as `autoenc gradcheck --yours` does: for notebooks."""
+    """Print the result of `check_yours`, or the error, as `autoenc gradcheck --yours` does; for notebooks."""
     try:
         answers = check_yours(name, layer_class)
-    except Exception as error:  # a learner's, whatever it is
+    except Exception as error:  # any error in the learner's code
         print(told(error))
         return
     for check, mistakes in answers:
@@ -152,7 +152,7 @@ def _name_of_exercise(name: str) -> str:
     with contextlib.suppress(ValueError):
         [name] = names_of(name)
     if name not in exercise_names():
-        raise ValueError(f"there are exercises for {', '.join(exercise_names())}, none for {name!r}")
+        raise ValueError(f"there is no exercise for {name!r}; there are exercises for {', '.join(exercise_names())}")
     return name
 
 
@@ -165,7 +165,7 @@ def _drawn(name: str) -> Any:
 
 
 def _method(source: str, class_name: str, name: str) -> ast.FunctionDef:
-    """The definition of a class's method in a module's source."""
+    """The definition of a method of a class in a module's source."""
     [found] = (
         method
         for node in ast.parse(source).body

@@ -1,9 +1,9 @@
-"""The gradients that typical mistakes give: for each layer, what a backward returns that has one of them.
+"""The gradients that result from typical mistakes in the backward of each layer.
 
-A function here gets a layer, the arguments of its forward by their names and, unless the layer is a loss,
-`grad_output`. It returns the wrong gradients by mistake and by tensor, `input` being what backward returns.
-They are computed from the layer's equations and not from its code, so they hold for any way of writing it.
-A mistake's name continues the words "when ...".
+A function here takes a layer, the arguments of its forward by name and, unless the layer is a loss,
+`grad_output`. It returns the wrong gradients by mistake and by tensor, where `input` is the result of
+backward. They are computed from the layer's equations, not from its code, so they hold however it is
+written. The name of a mistake follows the word "when".
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _linear(layer: Any, x: Any, grad_output: Any, **_: Any) -> Wrong:
         "grad_bias is averaged": {"bias": grad_output.mean(axis=0)},
         "grad_weight is averaged": {"weight": grad_output.T @ x / len(x)},
         "the users of grad_weight are in reverse order": {"weight": grad_output[::-1].T @ x},
-        "x stands where weight belongs": {"input": x},
+        "x is used in place of weight": {"input": x},
     }
 
 
@@ -59,10 +59,10 @@ def _batchnorm(layer: Any, x: Any, grad_output: Any, **_: Any) -> Wrong:
     return {
         "the term through mean is dropped": grad_input(mean=0),
         "the term through var is dropped": grad_input(var=0),
-        "mean and var are taken for constants": grad_input(mean=0, var=0),
-        "the term through mean lacks its 1/n": grad_input(mean=grad_bias),
-        "the term through var lacks its 1/n": grad_input(var=grad_weight),
-        "n - 1 is taken for n": grad_input(mean=grad_bias / (n - 1), var=grad_weight / (n - 1)),
+        "mean and var are treated as constants": grad_input(mean=0, var=0),
+        "the term through mean is missing its 1/n": grad_input(mean=grad_bias),
+        "the term through var is missing its 1/n": grad_input(var=grad_weight),
+        "n - 1 is used in place of n": grad_input(mean=grad_bias / (n - 1), var=grad_weight / (n - 1)),
         "weight is forgotten": grad_input(scale=inv_std),
         "1/std is forgotten": grad_input(scale=weight),
         "grad_weight is averaged": {"weight": grad_weight / n},
@@ -93,7 +93,7 @@ def _sigmoid_bce(layer: Any, logits: Any, user_items: Any, **_: Any) -> Wrong:
 def _weighted_bce(layer: Any, logits: Any, user_items: Any, **_: Any) -> Wrong:
     h, targets, w = sigmoid(logits), user_items.toarray(), layer.negative_weight
     return {
-        "a like is weighted as the other items are": {"input": w * h - targets},
+        "likes are weighted like the other items": {"input": w * h - targets},
         "negative_weight is forgotten": {"input": h - targets},
         "the targets are forgotten": {"input": w * h},
     }
@@ -114,7 +114,7 @@ def _confidence_bce(layer: Any, logits: Any, user_items: Any, **_: Any) -> Wrong
     targets = confidence > 0
     return {
         "confidence is forgotten": {"input": np.where(targets, h - 1, w * h)},
-        "confidence is taken for the target": {"input": np.where(targets, h - confidence, w * h)},
+        "confidence is used as the target": {"input": np.where(targets, h - confidence, w * h)},
         "negative_weight is forgotten": {"input": np.where(targets, confidence * (h - 1), h)},
     }
 
@@ -135,7 +135,7 @@ def _confidence_embedding(layer: Any, user_items: Any, grad_output: Any, **_: An
     share = layer.share(user_items)
     return {
         "the shares are forgotten": {"weight": (share > 0).T @ grad_output},
-        "confidences stand for their shares": {"weight": user_items.T @ grad_output},
+        "confidences are used in place of shares": {"weight": user_items.T @ grad_output},
         "the batch is averaged": {"weight": share.T @ grad_output / len(grad_output)},
     }
 
@@ -153,7 +153,7 @@ def _input_normalization(layer: Any, n_likes: Any, grad_output: Any, **_: Any) -
 def _tanh(layer: Any, x: Any, grad_output: Any, **_: Any) -> Wrong:
     output = np.tanh(x)
     return {
-        "the slope lacks its square": {"input": grad_output * (1 - output)},
+        "the slope is missing the square": {"input": grad_output * (1 - output)},
         "the slope is taken at the output": {"input": grad_output * (1 - np.tanh(output) ** 2)},
         "the upstream gradient is forgotten": {"input": 1 - output**2},
     }
@@ -168,11 +168,11 @@ def _gaussian_sample(layer: Any, x: Any, key: Any, grad_output: Any, **_: Any) -
 
     return {
         "noise is forgotten": grad_input(noise=1 / 2),
-        "log_var is taken for log_std": grad_input(noise=noise),
-        "mean's part of the penalty is dropped": grad_input(of_mean=grad_output),
-        "log_var's part of the penalty is dropped": grad_input(kl=0),
+        "log_var is treated as log_std": grad_input(noise=noise),
+        "the penalty's gradient of mean is dropped": grad_input(of_mean=grad_output),
+        "the penalty's gradient of log_var is dropped": grad_input(kl=0),
         "beta is forgotten for mean": grad_input(of_mean=grad_output + mean),
-        "the halves are exchanged": {"input": np.roll(grad_input()["input"], mean.shape[1], axis=1)},
+        "the halves are swapped": {"input": np.roll(grad_input()["input"], mean.shape[1], axis=1)},
     }
 
 
@@ -181,7 +181,7 @@ def _selu(layer: Any, x: Any, grad_output: Any, **_: Any) -> Wrong:
     slope = np.where(x > 0, SCALE, curve)
     return {
         "scale is forgotten above 0": {"input": grad_output * np.where(x > 0, 1.0, curve)},
-        "the slope below 0 lacks its constant": {"input": grad_output * (slope - SCALE * ALPHA * (x <= 0))},
+        "the slope below 0 is missing its constant": {"input": grad_output * (slope - SCALE * ALPHA * (x <= 0))},
         "the slope below 0 is that of an ELU": {"input": grad_output * (slope + (ALPHA - SCALE * ALPHA) * (x <= 0))},
         "the upstream gradient is forgotten": {"input": slope},
     }
@@ -230,7 +230,7 @@ def _elsa(layer: Any, user_items: Any, **_: Any) -> Wrong:
         "the pull of |Y| is forgotten": grad_weight(grad_rows(of_y=0)),
         "the 2 of M's square is forgotten": grad_weight(grad_rows(of_gram=1)),
         "M's gradient is dropped": grad_weight(grad_rows(of_gram=0)),
-        "what makes a row longer is left in": {"weight": grad_rows() / lengths},
+        "the component along a row is not removed": {"weight": grad_rows() / lengths},
         "the rows' lengths are forgotten": {"weight": grad_weight(grad_rows())["weight"] * lengths},
     }
 

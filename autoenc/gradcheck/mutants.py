@@ -1,18 +1,18 @@
-"""Backwards broken on purpose: does the gradient check notice?
+"""Mutants: backwards broken on purpose, to test the gradient check itself.
 
-A check that has never failed has proved nothing. Each mutant is a layer whose backward returns what a
-typical mistake gives (`mistakes`), or a network in which a layer's backward is left out; forward stays as
-it is. All must be caught.
+A check that has never failed has proved nothing. Each mutant is a layer whose backward returns the result
+of a typical mistake (`mistakes`), or a network in which a layer's backward is left out; its forward is
+unchanged. All must be caught.
 
-Two easier checks stand beside ours, with what they miss:
+Two weaker checks are compared with ours:
 
-    an upstream gradient of ones    BatchNorm's output sums to the same whatever its input is, so
-                                    the true grad_input is 0, and so is any error that multiplies
-                                    it; to forget to multiply by the upstream is to multiply by 1
-    agreement to one decimal        differences up to 0.15 pass, and many mistakes are smaller
-                                    (numbers around 1 are assumed, as CASES has them)
+    an upstream gradient of ones    The sum of BatchNorm's output does not depend on its input, so the
+                                    true grad_input is 0, and so is any multiple of it; and forgetting
+                                    to multiply by the upstream gradient changes nothing.
+    agreement to one decimal        Differences up to 0.15 pass, and many mistakes are smaller
+                                    (for numbers around 1, as in CASES).
 
-Source: numpy-ml (commit 41e6a32) checks its BatchNorm1D so, by ones and to one decimal.
+Source: numpy-ml (commit 41e6a32) checks its BatchNorm1D with ones and to one decimal.
 
 Example
     >>> mutant = mutants_of("relu")[0]
@@ -34,18 +34,18 @@ from autoenc.gradcheck.cases import CASES, names_of
 from autoenc.gradcheck.check import check_backward, gradients_of
 from autoenc.gradcheck.mistakes import MISTAKES, Wrong
 
-ONE_DECIMAL = 1.5e-1  # what numpy.testing.assert_almost_equal(decimal=1) lets pass
+ONE_DECIMAL = 1.5e-1  # the largest difference that numpy.testing.assert_almost_equal(decimal=1) accepts
 
 
 class Mutant(NamedTuple):
-    """A mistake in the backward of what CASES has under the name `layer`."""
+    """A mistake in the backward of the case `layer` of CASES."""
 
     layer: str
     name: str
 
 
 def _without(layer: str) -> Callable[[Any], None]:
-    """What makes a network's backward leave out that of one of its layers."""
+    """A function that makes a network's backward skip one of its layers."""
 
     def leave_out(network: Any) -> None:
         getattr(network, layer).backward = lambda grad_output: grad_output
@@ -61,7 +61,7 @@ def _exchange_relu_and_batchnorm(network: Any) -> None:
 OF_NETWORKS: dict[str, dict[str, Callable[[Any], None]]] = {
     "network": {
         "dropout is left out": _without("dropout1"),
-        "ReLU comes before BatchNorm, as in the forward": _exchange_relu_and_batchnorm,
+        "ReLU comes before BatchNorm, as in forward": _exchange_relu_and_batchnorm,
     },
     "denoising_network": {"dropout is left out": _without("dropout"), "tanh is left out": _without("tanh")},
     "variational_network": {
@@ -73,11 +73,11 @@ OF_NETWORKS: dict[str, dict[str, Callable[[Any], None]]] = {
 
 
 def mutants_of(layer: str | None = None) -> list[Mutant]:
-    """The mutants of one layer, by its name or its class's, or all. Raises ValueError if it has none."""
+    """The mutants of one layer, by its name or its class's, or of all. Raises ValueError if there are none."""
     names = [*MISTAKES, *OF_NETWORKS]
     chosen = names if layer is None else names_of(layer)
     if not set(chosen) <= set(names):
-        raise ValueError(f"there are mutants of {', '.join(names)}, none of {layer!r}")
+        raise ValueError(f"there are no mutants of {layer!r}; there are mutants of {', '.join(names)}")
     return [Mutant(name, mistake) for name in chosen for mistake in _mistakes_of(name)]
 
 
@@ -91,13 +91,13 @@ def _mistakes_of(layer: str) -> tuple[str, ...]:
 
 
 def wrong_gradients(name: str, layer: Any, args: Any, grad_output: Any) -> Wrong:
-    """What each mistake gives for these arguments of forward and this upstream gradient, by mistake and tensor."""
+    """The wrong gradients for these arguments of forward and upstream gradient, by mistake and tensor."""
     given = inspect.signature(layer.forward).bind(*args).arguments
     return MISTAKES[name](layer, **given, grad_output=grad_output)
 
 
 def break_backward(layer: Any, mutant: Mutant) -> None:
-    """Give `layer`, this one object, a backward with the mutant's mistake."""
+    """Replace the backward of `layer`, this object only, by one with the mutant's mistake."""
     if mutant.layer in OF_NETWORKS:
         OF_NETWORKS[mutant.layer][mutant.name](layer)
         return
@@ -120,19 +120,19 @@ def break_backward(layer: Any, mutant: Mutant) -> None:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Who caught a mutant.
+    """The checks that caught a mutant.
 
     Attributes
     ----------
     error : float
-        The check's largest relative error over the layer's tensors.
+        Largest relative error over the layer's tensors.
     caught : bool
-        By our check: a random upstream gradient, 1e-6 relative.
+        Whether our check caught it: a random upstream gradient, 1e-6 relative.
     caught_by_ones : bool or None
-        By the same check with an upstream gradient of ones. None where the output is the loss
-        itself, which has no upstream gradient.
+        Whether the same check with an upstream gradient of ones caught it. None if the output is the
+        loss itself, which has no upstream gradient.
     caught_to_one_decimal : bool
-        By our check's differences, if only those of 0.15 and more counted.
+        Whether our check would catch it if only differences of at least 0.15 counted.
     """
 
     error: float
@@ -142,7 +142,7 @@ class Verdict:
 
 
 def try_mutant(mutant: Mutant, seed: int = 0) -> Verdict:
-    """Break a fresh layer's backward and check it."""
+    """Break the backward of a new layer and check it."""
     rng = np.random.default_rng(seed)
     layer, *args = CASES[mutant.layer](rng)
     is_loss = np.ndim(layer.forward(*args)) == 0

@@ -1,7 +1,7 @@
-"""The notebooks of the exercises, stored as Jupytext's Markdown in docs/notebooks, as notebook files.
+"""Conversion of the exercise notebooks, which are stored as Jupytext Markdown in docs/notebooks, to .ipynb files.
 
-A ```python block is a cell of code, what stands between two of them a cell of text; the ```text block after
-a cell is what it prints, which the notebook's reader will see.
+A ```python block is a code cell, and the text between two blocks is a Markdown cell. A ```text block after
+a code cell is its output, which is left out of the notebook.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ import re
 from importlib import resources
 from typing import Any
 
-FOLDER = "notebooks"  # of the package: a link to docs/notebooks, which is installed there
+FOLDER = "notebooks"  # in the package: a link to docs/notebooks, which is installed there
 HEADER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 OUTPUT = re.compile(r"^```text\n.*?^```\n", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"^```python\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 
 
 def notebook_names() -> list[str]:
-    """The notebooks there are, sorted."""
+    """The names of the notebooks, sorted."""
     files = (file.name for file in (resources.files("autoenc") / FOLDER).iterdir())
     return sorted(name.removesuffix(".md") for name in files if name.endswith(".md") and name != "README.md")
 
 
 def notebook(name: str) -> dict[str, Any]:
-    """A notebook as an .ipynb file holds it (nbformat 4.5). Raises ValueError if there is no such notebook."""
+    """The content of a notebook's .ipynb file (nbformat 4.5). Raises ValueError if there is no such notebook."""
     if name not in notebook_names():
-        raise ValueError(f"there are the notebooks {', '.join(notebook_names())}, none called {name!r}")
+        raise ValueError(f"there is no notebook {name!r}; there are {', '.join(notebook_names())}")
     text = (resources.files("autoenc") / FOLDER / f"{name}.md").read_text(encoding="utf-8")
     pieces = CODE.split(OUTPUT.sub("", HEADER.sub("", text)))  # text and code alternate
     kinds = (("markdown", "code")[number % 2] for number in range(len(pieces)))

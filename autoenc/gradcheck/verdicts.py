@@ -1,4 +1,4 @@
-"""What a check found, in words: the same on the command line and in notebooks."""
+"""The result of a check in words, for the command line and notebooks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from autoenc.messages import one_line
 
 
 def verdict_of(check: TensorCheck) -> str:
-    """`ok`, or where it is wrong and the two numbers there."""
+    """`ok`, or the index of the worst element and its two numbers."""
     if check.passed:
         return "ok"
     where = f" at {', '.join(map(str, check.worst))}" if check.worst else ""
@@ -17,7 +17,7 @@ def verdict_of(check: TensorCheck) -> str:
 
 
 def told(error: BaseException) -> str:
-    """An error with the innermost forward or backward that it went through, as in "ReLU.backward: ..."."""
+    """An error's message prefixed by the innermost forward or backward that raised it, as in "ReLU.backward: ..."."""
     place = ""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         function = frame.f_code.co_name.removeprefix("checked_")  # see autoenc.safeguards

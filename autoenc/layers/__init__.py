@@ -1,8 +1,8 @@
 """The layers, one file each: forward, and directly under it the backward, in plain NumPy.
 
-They are listed in the order in which to read them, which is also the order of the lessons: first the
-task's network, from SparseEmbedding to SigmoidBCE, then the layers that only other networks use. A wrong
-call of any of them is refused in one sentence: see `autoenc.safeguards`.
+They are listed in reading order, which is also the order of the lessons: first those of the task's
+network, from SparseEmbedding to SigmoidBCE, then the layers that only other networks use. A layer that
+is called wrongly raises an error of one sentence: see `autoenc.safeguards`.
 """
 
 from autoenc.layers.embedding import SparseEmbedding

@@ -48,9 +48,9 @@ class BatchNorm1d:
     Parameters
     ----------
     weight, bias : array (features,), floating
-        The scale and shift that are learned.
+        The learned scale and shift.
     running_mean, running_var : array (features,)
-        What evaluation normalizes by. A forward in training updates them in place.
+        Statistics for normalizing in evaluation. A forward in training updates them in place.
     eps : float
         Added to the variance, so that a constant feature divides by sqrt(eps).
     momentum : float
@@ -99,6 +99,6 @@ class BatchNorm1d:
         grad_bias = grad_output.sum(axis=0)  # (features,)
         grad_weight = (grad_output * x_hat).sum(axis=0)  # (features,)
         self.grads.update(weight=grad_weight, bias=grad_bias)
-        # x_hat = (x - mean) * inv_std, where mean and inv_std are made of x too
+        # x_hat = (x - mean) * inv_std, where mean and inv_std depend on x too
         scale = self.params["weight"] * inv_std  # (features,)
         return scale * (grad_output - grad_bias / batch - x_hat * (grad_weight / batch))  # (batch, features)

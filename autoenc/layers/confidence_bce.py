@@ -15,8 +15,8 @@ Shapes: logits and grad_logits (batch, n_items); user_items (batch, n_items), sp
     loss a float, summed in float64.
 Kept for backward: logits and user_items.
 Source: torch.nn.functional.binary_cross_entropy_with_logits(weight=w, reduction="sum"), PyTorch 2.13.
-    Differences: none but the order of the sum. Johnson 2014, Logistic Matrix Factorization (NIPS workshop),
-    has alpha * plays for a confidence, and counts a liked item once as not liked, too.
+    Differences: only the order of the sum. Johnson 2014, Logistic Matrix Factorization (NIPS workshop),
+    uses alpha * plays as the confidence, and also counts each liked item once as not liked.
 Lesson: docs/lessons/confidence_bce.md
 
 Example
@@ -38,12 +38,12 @@ from autoenc.layers.weighted_bce import WeightedBCE
 
 
 class ConfidenceBCE(WeightedBCE):
-    """Binary cross-entropy of sigmoid(logits) with the batch itself as target, each like by its confidence, summed.
+    """Binary cross-entropy of sigmoid(logits) with the batch itself as target, weighted by confidence and summed.
 
     Parameters
     ----------
     negative_weight : float
-        The weight of a term whose target is 0, above 0 and finite.
+        Weight of the terms whose target is 0; above 0 and finite.
 
     Raises
     ------

@@ -1,17 +1,17 @@
-"""ConfidenceEmbedding: the sum of the liked items' rows, each by its share of the user's confidence.
+"""ConfidenceEmbedding: the sum of the liked items' rows, weighted by confidence.
 
 Forward
-    share  = confidence / sqrt(mean of confidence**2 over the user's likes), or 1 where weighted is False
+    share  = confidence / sqrt(mean of confidence**2 over the user's likes), or 1 if weighted is False
     output = share @ weight
     output[u] = sum of share[u, i] * weight[i] over the items i that user u liked
-    A row of shares has the length sqrt(n_likes) that one of ones has: only how a user's likes compare with each
-    other matters, not how they compare with other users'.
+    A row of shares has length sqrt(n_likes), like a row of ones: the output depends on how a user's likes compare
+    with each other, not with those of other users.
 
 Backward
     grad_weight = share.T @ grad_output
-    There is no grad_input: the input is a list of ids, and an id has no slope.
+    There is no grad_input: the input is a list of ids, which has no derivative.
 
-Shapes: user_items (batch, n_items), sparse CSR of confidences, above 0; share of the same entries; weight
+Shapes: user_items (batch, n_items), sparse CSR of confidences, above 0; share, with the same entries; weight
     (n_items, emb_dim); output (batch, emb_dim).
 Kept for backward: share.
 Source: torch.nn.EmbeddingBag(mode="sum") with per_sample_weights=share, PyTorch 2.13. Differences: none.
@@ -19,7 +19,7 @@ Lesson: docs/lessons/confidence_embedding.md
 
 Example
     >>> embedding = ConfidenceEmbedding(np.array([[1.0, 2.0], [10.0, 20.0], [100.0, 200.0]]))
-    >>> embedding.forward(sparse.csr_array(np.array([[1, 0, 7], [0, 3, 0]])))  # 1 and 7 are 1/5 and 7/5
+    >>> embedding.forward(sparse.csr_array(np.array([[1, 0, 7], [0, 3, 0]])))  # 1 and 7 become 1/5 and 7/5
     array([[140.2, 280.4],
            [ 10. ,  20. ]])
     >>> embedding.backward(np.array([[1.0, 0.0], [3.0, 0.5]]))
@@ -43,9 +43,9 @@ class ConfidenceEmbedding:
     Parameters
     ----------
     weight : array (n_items, emb_dim), floating
-        One row per item. Held, not copied: the optimizer updates it in place.
+        One row per item. Not copied: the optimizer updates it in place.
     weighted : bool
-        Whether a like counts by its share, or 1 whatever its confidence.
+        Whether to weight a like by its share; otherwise every like counts 1.
     """
 
     def __init__(self, weight: np.ndarray, weighted: bool = True):
@@ -65,7 +65,7 @@ class ConfidenceEmbedding:
         self.grads["weight"] = share.T @ grad_output  # (n_items, emb_dim)
 
     def share(self, user_items: sparse.csr_array) -> sparse.csr_array:
-        """What each like counts: a CSR of the same entries."""
+        """The shares as a CSR with the same entries."""
         dtype = self.params["weight"].dtype
         share = np.ones(user_items.nnz, dtype)
         if self.weighted:
@@ -74,9 +74,9 @@ class ConfidenceEmbedding:
 
 
 def shares(indptr: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-    """What each like counts among its user's, (n_likes,): of a mean square of 1 over every user's likes.
+    """The share of each like, (n_likes,): scaled to a mean square of 1 over each user's likes.
 
-    indptr is that of their CSR, and confidence (n_likes,) above 0.
+    indptr is that of the CSR of likes; confidence is (n_likes,), above 0.
     """
     n_likes = np.diff(indptr)
     starts, n_likes = indptr[:-1][n_likes > 0], n_likes[n_likes > 0]

@@ -1,9 +1,9 @@
-"""ConfidenceMultinomial: the multinomial loss in which each like is drawn as often as its confidence says.
+"""ConfidenceMultinomial: the multinomial loss in which each like is counted as often as its confidence says.
 
 Forward
     log_p = logits - log(sum of exp(logits) over the items)            for each user separately
     loss  = -sum(confidence * log_p)
-    The loss sums over all users and items of the batch. confidence is user_items, 0 where an item is not liked.
+    The loss sums over all users and items of the batch. confidence is user_items, 0 for items that are not liked.
 
 Backward
     grad_logits = n * softmax(logits) - confidence,      n = the sum of the user's confidences
@@ -11,7 +11,7 @@ Backward
 Shapes: logits, log_p and grad_logits (batch, n_items); user_items (batch, n_items), sparse CSR of confidences, above 0;
     n (batch, 1); loss a float, summed in float64.
 Kept for backward: log_p, whose exp is the softmax, and user_items.
-Source: Liang et al. 2018 (arXiv 1802.05814), equation 2, which takes counts as it takes ones;
+Source: Liang et al. 2018 (arXiv 1802.05814), equation 2, which holds for counts as for ones;
     -sum(log_softmax(logits) * confidence) in PyTorch 2.13. Differences: the paper averages over the batch.
 Lesson: docs/lessons/confidence_multinomial.md
 
@@ -33,7 +33,7 @@ from autoenc.layers.multinomial import Multinomial
 
 
 class ConfidenceMultinomial(Multinomial):
-    """Cross-entropy of softmax(logits) with the batch itself as target, each like by its confidence, summed."""
+    """Cross-entropy of softmax(logits) with the batch itself as target, weighted by confidence and summed."""
 
     def forward(self, logits: np.ndarray, user_items: sparse.csr_array) -> float:
         shifted = logits - logits.max(axis=1, keepdims=True)  # (batch, n_items)

@@ -34,16 +34,16 @@ import numpy as np
 
 
 def draw_mask(shape: tuple[int, int], threshold: int, key: tuple[int, int, int, int]) -> np.ndarray:
-    """Which values stay: bool (batch, features), True with probability threshold / 65536.
+    """Which values to keep: bool (batch, features), True with probability threshold / 65536.
 
-    A value stays where a random 16-bit integer is below the threshold. The integers are 64-bit words of
-    Philox, each cut in four, which takes a quarter of the time of as many random floats. Philox is a
-    function of a key and a counter, and has no other state: a mask depends on its (seed, epoch, step,
-    layer), each from 0 to 2**64 - 1, and on nothing else, whichever process or thread draws it.
+    A value is kept if a random 16-bit integer is below the threshold. The integers are quarters of 64-bit
+    words from Philox, which takes a quarter of the time of as many random floats. Philox is a function of
+    a key and a counter, with no other state: a mask depends only on its key = (seed, epoch, step, layer),
+    each from 0 to 2**64 - 1, whichever process or thread draws it.
     """
     size = shape[0] * shape[1]
     words = philox_of(key).random_raw(-(-size // 4)).astype("<u8", copy=False)
-    draws = words.view("<u2")[:size]  # four to a word
+    draws = words.view("<u2")[:size]  # four per word
     return (draws < threshold).reshape(shape)
 
 
@@ -54,7 +54,7 @@ def philox_of(key: tuple[int, int, int, int]) -> np.random.Philox:
 
 
 def _words(*numbers: int) -> np.ndarray:
-    return np.array(numbers, np.uint64)  # in a list, numbers of 2**63 or more would become floats
+    return np.array(numbers, np.uint64)  # without the dtype, numbers of 2**63 or more could become floats
 
 
 class Dropout:
@@ -70,8 +70,8 @@ class Dropout:
         if not 0 <= p < 1:
             raise ValueError(f"dropout must be at least 0 and below 1, got {p}")
         self.p = p
-        self.threshold = max(1, round((1 - p) * 65536))  # of 65536: see `draw_mask`
-        self.scale = 65536 / self.threshold  # 1 / keep, for the keep rate that the threshold gives
+        self.threshold = max(1, round((1 - p) * 65536))  # out of 65536: see `draw_mask`
+        self.scale = 65536 / self.threshold  # 1 / keep, for the exact keep rate of the threshold
         self.params: dict[str, np.ndarray] = {}
         self.grads: dict[str, Any] = {}
         self.kept: Any = None

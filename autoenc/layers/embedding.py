@@ -7,10 +7,10 @@ Forward
 Backward
     grad_weight = user_items.T @ grad_output
     grad_weight[i] = sum of grad_output[u] over the users u who liked item i
-    There is no grad_input: the input is a list of ids, and an id has no slope.
+    There is no grad_input: the input is a list of ids, which has no derivative.
 
 Shapes: user_items (batch, n_items), sparse CSR of ones; weight (n_items, emb_dim); output (batch, emb_dim).
-Kept for backward: user_items, which says whose gradients a row collects.
+Kept for backward: user_items, which says which users' gradients a row sums.
 Source: torch.nn.EmbeddingBag(mode="sum"), PyTorch 2.13. Differences: none.
 Lesson: docs/lessons/embedding.md
 
@@ -40,7 +40,7 @@ class SparseEmbedding:
     Parameters
     ----------
     weight : array (n_items, emb_dim), floating
-        One row per item. Held, not copied: the optimizer updates it in place.
+        One row per item. Not copied: the optimizer updates it in place.
     """
 
     def __init__(self, weight: np.ndarray):

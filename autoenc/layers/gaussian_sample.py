@@ -1,11 +1,11 @@
-"""GaussianSample: a user as a normal distribution, from which training draws one point.
+"""GaussianSample: represent a user by a normal distribution, from which training draws one sample.
 
 Forward, in training
     mean, log_var = the two halves of x
     std     = exp(log_var / 2)
     output  = mean + std * noise                    noise ~ Normal(0, 1)
     penalty = beta * sum((std**2 + mean**2 - 1 - log_var) / 2)
-    The penalty is beta * KL(Normal(mean, std**2) || Normal(0, 1)), which this layer adds to the loss.
+    The penalty is beta * KL(Normal(mean, std**2) || Normal(0, 1)), to be added to the loss.
 
 Forward, in evaluation
     output  = mean
@@ -17,7 +17,7 @@ Backward
 Shapes: x (batch, 2 * features), all others (batch, features); penalty a float, summed in float64.
 Kept for backward: mean, std and noise.
 Source: Kingma and Welling 2014 (arXiv 1312.6114); beta: Liang et al. 2018 (arXiv 1802.05814).
-    Differences: the penalty is summed over the batch, where the code of Liang et al. takes the mean.
+    Differences: the penalty is summed over the batch; the code of Liang et al. takes the mean.
 Lesson: docs/lessons/gaussian_sample.md
 
 Example
@@ -37,28 +37,30 @@ from autoenc.layers.dropout import philox_of
 
 
 def draw_noise(shape: tuple[int, int], key: tuple[int, int, int, int]) -> np.ndarray:
-    """Standard normal numbers, float32 (batch, features), named by key = (seed, epoch, step, layer)."""
+    """Standard normal numbers, float32 (batch, features), drawn with key = (seed, epoch, step, layer)."""
     return np.random.Generator(philox_of(key)).standard_normal(shape, np.float32)
 
 
 def check_columns(columns: int) -> None:
-    """Raise ValueError for an odd number of columns, which has no halves."""
+    """Raise ValueError for an odd number of columns."""
     if columns % 2:
-        raise ValueError(f"GaussianSample takes a mean and a log_var per feature, so columns in pairs, got {columns}")
+        raise ValueError(
+            f"GaussianSample takes a mean and a log_var per feature, so an even number of columns, got {columns}"
+        )
 
 
 class GaussianSample:
-    """Draw from the normal distribution that the input describes. The layer has no parameters.
+    """Draw from the normal distribution that the input describes. It has no parameters.
 
     Parameters
     ----------
     beta : float
-        The weight of the KL divergence in the loss. It may be set between steps.
+        Weight of the KL divergence in the loss. It may be changed between steps.
 
     Attributes
     ----------
     penalty : float
-        What the last forward in training adds to the loss.
+        The term to add to the loss, computed by the last forward in training.
     """
 
     def __init__(self, beta: float):

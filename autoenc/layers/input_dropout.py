@@ -1,18 +1,18 @@
-"""InputDropout: in training the network is shown some of a user's likes and has to predict all of them.
+"""InputDropout: in training, hide some of a user's likes, so that the network has to predict them from the others.
 
 Forward, in training
-    output = user_items without each like that a random draw drops, with probability p
+    output = user_items, where each like is dropped with probability p
 
 Forward, in evaluation
     output = user_items
 
 Backward
-    There is none: the input is a list of ids, and an id has no slope.
+    There is none: the input is a list of ids, which has no derivative.
 
 Shapes: user_items and output (batch, n_items), sparse CSR of ones.
 Kept for backward: nothing.
 Source: Vincent et al. 2008; Liang et al. 2018 (arXiv 1802.05814), section 3.
-    Differences: Liang et al. scale up the likes that stay; here they remain ones (see InputNormalization).
+    Differences: Liang et al. scale up the likes that are kept; here they remain ones (see InputNormalization).
 Lesson: docs/lessons/input_dropout.md
 
 Example

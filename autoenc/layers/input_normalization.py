@@ -3,17 +3,17 @@
 Forward
     size   = sqrt(max(1, n_likes))
     output = item_sum / size + bias
-    A row of n_likes ones has length sqrt(n_likes). Dividing its product with the embedding, which is
-    item_sum, gives the same numbers as dividing the row.
+    A row of n_likes ones has length sqrt(n_likes). Dividing item_sum, its product with the embedding, is the
+    same as dividing the row.
 
 Backward
     grad_bias  = sum of grad_output over the batch
     grad_input = grad_output / size
 
-Shapes: item_sum and output (batch, features); bias (features,); n_likes (batch,), how many rows are in each sum.
+Shapes: item_sum and output (batch, features); bias (features,); n_likes (batch,), the number of rows in each sum.
 Kept for backward: size (batch, 1).
 Source: Liang et al. 2018 (arXiv 1802.05814), l2_normalize in their code; torch.nn.functional.normalize, PyTorch 2.13.
-    Differences: they normalize the row and then drop likes; here the likes that were kept are normalized.
+    Differences: they normalize the row before dropping likes; here the likes that are kept are normalized.
 Lesson: docs/lessons/input_normalization.md
 
 Example
@@ -39,7 +39,7 @@ class InputNormalization:
     Parameters
     ----------
     bias : array (features,), floating
-        Held, not copied: the optimizer updates it in place.
+        Not copied: the optimizer updates it in place.
     """
 
     def __init__(self, bias: np.ndarray):

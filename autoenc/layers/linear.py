@@ -40,7 +40,7 @@ class Linear:
     ----------
     weight : array (out_features, in_features), floating
     bias : array (out_features,), of weight's dtype
-        Both are held, not copied: the optimizer updates them in place.
+        Neither is copied: the optimizer updates both in place.
     """
 
     def __init__(self, weight: np.ndarray, bias: np.ndarray):

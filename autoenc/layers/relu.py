@@ -8,7 +8,7 @@ Backward
 
 Shapes: x, output, grad_output and grad_input (batch, features).
 Kept for backward: active = x > 0, one byte per element.
-Source: torch.nn.ReLU, PyTorch 2.13, whose derivative at x = 0 is 0 too. Differences: none.
+Source: torch.nn.ReLU, PyTorch 2.13, whose derivative at x = 0 is also 0. Differences: none.
 Lesson: docs/lessons/relu.md
 
 Example

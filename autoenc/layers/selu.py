@@ -1,4 +1,4 @@
-"""SELU: a line above 0 and a curve below, so that a deep stack keeps mean 0 and variance 1 without help.
+"""SELU: linear above 0 and exponential below, so that a deep stack keeps mean 0 and variance 1 by itself.
 
 Forward
     output = scale * x                         where x > 0
@@ -10,7 +10,7 @@ Backward
     slope = scale where x > 0, else scale * alpha * exp(x) = output + scale * alpha
 
 Shapes: x, output, slope, grad_output and grad_input (batch, features).
-Kept for backward: output, which has the sign of x and from which the slope follows.
+Kept for backward: output, which has the sign of x and determines the slope.
 Source: Klambauer et al. 2017 (arXiv 1706.02515), equation 2; torch.nn.SELU, PyTorch 2.13. Differences: none.
 Lesson: docs/lessons/selu.md
 

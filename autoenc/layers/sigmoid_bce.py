@@ -14,7 +14,7 @@ Shapes: logits and grad_logits (batch, n_items); user_items (batch, n_items), sp
     loss a float, summed in float64.
 Kept for backward: logits and user_items.
 Source: torch.nn.functional.binary_cross_entropy_with_logits(reduction="sum"), PyTorch 2.13.
-    Differences: none but the order of the sum.
+    Differences: only the order of the sum.
 Lesson: docs/lessons/sigmoid_bce.md
 
 Example
@@ -35,7 +35,7 @@ from scipy import sparse
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-z)) by element, in a form that does not overflow."""
+    """1 / (1 + exp(-z)) elementwise, in a form that does not overflow."""
     e = np.exp(-np.abs(z))
     return np.where(z >= 0, 1, e) / (1 + e)
 

@@ -1,4 +1,4 @@
-"""SoftBCE: the binary cross-entropy with targets that are probabilities, one for each item.
+"""SoftBCE: the binary cross-entropy with probabilities as targets.
 
 Forward
     h    = sigmoid(logits)
@@ -13,7 +13,7 @@ Backward
 Shapes: logits, targets and grad_logits (batch, n_items), targets from 0 to 1; loss a float, summed in float64.
 Kept for backward: logits and targets.
 Source: torch.nn.functional.binary_cross_entropy_with_logits(reduction="sum"), PyTorch 2.13.
-    Differences: none but the order of the sum.
+    Differences: only the order of the sum.
 Lesson: docs/lessons/soft_bce.md
 
 Example

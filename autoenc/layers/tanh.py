@@ -1,4 +1,4 @@
-"""Tanh: squeeze each value between -1 and 1.
+"""Tanh: squash each value into the range -1 to 1.
 
 Forward
     output = tanh(x)
@@ -7,7 +7,7 @@ Backward
     grad_input = grad_output * (1 - output**2)
 
 Shapes: x, output, grad_output and grad_input (batch, features).
-Kept for backward: output, from which the slope follows.
+Kept for backward: output, which determines the slope.
 Source: torch.nn.Tanh, PyTorch 2.13. Differences: none.
 Lesson: docs/lessons/tanh.md
 
@@ -27,7 +27,7 @@ import numpy as np
 
 
 class Tanh:
-    """Squeeze between -1 and 1. It has no parameters."""
+    """Hyperbolic tangent. It has no parameters."""
 
     def __init__(self) -> None:
         self.params: dict[str, np.ndarray] = {}

@@ -1,4 +1,4 @@
-"""WeightedBCE: the binary cross-entropy in which an item that is not liked counts less.
+"""WeightedBCE: the binary cross-entropy in which items that are not liked count less.
 
 Forward
     h    = sigmoid(logits)
@@ -15,7 +15,7 @@ Shapes: logits and grad_logits (batch, n_items); user_items (batch, n_items), sp
     loss a float, summed in float64.
 Kept for backward: logits and user_items.
 Source: torch.nn.functional.binary_cross_entropy_with_logits(weight=w, reduction="sum"), PyTorch 2.13.
-    Differences: none but the order of the sum.
+    Differences: only the order of the sum.
 Lesson: docs/lessons/weighted_bce.md
 
 Example
@@ -44,7 +44,7 @@ class WeightedBCE:
     Parameters
     ----------
     negative_weight : float
-        The weight of a term whose target is 0, above 0 and finite. Where the target is 1 the weight is 1.
+        Weight of the terms whose target is 0; above 0 and finite. Terms whose target is 1 have weight 1.
 
     Raises
     ------

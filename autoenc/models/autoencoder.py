@@ -1,16 +1,16 @@
-"""AutoEncoder: the task's network behind the face that every recommender has.
+"""AutoEncoder: the task's network as a recommender.
 
 Score
     h1 = batchnorm(relu(x @ W_embedding))                  x: the user's likes
     h2 = batchnorm(relu(h1 @ W_bottleneck + B_bottleneck))
     score = h2 @ W_output + B_output                       the logit: its sigmoid ranks the same
 
-A user is nothing but a row of likes, so a newcomer is scored like anybody, without a new fit.
+A user is represented only by a row of likes, so new users can be scored without fitting again.
 
 Explaining
-    The first layer is a sum, so a user without the like j has x @ W_embedding - W_embedding[j]:
-    one batch of as many rows as there are likes scores every leave-one-out exactly, at the cost of
-    the small layers and of one row of W_output.
+    The first layer is a sum, so without the like j it is x @ W_embedding - W_embedding[j]. A batch with
+    one row per like scores every leave-one-out exactly, at the cost of the small layers and one row of
+    W_output.
 
 Source
     The task; the network's ancestor is Kuchaiev and Ginsburg 2017 (arXiv 1708.01715).
@@ -40,49 +40,50 @@ class AutoEncoder(NetworkRecommender):
     Parameters
     ----------
     emb_dim, hidden_dim : int
-        The widths of the embedding and of the bottleneck.
+        Widths of the embedding and the bottleneck.
     dropout : float
-        The share of values that training drops after each of the two.
+        Probability of dropping a value after each of these two layers in training.
     bias_offset : float
-        Where the output's bias starts: sigmoid(-10) says that hardly anything is liked.
+        Initial value of the output biases: sigmoid(-10) says that hardly anything is liked.
     loss : "bce" or "multinomial"
-        The task's, or that of Mult-DAE (Liang et al. 2018), under which items compete.
+        The task's loss, or the loss of Mult-DAE (Liang et al. 2018), in which items compete.
     epochs : int, optional
-        Passes over the users. By default as many as make 60 steps or more: 1 for MovieLens 10M.
+        Passes over the users. By default enough for at least 60 steps: 1 for MovieLens 10M.
     batch_size : int
     lr : float
-        Adam's rate.
+        Adam's learning rate.
     schedule : "constant" or "cosine"
-        Whether the rate stays or falls to 0 by the last epoch.
+        Whether the learning rate stays constant or falls to 0 by the last epoch.
     schedule_length : float
-        At how many times `epochs` the cosine would reach 0, 1 or more: at 1.5 training ends at a
-        quarter of `lr`.
+        Where the cosine would reach 0, as a multiple of `epochs`, at least 1. With 1.5, training ends at
+        a quarter of `lr`.
     early_stopping : str, optional
-        A metric of `autoenc.evaluate`, such as "ndcg@100". Then `validation_fraction` of the users
-        are not trained on but validated after each epoch; training ends after `patience` epochs
-        without a new best, and the best weights are kept.
+        A metric of `autoenc.evaluate`, such as "ndcg@100", to evaluate after each epoch on
+        `validation_fraction` of the users, which are then left out of training. Training stops after
+        `patience` epochs without improvement, and the best weights are kept.
     validation_fraction : float
     patience : int
     random_state : int, numpy.random.RandomState, numpy.random.Generator or None
-        Names all that is random; the same int gives the same bits. None: another each time.
+        Seed for initialization, dropout and shuffling. The same int gives the same bits; None gives a
+        different model each time.
     backend : "numba" or "numpy"
     threads : int, optional
-        How many compute; by default as many as numba has. The bits don't depend on it.
+        Number of threads. By default as many as numba has. The result does not depend on it.
     half_life : float, optional
-        In how many days a like counts half in the loss. By default every like counts by its weight
-        alone, or 1 where likes have no weights.
+        Number of days after which a like counts half in the loss. By default every like counts by its
+        weight alone, or 1 if likes have no weights.
     weighted_input : bool
-        Whether likes count so in the input too, each by its share of its user's. The kernels don't
-        serve that: the network is then trained, and scores, by the plain layers.
+        Whether weights and half-life apply to the input too, relative to the user's other likes. The
+        kernels do not support this, so the plain layers train the network and score.
 
     Attributes
     ----------
     network_ : Network
-        The layers, to look into.
+        The layers.
     history_ : list of dict
-        epoch, loss, lr and the validation's metric, an epoch each.
+        epoch, loss, lr and the validation metric, one dict per epoch.
     seed_ : int
-        What `random_state` came to.
+        Seed drawn from `random_state`.
     """
 
     emb_dim: int = 800

@@ -1,17 +1,17 @@
-"""What every model promises.
+"""The interface of all models.
 
-The shape is scikit-learn's: hyperparameters in the constructor alone and unchanged there, `fit`
-returns the model, what it learned ends in `_`, `get_params`, `set_params` and scikit-learn's
-`clone` work. The recommending is implicit's: `recommend` and `similar_items` answer arrays of
-item numbers and of scores. Users are rows of likes, seen in training or not; nothing is learned
-about a user, so a new one needs no new fit.
+Models follow scikit-learn's conventions: hyperparameters are set in the constructor, which only
+stores them; `fit` returns the model; fitted attributes end in `_`; `get_params`, `set_params` and
+scikit-learn's `clone` work. As in implicit, `recommend` and `similar_items` return arrays of item
+numbers and scores. Users are rows of likes, seen in training or not; nothing is learned about a
+particular user, so new users need no new fit.
 
-A model is a subclass with four methods: `_fit` learns from a CSR of likes, `_score` gives every
-item a score, `_arrays` names what is to be saved, and `_set_arrays` takes it back. A dataclass
-declares its hyperparameters. The rest is inherited, from a module each:
+A model is a subclass with four methods: `_fit` learns from a CSR of likes, `_score` scores every
+item, `_arrays` returns the arrays to save, and `_set_arrays` restores them. Its hyperparameters are
+the fields of a dataclass. The rest is inherited from one module each:
 
-    estimator.py       hyperparameters by name, as scikit-learn asks for them
-    scorer.py          scores, and the checks of what a fitted model is asked
+    estimator.py       hyperparameters by name, as scikit-learn expects them
+    scorer.py          scores, and checks of the arguments to a fitted model
     recommending.py    recommend, similar_items
     explaining.py      explain
 """
@@ -22,7 +22,7 @@ import os
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -36,23 +36,23 @@ from autoenc.storage.reading import FAULTS, reading
 
 
 class Recommender(Recommending, Explaining):
-    """What the models have in common.
+    """Base class of the models.
 
     Attributes
     ----------
     n_items_ : int
-        How many items the model was fitted on.
+        Number of items that the model was fitted on.
     catalogue_ : Interactions or None
-        Their ids and titles (and no users), where it was fitted on an Interactions.
+        Ids and titles of these items (without users), if the model was fitted on an Interactions.
     about_ : dict
-        What `save` writes down of the training beside the hyperparameters, such as the data set's
-        name: add what JSON holds.
+        Facts about the training that `save` stores with the hyperparameters, such as the name of the
+        data set. May be extended with values that JSON can represent.
     """
 
     about_: dict[str, Any]
-    seed_: int  # of a model that draws random numbers
+    seed_: int  # only in models that draw random numbers
 
-    weighs_likes = False  # whether a like's weight matters to it
+    weighs_likes = False  # whether the weights of likes matter to it
 
     @abstractmethod
     def _fit(self, user_items: UserItems) -> None:
@@ -60,32 +60,33 @@ class Recommender(Recommending, Explaining):
 
     @abstractmethod
     def _arrays(self) -> dict[str, np.ndarray]:
-        """What was learned, by name: all that a model file has to hold."""
+        """The learned arrays by name: everything that a model file has to hold."""
 
     @abstractmethod
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> int:
-        """Take back what `_arrays` gave, and return for how many items it is.
+        """Restore the arrays that `_arrays` returned, and return the number of items.
 
-        Raise ValueError where it is not of the form that `_fit` leaves.
+        Raise ValueError if they do not have the form that `_fit` produces.
         """
 
     def check_limit(self, n_users: int, n_items: int) -> None:
-        """Raise ValueError where a fit on so many would take more memory than the model is allowed.
+        """Raise ValueError if a fit of this size would take more memory than the model is allowed.
 
-        Here none does. It doesn't depend on what else the machine is doing.
+        The limit doesn't depend on what else the machine is doing. By default there is none.
         """
 
     def check_memory(self, n_users: int, n_items: int) -> None:
-        """Raise ValueError where a fit on so many would take more memory than it may, or than there is.
+        """Raise ValueError if a fit of this size would take more memory than allowed, or than is free.
 
-        Here none does.
+        By default nothing is checked.
         """
 
     def precompute(self, user_items: UserItemsLike, dtype: type = np.float64) -> Any:
-        """What `fit` may be given in place of the likes where it is called again with other hyperparameters.
+        """An argument for `fit` in place of the likes, for several fits with different hyperparameters.
 
-        Here they are the likes. A model whose fit begins by what no hyperparameter changes returns
-        that, and takes it. float32 is enough to compare fits with each other, where the model has one.
+        A model whose fit begins with a computation that does not depend on the hyperparameters returns its
+        result; by default the likes are returned. With dtype float32 a model may trade precision for
+        speed, if the fits are only compared with each other.
         """
         return as_user_items(user_items)
 
@@ -96,10 +97,10 @@ class Recommender(Recommending, Explaining):
         ----------
         user_items : (n_users, n_items)
             An Interactions, a matrix of zeros and ones (scipy sparse of any format, or a dense
-            array), or a list of item numbers for each user. From an Interactions the model keeps
-            ids and titles, to answer by name.
+            array), or a list of item numbers for each user. The model keeps the ids and titles of an
+            Interactions, for recommendations by name.
         y
-            Ignored; scikit-learn passes it.
+            Ignored; for compatibility with scikit-learn.
 
         Returns
         -------
@@ -108,8 +109,8 @@ class Recommender(Recommending, Explaining):
         Raises
         ------
         ValueError, TypeError
-            Where `user_items` is not what `as_user_items` takes or holds no likes, or a hyperparameter
-            is invalid.
+            If `as_user_items` does not accept `user_items`, it holds no likes, or a hyperparameter is
+            invalid.
         """
         self._check_hyperparameters()
         likes = as_user_items(user_items)
@@ -128,18 +129,18 @@ class Recommender(Recommending, Explaining):
 
     @property
     def partial_fit(self) -> Callable[..., Self]:
-        """Learn more likes, of items that the model has not seen too. Here AttributeError, which says why not."""
+        """Learn from more likes, which may include new items. Raises AttributeError if the model can't."""
         raise AttributeError(
-            f"{type(self).__name__} has no partial_fit, as its solution is of all likes at once; fit it again on all, "
-            "or take a network, ELSA or Popular, which learn more likes as they come."
+            f"{type(self).__name__} has no partial_fit, as its solution depends on all likes at once; fit it again on "
+            "all likes, or use a network, ELSA or Popular, which can learn from more likes."
         )
 
     def _grow(self, growth: Growth) -> None:
-        """Take in new items, in a model that has a partial_fit."""
+        """Add new items; for models with partial_fit."""
         raise NotImplementedError
 
     def _take_in(self, user_items: UserItemsLike) -> UserItems:
-        """More likes over the model's items and those new to it, which it then has as well; their counts are added."""
+        """Add the new items and counts of more likes to the model, and return the likes over all its items."""
         self._check_fitted()
         growth = growth_of(self.catalogue_, user_items)
         likes = self._as_fitted(user_items) if growth is None else growth.user_items
@@ -151,16 +152,16 @@ class Recommender(Recommending, Explaining):
             self.n_items_, self.catalogue_ = growth.catalogue.n_items, growth.catalogue
             counts = None if counts is None else growth.counts(counts)
         self._set_counts(None if counts is None else counts + self._counts_of(likes))
-        for name in ("likes", "beside_popularity"):  # of the likes before
+        for name in ("likes", "beside_popularity"):  # these describe the earlier likes
             self.about_.pop(name, None)
         return likes
 
     def _counts_of(self, user_items: UserItems) -> np.ndarray:
-        """By what `recommend` ranks where no like speaks: how many users like each item, (n_items,)."""
+        """Number of users who like each item (n_items,): `recommend` ranks by it if a user has no known likes."""
         return likes_per_item(user_items)
 
     def _fitted_on(self, counts: np.ndarray) -> Self:
-        """The model, with its items' likes (n_items,) noted and no names for them."""
+        """Mark the model as fitted on items with these numbers of likes (n_items,), without names; return the model."""
         self.n_items_, self.catalogue_, self.about_ = len(counts), None, {}
         self._set_counts(counts)
         return self
@@ -168,9 +169,9 @@ class Recommender(Recommending, Explaining):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to one file, atomically; `load` reads it, and so does `autoenc.load_model`.
 
-        The format is specified in `autoenc.storage.model_file`: safetensors, with item ids,
-        titles, and how many users like each item. Nothing of a user is in it. `threads` is left out, as
-        it is the machine's.
+        The format, specified in `autoenc.storage.model_file`, is safetensors, with item ids, titles, and
+        the number of users who like each item. Nothing about individual users is stored. `threads` is
+        not stored either, as it depends on the machine.
 
         Raises
         ------
@@ -184,17 +185,17 @@ class Recommender(Recommending, Explaining):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """The fitted model of this class that `save` wrote: it scores to the same bits.
+        """Load a fitted model of this class that `save` wrote; its scores are the same to the bit.
 
-        `autoenc.load_model` reads a file of whichever class.
+        `autoenc.load_model` loads a model of any class.
 
         Raises
         ------
         FileNotFoundError
             If there is no such file.
         ValueError
-            If it holds a model of another class, or is no model file: truncated, foreign, of a later
-            version, or with an array missing, of another shape, or not finite.
+            If it holds a model of another class, or is not a valid model file: truncated, of another
+            format, of a later version, or with an array that is missing, of another shape, or not finite.
 
         Examples
         --------
@@ -211,32 +212,32 @@ class Recommender(Recommending, Explaining):
         if not isinstance(model, cls):
             raise ValueError(
                 f"{path} holds a model of the class {type(model).__name__}, not {cls.__name__}; "
-                "read it by autoenc.load_model, which takes any."
+                "load it with autoenc.load_model, which reads any class."
             )
         return model
 
     def _file_content(self, name: str) -> ModelFile:
-        """What a model file of the class `name` holds."""
+        """The content of a model file for the class `name`."""
         known = self.catalogue_
         ids, titles = (None, None) if known is None else (known.item_ids, known.titles)
         arrays, counts = self._arrays(), self.item_counts_
         return ModelFile(name, self._file_params(), arrays, ids, titles, self.about_, counts)
 
     def _file_params(self) -> dict[str, Any]:
-        """The hyperparameters as a model file has them."""
+        """The hyperparameters as stored in a model file."""
         params = {name: _plain(value) for name, value in self.get_params(deep=False).items() if name != "threads"}
         if not isinstance(params.get("random_state"), (int, type(None))):
-            params["random_state"] = self.seed_  # a generator is not what it was before the fit
+            params["random_state"] = self.seed_  # the fit has advanced a generator
         return params
 
     @classmethod
     def _of_file_params(cls, params: dict[str, Any], classes: Mapping[str, type[Recommender]]) -> Recommender:
-        """The unfitted model that `_file_params` told of; `classes` has those of models in it by name."""
+        """The unfitted model with the hyperparameters of a file; `classes` maps names to classes of inner models."""
         return cls(**params)
 
 
 KNOWN: dict[str, type[Recommender]] = {}
-"""The classes that a model file may name: registry.MODELS, which stands below what it lists."""
+"""The classes that a model file may name; registry.MODELS fills it, as it imports them all."""
 
 
 def _model_of(content: ModelFile, path: str | os.PathLike[str]) -> Recommender:
@@ -263,5 +264,5 @@ def _model_of(content: ModelFile, path: str | os.PathLike[str]) -> Recommender:
 
 
 def _plain(value: Any) -> Any:
-    """A NumPy number as Python's, which JSON takes."""
+    """A NumPy number as a Python number, for JSON."""
     return value.item() if isinstance(value, np.generic) else value

@@ -1,44 +1,47 @@
-"""Blend: several models' scores in a weighted sum, the weights chosen on users held out for it.
+"""Blend: a weighted sum of several models' scores, with weights chosen on validation users.
 
 Score
     score = weights[0] * models[0].score + weights[1] * models[1].score + ...
-    Models err in different places. A network's logits and EASE's scores are of different sizes, so
-    the weights are as much units as trust. With `standardize` each model's scores of a user are first
-    brought to mean 0 and spread 1 (weighted_sum.py), and the weights are trust alone.
+    Different models make different errors. A network's logits and EASE's scores are on different
+    scales, so a weight reflects both the scale of a model and how much it contributes. With
+    `standardize`, each model's scores for a user are first brought to mean 0 and standard deviation 1
+    (weighted_sum.py), and a weight reflects the contribution alone.
 
-Weights, where none are given
-    Some users are held out, with a share of their likes to be predicted, and each model is fitted
-    on the rest. The weights are those whose sum ranks best by the metric, of a grid over all of them
-    at once, then of finer ones (blend_weights.py). Every model alone and every pair of them are in
-    the grid, so on the users who validate a blend is never behind a part of it. Last, all models of a
-    weight above 0 are fitted again on all likes.
+Weights, if none are given
+    Some users are held out, with part of their likes to be predicted, and each model is fitted on the
+    rest. The weights are searched on a coarse grid over all of them at once, then on finer grids
+    (blend_weights.py), for the best ranking by the metric. The coarse grid includes every model alone
+    and every pair, so on the validation users a blend is never behind one of its parts. Finally, all
+    models with a weight above 0 are fitted again on all likes.
 
 Validation by time
-    What came last is held out, of users who liked something before (evaluation/splits.py). Only there
-    can a half-life be chosen: first of all, for all models but networks at once (half_life.py), unless
-    one of them has a half-life already.
+    The latest likes are held out, of users who liked something before (evaluation/splits.py). Only
+    here can a half-life be chosen: before anything else, and the same for all models except networks
+    (half_life.py), unless one of them already has a half-life.
 
-Also chosen there, where it is asked for
-    The models' hyperparameters, each from a list. The epoch at which the first model's training
-    stops, where that is a network: after every so many steps it is looked at in a blend with the
-    others, its weights looked for from nothing, and the best of these looks decides.
+Optionally chosen on the same users
+    The models' hyperparameters, each from a list; and, if the first model is a network, the epoch at
+    which its training stops: after every `stop_every` steps it is evaluated in a blend with the
+    others, with the weights searched from scratch, and the epoch of the best blend is kept.
 
 What is not fitted again
-    The models, where no more than a fiftieth of the likes were held out: so few more would hardly change
-    them, and fitting them twice would take nearly twice the time. A model alone is always fitted again.
+    The models, if at most a fiftieth of the likes were held out: so few more would hardly change them, and
+    fitting them twice would take nearly twice the time. A single model is always fitted again.
 
 Explaining
-    The sum of what the models' own explanations say: a leave-one-out of a sum is the sum of them. With
-    `standardize` each is divided by the spread of the user's scores, which is taken as it is.
+    The weighted sum of the models' own explanations, as the leave-one-out difference of a sum is the
+    sum of the differences. With `standardize`, each is divided by the standard deviation of the user's
+    scores, which is held fixed.
 
 Cost
-    Each model fitted twice (once where few likes are held out) and once more for each hyperparameter tried,
-    or once where the weights are given; a prediction costs all of them.
+    Each model is fitted twice (once if few likes are held out), and once more for each hyperparameter
+    value tried; only once if the weights are given. A prediction costs as much as the predictions of all
+    models.
 
 Source
     A linear combination of predictions with fitted weights: Wolpert 1992 (Neural Networks 5:241),
     stacked generalization; Jahrer, Töscher and Legenstein 2010 (KDD) for recommenders. Differences:
-    the weights are fitted to a metric of the ranking, not by least squares, and are 0 or more.
+    the weights maximize a ranking metric instead of minimizing squared error, and are nonnegative.
 
 Example
     >>> from autoenc.models.ease import EASE
@@ -72,10 +75,10 @@ from autoenc.models.half_life import takes_half_life, with_chosen_half_life
 from autoenc.models.network_model import NetworkRecommender
 from autoenc.models.random_state import RandomState, seed_of
 from autoenc.models.weighted_sum import mean_and_spread, standardized, weighted_sum
-from autoenc.progress import Progress, untold
+from autoenc.progress import Progress, no_progress
 
 MOST_MODELS = 100  # in a file
-FEW = 1 / 50  # of the likes, without which several models are about as good
+FEW = 1 / 50  # of the likes, which hardly change a model
 
 
 @dataclass(eq=False, repr=False)
@@ -85,49 +88,49 @@ class Blend(Recommender):
     Parameters
     ----------
     models : list of Recommender
-        Not fitted here; `fit` fits copies. No Blend among them.
+        The models to blend, none of them a Blend. `fit` fits copies and leaves these unchanged.
     weights : list of float, optional
-        One a model; then nothing is chosen. By default chosen as above.
+        One weight per model. By default the weights are chosen on validation users, see above.
     standardize : bool
-        Whether each model's scores of a user are brought to mean 0 and spread 1 before they are summed.
+        Whether to bring each model's scores for a user to mean 0 and standard deviation 1 before summing.
     metric : str
-        Of `autoenc.metrics`, such as "ndcg@100": what the choice is for.
+        A metric of `autoenc.evaluate` to maximize, such as "ndcg@100".
     validation : "strong", "weak" or "time"
-        Whether the users who validate are left out of the fit that is validated, or only their
-        likes that are to be predicted, any of them or those that came last: as the model will be
-        used, for new users, for known ones, or for what known ones like next. "time" needs likes
-        with times, and chooses a half-life.
+        How to validate. "strong" leaves the validation users out of training, as for recommending to
+        new users; "weak" leaves out only their held-out likes, chosen at random, as for known users;
+        "time" holds out the latest likes, as for predicting what known users like next. "time" needs
+        likes with times, and chooses a half-life.
     validation_users : float or int, optional
-        The share of users to validate on, or their number. By default a fifth of them, or with
-        "weak" and "time" all; 2,000 at most, and none with fewer than two likes.
+        Fraction or number of users to validate on. By default a fifth of the users, or all with "weak"
+        and "time", but at most 2,000. Users with fewer than two likes are never chosen.
     candidates : dict, optional
-        Values to choose among by hyperparameter, of a fallback's too, as {"ease__l2": [100.0, 200.0,
-        500.0]}: by how the model does alone, from the middle on to either side as long as that does better.
-        A single model keeps its own where the likes are too few to validate on.
+        Values to try for hyperparameters of the models and fallbacks, such as {"ease__l2": [100.0,
+        200.0, 500.0]}. Each model is evaluated alone; the search starts at the middle value and moves to
+        either side as long as the metric improves. If there are too few likes to validate on, a single
+        model keeps its own value.
     stop_every : int, optional
-        Stop the first model, a network, where it validates best, which is looked at after so many
-        steps (in whole epochs). By default it is trained for all its epochs.
+        Evaluate the first model, which must be a network, every `stop_every` steps (rounded to whole
+        epochs), and keep the best epoch. By default it is trained for all its epochs.
     patience : int
-        End the training that is validated after so many looks without a new best.
+        Stop training after this many evaluations without improvement.
     fallback : dict, optional
-        Another model for one that needs more memory than it is allowed, as {"ease": ELSA()}. `fit`
-        warns where it takes it, and `about_` and the model file say so.
+        Models to use in place of those that need more memory than allowed, such as {"ease": ELSA()}.
+        `fit` warns if it uses one, and `about_` and the model file record it.
     random_state : int, numpy.random.RandomState, numpy.random.Generator or None
-        Names who validates.
+        Seed for choosing the validation users.
 
     Attributes
     ----------
     models_ : list of Recommender
-        The fitted copies, with what was chosen for them as their hyperparameters; without those whose
-        chosen weight is 0.
+        Fitted copies of the models, with the chosen hyperparameters. Models with weight 0 are left out.
     weights_ : array (n_models,), float64
-        Of `models_`.
+        Weights of `models_`.
     search_ : list of dict
-        Of the choice, in order: what was tried, which is a hyperparameter, or weights (a list) and
-        where training is stopped the epoch; and the metric's value.
+        One entry per trial, in order: the hyperparameter's value, or the weights (a list) with the epoch
+        if the network was still in training; and the value of the metric.
     """
 
-    weighs_likes = True  # where its models do
+    weighs_likes = True  # if its models do
 
     models: Sequence[Recommender] = ()
     _: KW_ONLY
@@ -143,12 +146,12 @@ class Blend(Recommender):
     random_state: RandomState = 0
 
     def fit(self, user_items: UserItemsLike, y: object = None, *, progress: Progress | None = None) -> Self:
-        """Choose and learn from who liked what, as `Recommender.fit` has it.
+        """Choose the weights and learn from the likes, as `Recommender.fit` does.
 
-        `progress`, a callable, is told (doing, done, total): what is being done, in words, and how many
-        steps of it are done.
+        `progress` is called as progress(doing, done, total): a description of the current task, and the
+        number of its steps done and in total.
         """
-        self._progress = progress or untold
+        self._progress = progress or no_progress
         try:
             super().fit(user_items)
         finally:
@@ -173,7 +176,7 @@ class Blend(Recommender):
         else:
             models, self.weights_ = self._choose(models, user_items)
         self.models_: list[Recommender] = []
-        while models:  # one that is replaced by its fit makes room for it
+        while models:  # drop each as soon as it is fitted again, to free its memory
             model = models.pop(0)
             self._progress(f"fitting {type(model).__name__}", len(self.models_), len(self.weights_))
             self.models_.append(model if model.__sklearn_is_fitted__() else model.fit(user_items))
@@ -196,7 +199,10 @@ class Blend(Recommender):
             if not (name == "stop_every" and value is None) and (not isinstance(value, (int, np.integer)) or value < 1):
                 raise ValueError(f"{name} is {value!r}; pass a whole number, 1 or more.")
         if self.stop_every is not None and not isinstance(self.models[0], NetworkRecommender):
-            raise ValueError(f"stop_every stops a network, and the first model is {self.models[0]!r}; leave it out.")
+            raise ValueError(
+                f"stop_every is for a network, and the first model is {self.models[0]!r}; leave stop_every out, or "
+                "put a network first."
+            )
 
     def _check_models(self) -> None:
         if not self.models:
@@ -206,9 +212,9 @@ class Blend(Recommender):
                 raise TypeError(f"{name} is {shown(getattr(self, name))}; pass a dict, or None.")
         for model in [*self.models, *(self.fallback or {}).values()]:
             if not isinstance(model, Recommender):
-                raise TypeError(f"models holds {model!r}; pass models, such as EASE().")
+                raise TypeError(f"models holds {model!r}; pass recommenders, such as EASE().")
             if isinstance(model, Blend):
-                raise ValueError("models holds a Blend; pass the models that it is of.")
+                raise ValueError("models holds a Blend; pass the models that it blends.")
         if self.weights is not None:
             weights = np.array(self.weights, np.float64)
             if weights.shape != (len(self.models),) or not np.isfinite(weights).all():
@@ -225,12 +231,12 @@ class Blend(Recommender):
                 raise ValueError(f"candidates[{name!r}] is {values!r}; pass a list of values to choose from.")
             if self.stop_every is not None and name.startswith(f"{first}__"):
                 raise ValueError(
-                    f"candidates has {name!r}, of the network that stop_every stops: it is trained once; "
-                    "leave one of the two out."
+                    f"candidates has {name!r}, a hyperparameter of the network that stop_every stops, which is "
+                    "trained only once; leave one of the two out."
                 )
 
     def _that_fits(self, name: str, model: Recommender, shape: tuple[int, int]) -> Recommender:
-        """The model, or its fallback where it needs more memory than it is allowed."""
+        """The model, or its fallback if it needs more memory than allowed."""
         fallback = self.fallback or {}
         if name not in fallback:
             return model
@@ -240,22 +246,22 @@ class Blend(Recommender):
             return model
         except ValueError as error:
             other = fallback[name]
-            told = f"{str(error).removesuffix('.')}; {type(other).__name__} is in its place"
-            warnings.warn(told, stacklevel=5)  # of whoever called `fit`
+            told = f"{str(error).removesuffix('.')}; {type(other).__name__} takes its place"
+            warnings.warn(told, stacklevel=5)  # at the caller of `fit`
             self._replaced[type(model).__name__] = type(other).__name__
             return other
 
     def _choose(self, models: list[Recommender], user_items: UserItems) -> tuple[list[Recommender], np.ndarray]:
-        """The models of a weight above 0, with what was chosen as their hyperparameters, and the weights.
+        """The models with a weight above 0, with the chosen hyperparameters, and the weights.
 
-        Those that needn't be fitted again are fitted.
+        Models that need not be fitted again are returned fitted.
         """
         try:
             train, judge = self._validation_split(models, user_items)
         except ValueError:
             if len(models) > 1 or self.validation_users is not None or self.validation == "time":
                 raise
-            return models, np.ones(1)  # nobody can validate, and there is something to do without
+            return models, np.ones(1)  # a single model needs no validation users
         for i in range(self.stop_every is not None, len(models)):
             models[i] = self._best_candidate(i, models[i], train, judge)
         if self.stop_every is not None:
@@ -278,7 +284,7 @@ class Blend(Recommender):
         return [model for model, weight in zip(kept, weights) if weight > 0], weights[weights > 0]
 
     def _stopped(self, models: list[Recommender], train: sparse.csr_array, judge: Judge) -> NetworkRecommender:
-        """The first model, fitted until where it did best in a blend with the others, which are fitted."""
+        """The first model, trained up to the epoch at which its blend with the others, already fitted, was best."""
         network, others = models[0], models[1:]
         assert isinstance(network, NetworkRecommender) and self.stop_every is not None  # or the checks have raised
         stopping = Stopping(judge, others, self.stop_every, self.patience, self._progress)
@@ -287,14 +293,14 @@ class Blend(Recommender):
         return network.as_stopped_at(stopping.epoch)
 
     def _validation_split(self, models: list[Recommender], user_items: UserItems) -> tuple[UserItems, Judge]:
-        """What to train on, and the judge of what comes of it."""
+        """The likes to train on, and the judge of the models trained on them."""
         train, fold_in, held_out = validation_split(user_items, self.validation, self.validation_users, self.seed_)
         backends = {getattr(model, "backend", "numpy") for model in models}
         backend = "numba" if "numba" in backends else "numpy"
         return train, Judge(fold_in, held_out, self.metric, backend, self.standardize)
 
     def _of_one_half_life(self, models: list[Recommender], user_items: UserItems) -> list[Recommender]:
-        """The models, unfitted, with the half-life that is best by time, unless one of them has one already."""
+        """The models, unfitted, with the half-life that validates best, unless one of them has one already."""
         half_lives = [model.get_params(deep=False)["half_life"] for model in models if takes_half_life(model)]
         if not half_lives or any(half_lives):
             return models
@@ -304,8 +310,8 @@ class Blend(Recommender):
         return models
 
     def _best_candidate(self, i: int, model: Recommender, train: sparse.csr_array, judge: Judge) -> Recommender:
-        """The i-th model fitted on `train`, with the best of the candidates for each of its hyperparameters in turn."""
-        self._progress(f"fitting {type(model).__name__} to choose by", 0, 1)
+        """The i-th model fitted on `train`, with its hyperparameters chosen from the candidates one after another."""
+        self._progress(f"fitting {type(model).__name__} for validation", 0, 1)
         search = CandidateSearch(_names([*self.models[:i], model, *self.models[i + 1 :]])[i], model, train, judge)
         for parameter, values in (self.candidates or {}).items():
             search.choose(parameter, values, self._progress)
@@ -325,14 +331,14 @@ class Blend(Recommender):
         return weighted_sum((model._contributions(row, column) for model in self.models_), weights)
 
     def named_models(self) -> list[tuple[str, Recommender]]:
-        """The models, unfitted, each with the name that its hyperparameters go by."""
+        """The unfitted models, each with the prefix of its hyperparameters' names."""
         return list(zip(_names(self.models), self.models))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The hyperparameters by name.
 
-        With `deep` also the models, each under its class's name in small letters ("ease", or
-        "ease-1" and "ease-2"), and theirs, as "ease__l2": as scikit-learn's make_union has it.
+        With `deep` also the models, each under its class's name in lower case ("ease", or "ease-1" and
+        "ease-2"), and their hyperparameters, such as "ease__l2", as in scikit-learn's make_union.
         """
         params = super().get_params()
         if deep:
@@ -342,9 +348,9 @@ class Blend(Recommender):
         return params
 
     def set_params(self, **params: Any) -> Self:
-        """Change hyperparameters, the models' too ("ease__l2"), or a model ("ease"), for the next `fit`.
+        """Set hyperparameters of the blend or of a model ("ease__l2"), or a model itself ("ease"), for the next `fit`.
 
-        Raises ValueError at a name that isn't one.
+        Raises ValueError if a name is unknown.
         """
         own = self._defaults()
         super().set_params(**{name: value for name, value in params.items() if name in own})
@@ -361,7 +367,7 @@ class Blend(Recommender):
 
     def _file_params(self) -> dict[str, Any]:
         params = super()._file_params()
-        del params["candidates"], params["fallback"]  # what was taken of them is the models' own
+        del params["candidates"], params["fallback"]  # the models hold what was chosen from them
         if not isinstance(self.models_[0], NetworkRecommender):  # the network's weight may have been 0
             params["stop_every"] = None
         params["models"] = ", ".join(type(model).__name__ for model in self.models_)
@@ -373,11 +379,11 @@ class Blend(Recommender):
 
     @classmethod
     def _of_file_params(cls, params: dict[str, Any], classes: Mapping[str, type[Recommender]]) -> Recommender:
-        params.pop("lean_on", None)  # of files before `standardize`
+        params.pop("lean_on", None)  # in files written before `standardize` was added
         own = {name: value for name, value in params.items() if name in cls._defaults()}
         names = str(own.get("models")).split(", ")
         if len(names) > MOST_MODELS or not set(names) <= set(classes) - {cls.__name__}:
-            raise ValueError(f"its models are {shown(own.get('models'))}, and not all are known here")
+            raise ValueError(f"its models are {shown(own.get('models'))}, and not all of these are known")
         blend = cls(**{**own, "models": [classes[name]() for name in names]})
         if own.get("weights") is not None:
             blend.weights = [float(weight) for weight in str(own["weights"]).split(", ")]
@@ -392,7 +398,7 @@ class Blend(Recommender):
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> int:
         weights = arrays.get("weights")
         if weights is None or weights.shape != (len(self.models),) or weights.dtype != np.float64:
-            raise ValueError("weights must be there, a float64 for each model.")
+            raise ValueError("weights must be an array with one float64 per model.")
         self.weights_, self.models_ = weights, []
         for name, model in self.named_models():
             model = unfitted(model)
@@ -401,7 +407,7 @@ class Blend(Recommender):
             self.models_.append(model)
         widths = [model.n_items_ for model in self.models_]
         if len(set(widths)) != 1:
-            raise ValueError(f"its models must be on the same items, and are on {', '.join(map(str, widths))}.")
+            raise ValueError(f"its models must have the same number of items; they have {', '.join(map(str, widths))}.")
         self.search_, self.seed_, self._replaced = [], seed_of(self.random_state), {}
         return widths[0]
 

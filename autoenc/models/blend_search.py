@@ -1,7 +1,7 @@
-"""What a blend chooses on users who validate: its models' hyperparameters, and where its network's training stops.
+"""Choices that a blend makes on validation users: its models' hyperparameters, and when its network's training stops.
 
-Each choice is the one with the best metric of the ranking on held-out users. The order of the choices
-is in `models.blend`, how weights are looked for in `models.blend_weights`.
+Each choice maximizes a ranking metric on held-out likes. `models.blend` describes their order, and
+`models.blend_weights` the search for weights.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from autoenc.progress import Progress
 from autoenc.training.callbacks import Callback
 from autoenc.training.trainer import Trainer
 
-MOST_USERS = 2_000  # to validate on by default: more say little more
-MANY_ITEMS = 5_000  # from so many on the values between the candidates are not tried
+MOST_USERS = 2_000  # to validate on by default: more users add little precision
+MANY_ITEMS = 5_000  # above this, values between the candidates are not tried
 
 Score = Callable[[sparse.csr_array], np.ndarray]
 """Every item's score for each user, from their likes: both are (batch, n_items)."""
 
 
 def number_who_validate(user_items: sparse.csr_array, wanted: float | None, validation: str) -> int:
-    """How many users validate, where `wanted` of them are asked for, a share or a number, or None.
+    """Number of validation users: as `wanted`, a fraction or a number, or the default if None.
 
-    Raises ValueError where so many can't be had.
+    Raises ValueError if there are not enough users.
     """
     if wanted is not None:
         return number_of_users(user_items, wanted, "validation_users")
@@ -47,24 +47,24 @@ def number_who_validate(user_items: sparse.csr_array, wanted: float | None, vali
     most = min(int((np.diff(user_items.indptr) >= 2).sum()), n_users - 1)
     if most < 1:
         raise ValueError(
-            "the weights are chosen on users with two likes or more, beside others to train on, and of "
-            f"{n_users:,} users there are none; pass weights, or more likes."
+            "the weights are chosen on users with two likes or more, with others left to train on, and there are "
+            f"none among {n_users:,} users; pass weights, or more likes."
         )
     return max(1, min(MOST_USERS, most, round(n_users / 5) if validation == "strong" else most))
 
 
 class ValidationSplit(NamedTuple):
-    """What `validation_split` returns, all csr_array of the same items."""
+    """The result of `validation_split`: three csr_array over the same items."""
 
-    train: sparse.csr_array  # what is learned from
-    fold_in: sparse.csr_array  # (n_users, n_items), what the models are shown of those who validate
-    held_out: sparse.csr_array  # (n_users, n_items), what they should find
+    train: sparse.csr_array  # training likes
+    fold_in: sparse.csr_array  # (n_users, n_items), the validation users' likes that the models see
+    held_out: sparse.csr_array  # (n_users, n_items), the likes that the models should predict
 
 
 def validation_split(user_items: UserItems, validation: str, wanted: float | None, seed: int) -> ValidationSplit:
-    """Who validates, and on what, as `Blend` has its validation and validation_users.
+    """Split likes for validation; `validation` and `wanted` are `Blend`'s `validation` and `validation_users`.
 
-    Raises ValueError where that can't be had.
+    Raises ValueError if there are too few likes or users.
     """
     if validation == "time":
         train, held_out, *_ = holdout_by_time(user_items)
@@ -76,24 +76,24 @@ def validation_split(user_items: UserItems, validation: str, wanted: float | Non
     train, fold_in, held_out, _ = holdout_users(user_items, n_users, seed=seed)
     if not held_out.nnz:
         raise ValueError(
-            f"none of the {n_users:,} users who validate has enough likes to hold a fifth of them out; "
+            f"none of the {n_users:,} validation users has enough likes to hold out a fifth of them; "
             "pass weights, or more likes."
         )
     return ValidationSplit(stacked(train, fold_in) if validation == "weak" else train, fold_in, held_out)
 
 
 class Judge:
-    """Measures weighted sums of scores on the users who validate.
+    """Evaluates weighted sums of scores on the validation users.
 
     Parameters
     ----------
     fold_in, held_out : csr_array (n_users, n_items)
-        What the models are shown of the users, and what they should find.
+        The users' likes that the models see, and those that they should predict.
     metric : str
     backend : "numba" or "numpy"
-        What ranks.
+        The ranking code to use.
     standardize : bool
-        Whether each user's scores are brought to one scale, or only each model's (`scales`).
+        Whether to rescale the scores of each user, or only those of each model (`scales`).
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Judge:
         self.top_n = _hits_by_kernel if backend == "numba" else _top_n
 
     def values(self, scorers: Sequence[Score], weights: np.ndarray) -> np.ndarray:
-        """The metric of each of the weights (n, n_models), for each user: (n, n_users). Each user is scored once."""
+        """The metric for each row of weights (n, n_models) and each user: (n, n_users). Each user is scored once."""
         weights = weights / self.scales(scorers)
         batches = []
         for liked, held_out in zip(self._in_batches(self.fold_in), self._in_batches(self.held_out)):
@@ -123,7 +123,7 @@ class Judge:
         return np.concatenate(batches, axis=1)
 
     def scales(self, scorers: Sequence[Score]) -> np.ndarray:
-        """What each model's scores are divided by to be spread alike (n_models,): by 1 where each user's are."""
+        """The standard deviation of each model's scores (n_models,); 1 if scores are standardized per user."""
         if self.standardize:
             return np.ones(len(scorers))
         liked = self.fold_in[:BATCH_SIZE]
@@ -135,7 +135,7 @@ class Judge:
     def _values_of(
         self, scores: np.ndarray, liked: sparse.csr_array, held_out: sparse.csr_array, weights: np.ndarray
     ) -> np.ndarray:
-        """The values (n, batch), of some users a thread."""
+        """The metric (n, batch), with the users divided among the threads."""
         n_users = liked.shape[0]
         at_once = -(-n_users // threads_to_use())
 
@@ -151,20 +151,20 @@ class Judge:
 def _top_n(
     scores: np.ndarray, weights: np.ndarray, liked: sparse.csr_array, held_out: sparse.csr_array, n: int
 ) -> list[np.ndarray]:
-    """For each of the weights the n best items (batch, n) of scores (n_models, batch, n_items), without liked ones."""
+    """The n best items (batch, n) for each row of weights, by scores (n_models, batch, n_items), without liked ones."""
     return [top_n_of_scores(weighted_sum(scores, each), liked, n)[0] for each in weights]
 
 
 def _hits_by_kernel(
     scores: np.ndarray, weights: np.ndarray, liked: sparse.csr_array, held_out: sparse.csr_array, n: int
 ) -> list[np.ndarray]:
-    """For each of the weights which of the same items were held out: (batch, n) bool."""
+    """For each row of weights, a mask (batch, n) of the items returned by `_top_n` that were held out."""
     from autoenc.kernels.ranks_of_sum import ranks_of_sum  # imports numba
 
     of_liked, of_held_out = (liked.indptr, liked.indices), (held_out.indptr, held_out.indices)
     ranks, any_nan = ranks_of_sum(np.ascontiguousarray(scores), weights.astype(scores.dtype), of_liked, of_held_out)
     if any_nan:
-        return _top_n(scores, weights, liked, held_out, n)  # which raises the sentence
+        return _top_n(scores, weights, liked, held_out, n)  # raises the error
     users = np.repeat(np.arange(held_out.shape[0]), np.diff(held_out.indptr))
     hits = np.zeros((len(weights), held_out.shape[0], n), bool)
     for of_sum, rank in zip(hits, ranks):
@@ -174,16 +174,16 @@ def _hits_by_kernel(
 
 
 class CandidateSearch:
-    """Chooses a model's hyperparameters, each from a list, by how the model does alone.
+    """Chooses a model's hyperparameters, each from a list, by the metric of the model alone.
 
-    Fits are rough where the model has a rough way (`precompute` in float32): they are only compared.
+    Fits may use lower precision (`precompute` in float32), as they are only compared.
 
     Attributes
     ----------
     best : Recommender
-        Fitted, with the best of what was tried so far.
+        The best model so far, fitted.
     tried : list of dict
-        In order: a hyperparameter's value, and the metric's.
+        One entry per trial, in order: the hyperparameter's value and the metric's.
     """
 
     def __init__(self, name: str, model: Recommender, train: sparse.csr_array, judge: Judge):
@@ -193,11 +193,11 @@ class CandidateSearch:
         self.tried: list[dict[str, Any]] = []
 
     def choose(self, parameter: str, values: Sequence[Any], progress: Progress) -> None:
-        """Try values of `parameter`, such as "ease__l2", from the middle on to either side as long as that does better.
+        """Try values of `parameter`, such as "ease__l2", from the middle to either side as long as the metric improves.
 
-        Numbers above 0 that end between two others are then tried at the top of a parabola through the
-        three, by logarithms; not where items are many and a fit takes long. A parameter of another model
-        is passed over.
+        If the best value is a positive number with a worse one on each side, the maximum of a parabola
+        through the three, on a logarithmic scale, is tried too, unless there are more than MANY_ITEMS
+        items and a fit takes long. A parameter of another model is ignored.
         """
         name, _, own = parameter.partition("__")
         if name != self.name or own not in self.best.get_params():
@@ -226,16 +226,16 @@ class CandidateSearch:
                 self._value_with(own, between, found[best])
 
     def finish(self) -> Recommender:
-        """The best, fitted if nothing was tried."""
+        """The best model; it is fitted here if nothing was tried."""
         if not self.tried:
             self.best = unfitted(self.best).fit(self.likes)
         return self.best
 
     def _value_with(self, own: str, value: Any, best: float) -> float:
-        """What a value comes to; the model becomes the best so far where that is more than `best`."""
+        """The metric for a value; the model is kept as the best so far if its metric is above `best`."""
         try:
             model = unfitted(self.best).set_params(**{own: value}).fit(self.likes)
-        except np.linalg.LinAlgError:  # a penalty that is rounded away
+        except np.linalg.LinAlgError:  # the penalty is lost to rounding
             return -math.inf
         found = float(self.judge.values([model.score], np.ones((1, 1))).mean())
         self.tried.append({f"{self.name}__{own}": value, self.judge.metric: found})
@@ -245,9 +245,9 @@ class CandidateSearch:
 
 
 def _top_of_parabola(values: Sequence[Any], found: Sequence[float]) -> float | None:
-    """Where a parabola through three points, by the logarithms of ascending numbers, is highest, in two digits.
+    """The maximum of a parabola through three points (log(value), found), to two significant digits.
 
-    None where they aren't such numbers, or the highest is one of the three.
+    None if the values are not positive numbers, or the maximum is not between the outer ones or is the middle one.
     """
     if not (all(isinstance(value, (int, float)) and value > 0 for value in values) and np.isfinite(found).all()):
         return None
@@ -259,12 +259,12 @@ def _top_of_parabola(values: Sequence[Any], found: Sequence[float]) -> float | N
 
 
 class Stopping(Callback):
-    """Looks how a network in mid-training does in a blend with others, and where it did best gives it back its weights.
+    """Evaluates a network during training in a blend with other models, and restores its state of the best epoch.
 
     Attributes
     ----------
     epoch : int
-        From 1, the best.
+        The best epoch, from 1.
     all_trials : list of (epoch, Trial)
     """
 

@@ -1,21 +1,21 @@
-"""The weights of a blend that validate best: a coarse grid over all of them at once, then finer ones about the best.
+"""Search for the weights of a blend: a coarse grid over all weights at once, then finer grids around the best points.
 
 Grid
     Points c of a simplex: c >= 0, sum of c = 1, each a multiple of 1 / steps
     weights = c**2 / sum of c**2
-    Its corners are the models alone and its edges their pairs. The square puts points near the edges,
-    as a good weight may be a fiftieth of another; with 15 steps, weights of two models are from
-    1 : 196 to 196 : 1. No look at the users who validate starts from an earlier one.
+    The corners of the simplex are single models and its edges are pairs. Squaring moves points towards
+    the edges, as a good weight may be a fiftieth of another; with 15 steps, the weights of two models
+    range from 1 : 196 to 196 : 1. The coarse grid does not depend on any earlier search.
 
-Finer
-    About the three best points those within 2 multiples of half a step, then about the three best of
-    all those of a quarter of a step.
+Finer grids
+    Around the three best points, all points within 2 half steps; then, around the three best of all
+    so far, all points within 2 quarter steps.
 
 Choice
-    The centre, as the mean of c, of all points of the same models that are behind the best by no more
-    than one standard error, paired by user: one of them is ahead by chance, and what they surround is
-    the safest guess. Where the centre itself is behind by more, or a model alone is ahead of it, the
-    best.
+    The mean of c over all points with the same models that are within one standard error of the best,
+    paired by user: which of them comes first is a matter of chance, and their centre is the safest
+    guess. If the centre itself is further behind, or worse than a single model, the best point is
+    taken.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ MOST_POINTS = 150  # of the coarse grid
 MOST_STEPS = 30
 STARTS = 3  # for the finer grids
 Values = Callable[[np.ndarray], np.ndarray]
-"""What each of some weights (n, n_models) comes to for each validation user: (n, n_users)."""
+"""The metric for each row of weights (n, n_models) and each validation user: (n, n_users)."""
 
 
 class Trial(NamedTuple):
-    """Weights, and what they come to for each validation user."""
+    """Weights, and the metric for each validation user."""
 
-    weights: np.ndarray  # (n_models,), of sum 1
+    weights: np.ndarray  # (n_models,), summing to 1
     values: np.ndarray  # (n_users,)
 
     @property
@@ -47,7 +47,7 @@ class Trial(NamedTuple):
 
     @property
     def point(self) -> np.ndarray:
-        """c (n_models,) of the weights."""
+        """The point c (n_models,) of the grid that gives these weights."""
         roots = np.sqrt(self.weights)
         point: np.ndarray = roots / roots.sum()
         return point
@@ -61,12 +61,12 @@ def best_of(trials: list[Trial]) -> Trial:
 
 
 def coarse_trials(n_models: int, values: Values) -> list[Trial]:
-    """A trial for each point of the coarse grid."""
+    """One trial per point of the coarse grid."""
     return _trials(_simplex(n_models, _steps(n_models)) / _steps(n_models), values)
 
 
 def finer_trials(trials: list[Trial], values: Values) -> list[Trial]:
-    """The trials, and those about the best of them."""
+    """The given trials, followed by those of the finer grids."""
     n_models = len(trials[0].weights)
     if n_models == 1:
         return trials
@@ -80,7 +80,7 @@ def finer_trials(trials: list[Trial], values: Values) -> list[Trial]:
 
 
 def choice(trials: list[Trial], values: Values) -> Trial:
-    """The trial that the blend is to take its weights from."""
+    """The trial with the weights to use."""
     best = best_of(trials)
     alike = (trial for trial in trials if np.array_equal(trial.weights > 0, best.weights > 0))
     level = [trial for trial in alike if _behind(trial, best) <= _standard_error(trial, best)]
@@ -106,7 +106,7 @@ def _standard_error(trial: Trial, best: Trial) -> float:
 
 
 def _steps(n_models: int) -> int:
-    """How many steps the coarse grid has: at least 2, which make the pairs."""
+    """Number of steps of the coarse grid: at least 2, so that it includes the pairs."""
     steps = 2
     while steps < MOST_STEPS and math.comb(steps + n_models, n_models - 1) <= MOST_POINTS:
         steps += 1
@@ -115,7 +115,7 @@ def _steps(n_models: int) -> int:
 
 @functools.cache
 def _simplex(n_models: int, steps: int) -> np.ndarray:
-    """All rows (n, n_models) of whole numbers from 0 that sum to `steps`."""
+    """All rows (n, n_models) of nonnegative integers that sum to `steps`."""
     bars = itertools.combinations(range(steps + n_models - 1), n_models - 1)
     bounds = np.array([(-1, *bar, steps + n_models - 1) for bar in bars])
     return np.diff(bounds, axis=1) - 1
@@ -123,7 +123,7 @@ def _simplex(n_models: int, steps: int) -> np.ndarray:
 
 @functools.cache
 def _moves(n_models: int) -> np.ndarray:
-    """Moves between points: rows of whole numbers that sum to 0; from 5 models on those of a pair alone."""
+    """Moves between points: rows of integers that sum to 0; with 5 models or more, only moves between two models."""
     if n_models <= 4:
         moves = [move for move in itertools.product(range(-2, 3), repeat=n_models) if sum(move) == 0]
         return np.array(moves)

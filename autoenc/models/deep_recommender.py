@@ -1,35 +1,34 @@
-"""DeepRecommender: an autoencoder of SELU layers, whose output is fed to it again.
+"""DeepRecommender: a deep autoencoder of SELU layers, optionally fed its own output.
 
 Training, of a user's likes x
-    h1 = selu(x @ W_embedding + b)                       as wide as the first of hidden_dims
-    h2 = selu(h1 @ W_dense1 + B_dense1)                  the second, ..., down to the code
-    dropout of the code; then by the same widths up again to hk
+    h1 = selu(x @ W_embedding + b)                       of width hidden_dims[0]
+    h2 = selu(h1 @ W_dense1 + B_dense1)                  hidden_dims[1], and so on to the code
+    dropout of the code; then the same widths in reverse, up to hk
     y  = hk @ W_output + B_output
     loss = sum over all items of softplus(y) - x * y
-and with refeed a second step on f(x) = sigmoid(y), as input and as target.
+With refeed, a second step follows with f(x) = sigmoid(y) as both input and target.
 Score
     y, without dropout
 
-Their loss, the squared error where something was rated, can't be had of likes: they are ratings of
-1, all of them, and a network that says 1 everywhere would have loss 0. So on likes it is the binary
-cross-entropy over all items. On ratings `rating_predictor.RatingPredictor` is the paper's own.
+The paper's loss, the squared error over rated items, is useless for likes: all of them are ratings of
+1, and a network that predicts 1 everywhere would have loss 0. So for likes the loss is the binary
+cross-entropy over all items. `rating_predictor.RatingPredictor` is the paper's model for ratings.
 
 Does refeeding pay
-    Not beyond doubt, and not for what it costs: over 4 seeds of ml-latest-small, paired, it changes
-    the RMSE of a random tenth of the ratings by +0.004 ± 0.004, where training twice as long as
-    without it changes it by -0.007 ± 0.002, that of the latest tenth by -0.009 ± 0.002 (-0.013 twice
-    as long, and the items' means are ahead of all three), and on likes of 2,000 items p@1 by +0.016 ±
-    0.010 and nDCG@100 by +0.004 ± 0.003 (`python -m benchmarks.refeeding`, untuned settings).
+    Not clearly, and not for its cost. Measured over 4 seeds of ml-latest-small, paired, with untuned
+    settings (`python -m benchmarks.refeeding`): on a random tenth of the ratings it changes the RMSE by
+    +0.004 ± 0.004, while training twice as long without it changes it by -0.007 ± 0.002. On the latest
+    tenth the changes are -0.009 ± 0.002 and -0.013, but the items' means are better than all three. On
+    likes of 2,000 items it changes p@1 by +0.016 ± 0.010 and nDCG@100 by +0.004 ± 0.003.
 
 Explaining
-    By leaving out, exactly: the first layer's sum loses a row.
+    By exact leave-one-out: the first layer's sum loses a row.
 
 Source
     Kuchaiev and Ginsburg 2017, Training Deep AutoEncoders for Collaborative Filtering (arXiv
-    1708.01715): 512 and 512 wide, a code of 1024, dropout of it at 0.8, refeeding.
-    Differences: Adam, where theirs is SGD with momentum 0.9, and refeeding goes on with the same
-    moments; normal numbers for their uniform ones of the same variance at the start, and no weight
-    decay; BCE on likes.
+    1708.01715): widths 512 and 512, a code of 1024, dropout of the code at 0.8, refeeding.
+    Differences: Adam in place of SGD with momentum 0.9, with moments shared by both steps; normal
+    instead of uniform initialization, with the same variance; no weight decay; BCE on likes.
 
 Example
     >>> likes = [[0, 1], [0, 1, 2], [1, 2], [3, 4], [3, 4, 5], [4, 5]] * 8
@@ -60,32 +59,33 @@ from autoenc.training.plain import PlainEngine
 
 @dataclass(eq=False, repr=False)
 class DeepRecommender(NetworkRecommender):
-    """The deep autoencoder of likes.
+    """A deep autoencoder for likes.
 
     Parameters
     ----------
-    hidden_dims : sequence of int, or their text, "512, 256"
-        The widths of the encoder, from the items to the code; the decoder has them mirrored.
+    hidden_dims : sequence of int, or str
+        Widths of the encoder, from the items to the code; the decoder mirrors them. May be given as text,
+        "512, 256".
     dropout : float
-        The share of the code that training drops.
+        Probability of dropping a value of the code in training.
     refeed : bool
-        Whether each step is followed by one on the output. The kernels do not serve that: it is
-        trained by the plain layers, whatever the backend, which then scores. The likes must all
-        count 1.
+        Whether to follow each step by one on the output. The kernels do not support this, so the plain
+        layers train the network; `backend` is used only for scoring. Weights and half_life are not
+        supported with it.
     bias_offset : float
-        Where the output's bias starts.
+        Initial value of the output biases.
     epochs : int, optional
-        By default as many as make 240 steps, and at least 12.
+        By default enough for 240 steps, and at least 12.
     batch_size, lr, schedule, schedule_length, early_stopping, validation_fraction, patience
-        As AutoEncoder has them.
+        As in `AutoEncoder`.
     random_state, backend, threads, half_life, weighted_input
-        As AutoEncoder has them.
+        As in `AutoEncoder`.
 
     Attributes
     ----------
     network_ : DeepNetwork
     history_, seed_
-        As AutoEncoder has them.
+        As in `AutoEncoder`.
     """
 
     default_steps = 240
@@ -123,7 +123,7 @@ class DeepRecommender(NetworkRecommender):
 
     def _fit(self, user_items: UserItems) -> None:
         if self.refeed and (self.weighted_input or self.half_life is not None or user_items.weights is not None):
-            raise ValueError("refeed=True takes likes that all count 1; leave weights and half_life out, or refeed.")
+            raise ValueError("refeed=True does not support weights or half_life; leave them out, or set refeed=False.")
         super()._fit(user_items)
         self._score_on_backend()
 
@@ -138,7 +138,7 @@ class DeepRecommender(NetworkRecommender):
 
 
 class RefeedingEngine(PlainEngine):
-    """The layers as they are, with a second step on the network's own answer."""
+    """The plain layers, with a second step on the network's own output."""
 
     def train_step(self, user_items: sparse.csr_array, key: Key) -> float:
         assert isinstance(self.network, DeepNetwork) and self.adam is not None
@@ -147,7 +147,7 @@ class RefeedingEngine(PlainEngine):
 
 
 def refeeding_step(network: DeepNetwork, adam: Adam, x: sparse.csr_array, key: Key) -> float:
-    """One minibatch, likes or ratings, and the refed one: two steps of Adam. Returns the first's loss before it."""
+    """Take a step of Adam on a minibatch of likes or ratings, and one on its output; return the loss before both."""
     y = network.logits(x, key)
     loss: float = network.loss.forward(y, x)
     network.backward()
@@ -159,7 +159,7 @@ def refeeding_step(network: DeepNetwork, adam: Adam, x: sparse.csr_array, key: K
 
 
 def widths_of(hidden_dims: Sequence[int] | str) -> tuple[int, ...]:
-    """The encoder's widths, from a sequence of whole numbers or their text. Raises ValueError for anything else."""
+    """The encoder's widths, from a sequence of integers or a text. Raises ValueError for anything else."""
     widths: Any = hidden_dims
     if isinstance(hidden_dims, str):
         widths = [int(part) if part.strip().isdecimal() else part for part in hidden_dims.split(",")]

@@ -1,4 +1,4 @@
-"""DenoisingAutoEncoder: one wide hidden layer that learns to predict all likes from half of them.
+"""DenoisingAutoEncoder: one wide hidden layer, trained to predict all likes from half of them.
 
 Training, of a user's likes x
     u = (x * m) / sqrt(max(1, sum(x * m)))                 m ~ Bernoulli(1 - input_dropout)
@@ -8,15 +8,15 @@ Training, of a user's likes x
 Score
     y, of u = x / sqrt(max(1, n_likes)) and without dropout
 
-A held-out like is a negative in training. What keeps the network from learning that it is one: it
-is asked for likes that it wasn't shown, dropout of h lets it remember no user, a term that is no
-like counts little, and training stops at a rate that is still above 0.
+A held-out like is a negative in training. Four things keep the network from learning it as one: the
+loss includes likes hidden from the input, dropout of h prevents it from memorizing users, the terms
+of items not liked have a small weight, and training stops while the learning rate is still above 0.
 
 Mult-DAE (Liang et al. 2018) is
     DenoisingAutoEncoder(hidden_dim=200, dropout=0.0, loss="multinomial", bias_offset=0.0, lr=1e-3)
 
 Explaining
-    By leaving out, exactly: the sum loses a row, and its scale changes from sqrt(n) to sqrt(n - 1).
+    By exact leave-one-out: the sum loses a row, and its scale changes from sqrt(n) to sqrt(n - 1).
 
 Source
     Vincent et al. 2008, denoising autoencoders; Wu et al. 2016, Collaborative denoising
@@ -48,28 +48,28 @@ class DenoisingAutoEncoder(NetworkRecommender):
     ----------
     hidden_dim : int
     input_dropout : float
-        The probability with which training hides a like from the network, though not from the loss.
+        Probability of hiding a like from the input in training; the loss still includes it.
     dropout : float
-        The share of the hidden layer that training drops.
+        Probability of dropping a hidden value in training.
     bias_offset : float
-        Where the output's bias starts.
+        Initial value of the output biases.
     loss : "bce" or "multinomial"
     negative_weight : float
-        What an item that isn't liked counts in the BCE, where a liked one counts 1.
+        Weight in the BCE of an item that isn't liked; a liked one has weight 1.
     epochs : int, optional
-        By default as many as make 240 steps, and at least 3.
+        By default enough for 240 steps, and at least 3.
     batch_size, lr, schedule, schedule_length
-        As AutoEncoder has them.
+        As in `AutoEncoder`.
     early_stopping, validation_fraction, patience
-        As AutoEncoder has them.
+        As in `AutoEncoder`.
     random_state, backend, threads, half_life, weighted_input
-        As AutoEncoder has them.
+        As in `AutoEncoder`.
 
     Attributes
     ----------
     network_ : DenoisingNetwork
     history_, seed_
-        As AutoEncoder has them.
+        As in `AutoEncoder`.
     """
 
     default_steps = 240

@@ -1,34 +1,35 @@
-"""EASE: every item's likes as a weighted sum of the other items' likes, by least squares, in closed form.
+"""EASE: linear regression of each item's likes on those of all other items, in closed form.
 
 Problem
-    minimize |X - X @ B|**2 + l2 * |B|**2 over B with a diagonal of zeros, X being user_items
+    minimize |X - X @ B|**2 + l2 * |B|**2 over B with a diagonal of zeros, where X is user_items
 
 Solution
     G = X.T @ X                       how many users like both of two items
     P = inverse of (G + l2 * I)
     B[i, j] = -P[i, j] / P[j, j]      for i != j, and B[j, j] = 0
-    The condition on the diagonal has a Lagrange multiplier an item, and it comes out as the
-    division by P's diagonal.
+    The constraint on the diagonal has one Lagrange multiplier per item, which becomes the division
+    by P's diagonal.
 
 Score
     score = user_items @ B
 
 Weights and times
-    With weights or a half_life, X is not ones but as models/weighting.py has it: in G a pair of likes
-    that count c and d counts sqrt(c * d), and the score takes a user's likes by their shares.
+    With weights or a half_life, the entries of X are not 1 but as in models/weighting.py: a pair of
+    likes with confidences c and d adds sqrt(c * d) to G, and the score weights a user's likes relative
+    to each other.
 
 Shapes
-    G, P   (n_items, n_items) float64, one in place of the other
+    G, P   (n_items, n_items) float64; P overwrites G
     B      (n_items, n_items) float32
 
 Cost
-    12 bytes and n_items flops for each pair of items: at 10,677 items 1.4 GB and 1.2 TFLOP. Users
-    cost a pass over their pairs of likes. So it is for catalogues of some ten thousand items. With
-    10 million likes 30 s on one core, and a peak of 1.6 GB, likes included. Another l2 on the same
-    likes needs no other G, which is 13 s of the 30, and where it is only to be compared with others
-    P in float32 is enough, in half the time. One factorization for all l2, by eigenvectors, takes
-    nine times as long as P.
-    Where users are a third of the items or fewer, P comes from their square instead (gram.py).
+    12 bytes and n_items flops per pair of items: 1.4 GB and 1.2 TFLOP for 10,677 items. Users cost one
+    pass over their pairs of likes. So EASE is for catalogues of some ten thousand items. With 10
+    million likes it takes 30 s on one core and a peak of 1.6 GB, likes included. Another l2 on the same
+    likes reuses G, which saves 13 s of the 30; if fits are only compared, P in float32 suffices and
+    takes half the time. One factorization for all l2, by eigenvectors, takes nine times as long as P.
+    If there are at most a third as many users as items, P is computed from a users x users matrix
+    (gram.py).
 
 Source
     Steck 2019, Embarrassingly Shallow Autoencoders for Sparse Data (arXiv 1905.03375), equation 8
@@ -61,20 +62,20 @@ from autoenc.models.weighting import check_half_life, item_totals, weighted_inpu
 
 @dataclass(eq=False, repr=False)
 class EASE(Recommender):
-    """The linear autoencoder without self-similarity.
+    """A linear autoencoder without self-similarity.
 
     Parameters
     ----------
     l2 : float
-        The weight of |B|**2, above 0. The paper's are 200 to 1,000; more data bears less.
+        Weight of |B|**2, above 0. The paper uses 200 to 1,000; more data allows less.
     max_memory : float, optional
-        How many bytes `fit` may take beside the likes. It needs 12 * n_items**2, or where users are
-        few 4 * n_items**2 + 8 * n_users * n_items; where that is more than this, or than the
-        machine has free (which Linux tells), it raises ValueError first. By default half of what is
-        installed, or of a container's limit.
+        Number of bytes that `fit` may use in addition to the likes. It needs 12 * n_items**2, or, with
+        few users, 4 * n_items**2 + 8 * n_users * n_items. If that is more than this, or than the
+        machine has free (known on Linux only), `fit` raises ValueError at once. By default half of the
+        installed memory, or of a container's limit.
     half_life : float, optional
-        In how many days a like counts half: of what is learned from, and of a user's likes that
-        come with times. By default every like counts by its weight alone.
+        Number of days after which a like counts half, in training and when scoring likes that have
+        times. By default every like counts by its weight alone.
 
     Attributes
     ----------
@@ -90,7 +91,7 @@ class EASE(Recommender):
     half_life: float | None = None
 
     def precompute(self, user_items: UserItemsLike, dtype: type = np.float64) -> ItemGram | UserGram:
-        """The likes' Gram matrix, which `fit` takes in their place, whatever the hyperparameters but half_life."""
+        """The Gram matrix of the likes, which `fit` accepts in their place unless half_life has changed."""
         self._check_hyperparameters()
         likes = as_user_items(user_items)
         self.check_memory(*likes.shape)
@@ -99,13 +100,13 @@ class EASE(Recommender):
         return gram
 
     def fit(self, user_items: UserItemsLike | ItemGram | UserGram, y: object = None) -> Self:
-        """Learn from who liked what, as `Recommender.fit` has it, or from what `precompute` made of it."""
+        """Learn from likes, as `Recommender.fit` does, or from the result of `precompute`."""
         if not isinstance(user_items, (ItemGram, UserGram)):
             return super().fit(user_items)
         self._check_hyperparameters()
         if user_items.half_life != self.half_life:
             raise ValueError(
-                f"half_life is {self.half_life}, and the Gram matrix was made with {user_items.half_life}; "
+                f"half_life is {self.half_life}, but the Gram matrix was computed with {user_items.half_life}; "
                 "call precompute again."
             )
         self._fit_gram(user_items)
@@ -121,7 +122,7 @@ class EASE(Recommender):
 
     def _fit(self, user_items: UserItems) -> None:
         pairs = weighted_pairs(user_items, self.half_life)
-        self._checked_penalty(item_totals(pairs))  # the Gram matrix takes long
+        self._checked_penalty(item_totals(pairs))  # before the Gram matrix, which takes long
         self._fit_gram(gram_of(pairs))
 
     def _fit_gram(self, gram: ItemGram | UserGram) -> None:
@@ -130,13 +131,14 @@ class EASE(Recommender):
             self.item_weights_ = _weights(gram.inverse(penalty))
 
     def _checked_penalty(self, counts: np.ndarray) -> np.ndarray:
-        """As `_penalty`. Raises ValueError where rounding loses it."""
+        """The result of `_penalty`. Raises ValueError if rounding loses it."""
         penalty = self._penalty(counts)
         # Above this the factorization can't fail: Higham 2002, theorem 10.7.
         least_l2 = np.finfo(np.float64).eps * len(counts) ** 2 * (counts + penalty).max()
         if self.l2 < least_l2:
             raise ValueError(
-                f"l2 is {self.l2}, which these likes round away; pass more than {least_l2:.1g}, such as 500."
+                f"l2 is {self.l2}, which is lost to rounding with these likes; pass more than {least_l2:.1g}, such "
+                "as 500."
             )
         return penalty
 
@@ -148,19 +150,19 @@ class EASE(Recommender):
         if limit is not None and needed > limit:
             raise ValueError(
                 f"{type(self).__name__} on {n_items:,} items needs {needed:,} bytes, but {which} is {limit:,.0f}; "
-                "raise max_memory if the machine has them, or take IALS or ELSA, which need no items squared."
+                "raise max_memory if the machine has more, or use IALS or ELSA, which need no items x items matrix."
             )
 
     def check_memory(self, n_users: int, n_items: int) -> None:
         self.check_limit(n_users, n_items)
-        way_out = "fit on fewer items, or take IALS or ELSA, which need no items squared"
+        way_out = "fit on fewer items, or use IALS or ELSA, which need no items x items matrix"
         check_free(f"{type(self).__name__} on {n_items:,} items", self._bytes_to_fit(n_users, n_items), way_out)
 
     def _bytes_to_fit(self, n_users: int, n_items: int) -> int:
-        return bytes_needed(n_users, n_items) + 4 * n_items**2  # P, and B in float32 beside it
+        return bytes_needed(n_users, n_items) + 4 * n_items**2  # P, and B in float32
 
     def _penalty(self, counts: np.ndarray) -> np.ndarray:
-        """What goes onto the diagonal of G, whose own is `counts`: (n_items,) float64."""
+        """The penalty to add to the diagonal of G, which is `counts`: (n_items,) float64."""
         return np.full(len(counts), self.l2, np.float64)
 
     def _score(self, user_items: sparse.csr_array) -> np.ndarray:
@@ -177,7 +179,7 @@ class EASE(Recommender):
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> int:
         weights = arrays.get("item_weights")
         if weights is None or weights.ndim != 2 or weights.shape[0] != weights.shape[1] or weights.dtype != np.float32:
-            raise ValueError("item_weights must be there, a square matrix of float32.")
+            raise ValueError("item_weights must be a square matrix of float32.")
         self.item_weights_ = weights
         return len(weights)
 

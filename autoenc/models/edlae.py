@@ -1,26 +1,26 @@
-"""EDLAE: EASE that has learnt each like from what dropout left of the others, in closed form.
+"""EDLAE: EASE trained with dropout of the input, in closed form.
 
 Problem
     minimize E[ (1 - m) * (X - (X * m) @ W)**2 ], summed over users and items, + the l2 below
-    m is a mask like X, each entry 0 with probability p = dropout and else 1. The emphasis 1 - m
-    counts the error of an item only where it was dropped, so W's diagonal never matters: no item
-    is learnt from itself. The expectation over all masks is known: with B = (1 - p) * W
+    m is a mask of the shape of X, with entries 0 with probability p = dropout and 1 otherwise. The
+    emphasis 1 - m counts the error of an item only where it was dropped, so W's diagonal never
+    matters: no item is learned from itself. The expectation over all masks is, with B = (1 - p) * W,
 
     minimize |X - X @ B|**2 + |L**(1/2) @ B|**2 over B with a diagonal of zeros
 
 Solution
     G = X.T @ X                       how many users like both of two items
-    L = p / (1 - p) * diag(G) + l2    a penalty an item: what many like bears more of it
+    L = p / (1 - p) * diag(G) + l2    one penalty per item, larger for popular items
     P = inverse of (G + L)
     B[i, j] = -P[i, j] / P[j, j]      for i != j, and B[j, j] = 0
-    That is EASE with a penalty for each item in place of one for all; dropout 0 is EASE.
+    This is EASE with one penalty per item in place of a single one; with dropout 0 it is EASE.
 
 Score, weights and times, shapes and cost
-    Those of EASE, whose code this is but for L.
+    As in EASE; only L differs.
 
 Source
     Steck 2020, Autoencoders that don't overfit towards the Identity (NeurIPS 33), the full-rank
-    model, equations 8 and 9, with the emphasis a = 1, b = 0 that eliminates it completely.
+    model, equations 8 and 9, with the emphasis a = 1, b = 0 that eliminates the overfitting completely.
 
 Example
     >>> edlae = EDLAE(l2=1.0, dropout=0.5).fit([[0, 1], [0, 1], [1]])   # G + L = [[5, 2], [2, 7]]
@@ -46,11 +46,11 @@ class EDLAE(EASE):
     Parameters
     ----------
     l2 : float
-        The penalty that every item bears, above 0.
+        Penalty common to all items, above 0.
     dropout : float
-        p above, 0 or more and below 1. The paper's are .33 with an l2 of 300 and 500, and .25 with 70.
+        p above, in [0, 1). The paper uses .33 with an l2 of 300 and 500, and .25 with 70.
     max_memory : float, optional
-        How many bytes `fit` may take beside the likes, as in `EASE`.
+        Number of bytes that `fit` may use, as in `EASE`.
     half_life : float, optional
         As in `EASE`.
 
@@ -67,7 +67,7 @@ class EDLAE(EASE):
     def _check_hyperparameters(self) -> None:
         super()._check_hyperparameters()
         if not (isinstance(self.dropout, Real) and 0 <= self.dropout < 1):
-            raise ValueError(f"dropout is {self.dropout!r}; pass the share of likes to drop, 0 or more and below 1.")
+            raise ValueError(f"dropout is {self.dropout!r}; pass the fraction of likes to drop, 0 or more and below 1.")
 
     def _penalty(self, counts: np.ndarray) -> np.ndarray:
         return self.dropout / (1 - self.dropout) * counts + self.l2

@@ -1,21 +1,22 @@
-"""ELSA: EASE's items squared as a product of item embeddings, for catalogues where the square does not fit.
+"""ELSA: EASE's items x items matrix as a product of item embeddings, for catalogues too large for EASE.
 
 Score
     A     = weight, each row divided by its length
     score = user_items @ (A @ A.T - I)
-    The diagonal of A @ A.T is ones and that of the difference zeros: no item is scored by itself.
+    The diagonal of A @ A.T is 1, so that of A @ A.T - I is 0: an item does not score itself.
 
 Training
-    minimizes the cosine distance of score to user_items, by Adam; see networks/elsa.py.
+    Adam minimizes the cosine distance between score and user_items; see networks/elsa.py.
 
 Cost
-    3 * n_items * emb_dim**2 flops a step whatever the batch, where with Y they would be
-    6 * batch * n_items * emb_dim; and 16 bytes a weight, of Adam's moments and A too.
+    3 * n_items * emb_dim**2 flops per step, whatever the batch size; computing the scores would take
+    6 * batch * n_items * emb_dim. 16 bytes per weight, including A and Adam's moments.
 
 Source
     Vančura, Alves, Kasalický and Kordík 2022, Scalable Linear Shallow Autoencoder for Collaborative
-    Filtering (RecSys), and their package elsarec. Differences: Adam at .03 where that has NAdam at
-    .1; a user's error is summed over the items where that takes the mean, which moves Adam's eps.
+    Filtering (RecSys), and their package elsarec. Differences: Adam with learning rate .03 in place of
+    NAdam with .1; a user's error is summed over the items, not averaged, which changes the effect of
+    Adam's eps.
 
 Example
     >>> likes = [[0, 1], [0, 1, 2], [1, 2], [3, 4], [3, 4, 5], [4, 5]] * 8
@@ -49,36 +50,36 @@ from autoenc.training.minibatches import default_epochs
 from autoenc.training.plain import PlainEngine
 from autoenc.training.trainer import SCHEDULES, Trainer
 
-BLOCK = 512  # items at a time, whose gradient and moments then stay in the cache
-LEAST_STEPS = 120  # by default; the paper's data peak within 4 epochs, which are more steps
+BLOCK = 512  # items at a time, so that their gradient and moments stay in the cache
+LEAST_STEPS = 120  # by default; the paper's data sets peak within 4 epochs, which take more steps
 
 
 @dataclass(eq=False, repr=False)
 class ELSA(Recommender):
-    """The scalable linear shallow autoencoder.
+    """A scalable linear shallow autoencoder.
 
     Parameters
     ----------
     emb_dim : int
-        The length of an item's embedding, the rank of what stands in for EASE's weights.
+        Length of an item's embedding: the rank of the approximation of EASE's weights.
     epochs : int, optional
-        Passes over the users. By default 4, or as many as make 120 steps.
+        Passes over the users. By default enough for 120 steps, and at least 4.
     batch_size : int
     lr : float
-        Adam's rate. Only a row's direction counts, so it can be a large one.
+        Adam's learning rate. It can be large, as only the direction of a row matters.
     schedule : "constant" or "cosine"
-        Whether the rate stays or falls to 0 by the last step.
+        Whether the learning rate stays constant or falls to 0 by the last step.
     random_state : int, numpy.random.RandomState, numpy.random.Generator or None
-        Names the start and the order of the users; the same int gives the same bits.
+        Seed for initialization and shuffling; the same int gives the same bits.
 
     Attributes
     ----------
     item_embeddings_ : array (n_items, emb_dim), float32
-        A above, of rows of length 1: their products are how much a like of one item adds to another.
+        A above. The dot product of two rows is what a like of one item adds to the other's score.
     history_ : list of dict
-        epoch, loss (per user) and lr, an epoch each.
+        epoch, loss (per user) and lr, one dict per epoch.
     seed_ : int
-        What `random_state` came to.
+        Seed drawn from `random_state`.
     """
 
     emb_dim: int = 256
@@ -98,10 +99,10 @@ class ELSA(Recommender):
         self.item_embeddings_: np.ndarray = self._trained(start, user_items, epochs)
 
     def partial_fit(self, user_items: UserItemsLike, y: object = None, *, epochs: int = 1) -> Self:
-        """So many epochs more, on these likes, by a new optimizer; the first call fits.
+        """Train for `epochs` more epochs on these likes, with a new optimizer; the first call fits.
 
-        Items that the model has not seen start from the mean of what they were liked with
-        (models/growing.py). Raises as `fit` does.
+        New items start from the mean of the items that they were liked with (models/growing.py).
+        Raises the errors of `fit`.
         """
         if not self.__sklearn_is_fitted__():
             return self.fit(user_items)
@@ -113,7 +114,7 @@ class ELSA(Recommender):
         self.item_embeddings_ = growth.rows(self.item_embeddings_)
 
     def _trained(self, weight: np.ndarray, user_items: sparse.csr_array, epochs: int) -> np.ndarray:
-        """The item embeddings after training from this weight, which is updated in place."""
+        """The item embeddings after training `weight`, which is updated in place."""
         layer: Any = CosineOfProduct(weight)
         history = History()
         Trainer(
@@ -168,14 +169,14 @@ class ELSA(Recommender):
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> int:
         item_embeddings = arrays.get("item_embeddings")
         if item_embeddings is None or item_embeddings.ndim != 2 or item_embeddings.dtype != np.float32:
-            raise ValueError("item_embeddings must be there, one row of float32 per item.")
+            raise ValueError("item_embeddings must be a float32 array with one row per item.")
         self.item_embeddings_ = item_embeddings
         self.history_, self.seed_ = [], seed_of(self.random_state)
         return len(item_embeddings)
 
 
 class BlockwiseEngine(PlainEngine):
-    """Works on a block of items at a time, so that what it computes on the way is as small as the block."""
+    """Works on one block of items at a time, so that intermediate arrays are as small as the block."""
 
     def __init__(self, network: Any, adam: Adam):
         super().__init__(network, adam)
@@ -215,7 +216,7 @@ class BlockwiseEngine(PlainEngine):
 
 
 def rows_of(adam: Adam, rows: slice) -> Adam:
-    """An Adam of these rows alone, on the same arrays."""
+    """An Adam for these rows only, sharing the arrays."""
     part = Adam({}, adam.lr, adam.betas, adam.eps)
     part.params = {name: array[rows] for name, array in adam.params.items()}
     part.first_moment = {name: array[rows] for name, array in adam.first_moment.items()}

@@ -1,7 +1,7 @@
-"""What scikit-learn asks of an estimator: hyperparameters by name, and whether it is fitted.
+"""scikit-learn's estimator interface: hyperparameters by name, and whether a model is fitted.
 
-Hyperparameters are the constructor's arguments. The constructor keeps them unchanged and does nothing
-else, so that scikit-learn's `clone`, pipelines and searches work.
+Hyperparameters are the constructor's arguments. The constructor only stores them, unchanged, so that
+scikit-learn's `clone`, pipelines and searches work.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Model = TypeVar("Model", bound="Estimator")
 
 
 class NotFittedError(ValueError, AttributeError):
-    """The model was asked for something before `fit`; of the classes that scikit-learn's has."""
+    """Raised if a model is used before `fit`; has the base classes of scikit-learn's NotFittedError."""
 
 
 class Estimator:
@@ -27,17 +27,17 @@ class Estimator:
     Attributes
     ----------
     n_items_ : int
-        How many items the model was fitted on.
+        Number of items that the model was fitted on.
     """
 
     n_items_: int
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The hyperparameters by name. `deep` is scikit-learn's, and means nothing without nested models."""
+        """The hyperparameters by name. `deep` has no effect on models that contain no others."""
         return {name: getattr(self, name) for name in self._defaults()}
 
     def set_params(self, **params: Any) -> Self:
-        """Change hyperparameters, which the next `fit` uses. Raises ValueError at a name that isn't one."""
+        """Set hyperparameters for the next `fit`. Raises ValueError if a name is unknown."""
         for name, value in params.items():
             if name not in self._defaults():
                 known = ", ".join(self._defaults()) or "none"
@@ -51,11 +51,11 @@ class Estimator:
         return {name: parameter.default for name, parameter in of_constructor.items()}
 
     def _check_hyperparameters(self) -> None:
-        """Raise ValueError or TypeError where one is invalid: here a number of more than 64 bits, or a long text."""
+        """Raise ValueError or TypeError if one is invalid: here, an integer of more than 64 bits or a long text."""
         for name, value in self.get_params(deep=False).items():
             is_huge = isinstance(value, int) and value.bit_length() > 64
             if is_huge or (isinstance(value, (str, bytes)) and len(value) > MOST_TEXT):
-                raise ValueError(f"{name} is {shown(value)}; pass less.")
+                raise ValueError(f"{name} is {shown(value)}, which is too {'large' if is_huge else 'long'}.")
 
     def __repr__(self) -> str:
         defaults, params = self._defaults(), self.get_params(deep=False)
@@ -66,7 +66,7 @@ class Estimator:
         return hasattr(self, "n_items_")
 
     def __sklearn_tags__(self) -> Any:
-        utils = importlib.import_module("sklearn.utils")  # only scikit-learn asks, so it is there
+        utils = importlib.import_module("sklearn.utils")  # only scikit-learn calls this, so it is installed
         return utils.Tags(
             estimator_type=None,
             target_tags=utils.TargetTags(required=False),
@@ -79,16 +79,16 @@ class Estimator:
 
     @property
     def n_items(self) -> int:
-        """`n_items_`, under the name that `autoenc.evaluation.ranking` asks for."""
+        """`n_items_`, under the name that `autoenc.evaluation.ranking` uses."""
         self._check_fitted()
         return self.n_items_
 
     @property
     def n_features_in_(self) -> int:
-        """`n_items_`, under the name that scikit-learn asks for."""
+        """`n_items_`, under the name that scikit-learn uses."""
         return self.n_items
 
 
 def unfitted(model: Model) -> Model:
-    """An unfitted model of the same hyperparameters."""
+    """An unfitted model with the same hyperparameters."""
     return type(model)(**model.get_params(deep=False))

@@ -15,7 +15,7 @@ from autoenc.models.scorer import BATCH_SIZE, Scorer
 
 
 class Explaining(Scorer):
-    """Explains scores by leaving out one like at a time."""
+    """Explains scores by leave-one-out."""
 
     def explain(
         self,
@@ -24,12 +24,12 @@ class Explaining(Scorer):
         *,
         liked: npt.ArrayLike | None = None,
     ) -> Explanation:
-        """Which of a user's likes drive the score of an item, by leaving out one at a time.
+        """Explain the score of an item by the user's likes, leaving out one at a time.
 
         contribution[j] = score(item | all likes) - score(item | all likes but j)
 
-        It is exact, and says nothing of leaving out two. The contributions add up to the score
-        where the model is linear, and need not elsewhere.
+        This is exact for a single like; leaving out two may have a different effect. The contributions
+        sum to the score if the model is linear, but not in general.
 
         Parameters
         ----------
@@ -41,15 +41,15 @@ class Explaining(Scorer):
         Returns
         -------
         items : array (n_likes,), int32
-            The likes, the one that drives most first; with `liked` by name.
+            The likes in order of decreasing contribution; names if `liked` was given.
         contributions : array (n_likes,), floating
 
-        The two are an `Explanation`, whose `is_liked` tells whether the item is liked already.
+        The pair is an `Explanation`; its `is_liked` tells whether the item itself is among the likes.
 
         Raises
         ------
         ValueError, TypeError
-            As `recommend` does, or where `user_items` has not one row, or `item` is missing.
+            As in `recommend`, or if `user_items` does not have exactly one row, or `item` is missing.
         """
         row, by_name = self._rows(user_items, liked)
         if item is None:
@@ -68,9 +68,9 @@ class Explaining(Scorer):
         return Explanation(columns, contributions, is_liked)
 
     def _contributions(self, row: sparse.csr_array, column: int) -> np.ndarray:
-        """Score `column` once with all likes and once without each: (n_likes,).
+        """Score of `column` with all likes minus its score without each of them: (n_likes,).
 
-        A model that knows a shorter way to the same numbers overrides this.
+        A model that has a faster way to compute this overrides it.
         """
         likes = row.indices
         with_all = self._score_of(row, column)[0]
@@ -83,5 +83,5 @@ class Explaining(Scorer):
         return contributions
 
     def _score_of(self, user_items: sparse.csr_array, column: int) -> np.ndarray:
-        """The scores of one item, (batch,); a model that can do without those of the others overrides this."""
+        """The scores of one item (batch,). A model that can score it without all others overrides this."""
         return self._score(user_items)[:, column]

@@ -1,7 +1,7 @@
-"""Recommendations for whole populations: users in a file in, their rankings in a file out.
+"""Recommendations for many users, written to a file.
 
-Users pass in batches and every ranking is written as it comes, so what is held is the likes, one
-batch of scores, and nothing of the answer.
+Users are processed in batches and each batch of rankings is written at once, so that only the likes
+and one batch of scores are in memory.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from autoenc.storage.atomic import replacing
 ENDINGS = (".parquet", ".csv", ".npz")
 
 Write = Callable[[slice, np.ndarray, np.ndarray], None]
-"""Writes a batch: the users' rows, their items by number, and the scores, (batch, n) each."""
+"""Writes one batch: a slice of the users, and their items (by number) and scores, (batch, n) each."""
 
 _TO_QUOTE = re.compile('[,"\\r\\n]')  # in a cell of a .csv
 
@@ -39,18 +39,18 @@ class Mapped(NamedTuple):
 
     user_items: sparse.csr_array  # (n_users, model.n_items)
     n_unknown_items: int
-    n_dropped: int  # the likes of those
+    n_dropped: int  # likes of unknown items
 
 
 def ids_of(model: Recommender) -> np.ndarray:
-    """The external ids of a model's items (n_items,): of one fitted on a matrix, the columns."""
+    """The external ids of a model's items (n_items,): the column numbers if it was fitted on a matrix."""
     return np.arange(model.n_items) if model.catalogue_ is None else model.catalogue_.item_ids
 
 
 def on_items_of(model: Recommender, likes: Interactions) -> Mapped:
-    """The same likes in the columns of the model's items; what the model doesn't know is dropped and counted.
+    """The same likes with the model's items as columns. Likes of unknown items are dropped and counted.
 
-    Raises ValueError where it knows none of the items.
+    Raises ValueError if the model knows none of the items.
     """
     known = ids_of(model)
     is_known = is_among(likes.item_ids, known)
@@ -64,17 +64,17 @@ def on_items_of(model: Recommender, likes: Interactions) -> Mapped:
 
 
 def part_on_items_of(model: Recommender, likes: Interactions) -> sparse.csr_array:
-    """The likes of some users in the columns of the model's items; here it may know none of theirs."""
+    """The likes of some users with the model's items as columns, even if it knows none of their items."""
     return to_columns(likes.user_items, likes.item_ids, ids_of(model))
 
 
 def on_users_of(likes: Interactions, model: Recommender, user_ids: np.ndarray) -> sparse.csr_array:
-    """Pairs of user and item, such as what each may be offered, in the rows of `user_ids` and the model's columns."""
+    """Pairs of user and item, with `user_ids` as rows and the model's items as columns."""
     return to_rows(on_items_of(model, likes).user_items, likes.user_ids, user_ids)
 
 
 def columns_known(model: Recommender, names: list[str]) -> tuple[np.ndarray, int]:
-    """The columns of the items that have these ids or titles, and how many names are of no item, or of several."""
+    """The columns of the items with these ids or titles, and the number of names that match none or several items."""
     column_of_id = {str(item): column for column, item in enumerate(ids_of(model).tolist())}
     found = []
     for name in names:
@@ -85,9 +85,9 @@ def columns_known(model: Recommender, names: list[str]) -> tuple[np.ndarray, int
 
 
 def check_ending(path: str | os.PathLike[str]) -> None:
-    """Raise ValueError unless `path` can be written: another ending, or parquet without pyarrow."""
+    """Raise ValueError if the ending of `path` is unknown, or .parquet without pyarrow."""
     if Path(path).suffix not in ENDINGS:
-        raise ValueError(f"{path} ends in none of {', '.join(ENDINGS)}; call it recs.csv, say.")
+        raise ValueError(f"{path} must end in one of {', '.join(ENDINGS)}; call it recs.csv, for example.")
     if Path(path).suffix == ".parquet":
         try:
             import pyarrow.parquet  # noqa: F401
@@ -109,32 +109,32 @@ def write_recommendations(
 ) -> int:
     """Write each user's n best items, liked ones left out, to `path`, atomically.
 
-    .csv and .parquet have a row for a recommendation: user, rank (from 1), item, score; a user with
+    .csv and .parquet have one row per recommendation: user, rank (from 1), item, score; a user with
     fewer than n items left has fewer rows. .npz has the arrays user_ids (n_users,), item_ids and
-    scores (n_users, n), padded with -1, or with "" where ids are text; no pickle. n is capped
-    at the number of items. Ids are written as they are, for programs to read back: a spreadsheet
-    takes one that begins with =, +, - or @ for a formula, and has to be told that they are text.
+    scores (n_users, n), padded with -1, or with "" if ids are text; it contains no pickles. n is capped
+    at the number of items. Ids are written unchanged, for programs to read back: a spreadsheet would
+    take an id that begins with =, +, - or @ for a formula, so import such columns as text.
 
     Parameters
     ----------
-    user_items : (n_users, n_items), as `on_items_of` makes it
+    user_items : (n_users, n_items), as `on_items_of` returns it
     user_ids : array (n_users,)
     progress : callable, optional
-        Called after each batch with the number of users done and of users to do.
+        Called after each batch with the number of users done and the total.
     filter_items, items
-        As `recommend` has them; a matrix is a csr_array.
+        As in `recommend`; a matrix must be a csr_array.
 
     Returns
     -------
     int
-        How many users got the most popular items alone.
+        Number of users who got only the most popular items.
 
     Raises
     ------
     ValueError
-        As `check_ending` does.
+        As in `check_ending`.
     OSError
-        Where the file can't be written; what stood there stands there still.
+        If the file can't be written; an existing file is left unchanged.
     """
     check_ending(path)
     n = min(n, model.n_items)
@@ -153,7 +153,7 @@ def write_recommendations(
 
 
 def _of_users(items: ItemsLike | None, users: slice) -> ItemsLike | None:
-    """What `recommend` takes for these users: of a matrix their rows."""
+    """The argument of `recommend` for these users: their rows if `items` is a matrix."""
     return items[users] if isinstance(items, sparse.csr_array) else items
 
 
@@ -171,7 +171,7 @@ def _csv(path: Path, user_ids: np.ndarray, item_ids: np.ndarray, n: int) -> Iter
         file.write("user,rank,item,score\n")
 
         def write(users: slice, items: np.ndarray, scores: np.ndarray) -> None:
-            # Formatted by hand: numbers need none of csv.writer's quotes, and take twice the time there.
+            # Formatted by hand: numbers need no quotes, and csv.writer takes twice the time.
             columns = _rows(user_ids, item_ids, users, items, scores)
             cells = (map(_quoted, c.tolist()) if c.dtype.kind == "U" else c.tolist() for c in columns)
             file.write("".join(map("%s,%d,%s,%.6g\n".__mod__, zip(*cells))))
@@ -211,8 +211,8 @@ def _parquet(path: Path, user_ids: np.ndarray, item_ids: np.ndarray, n: int) -> 
 def _npz(path: Path, user_ids: np.ndarray, item_ids: np.ndarray, n: int) -> Iterator[Write]:
     padded = np.append(item_ids, item_ids.dtype.type(-1) if item_ids.dtype.kind == "i" else "")  # [-1] is the padding
     shape = (len(user_ids), n)
-    # An archive takes one member after the other, so the columns wait on the disk, not in memory.
-    beside = path.parent if path.is_file() else None  # and not beside a device
+    # An archive is written one member after another, so the columns wait on disk, not in memory.
+    beside = path.parent if path.is_file() else None  # not next to a device
     with tempfile.TemporaryFile(dir=beside) as ids_file, tempfile.TemporaryFile(dir=beside) as scores_file:
 
         def write(users: slice, items: np.ndarray, scores: np.ndarray) -> None:

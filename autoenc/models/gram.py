@@ -1,22 +1,22 @@
-"""The inverse that EASE is made of, from a square of items or one of users, whichever is smaller.
+"""The inverse in EASE's solution, from an items x items or a users x users matrix, whichever is smaller.
 
 Problem
-    P = inverse of (X.T @ X + L), X being user_items and L a penalty above 0 for each item, diagonal
+    P = inverse of (X.T @ X + L), where X is user_items and L is diagonal: a penalty above 0 per item
 
 By items
     G = X.T @ X                                  how many users like both of two items, or with
                                                  weights (weighting.py) how much such pairs count
     P = inverse of (G + L), by blocks (inverse.py)
 
-By users, where they are few (Woodbury's identity)
+By users, if they are few (Woodbury's identity)
     C @ C.T = X @ inverse(L) @ X.T + I           (n_users, n_users), C by Cholesky's factorization
     Y = inverse(C) @ X @ inverse(L)              (n_users, n_items)
     P = inverse(L) - Y.T @ Y
 
 Cost
-    By items n_items**3 flops and 8 bytes a pair of items, beside G, which takes a pass over the
-    users' pairs of likes and serves any L. By users about n_users * n_items**2 flops and 8 bytes
-    for each user and item. In float32 half of the time and of the bytes, and P is off by 1e-5 of its size.
+    By items, n_items**3 flops and 8 bytes per pair of items, after one pass over the users' pairs of
+    likes for G, which serves any L. By users, about n_users * n_items**2 flops and 8 bytes per user and
+    item. float32 takes half the time and bytes, with a relative error in P of 1e-5.
 
 Source
     Woodbury 1950, Inverting Modified Matrices (Princeton, memorandum report 42); Cholesky's
@@ -44,15 +44,15 @@ from autoenc.machine import compute_threads, threads_to_use
 from autoenc.models.inverse import invert
 from autoenc.models.weighting import item_totals
 
-BLOCK = 512  # items at a time, of what is n_items wide
+BLOCK = 512  # items processed at a time
 DENSE_ENTRIES = 2**24  # numbers in a dense block of users: 67 MB
 
 
 class Inverse(NamedTuple):
-    """P, of which one triangle is enough, as it is symmetric.
+    """The upper triangle of P, which is symmetric.
 
-    diagonal is (n_items,) floating. rows(start, stop) is P[start:stop, start:]; in it what is left of
-    the diagonal may be anything.
+    diagonal is (n_items,) floating. rows(start, stop) is P[start:stop, start:]; entries left of the
+    diagonal are undefined.
     """
 
     diagonal: np.ndarray
@@ -60,48 +60,48 @@ class Inverse(NamedTuple):
 
 
 def gram_of(user_items: sparse.csr_array, dtype: type = np.float64) -> ItemGram | UserGram:
-    """The smaller square of likes (n_users, n_items), checked or `weighted_pairs`, with inverses of that dtype."""
+    """The smaller Gram matrix of likes (n_users, n_items), checked or `weighted_pairs`, computing in `dtype`."""
     return UserGram(user_items, dtype) if _are_few(*user_items.shape) else ItemGram(user_items, dtype)
 
 
 def bytes_needed(n_users: int, n_items: int) -> int:
-    """The bytes that this square and an inverse by it take, beside the likes."""
+    """The bytes that this matrix and its inverse take, in addition to the likes."""
     return 8 * n_items * (n_users if _are_few(n_users, n_items) else n_items)
 
 
 def _are_few(n_users: int, n_items: int) -> bool:
-    # At a half of the items both squares take as long; from a third on that of users is clearly quicker.
+    # With half as many users as items both ways take the same time; with a third, users are clearly faster.
     return 3 * n_users <= n_items
 
 
 class ItemGram:
-    """G of some likes, for as many inverses as one likes. It takes 8 bytes a pair of items, or 4.
+    """The Gram matrix G of some likes, for any number of inverses. It takes 8 bytes per pair of items, or 4.
 
     Parameters
     ----------
     user_items : csr_array (n_users, n_items)
-        As `gram_of` has it.
+        As in `gram_of`.
     dtype : float64 or float32
-        Of G and of the inverses.
+        The dtype of G and the inverses.
 
     Attributes
     ----------
     counts : array (n_items,)
-        How many users like an item, or how much its likes count: G's diagonal.
+        How many users like each item, or how much its likes count: the diagonal of G.
     half_life : float or None
-        What those likes were weighed by: whoever makes it from such likes sets it.
+        The half-life used to weight the likes; set by the caller.
     """
 
     half_life: float | None = None
 
     def __init__(self, user_items: sparse.csr_array, dtype: type = np.float64):
         self.counts = item_totals(user_items)
-        # Being symmetric, G needs one triangle, the lower; P is made in the upper one.
+        # G is symmetric, so its lower triangle is kept, and P is computed in the upper one.
         with compute_threads():
             self._square = _users_in_common(user_items, dtype)
 
     def inverse(self, penalty: np.ndarray) -> Inverse:
-        """P for the penalty (n_items,) float64, L's diagonal, until the next call, which takes its place."""
+        """P for the penalty (n_items,) float64, L's diagonal; the next call overwrites it."""
         square = self._square
         for start in range(0, len(square), BLOCK):
             block = slice(start, start + BLOCK)
@@ -114,7 +114,7 @@ class ItemGram:
 
 
 class UserGram:
-    """The same of few users, by a square of users. It keeps the likes, and an inverse takes 8 bytes a user and item.
+    """The same for few users, by a users x users matrix. An inverse takes 8 bytes per user and item, besides the likes.
 
     Parameters and attributes are those of `ItemGram`.
     """
@@ -155,12 +155,12 @@ class UserGram:
 
 
 def _users_in_common(user_items: sparse.csr_array, dtype: type = np.float64) -> np.ndarray:
-    """X.T @ X, (n_items, n_items), of that dtype.
+    """X.T @ X, (n_items, n_items), in `dtype`.
 
-    Among the popular items nearly every pair of items has users in common, and there a dense
-    product is faster; all the others meet in a sparse one. Of likes that count 1 every sum is a
-    whole number below 2**24, so float32 holds it exactly, in whatever order it is taken; those with
-    weights are float64, and BLAS is on one thread.
+    Nearly every pair of popular items has users in common, so for these a dense product is faster; all
+    other pairs are computed by a sparse one. If all likes count 1, every sum is an integer below 2**24,
+    which float32 holds exactly, in whatever order it is summed; weighted likes are float64, and BLAS
+    runs on one thread.
     """
     n_users, n_items = user_items.shape
     gram = np.zeros((n_items, n_items), dtype)

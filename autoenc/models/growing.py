@@ -1,11 +1,11 @@
-"""Items that a fitted model has not seen: what takes them in starts them from what they were liked with.
+"""Adding new items to a fitted model, initialized from the items that they were liked with.
 
-A new item has no history, but whoever liked it liked other items too. An array with a row an item, such as
-an embedding, gets for the new one the mean of the rows of those others:
+A new item has no history, but the users who like it also like known items. In an array with one row per
+item, such as an embedding, its row is the mean over these:
 
-    row[new] = sum over users who like it, over their known likes, of row[like], over the number of terms
+    row[new] = mean of row[like] over the known likes of all users who like the new item
 
-An item that was liked with none of the known gets the mean of all rows.
+An item that was liked together with no known item gets the mean of all rows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from autoenc.models.names import catalogue_of
 
 
 class Growth(NamedTuple):
-    """A model's items with new ones among them.
+    """A model's items together with new ones.
 
     Examples
     --------
@@ -34,7 +34,7 @@ class Growth(NamedTuple):
     """
 
     catalogue: Interactions  # all items, without users
-    known: np.ndarray  # (n_known,): the columns of those that the model has
+    known: np.ndarray  # (n_known,): the columns of the items that the model has
     user_items: UserItems  # (n_users, n_items): the new likes
 
     @property
@@ -42,13 +42,13 @@ class Growth(NamedTuple):
         return len(self.known) < int(self.user_items.shape[1])
 
     def counts(self, counts: np.ndarray) -> np.ndarray:
-        """Numbers of likes (n_known,), with 0 for the new: (n_items,)."""
+        """Numbers of likes (n_known,) extended to all items (n_items,), with 0 for new ones."""
         grown = np.zeros(self.user_items.shape[1], counts.dtype)
         grown[self.known] = counts
         return grown
 
     def rows(self, array: np.ndarray) -> np.ndarray:
-        """An array with a row (or a number) for each item that the model has, with those of the new: (n_items, ...)."""
+        """An array with one row (or number) per known item extended to all items: (n_items, ...)."""
         n_items = self.user_items.shape[1]
         is_new = np.ones(n_items, bool)
         is_new[self.known] = False
@@ -65,10 +65,10 @@ class Growth(NamedTuple):
 
 
 def growth_of(catalogue: Interactions | None, likes: object) -> Growth | None:
-    """What these likes add to the items of a catalogue; None where there is none, or they are no Interactions.
+    """The items of a catalogue together with those of the likes; None without a catalogue or an Interactions.
 
-    A number and its digits are one id, as `interactions.positions` has it. Raises ValueError where the
-    catalogue's ids are numbers and those of the likes are not.
+    An integer and its digits are the same id, as in `interactions.positions`. Raises ValueError if the
+    catalogue's ids are integers and those of the likes are not.
     """
     if catalogue is None or not isinstance(likes, Interactions):
         return None
@@ -78,7 +78,7 @@ def growth_of(catalogue: Interactions | None, likes: object) -> Growth | None:
     if len(item_ids) == catalogue.n_items:
         return Growth(catalogue, np.arange(len(item_ids)), user_items)
     titles: dict[int | str, str] = {}
-    for ids, of in ((added, likes), (catalogue.item_ids, catalogue)):  # the model's own go before
+    for ids, of in ((added, likes), (catalogue.item_ids, catalogue)):  # the model's titles take precedence
         titles |= {} if of.titles is None else dict(zip(ids.tolist(), of.titles.tolist()))
     called = np.array([titles.get(item, str(item)) for item in item_ids.tolist()]) if titles else None
     of_known = np.searchsorted(item_ids, catalogue.item_ids)
@@ -86,13 +86,14 @@ def growth_of(catalogue: Interactions | None, likes: object) -> Growth | None:
 
 
 def _of_kind(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Ids as numbers or strings, as the known are."""
+    """Ids as integers or strings, whichever the known ids are."""
     if ids.dtype.kind == known.dtype.kind or known.dtype.kind == "U":
         return ids.astype(str) if known.dtype.kind == "U" else ids
     numbers = np.array([int(i) if i.isdecimal() and len(i) < 19 else -1 for i in ids.tolist()], np.int64)
     other = numbers.astype(str) != ids
     if other.any():
         raise ValueError(
-            f"user_items has item ids like {ids[other][0]!s} and the model like {known[0]!s}; pass ids of one kind."
+            f"user_items has item ids like {ids[other][0]!s}, but the model has ids like {known[0]!s}; pass ids of "
+            "the same kind."
         )
     return numbers

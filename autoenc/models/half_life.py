@@ -1,14 +1,14 @@
-"""Choosing a half-life by what comes later: on likes that are cut by time once more.
+"""Choosing a half-life by validation on the latest likes.
 
-    The latest fifth of the likes is held out. The model is fitted on what came before with each
-    half-life, and without one, and ranks what is held out.
+    The latest fifth of the likes is held out. The model is fitted on the earlier ones with each
+    half-life, and without one, and evaluated on the held-out likes.
 
-    gain = mean difference to none - its standard error                 paired by user
-    The half-life of the largest gain is taken, or none where no gain is above 0.
+    gain = mean difference to no half-life - its standard error         paired by user
+    The half-life with the largest gain is chosen, or none if no gain is above 0.
 
-Few users have likes on both sides of a moment, and the best of several means on few users is too good.
-Short half-lives differ most from none, so their differences are the least certain: taking off a
-standard error leans to the longer ones.
+Few users have likes on both sides of the split, and the best of several means over few users is
+optimistic. Short half-lives change the ranking most, so their differences are the least certain;
+subtracting the standard error favours longer ones.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from autoenc.models.estimator import unfitted
 from autoenc.models.network_model import NetworkRecommender
 
 HALF_LIVES = (3650.0, 1825.0, 730.0, 365.0, 180.0, 60.0, 14.0)
-"""Days, from ten years to two weeks, that are tried beside none."""
+"""Half-lives to try, in days, from ten years to two weeks."""
 
 
 class ChosenHalfLife(NamedTuple):
-    """What `choose_half_life` returns."""
+    """The result of `choose_half_life`."""
 
     half_life: float | None  # in days
-    tried: list[dict[str, Any]]  # each half-life, none first, with the metric's mean
+    tried: list[dict[str, Any]]  # one dict per half-life, None first, with the mean of the metric
 
 
 def choose_half_life(
@@ -43,25 +43,25 @@ def choose_half_life(
     metric: str = "ndcg@100",
     share: float = 0.2,
 ) -> ChosenHalfLife:
-    """The half-life with which a model ranks best what comes later, or None.
+    """The half-life with which a model best predicts later likes, or None.
 
     Parameters
     ----------
     model : Recommender
-        One with the hyperparameter half_life; it is not fitted here.
+        A model with the hyperparameter half_life; it is left unchanged.
     likes : Interactions, or its user_items
-        With times; those of the users and moments that are to be predicted are not among them.
+        Training likes with times. They must not include test likes.
     half_lives : sequence of float
-        Days.
+        Half-lives to try, in days.
     metric : str
-        Of `autoenc.metrics`, at a k.
+        A metric of `autoenc.evaluate` to maximize, such as "ndcg@100".
     share : float
-        Of the likes, the latest, that is held out.
+        Fraction of the likes to hold out, the latest.
 
     Raises
     ------
     TypeError, ValueError
-        As `holdout_by_time` does, or where the model has no half_life.
+        As in `holdout_by_time`, or if the model has no half_life.
     """
     split = holdout_by_time(likes, share)
     k = int(metric.partition("@")[2])
@@ -87,15 +87,15 @@ def choose_half_life(
 def with_chosen_half_life(
     models: Sequence[Recommender], likes: Interactions | UserItems, metric: str = "ndcg@100"
 ) -> tuple[list[Recommender], ChosenHalfLife]:
-    """Unfitted copies of the models, with the half-life that the first of those that take one ranks best with.
+    """Unfitted copies of the models, with the half-life chosen by the first model for which `takes_half_life`.
 
-    Networks and models without the hyperparameter stay as they are: in the loss of cross-entropies a
-    half-life was measured not to help (docs/how_to/weights_and_times.md). Raises ValueError where no model
-    takes one, or as `choose_half_life` does.
+    Networks and models without the hyperparameter are left unchanged: a half-life in a cross-entropy
+    loss was measured not to help (docs/how_to/weights_and_times.md). Raises ValueError if no model takes
+    one, or as `choose_half_life` does.
     """
     taking = [takes_half_life(model) for model in models]
     if not any(taking):
-        raise ValueError("none of the models takes a half_life here; pass one that does, such as EASE().")
+        raise ValueError("no half_life can be chosen for any of the models; pass one for which it can, such as EASE().")
     chosen = choose_half_life(models[taking.index(True)], likes, metric=metric)
     copies = [unfitted(model) for model in models]
     for copy, takes in zip(copies, taking):
@@ -105,5 +105,5 @@ def with_chosen_half_life(
 
 
 def takes_half_life(model: Recommender) -> bool:
-    """Whether a half-life is chosen for such a model in a blend."""
+    """Whether a half-life can be chosen for the model in a blend."""
     return "half_life" in model.get_params(deep=False) and not isinstance(model, NetworkRecommender)

@@ -1,4 +1,4 @@
-"""IALS: a vector for every user and every item, whose product is the score, by alternating least squares.
+"""IALS: matrix factorization by alternating least squares; the dot product of a user's and an item's vector scores it.
 
 Problem
     minimize over U (n_users, emb_dim) and V (n_items, emb_dim)
@@ -6,24 +6,24 @@ Problem
         + unobserved_weight * sum over all u and i of (U[u] @ V[i])**2
         + sum over users of l2[u] * |U[u]|**2 + sum over items of l2[i] * |V[i]|**2
     l2[u] = l2 * (n_likes of u + unobserved_weight * n_items)**l2_exponent, and l2[i] accordingly.
-    c[u, i] is how much the like counts (weighting.py): 1 where likes have neither weights nor a half-life. An item
+    c[u, i] is the confidence of the like (weighting.py): 1 if likes have neither weights nor a half-life. An item
     that isn't liked counts as a dislike, but with a small weight.
 
 Training
     An epoch solves for all users with the items fixed, then for all items with the users fixed. Each user and
-    each item is a least-squares problem of its own (least_squares.py).
+    each item is a separate least-squares problem (least_squares.py).
 
 Score
     score = x @ V.T, where x is the exact solution for a row of likes, whether it was seen in training or not. Likes
-    are weighed as input is in weighting.py. No user vector is kept, and new users are answered like all others.
+    are weighted as input is (weighting.py). No user vectors are kept, so new users are treated like all others.
 
 Explaining
-    By leaving out, exactly: the user's vector is solved for again without each like.
+    By exact leave-one-out: the user's vector is solved for again without each like.
 
 Cost
     4 bytes for each number in U and V. An epoch takes about 4 * (n_users + n_items) * emb_dim**2 flops for Gram
-    matrices and rotations, and for each user and item what least_squares.py says. It is for catalogues that are
-    too large for EASE's square of items.
+    matrices and rotations, plus the cost in least_squares.py per user and item. IALS is for catalogues that are
+    too large for EASE's items x items matrix.
 
 Source
     Hu, Koren and Volinsky 2008, Collaborative Filtering for Implicit Feedback Datasets (ICDM); Rendle,
@@ -56,19 +56,19 @@ from autoenc.models.random_state import RandomState, seed_of
 from autoenc.models.weighting import check_half_life, confidences, weighted_input, with_data
 from autoenc.training.engine import BACKENDS
 
-BLOCK = 64  # factors that rows of many likes are solved for at a time
+BLOCK = 64  # factors solved for at a time, for rows with many likes
 INITIAL_LENGTH = 0.1  # of an item's vector, on average
 
 
 class Penalty(NamedTuple):
-    """The penalties of a fit. Its scores keep to them when other hyperparameters are set for the next."""
+    """The penalties that a model was fitted with, which scoring uses even if the hyperparameters are changed later."""
 
     l2: float
     unobserved_weight: float
     l2_exponent: float
 
     def of(self, likes: sparse.csr_array) -> np.ndarray:
-        """The penalty of each row's squared length: (n_rows,) float64."""
+        """The penalty on the squared length of each row's vector: (n_rows,) float64."""
         size = np.diff(likes.indptr) + self.unobserved_weight * likes.shape[1]
         ridge: np.ndarray = self.l2 * size**self.l2_exponent
         return ridge
@@ -81,30 +81,30 @@ class IALS(Recommender):
     Parameters
     ----------
     emb_dim : int
-        The length of a vector. For large catalogues 1,024 is better.
+        Length of the vectors. For large catalogues 1,024 is better.
     l2 : float
-        The penalty of a vector's squared length, above 0.
+        Penalty on the squared length of a vector, above 0.
     unobserved_weight : float
-        What the square of a score counts, liked or not, where an error at a like counts 1; above 0. Other
-        packages' alpha is about 1 / unobserved_weight.
+        Weight of the squared score of every item, liked or not, relative to a like's squared error; above 0.
+        Roughly 1 / alpha of other packages.
     l2_exponent : float
-        How the penalty grows with the likes of a user or item: 0 is not at all, 1 is in proportion.
+        How the penalty grows with the number of likes of a user or item: 0 for not at all, 1 for in proportion.
     epochs : int
     half_life : float, optional
-        In how many days a like counts half, as in `EASE`.
+        Number of days after which a like counts half, as in `EASE`.
     random_state : int, numpy.random.RandomState, numpy.random.Generator or None
-        Names the start; the same int gives the same bits.
+        Seed for the initial vectors; the same int gives the same bits.
     backend : "numba" or "numpy"
-        Kernels, or their plain definition.
+        Compiled kernels, or their plain NumPy definition.
     threads : int, optional
-        How many threads the kernels use: by default all.
+        Number of threads for the kernels. By default all.
 
     Attributes
     ----------
     item_embeddings_ : array (n_items, emb_dim), float32
-        V above, in principal axes: its columns are orthogonal.
+        V above, rotated into its principal axes, so that its columns are orthogonal.
     seed_ : int
-        What `random_state` came to.
+        Seed drawn from `random_state`.
     """
 
     weighs_likes = True
@@ -136,7 +136,7 @@ class IALS(Recommender):
             raise ValueError(f"backend is {self.backend!r}; pass one of {', '.join(BACKENDS)}.")
 
     def check_memory(self, n_users: int, n_items: int) -> None:
-        # Beside the vectors, parts of a Gram matrix, and what its eigenvectors take.
+        # The vectors, partial Gram matrices, and the workspace of the eigenvectors.
         n_bytes = 4 * self.emb_dim * (n_users + n_items) + 100 * self.emb_dim**2
         check_free(f"IALS on {n_items:,} items", n_bytes, "lower emb_dim, or fit on fewer items")
 
@@ -158,10 +158,10 @@ class IALS(Recommender):
         self._take(items)
 
     def _solve(self, solver: Any, likes: sparse.csr_array, others: np.ndarray, vectors: np.ndarray) -> None:
-        """Replace `vectors`, one per row of likes, by the solutions for `others`, one per column, which are rotated."""
+        """Replace `vectors`, one per row of likes, by the solutions given `others`, one per column (rotated here)."""
         eigenvalues, axes = self._turn(solver, others)
         many = np.diff(likes.indptr) > self.emb_dim
-        if many.any():  # only for these does it matter where they start
+        if many.any():  # only for these does the starting point matter
             before = vectors[many]
             solver.rotate(before, axes)
             vectors[many] = before
@@ -169,12 +169,12 @@ class IALS(Recommender):
         solver.solve_rows(likes, others, spectrum, self._penalty.of(likes), vectors, BLOCK)
 
     def _turn(self, solver: Any, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rotate `vectors` into their principal axes, and return what `principal_axes` does."""
+        """Rotate `vectors` into their principal axes, and return the result of `principal_axes`."""
         gram = solver.gram(vectors)
         if not is_finite(gram):
             raise ValueError(
                 f"with l2 {self.l2!r} and unobserved_weight {self.unobserved_weight!r} the vectors become infinite or "
-                "NaN; pass others, such as the defaults."
+                "NaN; pass other values, such as the defaults."
             )
         eigenvalues, axes = least_squares.principal_axes(gram)
         solver.rotate(vectors, axes)
@@ -189,10 +189,10 @@ class IALS(Recommender):
         return kernels
 
     def user_embedding(self, user_items: UserItemsLike) -> np.ndarray:
-        """A vector for each user: (n_users, emb_dim), float32, for an index such as hnswlib or faiss.
+        """The users' vectors: (n_users, emb_dim), float32, for an index such as hnswlib or faiss.
 
-        score = user_embedding @ item_embeddings_.T, so an index over the items' by inner product finds what
-        `recommend` does.
+        score = user_embedding @ item_embeddings_.T, so an inner-product index of the items' vectors finds the
+        items that `recommend` does.
         """
         return self._vectors(self._as_fitted(user_items))
 
@@ -223,17 +223,15 @@ class IALS(Recommender):
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> int:
         item_embeddings = arrays.get("item_embeddings")
         if item_embeddings is None or item_embeddings.ndim != 2 or item_embeddings.dtype != np.float32:
-            raise ValueError("item_embeddings must be there, one row of float32 per item.")
+            raise ValueError("item_embeddings must be a float32 array with one row per item.")
         if item_embeddings.shape[1] != self.emb_dim:
-            raise ValueError(
-                f"item_embeddings has {item_embeddings.shape[1]} columns, where emb_dim is {self.emb_dim}."
-            )
+            raise ValueError(f"item_embeddings has {item_embeddings.shape[1]} columns, but emb_dim is {self.emb_dim}.")
         self.seed_, self._penalty = seed_of(self.random_state), self._penalties()
         self._take(item_embeddings)
         return len(item_embeddings)
 
     def _take(self, items: np.ndarray) -> None:
-        """Keep the items' vectors and the spectrum that users are solved with."""
+        """Keep the items' vectors, and the spectrum used to solve for users."""
         self.item_embeddings_ = items
         self._spectrum = self._penalty.unobserved_weight * np.einsum("ij,ij->j", items, items, dtype=np.float64)
 

@@ -1,4 +1,4 @@
-"""The inverse of a symmetric positive definite matrix in its place, by blocks, on as many threads as compute.
+"""In-place inverse of a symmetric positive definite matrix, by blocks and multithreaded.
 
 Method
     The sweep operator, for one block K of rows and columns after another:
@@ -10,15 +10,15 @@ Method
     enough.
 
 Cost
-    n**3 flops, nearly all in products of blocks, each by one thread. Which blocks there are depends
-    on n alone, so the number of threads doesn't change the bits. LAPACK's potrf and potri have as
-    many flops, but on one thread, to which BLAS is held for its bits.
+    n**3 flops, nearly all in products of blocks, each on one thread. The blocks depend on n alone, so
+    the number of threads doesn't change the bits. LAPACK's potrf and potri have as many flops, but
+    would run on one thread, to which BLAS is limited for reproducible bits.
 
 Source
-    Goodnight 1979, A Tutorial on the SWEEP Operator (The American Statistician 33:149), by blocks.
+    Goodnight 1979, A Tutorial on the SWEEP Operator (The American Statistician 33:149); here by blocks.
 
 Example
-    >>> square = np.array([[4.0, 2.0], [9.0, 3.0]])       # of [[4, 2], [2, 3]] the upper triangle
+    >>> square = np.array([[4.0, 2.0], [9.0, 3.0]])       # the upper triangle of [[4, 2], [2, 3]]
     >>> invert(square)
     >>> square.round(3)
     array([[ 0.375, -0.25 ],
@@ -34,14 +34,14 @@ from scipy.linalg import get_lapack_funcs
 
 from autoenc.machine import compute_threads, threads_to_use
 
-BLOCK = 512  # rows and columns swept at a time: their products take longer than the memory that they pass
+BLOCK = 512  # rows and columns swept at a time, enough for products to take longer than memory access
 
 
 def invert(square: np.ndarray) -> None:
-    """Put the upper triangle of the inverse in the place of that of `square` (n, n), float32 or float64.
+    """Replace the upper triangle of `square` (n, n), float32 or float64, by that of its inverse.
 
-    The lower triangle may hold anything, and is left as it is. Raises LinAlgError, a ValueError,
-    where rounding has left no inverse.
+    The lower triangle is neither read nor changed. Raises LinAlgError, a ValueError, if the matrix is
+    singular within rounding.
     """
     blocks = [slice(start, start + BLOCK) for start in range(0, len(square), BLOCK)]
     lower = [np.tril(square[block, block], -1) for block in blocks]
@@ -76,7 +76,7 @@ def _inverse_of_block(block: np.ndarray) -> np.ndarray:
     factorize, invert_factor = get_lapack_funcs(("potrf", "potri"), (block,))
     factor, failed = factorize(block, lower=False)
     if failed:
-        raise np.linalg.LinAlgError("the matrix has no inverse within rounding; pass a larger penalty.")
+        raise np.linalg.LinAlgError("the matrix is singular within rounding; pass a larger penalty.")
     return _both_triangles(invert_factor(factor, lower=False)[0])
 
 

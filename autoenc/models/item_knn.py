@@ -1,29 +1,29 @@
-"""ItemKNN: an item is scored by how like it the user's items are, among its k nearest.
+"""ItemKNN: an item's score is its similarity to the user's items, over its k nearest neighbours.
 
 Similarity
     both[i, j]       = how many users like both items
     similarity[i, j] = both[i, j] / (sqrt(both[i, i] * both[j, j]) + shrink)    for i != j, and 0 for i = j
-    The cosine of the two items' columns of likes; shrink pulls down what rests on few users.
+    The cosine of the two items' columns of likes; shrink lowers similarities that rest on few users.
 
 Weights and times
-    With weights or a half_life, both[i, j] is not a count of users but how much their pairs of likes
-    count: sqrt(c * d) where the likes count c and d, and c where i = j (models/weighting.py). The
-    score takes a user's likes by their shares.
+    With weights or a half_life, both[i, j] is not a count of users but a sum over their pairs of likes:
+    of sqrt(c * d) for likes with confidences c and d, and of c for i = j (models/weighting.py). The
+    score weights a user's likes relative to each other.
 
 Score
-    nearest[i, j] = similarity[i, j] where i is among the k items most like j (of equals the lower), else 0
+    nearest[i, j] = similarity[i, j] if i is among the k items most similar to j (ties go to the lower), else 0
     score         = user_items @ nearest
 
 Cost
-    Each user's pairs of likes once, and a sort of the pairs of items that somebody likes both of;
-    in blocks of items, so that beside the result (n_items * k numbers) a block's pairs are all
-    that is held. It serves catalogues where items squared don't fit.
+    One pass over each user's pairs of likes, and a sort of the pairs of items liked together. Items are
+    processed in blocks, so that only one block's pairs are held in addition to the result (n_items * k
+    numbers). ItemKNN suits catalogues too large for an items x items matrix.
 
 Source
     Sarwar, Karypis, Konstan and Riedl 2001 (WWW), sections 3.1.1 and 3.2.1, for likes in place of
     ratings; Deshpande and Karypis 2004 (TOIS 22:143), section 4.1. Shrinkage as in Bell and Koren
-    2007 (KDD Cup), added to the denominator. Differences: Deshpande and Karypis keep the k nearest
-    of the liked item, here they are those of the scored one.
+    2007 (KDD Cup), added to the denominator. Difference: Deshpande and Karypis keep the k nearest
+    neighbours of each liked item, here they are those of the scored item.
 
 Example
     >>> item_knn = ItemKNN(k=1, shrink=0.0).fit([[0, 1], [0, 1], [0, 1, 2], [2, 3], [3]])
@@ -49,26 +49,26 @@ from autoenc.models.base import Recommender
 from autoenc.models.weighting import check_half_life, item_totals, weighted_input, weighted_pairs
 from autoenc.storage.csr import check_compressed
 
-BLOCK_PAIRS = 2**22  # pairs of items looked at together; plus one item's at most
+BLOCK_PAIRS = 2**22  # pairs of items per block, exceeded by at most one item's
 
 
 @dataclass(eq=False, repr=False)
 class ItemKNN(Recommender):
-    """Nearest neighbours of items by the cosine.
+    """Nearest neighbours of items by cosine similarity.
 
     Parameters
     ----------
     k : int
-        How many neighbours score an item.
+        Number of neighbours.
     shrink : float
         Added to the cosine's denominator, 0 or more.
     half_life : float, optional
-        In how many days a like counts half, as in `EASE`.
+        Number of days after which a like counts half, as in `EASE`.
 
     Attributes
     ----------
     nearest_ : csr_array (n_items, n_items), float32
-        Column j holds the similarities of the k items most like j.
+        Column j holds the similarities of the k items most similar to j.
     """
 
     weighs_likes = True
@@ -81,7 +81,7 @@ class ItemKNN(Recommender):
     def _check_hyperparameters(self) -> None:
         super()._check_hyperparameters()
         if not isinstance(self.k, (int, np.integer)) or self.k < 1:
-            raise ValueError(f"k is {self.k!r}; pass how many neighbours score an item, 1 or more.")
+            raise ValueError(f"k is {self.k!r}; pass the number of neighbours, 1 or more.")
         if not (isinstance(self.shrink, Real) and self.shrink >= 0 and math.isfinite(self.shrink)):
             raise ValueError(f"shrink is {self.shrink!r}; pass a number, 0 or more.")
         check_half_life(self.half_life)
@@ -102,7 +102,7 @@ class ItemKNN(Recommender):
             similarity = similarity.astype(np.float32, copy=False)
             similarity[start + rows == items] = 0
 
-            # Each row's best first: a stable sort, so that equals stay in the order of items.
+            # The best of each row first; the sort is stable, so that ties stay in the order of items.
             order = np.lexsort((-similarity, rows))
             place = np.arange(len(rows)) - both.indptr[rows]
             nearest = order[(place < self.k) & (similarity[order] > 0)]
@@ -110,7 +110,7 @@ class ItemKNN(Recommender):
             indices.append(items[nearest])
             values.append(similarity[nearest])
         indptr = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
-        integer = sparse.get_index_dtype(maxval=max(n_items, indptr[-1]))  # 32 bits where that is enough
+        integer = sparse.get_index_dtype(maxval=max(n_items, indptr[-1]))  # 32 bits if that is enough
         indptr, columns = indptr.astype(integer), np.concatenate(indices).astype(integer)
         of_scored = sparse.csr_array((np.concatenate(values), columns, indptr), shape=(n_items, n_items))
         self.nearest_: sparse.csr_array = of_scored.T.tocsr()
@@ -139,7 +139,7 @@ class ItemKNN(Recommender):
                 raise ValueError
         except (KeyError, TypeError, ValueError):
             raise ValueError(
-                "nearest.data, nearest.indices and nearest.indptr must be there, a square CSR matrix of float32."
+                "nearest.data, nearest.indices and nearest.indptr must be a square CSR matrix of float32."
             ) from None
         self.nearest_ = nearest
         return n_items
@@ -150,5 +150,5 @@ def _blocks(user_items: sparse.csr_array) -> list[int]:
     n_items = user_items.shape[1]
     n_likes = np.diff(user_items.indptr)  # (n_users,)
     n_pairs = np.bincount(user_items.indices, np.repeat(n_likes, n_likes), minlength=n_items)  # of each item
-    blocks = np.cumsum(np.minimum(n_pairs, n_items)) // BLOCK_PAIRS  # (n_items,): which one each item ends in
+    blocks = np.cumsum(np.minimum(n_pairs, n_items)) // BLOCK_PAIRS  # (n_items,): the block that each item ends in
     return [0, *(np.flatnonzero(np.diff(blocks)) + 1).tolist(), n_items]

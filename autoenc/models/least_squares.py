@@ -1,6 +1,6 @@
-"""One half of alternating least squares: the vectors of all users given those of the items, or the other way round.
+"""One half of alternating least squares: all users' vectors given those of the items, or vice versa.
 
-Problem, for a user whose likes j have the weights c[j]
+Problem, for a user whose likes j have weights c[j]
     minimize over x
         sum over likes j of c[j] * (x @ V[j] - 1)**2 + unobserved_weight * sum over all items i of (x @ V[i])**2
         + ridge * |x|**2
@@ -14,19 +14,19 @@ In principal axes
     A = diag(spectrum + ridge) with spectrum = unobserved_weight * eigenvalues: diagonal for every user,
     whatever the ridge.
 
-By likes, for users with at most dim likes: exact
+By likes, for users with at most dim likes (exact)
     Z = V[likes] * A**(-1/2)
     x = A**(-1/2) @ Z.T @ inverse of (Z @ Z.T + diag(1 / c)) @ ones
-    This is Woodbury's identity: a square matrix of likes in place of one of factors.
+    This is Woodbury's identity: the matrix to invert is likes x likes instead of factors x factors.
 
-By blocks of factors, for users with more likes: one round, which starts from the x of the last round
-    For each block b of factors in turn, with V the rows of the likes alone and the other factors fixed:
+By blocks of factors, for users with more likes (one pass, starting from the current x)
+    For each block b of factors in turn, where V has only the rows of the likes and the other factors are fixed:
     x[b] += inverse of (A[b, b] + V[:, b].T @ c @ V[:, b]) @ (V[:, b].T @ c @ (1 - V @ x) - A[b, b] * x[b])
     A single block of all factors is exact, whatever x it starts from.
 
-Cost of a user with n likes
-    By likes n**2 * dim / 2 + n**3 / 6 multiplications, by blocks n * dim * block + dim * block**2 / 6; solving the
-    equations above directly takes n * dim**2 + dim**3 / 6.
+Cost per user with n likes
+    n**2 * dim / 2 + n**3 / 6 multiplications by likes, n * dim * block + dim * block**2 / 6 by blocks; solving the
+    equations above directly would take n * dim**2 + dim**3 / 6.
 
 Source
     Hu, Koren and Volinsky 2008, Collaborative Filtering for Implicit Feedback Datasets (ICDM), equation 4;
@@ -34,7 +34,7 @@ Source
     Optimization (arXiv 2110.14044), for the blocks. Differences: in principal axes a block needs no
     product with the items' Gram matrix, and users with few likes are solved exactly.
 
-`autoenc.kernels.least_squares` has the same functions, compiled.
+`autoenc.kernels.least_squares` has the same functions as compiled kernels.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ from scipy import sparse
 
 
 def principal_axes(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The eigenvalues (dim,), 0 or more, and Q (dim, dim) of a Gram matrix (dim, dim), all float64."""
+    """The nonnegative eigenvalues (dim,) and Q (dim, dim) of a Gram matrix (dim, dim), all float64."""
     eigenvalues, axes = np.linalg.eigh(gram)
     return np.maximum(eigenvalues, 0), axes
 
 
 def gram(vectors: np.ndarray) -> np.ndarray:
-    """V.T @ V in float64: (dim, dim), of vectors (n, dim)."""
+    """V.T @ V in float64: (dim, dim), for vectors (n, dim)."""
     product: np.ndarray = (vectors.T @ vectors).astype(np.float64)
     return product
 
 
 def rotate(vectors: np.ndarray, axes: np.ndarray) -> None:
-    """Replace vectors (n, dim) by vectors @ axes, axes (dim, dim) of any floating dtype."""
+    """Replace vectors (n, dim) by vectors @ axes; axes is (dim, dim) of any floating dtype."""
     vectors[:] = vectors @ axes.astype(vectors.dtype)
 
 
@@ -68,7 +68,7 @@ def solve_rows(
     vectors: np.ndarray,
     block: int,
 ) -> None:
-    """Replace each user's vector by the solution above, or where there are many likes by one round of blocks.
+    """Replace each user's vector by the solution above, or, with more than dim likes, by one pass over the blocks.
 
     Parameters
     ----------
@@ -79,9 +79,9 @@ def solve_rows(
     spectrum : array (dim,), float64
     ridge : array (n_users,), float64
     vectors : array (n_users, dim)
-        Changed in place. For users with more than dim likes it is what the round starts from.
+        Updated in place. For users with more than dim likes it is the starting point.
     block : int
-        How many factors these are solved for at a time.
+        Number of factors to solve for at a time for these users.
     """
     dim = others.shape[1]
     for user, x in enumerate(vectors):

@@ -1,4 +1,4 @@
-"""MultVAE: a user is a normal distribution over codes, and likes are draws from a softmax of the code.
+"""MultVAE: a variational autoencoder, in which likes are draws from a multinomial distribution.
 
 Training, of a user's likes x
     u = (x * m) / sqrt(max(1, sum(x * m)))                 m ~ Bernoulli(1 - input_dropout)
@@ -9,19 +9,19 @@ Training, of a user's likes x
 Score
     y, of u = x / sqrt(max(1, n_likes)) and z = mean
 
-With beta = 1 the loss is a bound on the likes' probability; a smaller one gives up on generating
-users and ranks better. It rises from 0, so that the code is in use before the KL pulls at it.
+With beta = 1 the loss is a bound on the likelihood; a smaller beta gives up on generating users but
+ranks better. Beta is increased from 0, so that the code is in use before the KL term takes effect.
 
 Explaining
-    By leaving out, exactly: the sum loses a row, and its scale changes from sqrt(n) to sqrt(n - 1).
+    By exact leave-one-out: the sum loses a row, and its scale changes from sqrt(n) to sqrt(n - 1).
 
 Source
     Liang, Krishnan, Hoffman and Jebara 2018, Variational Autoencoders for Collaborative Filtering
-    (arXiv 1802.05814): 600 wide, 200 of code, beta up to 0.2, Adam at 0.001, batches of 500.
-    Differences: what is kept of the input is normalized, where their code scales up what is kept of
-    the normalized input; biases start at 0, where theirs are normal with deviation 0.001; beta
-    rises over half of the training, where theirs does over 40,000 steps; the loss is summed over
-    the batch, and Adam does not see the scale.
+    (arXiv 1802.05814): hidden width 600, code width 200, beta up to 0.2, Adam with learning rate 0.001,
+    batches of 500. Differences: dropout comes before the normalization of the input, not after it with
+    scaling; biases start at 0, not from a normal distribution with standard deviation 0.001; beta
+    increases over half of the training, not over 40,000 steps; the loss is summed over the batch, a
+    scale to which Adam is invariant.
 
 Example
     >>> likes = [[0, 1], [0, 1, 2], [1, 2], [3, 4], [3, 4, 5], [4, 5]] * 8
@@ -46,30 +46,30 @@ from autoenc.training.trainer import Trainer
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class MultVAE(NetworkRecommender):
-    """The variational autoencoder with multinomial likelihood.
+    """A variational autoencoder with multinomial likelihood.
 
     Parameters
     ----------
     hidden_dim, latent_dim : int
-        The widths of the two tanh layers and of the code between them.
+        Widths of the two tanh layers and of the code between them.
     input_dropout : float
-        The probability with which training hides a like from the network, though not from the loss.
+        Probability of hiding a like from the input in training; the loss still includes it.
     beta : float
-        The weight of the KL.
+        Weight of the KL term.
     anneal : float
-        The share of the training's steps in which it rises to that from 0.
+        Fraction of the training steps over which the weight increases from 0 to `beta`.
     epochs : int, optional
-        By default as many as make 240 steps, and at least 12.
+        By default enough for 240 steps, and at least 12.
     batch_size, lr, schedule, schedule_length, early_stopping, validation_fraction, patience
-        As AutoEncoder has them.
+        As in `AutoEncoder`.
     random_state, backend, threads, half_life, weighted_input
-        As AutoEncoder has them.
+        As in `AutoEncoder`.
 
     Attributes
     ----------
     network_ : VariationalNetwork
     history_, seed_
-        As AutoEncoder has them.
+        As in `AutoEncoder`.
     """
 
     default_steps = 240
@@ -92,7 +92,7 @@ class MultVAE(NetworkRecommender):
 
     def _network_on(self, state: dict[str, np.ndarray]) -> VariationalNetwork:
         if not 0 <= self.anneal <= 1:
-            raise ValueError(f"anneal must be a share from 0 to 1, got {self.anneal}")
+            raise ValueError(f"anneal must be a fraction from 0 to 1, got {self.anneal}")
         return VariationalNetwork(state, self.input_dropout, self.beta)
 
     def _callbacks_of(self, n_steps: int) -> list[Callback]:
@@ -103,7 +103,7 @@ class MultVAE(NetworkRecommender):
 
 
 class BetaAnnealing(Callback):
-    """Raises the weight of a VariationalNetwork's KL from 0 to `beta` within the first `n_steps` steps."""
+    """Increases the weight of a VariationalNetwork's KL term from 0 to `beta` over the first `n_steps` steps."""
 
     def __init__(self, beta: float, n_steps: int):
         self.beta, self.n_steps = beta, n_steps
@@ -119,4 +119,4 @@ class BetaAnnealing(Callback):
 
     def load_state_dict(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         if facts != self.state_dict()[0]:
-            raise ValueError(f"the checkpoint anneals by {facts} and this training by {self.state_dict()[0]}")
+            raise ValueError(f"the checkpoint anneals with {facts}, but this training with {self.state_dict()[0]}")

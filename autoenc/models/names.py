@@ -1,4 +1,4 @@
-"""Items by number and by name: what a caller passes as columns, and columns as what a caller reads."""
+"""Items by number and by name: from the caller's names to columns, and from columns back to names."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ T = TypeVar("T")
 
 
 def items_of(interactions: Interactions) -> Interactions:
-    """The items with their names, and no users."""
+    """The items with their names, without users."""
     return catalogue_of(interactions.n_items, interactions.item_ids, interactions.titles)
 
 
 def catalogue_of(n_items: int, item_ids: np.ndarray, titles: np.ndarray | None) -> Interactions:
-    """Items by their ids (n_items,) and titles, where they have titles, without users."""
+    """An Interactions with these item ids (n_items,) and titles, without users."""
     nobody = sparse.csr_array((0, n_items), dtype=np.float32)
     return Interactions.from_csr(nobody, item_ids=item_ids, titles=titles)
 
 
 def columns_of_numbers(items: npt.ArrayLike, argument: str, n_items: int) -> np.ndarray:
-    """One item number or several as an array. Raises TypeError or ValueError, about `argument`, at anything else."""
+    """One item number or several as an array. Raises TypeError or ValueError that names `argument` otherwise."""
     columns = np.atleast_1d(np.asarray(items, dtype=None if np.size(items) else np.int32))
     if columns.dtype.kind not in "iu":
-        raise TypeError(f"{argument} is {shown(items)}; pass numbers of items, from 0 to {n_items - 1}.")
+        raise TypeError(f"{argument} is {shown(items)}; pass item numbers, from 0 to {n_items - 1}.")
     outside = columns[(columns < 0) | (columns >= n_items)]
     if len(outside):
         raise ValueError(f"{argument} holds {outside[0]}; items are numbered from 0 to {n_items - 1}.")
@@ -41,30 +41,30 @@ def columns_of_numbers(items: npt.ArrayLike, argument: str, n_items: int) -> np.
 
 
 def columns_of_names(names: npt.ArrayLike, argument: str, catalogue: Interactions | None, titles: Titles) -> np.ndarray:
-    """The item numbers of titles or external ids. Raises ValueError where there is no such name, or there are none."""
+    """The item numbers of titles or external ids. Raises ValueError if a name is unknown, or the model has no names."""
     if catalogue is None:
         raise ValueError(
-            f"{argument} names items, but the model was fitted on a matrix, which has no names; "
+            f"{argument} has names of items, but the model was fitted on a matrix, which has none; "
             "fit it on an Interactions, or pass user_items."
         )
     return columns_of_items(names, catalogue.item_ids, titles)
 
 
 def named(catalogue: Interactions, columns: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One user's items (n,) by title or external id, with their scores; the padding, of items -1, is left out."""
+    """One user's items (n,) by title or external id, with their scores; padding (item -1) is removed."""
     names = catalogue.item_ids if catalogue.titles is None else catalogue.titles
     return names[columns[columns >= 0]], scores[columns >= 0]
 
 
 def takes_rows(method: Callable[P, T]) -> Callable[P, T]:
-    """The method, which refuses implicit's call of it, a user's number before the likes, in a sentence."""
+    """Decorator that raises a helpful TypeError if a method is called as in implicit, with a user number first."""
 
     @functools.wraps(method)
     def checked(*args: P.args, **kwargs: P.kwargs) -> T:
         if len(args) > 2 and (sparse.issparse(args[2]) or "N" in kwargs):
             raise TypeError(
-                f"{method.__name__} takes likes and no user's number, as the model knows no users; "
-                f"pass {method.__name__}(user_items[[0]], N=10) in place of {method.__name__}(0, user_items[0], N=10)."
+                f"{method.__name__} takes likes, not a user number, as the model keeps no users; "
+                f"call {method.__name__}(user_items[[0]], N=10) in place of {method.__name__}(0, user_items[0], N=10)."
             )
         return method(*args, **kwargs)
 
@@ -72,7 +72,7 @@ def takes_rows(method: Callable[P, T]) -> Callable[P, T]:
 
 
 def check_is_rows(user_items: object) -> None:
-    """Raise TypeError where somebody who has one user in mind passes a name, a number, or a list of either."""
+    """Raise TypeError if `user_items` is a name, a number, or a list of either, as one might pass for one user."""
     is_one = np.isscalar(user_items)
     if isinstance(user_items, (list, tuple)) and user_items:
         first = user_items[0]
@@ -82,5 +82,5 @@ def check_is_rows(user_items: object) -> None:
     if is_one:
         raise TypeError(
             f"user_items is {shown(user_items)}; pass one user's likes by name as liked=[...], "
-            "or a row of item numbers for each user, as [[0, 7]] for one: the model knows no users by number."
+            "or a list of item numbers for each user, such as [[0, 7]] for one: the model keeps no users."
         )

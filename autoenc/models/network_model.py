@@ -1,8 +1,7 @@
-"""What the models that are networks have in common: they are trained by minibatches.
+"""Base class of the models that are networks, trained on minibatches.
 
-A model is a dataclass of its own hyperparameters, beside those that NetworkRecommender declares for
-all, with three short methods: which arrays its network begins with, which network stands on them,
-and which shapes they have.
+A subclass is a dataclass that adds its own hyperparameters to those of NetworkRecommender, and has
+three short methods, which return the initial arrays, the network built on them, and their shapes.
 """
 
 from __future__ import annotations
@@ -36,27 +35,27 @@ from autoenc.training.trainer import Trainer
 
 LOSSES = ("bce", "multinomial")
 NUMBERS = ("dropout", "input_dropout", "beta", "anneal", "bias_offset", "negative_weight", "validation_fraction")
-"""Hyperparameters that a network may have, each a finite number."""
+"""Hyperparameters that a network may have, all finite numbers."""
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class NetworkRecommender(Recommender):
     """A recommender whose scores are a network's.
 
-    Where likes have weights, or there is a half_life, the network learns from each by what it counts
-    (models/weighting.py): its layers are then those of models/weighted_network.py.
+    If likes have weights, or there is a half_life, the loss weights each like by its confidence
+    (models/weighting.py), with the layers of models/weighted_network.py.
 
     Attributes
     ----------
     network_ : Network
-        The layers, to look into.
+        The layers.
     history_ : list of dict
-        epoch, loss, lr and the validation's metric, an epoch each.
+        epoch, loss, lr and the validation metric, one dict per epoch.
     seed_ : int
-        What `random_state` came to.
+        Seed drawn from `random_state`.
     """
 
-    # Hyperparameters, as AutoEncoder describes them.
+    # Hyperparameters, documented in AutoEncoder.
     epochs: int | None = None
     batch_size: int = 256
     lr: float = 0.01
@@ -73,28 +72,28 @@ class NetworkRecommender(Recommender):
 
     weighs_likes = True
 
-    # Where no number of epochs is asked for: as many as make so many steps, and no fewer than so many.
+    # The default number of epochs is enough for this many steps, and at least this many epochs.
     default_steps = 60
     default_epochs = 1
 
     @abstractmethod
     def _initial_state(self, n_items: int) -> dict[str, np.ndarray]:
-        """The arrays that training begins with, drawn by `seed_`."""
+        """The initial arrays, drawn with `seed_`."""
 
     @abstractmethod
     def _widths(self) -> tuple[int, int]:
-        """How wide the embedding and the output layer are to be. Raises if a width is invalid."""
+        """The widths of the embedding and the output layer. Raises ValueError or TypeError if one is invalid."""
 
     @abstractmethod
     def _network_on(self, state: dict[str, np.ndarray]) -> Network:
-        """The network of those arrays."""
+        """The network with those arrays."""
 
     @abstractmethod
     def _shapes(self, n_items: int, emb_dim: int, hidden_dim: int) -> dict[str, tuple[int, ...]]:
-        """The names of its arrays and the shape of each, where both ends are so wide."""
+        """The shapes of the network's arrays by name, for these widths of embedding and output layer."""
 
     def _make_engine(self) -> MakeEngine | None:
-        """What trains the network and scores with it; None: the engine that `backend` names."""
+        """The factory of the engine that trains the network and scores, or None for the engine of `backend`."""
         if not self.weighted_input:
             return None
         return partial(WeightedInputEngine, half_life=self.half_life)
@@ -105,7 +104,7 @@ class NetworkRecommender(Recommender):
         return engine_for(self.backend, self.network_)
 
     def _callbacks_of(self, n_steps: int) -> list[Callback]:
-        """What watches a training of so many steps besides validation and history. Here nothing."""
+        """Callbacks for a training of `n_steps`, in addition to validation and history. By default none."""
         return []
 
     def _check_hyperparameters(self) -> None:
@@ -118,7 +117,7 @@ class NetworkRecommender(Recommender):
         self._widths()
 
     def check_memory(self, n_users: int, n_items: int) -> None:
-        """Weights and Adam's two moments, not counting a batch's arrays."""
+        """Check the memory of the weights and Adam's two moments, without a batch's arrays."""
         n_weights = sum(math.prod(shape) for shape in self._shapes(n_items, *self._widths()).values())
         check_free(f"a network for {n_items:,} items", 3 * 4 * n_weights, "make it narrower, or fit on fewer items")
 
@@ -128,9 +127,9 @@ class NetworkRecommender(Recommender):
         Parameters
         ----------
         user_items, y
-            As `Recommender.fit` has them.
+            As in `Recommender.fit`.
         callbacks : iterable of trainer.Callback
-            Told what happens, such as `checkpoint.Checkpoints` or `training.callbacks.ProgressBar`.
+            Such as `checkpoint.Checkpoints` or `training.callbacks.ProgressBar`.
 
         Returns
         -------
@@ -139,11 +138,11 @@ class NetworkRecommender(Recommender):
         Raises
         ------
         ValueError, TypeError
-            Where an argument or a hyperparameter is invalid, or fewer than two users liked anything.
+            If an argument or a hyperparameter is invalid, or fewer than two users have likes.
         FloatingPointError
             If training diverges.
         KeyboardInterrupt
-            On Ctrl-C, after the step; the model is then fitted by the steps until there.
+            On Ctrl-C, after the current step; the model is then fitted by the steps so far.
         """
         self._callbacks = list(callbacks)
         self._interrupt: KeyboardInterrupt | None = None
@@ -176,7 +175,7 @@ class NetworkRecommender(Recommender):
         if batches is not user_items or self.weighted_input:
             network = weighing(network, self.weighted_input)
         n_steps = whole_number("epochs", epochs, 0) * steps_an_epoch(n_users, self.batch_size)
-        # A checkpoint, among the caller's, is to hold what the others have just taken down.
+        # The caller's callbacks come last, so that a checkpoint includes what the others have just recorded.
         self._own_callbacks = self._callbacks_of(n_steps)
         callbacks += [*self._own_callbacks, history, *self._callbacks]
         self._trainer: Trainer | None = self._trainer_of(network, epochs, self.schedule, callbacks)
@@ -184,15 +183,15 @@ class NetworkRecommender(Recommender):
         try:
             self._trainer.fit_batches(batches)
         except KeyboardInterrupt as interrupt:
-            self._interrupt = interrupt  # `fit` raises it, when it has noted the items
+            self._interrupt = interrupt  # `fit` raises it after recording the items
         finally:
             self.network_ = self._trainer.engine.network
             self._engine = self._trainer.engine
 
     def as_stopped_at(self, epochs: int) -> Self:
-        """The model, which has the weights of that epoch, with the hyperparameters of a training that ends there.
+        """The model, which has the weights of this epoch, with hyperparameters whose training ends there.
 
-        Fitted again it trains at the same rates, and no longer.
+        Fitted again, it trains with the same learning rates up to this epoch.
         """
         assert self._trainer is not None
         self.schedule_length = self.schedule_length * self._trainer.epochs / epochs
@@ -218,18 +217,18 @@ class NetworkRecommender(Recommender):
         )
 
     def partial_fit(self, user_items: UserItemsLike, y: object = None, *, epochs: int = 1) -> Self:
-        """One more epoch, or so many, on these likes; the first call fits for as many.
+        """Train for `epochs` more epochs on these likes; the first call fits for as many.
 
-        An Interactions may have items that the model has not seen. They get rows at both ends of the
-        network, started from the mean of what they were liked with (models/growing.py), and the
-        optimizer starts again, as it does after `load`; else it goes on with its moments. The likes are
-        added to those that `item_counts_` counts.
+        An Interactions may have new items. They get rows in the embedding and the output layer,
+        initialized from the items that they were liked with (models/growing.py), and the optimizer is
+        reset, as it is after `load`; otherwise it keeps its moments. The likes are added to
+        `item_counts_`.
 
         Parameters
         ----------
         user_items : (n_users, n_items), as in `fit`
-            Each user's likes, best the old ones among them: who is shown with the new ones alone is
-            learned as somebody who likes nothing else.
+            Each user's likes, preferably including the old ones: a user given only with new likes is
+            learned as one who likes nothing else.
         y
             Ignored.
         epochs : int
@@ -241,8 +240,8 @@ class NetworkRecommender(Recommender):
         Raises
         ------
         ValueError
-            As `fit` does; or where the likes are a matrix of another number of items, or have weights and
-            the model learned from likes without.
+            As in `fit`; or if the likes are a matrix with another number of items, or have weights but the
+            model was fitted on likes without.
         """
         if not self.__sklearn_is_fitted__():
             of_fit, self.epochs = self.epochs, epochs
@@ -258,7 +257,9 @@ class NetworkRecommender(Recommender):
             self._trainer = self._trainer_of(self.network_, epochs=0)
             self._engine = self._trainer.engine
         if batches is not likes and not is_weighing(self.network_):
-            raise ValueError("these likes have weights, and the model was fitted without; fit it again, or drop them.")
+            raise ValueError(
+                "these likes have weights, but the model was fitted without; fit it again, or leave the weights out."
+            )
         self._trainer.callbacks = self._own_callbacks
         self._trainer.epochs = self._trainer.next_epoch + whole_number("epochs", epochs, 1)
         self._trainer.fit_batches(batches)
@@ -272,10 +273,10 @@ class NetworkRecommender(Recommender):
         self._own_callbacks, self.history_ = callbacks, history
 
     def user_embedding(self, user_items: UserItemsLike) -> np.ndarray:
-        """What the output layer gets for each user: (n_users, hidden_dim), for an index such as hnswlib or faiss.
+        """The input of the output layer for each user: (n_users, hidden_dim), for an index such as hnswlib or faiss.
 
         score = user_embedding @ network_.output.params["weight"].T + network_.output.params["bias"],
-        so an index over the output's rows by inner product finds what `recommend` does.
+        so an inner-product index over the rows of the output layer finds the items that `recommend` does.
         """
         user_items = self._as_fitted(user_items)
         with compute_threads(self.threads):
@@ -288,7 +289,7 @@ class NetworkRecommender(Recommender):
 
     @property
     def users_at_once(self) -> int:
-        """How many users `ranking` has scored at a time."""
+        """Number of users to score at a time."""
         return self._engine.users_at_once
 
     def _top_n(self, user_items: sparse.csr_array, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -300,9 +301,9 @@ class NetworkRecommender(Recommender):
             return self._engine.score(user_items)
 
     def _contributions(self, row: sparse.csr_array, column: int) -> np.ndarray:
-        """Of sums: a user without the like j has the sum of all rows but j's, so one batch scores all of them.
+        """Compute the first layer without like j as the sum without row j, so that one batch scores all leave-one-outs.
 
-        Where the input is weighted, each of them is scored.
+        With a weighted input the general method is used.
         """
         if self.weighted_input:
             return super()._contributions(row, column)
@@ -322,14 +323,14 @@ class NetworkRecommender(Recommender):
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> int:
         embedding, output = (arrays.get(name, np.empty(0)) for name in ("embedding.weight", "output.weight"))
         if any(a.ndim != 2 or a.size == 0 or a.dtype.kind != "f" for a in (embedding, output)):
-            raise ValueError("embedding.weight and output.weight must both be there, each a matrix of floats")
+            raise ValueError("embedding.weight and output.weight must both be matrices of floats")
         n_items, emb_dim = embedding.shape
         shapes = self._shapes(n_items, emb_dim, output.shape[1])
         for name, shape in shapes.items():
             found = arrays.get(name)
             if found is None or found.shape != shape or found.dtype != embedding.dtype:
                 what = "missing" if found is None else f"{found.dtype} of shape {found.shape}"
-                raise ValueError(f"{name} must be {embedding.dtype} of shape {shape}, and is {what}")
+                raise ValueError(f"{name} must be {embedding.dtype} of shape {shape}, but is {what}")
         self.network_ = self._network_on({name: arrays[name] for name in shapes})
         self._engine = self._engine_to_score()
         self._trainer, self._own_callbacks, self.history_ = None, [], []
@@ -338,13 +339,13 @@ class NetworkRecommender(Recommender):
 
 
 def check_widths(model: Recommender, *names: str) -> None:
-    """Raise ValueError or TypeError if one of a model's widths is not a whole number, or below 1."""
+    """Raise ValueError or TypeError if one of a model's widths is not an integer of at least 1."""
     for name in names:
         whole_number(name, getattr(model, name), 1)
 
 
 def loss_named(loss: str, negative_weight: float = 1.0) -> SigmoidBCE | WeightedBCE | Multinomial:
-    """The loss layer of that name; the weight is the cross-entropy's. Raises ValueError if there is none."""
+    """The loss layer of that name; `negative_weight` is for "bce". Raises ValueError if the name is unknown."""
     if loss not in LOSSES:
         raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}")
     if loss == "multinomial":

@@ -1,7 +1,7 @@
-"""Models by what they are for: the task's, the best ranking, and one that takes seconds.
+"""Ready-made models: the task's network, the best ranking, and a fast one.
 
-A preset is a model and a line that describes it, and one serves any likes: what has to differ
-from one set of likes to another is chosen in `fit`, on validation users of its own.
+A preset is a model with a one-line description, and suits any likes: what should differ between
+data sets is chosen in `fit`, on validation users that it holds out itself.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from autoenc.models.ials import IALS
 
 
 class Preset(NamedTuple):
-    """A model, not fitted, and what it is for, in a line."""
+    """An unfitted model and its one-line description."""
 
     description: str
     model: Recommender
 
     @property
     def validates(self) -> bool:
-        """Whether its fit chooses anything, on validation users."""
+        """Whether `fit` chooses anything on validation users."""
         return bool(getattr(self.model, "candidates", None))
 
 
@@ -56,11 +56,11 @@ PRESETS = {
         ),
     ),
 }
-"""By name. `best` and `fast` take IALS in place of EASE where items squared don't fit into memory."""
+"""The presets by name. `best` and `fast` use IALS in place of EASE if an items x items matrix doesn't fit in memory."""
 
 
 def preset(name: str) -> Recommender:
-    """The model of a preset, unfitted; its hyperparameters can be changed as any model's.
+    """The unfitted model of a preset; its hyperparameters can be changed like those of any model.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def preset(name: str) -> Recommender:
     --------
     >>> preset("fast").fit([[0, 1], [0, 1], [1, 2]]).recommend([[0]], N=1)[0]
     array([[1]], dtype=int32)
-    >>> preset("best").set_params(validation="strong").validation      # to be asked about new users
+    >>> preset("best").set_params(validation="strong").validation      # for recommending to new users
     'strong'
     """
     if name not in PRESETS:

@@ -1,4 +1,4 @@
-"""What scikit-learn calls random_state, as one number."""
+"""scikit-learn's random_state as a single integer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ RandomState = int | np.random.RandomState | np.random.Generator | None
 
 
 def seed_of(random_state: RandomState) -> int:
-    """An int is its own seed; a generator draws one; None is another each time."""
+    """The seed for a random_state: an int as it is, a draw from a generator, or a new one each time for None."""
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
     if isinstance(random_state, np.random.RandomState):

@@ -1,6 +1,6 @@
-"""What models answer: pairs of arrays, as implicit's are, with what has to be known to read them.
+"""The results of recommending and explaining: pairs of arrays, as in implicit, with extra attributes.
 
-The answers by name are printed as tables, in a terminal and in a notebook.
+Results by name print as tables, in a terminal and in a notebook.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ class Ranking(tuple[np.ndarray, np.ndarray]):
     Attributes
     ----------
     items : array
-        Numbers of items; in a NamedRanking their titles or external ids.
+        Item numbers; in a NamedRanking titles or external ids.
     scores : array of the same shape, floating
     by_popularity : array of the same shape, bool
-        Which items are recommended by popularity alone: all of them where the model knows none of the
-        user's likes, and else those that score 0.
+        Which items are recommended by popularity alone: all if the model knows none of the user's
+        likes, otherwise those with score 0.
 
     Examples
     --------
@@ -53,13 +53,13 @@ class Ranking(tuple[np.ndarray, np.ndarray]):
 
 
 class _Table:
-    """Prints as a table."""
+    """Mixin that prints as a table."""
 
     def _rows(self) -> list[tuple[str, ...]]:
         raise NotImplementedError
 
     def _caption(self) -> str:
-        """A line above the table; "" for none."""
+        """A line above the table, or ""."""
         return ""
 
     def __repr__(self) -> str:
@@ -78,7 +78,7 @@ class _Table:
 
 
 class NamedRanking(_Table, Ranking):
-    """A Ranking for one user whose items are titles or external ids: arrays (n,) without padding.
+    """A Ranking for one user with titles or external ids as items: arrays (n,) without padding.
 
     Examples
     --------
@@ -99,10 +99,10 @@ class Explanation(tuple[np.ndarray, np.ndarray]):
     Attributes
     ----------
     items : array (n_likes,)
-        The likes, by number; in a NamedExplanation by title or external id.
+        Item numbers of the likes; in a NamedExplanation titles or external ids.
     contributions : array (n_likes,), floating
     is_liked : bool
-        Whether the item that is explained is among the likes itself, so that it would not be recommended.
+        Whether the explained item is itself among the likes, so that it would not be recommended.
     """
 
     is_liked: bool
@@ -125,7 +125,7 @@ class Explanation(tuple[np.ndarray, np.ndarray]):
 
 
 class NamedExplanation(_Table, Explanation):
-    """An Explanation whose likes are titles or external ids.
+    """An Explanation with titles or external ids as items.
 
     Examples
     --------

@@ -1,16 +1,16 @@
-"""RatingPredictor: what a user would rate an item, by the deep autoencoder of ratings.
+"""RatingPredictor: predicts a user's ratings, with a deep autoencoder.
 
 Training, of a user's ratings x
-    y    = the network's answer (networks/deep.py)
-    loss = the mean of (y - x)**2 over the rated entries, and with refeeding that of f(x) on itself
-Judging
-    RMSE = sqrt(the mean of (y - x)**2 over the ratings held out), y clipped to the ratings' range
+    y    = the network's output (networks/deep.py)
+    loss = the mean of (y - x)**2 over the rated entries, and with refeeding the same for f(x)
+Evaluation
+    RMSE = sqrt(the mean of (y - x)**2 over the held-out ratings), y clipped to the range of the ratings
 
-It ranks nothing, so it has not the face of the other models.
+It does not rank items, so it does not have the interface of the other models.
 
 Source
-    Kuchaiev and Ginsburg 2017 (arXiv 1708.01715), sections 2.1 and 2.2. Differences:
-    `deep_recommender.DeepRecommender` names them.
+    Kuchaiev and Ginsburg 2017 (arXiv 1708.01715), sections 2.1 and 2.2. For the differences see
+    `deep_recommender`.
 """
 
 from __future__ import annotations
@@ -41,30 +41,30 @@ SparseMatrix: TypeAlias = "sparse.sparray | sparse.spmatrix"
 
 @dataclass(eq=False)
 class RatingPredictor:
-    """The deep autoencoder of ratings, as its paper has it: it predicts what a user would rate an item.
+    """The deep autoencoder for ratings of the paper.
 
-    The output's bias starts at the mean rating. All is computed by the plain layers.
+    The output biases start at the mean rating. The plain layers compute everything.
 
     Parameters
     ----------
     hidden_dims, dropout, refeed
-        As DeepRecommender has them.
+        As in `DeepRecommender`.
     epochs, batch_size, lr
-        The rate falls to 0 along half a cosine.
+        The learning rate falls to 0 along half a cosine.
     random_state
-        As AutoEncoder has it.
+        As in `AutoEncoder`.
 
     Attributes
     ----------
     network_ : DeepNetwork
     lowest_, highest_ : float
-        The least and the largest rating, to which predictions are clipped.
+        The lowest and the highest rating, to which predictions are clipped.
 
     Examples
     --------
     >>> ratings = sparse.csr_array(np.array([[5, 5, 1, 1], [5, 5, 1, 0], [1, 1, 5, 5], [1, 0, 5, 5]] * 8, float))
     >>> model = RatingPredictor([8], dropout=0.0, epochs=150, batch_size=16, lr=0.01).fit(ratings)
-    >>> model.predict(ratings[[1]]).round(1)                      # 1, that wasn't given, is what it is for the like
+    >>> model.predict(ratings[[1]]).round(1)                      # the missing rating is 1, as for similar users
     array([[5., 5., 1., 1.]], dtype=float32)
     """
 
@@ -83,13 +83,13 @@ class RatingPredictor:
         Raises
         ------
         ValueError, TypeError
-            Where `ratings` is not such a matrix, or has none, or a hyperparameter is invalid.
+            If `ratings` is not such a matrix or holds no rating, or a hyperparameter is invalid.
         FloatingPointError
             If training diverges.
         """
         ratings = as_ratings(ratings)
         if not ratings.nnz:
-            raise ValueError("ratings holds no rating; pass one or more to learn from.")
+            raise ValueError("ratings holds no ratings; pass at least one to learn from.")
         seed = seed_of(self.random_state)
         mean = float(ratings.data.mean(dtype=np.float64))
         widths = widths_of(self.hidden_dims)
@@ -112,7 +112,7 @@ class RatingPredictor:
         return self
 
     def predict(self, ratings: SparseMatrix) -> np.ndarray:
-        """What these users, by the ratings that they gave, would rate each item: (n_users, n_items)."""
+        """Predicted ratings of all items for users with these ratings: (n_users, n_items)."""
         if not hasattr(self, "network_"):
             raise NotFittedError("this RatingPredictor is not fitted yet; call fit(ratings) first.")
         ratings = as_ratings(ratings, self.network_.n_items)
@@ -122,18 +122,18 @@ class RatingPredictor:
         return clipped
 
     def rmse(self, ratings: SparseMatrix, held_out: SparseMatrix, batch_size: int = 256) -> float:
-        """The root of the mean squared error of `predict(ratings)` over the ratings held out, of the same users.
+        """The root mean squared error of `predict(ratings)` over the held-out ratings of the same users.
 
         Raises
         ------
         ValueError
-            Where the two are of different shapes, or nothing is held out.
+            If the two have different shapes, or nothing is held out.
         """
         ratings, held_out = as_ratings(ratings), as_ratings(held_out)
         if ratings.shape != held_out.shape or not held_out.nnz:
             raise ValueError(
                 f"held_out must hold ratings in the shape of ratings, {ratings.shape}, "
-                f"and has {held_out.nnz:,} in the shape {held_out.shape}."
+                f"but has {held_out.nnz:,} in the shape {held_out.shape}."
             )
         total = 0.0
         for start in range(0, ratings.shape[0], batch_size):
@@ -145,25 +145,25 @@ class RatingPredictor:
 
 
 def ratings_matrix(ratings: Ratings) -> tuple[sparse.csr_array, sparse.csr_array | None]:
-    """What `datasets.read(path, values=True)` returned as matrices of users x items, both by ascending ids.
+    """The result of `datasets.read(path, values=True)` as users x items matrices, both in ascending order of ids.
 
     Returns
     -------
     values : csr_array (n_users, n_items), float32
-        A rating that was given twice counts as it was given last.
-    times : csr_array of the same shape and entries, int64, or None where the file has none
+        If an item was rated twice, the last rating counts.
+    times : csr_array of the same shape and entries, int64, or None if the file has none
 
     Raises
     ------
     ValueError
-        Where the file has no ratings.
+        If the file has no ratings.
     """
     if ratings.ratings is None:
-        raise ValueError("these have no column of ratings; read them with values=True from a file that has one.")
+        raise ValueError("these ratings have no values; read a file that has one, with values=True.")
     users, rows = np.unique(ratings.users, return_inverse=True)
     items, columns = np.unique(ratings.items, return_inverse=True)
     cells = rows.astype(np.int64) * len(items) + columns
-    # np.unique finds the first of equal ones, so from behind it is the last
+    # np.unique finds the first of equal entries, which in reversed order is the last
     cells, from_behind = np.unique(cells[::-1], return_index=True)
     last = len(rows) - 1 - from_behind
     rows, columns = np.divmod(cells, len(items))
@@ -179,29 +179,29 @@ def ratings_matrix(ratings: Ratings) -> tuple[sparse.csr_array, sparse.csr_array
 def holdout_ratings(
     values: SparseMatrix, times: sparse.csr_array | None = None, holdout: float = 0.1, seed: int = 0
 ) -> tuple[sparse.csr_array, sparse.csr_array]:
-    """Hold out a share of all ratings: at random, or with `times` those that came last.
+    """Hold out a fraction of all ratings: at random, or with `times` the latest.
 
     Parameters
     ----------
     values, times
-        As `ratings_matrix` returns them. Of equal times all come to the side of the later.
+        As `ratings_matrix` returns them. Ratings with the same time stay together, on the later side.
     holdout : float
-        Above 0 and below 1.
+        The fraction, above 0 and below 1.
     seed : int
 
     Returns
     -------
     train, held_out : csr_array of the shape of values
-        Disjoint; together they are `values`.
+        Disjoint; their sum is `values`.
 
     Raises
     ------
     ValueError
-        Where `holdout` is not such a share, or `times` are not those of `values`.
+        If `holdout` is out of range, or `times` has other entries than `values`.
     """
     values = as_ratings(values)
     if not 0 < holdout < 1:
-        raise ValueError(f"holdout is {holdout}; pass the share to hold out, above 0 and below 1, such as 0.1.")
+        raise ValueError(f"holdout is {holdout}; pass the fraction to hold out, above 0 and below 1, such as 0.1.")
     if times is None:
         late = np.random.Generator(np.random.Philox(seed)).random(values.nnz) < holdout
     else:
@@ -212,13 +212,13 @@ def holdout_ratings(
 
 
 def as_ratings(ratings: SparseMatrix, n_items: int | None = None) -> sparse.csr_array:
-    """Ratings as a canonical CSR of float32; raises TypeError or ValueError where they aren't such a matrix."""
+    """Ratings as a canonical float32 CSR. Raises TypeError or ValueError if that is not possible."""
     if not sparse.issparse(ratings) or ratings.ndim != 2:
         raise TypeError(f"ratings is a {type(ratings).__name__}; pass a scipy.sparse matrix, users x items.")
     if n_items not in (None, ratings.shape[1]):
         raise ValueError(
             f"ratings has {ratings.shape[1]:,} columns, but the model was fitted on {n_items:,} items; "
-            "pass ratings of the same items, a column each."
+            "pass ratings of the same items, one column per item."
         )
     csr = sparse.csr_array(ratings, dtype=np.float32)
     if not csr.has_canonical_format:

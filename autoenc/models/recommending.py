@@ -1,6 +1,6 @@
-"""Recommending: the best items for users, and the items that are most like one.
+"""Recommending: the best items for users, and the items most similar to one.
 
-The methods and their answers, arrays of item numbers and of scores, are those of the package implicit.
+The methods and their results, arrays of item numbers and scores, are those of the package implicit.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from autoenc.models.rankings import NamedRanking, Ranking
 from autoenc.models.scorer import BATCH_SIZE, Scorer
 
 ItemsLike: TypeAlias = "npt.ArrayLike | Interactions | sparse.sparray | sparse.spmatrix"
-"""Items for all users, or a matrix of users x items."""
+"""Items for all users, or a users x items matrix."""
 
 
 class Recommending(Scorer):
-    """Recommends what it scores highest."""
+    """Recommends the items with the highest scores."""
 
     @takes_rows
     def recommend(
@@ -39,53 +39,53 @@ class Recommending(Scorer):
     ) -> Ranking:
         """The N best items for each user.
 
-        Ties are broken by popularity: the item that more users like comes first, such as among the items
-        that score 0 because none of the user's likes is related to them. A user none of whose likes the
-        model knows gets the most popular items. `by_popularity` of the answer says which items these are.
+        Ties are broken by popularity, for example among the items that score 0 because they are unrelated
+        to all of the user's likes. A user none of whose likes is known to the model gets the most popular
+        items. `by_popularity` of the result says which items these are.
 
         Parameters
         ----------
         user_items : (n_users, n_items), as in `fit`
-            The likes of any users.
+            Likes of any users, seen in training or not.
         N : int
-            Met as long as items are left.
+            Number of items per user; fewer are returned only if no others are left.
         filter_already_liked_items : bool
-            Whether to leave out what a user likes already.
+            Whether to leave out the items that a user already likes.
         filter_items : list of items, or (n_users, n_items), optional
-            Leave these out too: a list for all users, a sparse matrix or an Interactions a row for each.
-        items : likewise, optional
-            Recommend among these alone. Not together with `filter_items`.
+            Items to leave out: a list for all users, or a sparse matrix or Interactions with one row per
+            user.
+        items : list of items, or (n_users, n_items), optional
+            The only items to recommend, in the same forms. Not together with `filter_items`.
         liked : list of titles or external ids, instead of `user_items`
-            The likes of one user by name. All count alike, as neither times nor weights are
-            known of them. Then lists of `filter_items` and `items` are names as well,
-            and the answer is.
+            Likes of one user by name. All count the same, as they have no times or weights. Lists in
+            `filter_items` and `items` are then names too, and so is the result.
 
         Returns
         -------
-        items : array (n_users, N, or all items where they are fewer), int32
+        items : array (n_users, min(N, n_items)), int32
             Item numbers (columns), best first. With `liked`, an array (N or fewer,) of titles, or of
-            external ids where there are no titles.
+            external ids if there are no titles.
         scores : array of the same shape, floating
-            Where fewer items are left the rest is padded, as implicit 0.7 pads a batch: item -1, and
-            for its score the lowest number of the dtype. With `liked` there is no padding: the arrays
-            are shorter. The score of what came by popularity alone is how many users like it.
+            Rows with fewer items are padded as in implicit 0.7, with item -1 and the lowest number of the
+            dtype as score. With `liked` there is no padding: the arrays are shorter. The score of an
+            item recommended by popularity is the number of users who like it.
 
-        The two are a `Ranking`.
+        The pair is a `Ranking`.
 
         Raises
         ------
         ValueError
-            If `user_items` has another number of items than the model was fitted on (both are
-            named), or is an Interactions with other ids; if an item is out of range, or a name is
-            not known (the nearest are named); if the model is not fitted.
+            If `user_items` has another number of items than the model was fitted on, or is an
+            Interactions with other ids; if an item is out of range, or a name is unknown (the error
+            suggests similar names); if the model is not fitted.
         TypeError
             Unless exactly one of `user_items` and `liked` is given.
 
         Warns
         -----
         UserWarning
-            Where popularity has to decide and the model was read from a file of format version 1, which has
-            no counts: then the model's own answer to no likes stands, and ties are in the order of the items.
+            If popularity is needed and the model was read from a file of format version 1, which has no
+            counts: then the model's scores decide, and ties are in the order of the items.
         """
         if not isinstance(N, (int, np.integer)) or N < 1:
             raise ValueError(f"N is {shown(N)}; pass how many items to recommend, 1 or more.")
@@ -112,7 +112,7 @@ class Recommending(Scorer):
     def _offer(
         self, n_users: int, by_name: bool, filter_items: ItemsLike | None, items: ItemsLike | None
     ) -> Offer | None:
-        """Which items may be recommended; None: all."""
+        """The items that may be recommended, or None for all."""
         if filter_items is not None and items is not None:
             raise ValueError("filter_items and items are both given; pass one of them.")
         argument, given = ("filter_items", filter_items) if items is None else ("items", items)
@@ -133,7 +133,7 @@ class Recommending(Scorer):
     def _top_n_of_some(
         self, user_items: sparse.csr_array, n: int, strike_liked: bool, offer: Offer | None, users: slice
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The n best items of each user (batch, n), of what is offered to these users, with or without the liked."""
+        """The n best of the items offered to each user (batch, n), with or without liked ones."""
         scores = self._score(user_items)
         unknown = self._is_unknown(user_items)
         if self.item_counts_ is not None:
@@ -143,22 +143,22 @@ class Recommending(Scorer):
         return top_n_of_scores(scores, user_items if strike_liked else None, n, self.item_counts_)
 
     def _by_popularity(self, user_items: sparse.csr_array, columns: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        """Which of these items (n_users, n) popularity alone put there: bool. Warns where there are no counts."""
+        """Mask (n_users, n) of the items recommended by popularity alone. Warns if there are no counts."""
         of_nobody = self._is_unknown(user_items)[:, None] | (scores == 0)
         by_popularity: np.ndarray = of_nobody & (columns >= 0)
         if self.item_counts_ is None and by_popularity.any():
             warnings.warn(
                 "the model was read from a file of format version 1, which does not hold the number of likes of each "
                 "item, so nothing can be recommended by popularity; train the model again and save it.",
-                stacklevel=4,  # of whoever called `recommend`, which takes_rows wraps
+                stacklevel=4,  # at the caller of `recommend`, which takes_rows wraps
             )
             by_popularity[:] = False
         return by_popularity
 
     def similar_items(self, item: npt.ArrayLike, N: int = 10) -> Ranking:
-        """The items most like one item: what is recommended to somebody who likes it alone.
+        """The items most similar to an item: those recommended to a user who likes only that item.
 
-        Unlike implicit's, the answer leaves out the item itself.
+        Unlike in implicit, the item itself is not included.
 
         Parameters
         ----------
@@ -169,8 +169,8 @@ class Recommending(Scorer):
         Returns
         -------
         items, scores : arrays (N,), or (n, N) for a list of n; a Ranking
-            Padded as in `recommend`. For a string titles (or external ids), not padded. An item that is
-            related to no other gets the most popular items, as in `recommend`.
+            Padded as in `recommend`. If `item` is a string, titles (or external ids) without padding. An
+            item that is related to no other gets the most popular items, as in `recommend`.
         """
         if isinstance(item, str):
             return self.recommend(liked=[item], N=N)
@@ -181,13 +181,13 @@ class Recommending(Scorer):
 
 
 class Offer(NamedTuple):
-    """What may be recommended to users, or what may not."""
+    """The items that may, or may not, be recommended to users."""
 
-    items: np.ndarray | sparse.csr_array  # for all users a mask (n_items,), or their rows (n_users, n_items)
+    items: np.ndarray | sparse.csr_array  # a mask (n_items,) for all users, or one row per user (n_users, n_items)
     are_offered: bool  # or left out
 
     def strike(self, scores: np.ndarray, users: slice) -> None:
-        """Set the scores (batch, n_items) of what these users are not offered to -inf."""
+        """Set the scores (batch, n_items) of items not offered to these users to -inf."""
         if isinstance(self.items, np.ndarray):
             scores[:, self.items != self.are_offered] = -np.inf
             return

@@ -1,4 +1,4 @@
-"""The classes that a model file may name, and the reading of one of any class."""
+"""The classes that a model file may name, and loading a model of any class."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ KNOWN.update(MODELS)
 
 
 def load_model(path: str | os.PathLike[str]) -> Recommender:
-    """The fitted model that `Recommender.save` wrote to `path`: it scores to the same bits.
+    """Load the fitted model that `Recommender.save` wrote to `path`; its scores are the same to the bit.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is not such a file: truncated, foreign, of a later version, of a model that is not
-        known here, or with an array missing, of another shape, or not finite.
+        If it is not a valid model file: truncated, of another format, of a later version, of an unknown
+        model, or with an array that is missing, of another shape, or not finite.
 
     Examples
     --------

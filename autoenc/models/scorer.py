@@ -1,4 +1,4 @@
-"""A fitted model that is asked for scores: of any users, by their likes or by the names of what they like."""
+"""Scores of a fitted model for any users, given by their likes or by the names of liked items."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from autoenc.models.names import check_is_rows, columns_of_names, columns_of_num
 from autoenc.titles import Titles
 
 BATCH_SIZE = 256
-"""Users scored at a time, which bounds the memory of every method of a model."""
+"""Number of users to score at a time, which bounds the memory of all methods of a model."""
 
 
 class Scorer(Estimator, ABC):
@@ -25,9 +25,9 @@ class Scorer(Estimator, ABC):
     Attributes
     ----------
     catalogue_ : Interactions or None
-        The items' ids and titles (and no users), where the model was fitted on an Interactions.
+        Ids and titles of the items (without users), if the model was fitted on an Interactions.
     item_counts_ : array (n_items,), int64, or None
-        How many users liked each item in the fit. None where the model was read from a file of format
+        Number of users who liked each item in the fit. None if the model was read from a file of format
         version 1, or is part of a Blend that was read from a file.
     """
 
@@ -38,28 +38,27 @@ class Scorer(Estimator, ABC):
 
     @abstractmethod
     def _score(self, user_items: sparse.csr_array) -> np.ndarray:
-        """A new float array (batch, n_items), higher is better, liked items included."""
+        """Scores as a new float array (batch, n_items), liked items included; higher is better."""
 
     @property
     def users_at_once(self) -> int:
-        """How many users are ranked at a time."""
+        """Number of users to rank at a time."""
         return BATCH_SIZE
 
     def score(self, user_items: UserItemsLike, y: object = None) -> np.ndarray:
-        """Every item's score for each user, liked ones too: (n_users, n_items), floating.
+        """Scores of all items, liked ones included, for each user: (n_users, n_items), floating.
 
-        All of them at once, so for many users rather `recommend` or `autoenc.evaluation.ranking.rank`. `y` is
-        ignored; scikit-learn's Pipeline passes it.
+        The result is dense; for many users prefer `recommend` or `autoenc.evaluation.ranking.rank`. `y` is
+        ignored, for compatibility with scikit-learn's Pipeline.
         """
         return self._score(self._as_fitted(user_items))
 
     def top_n(self, user_items: UserItemsLike, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """The n best items of each user, without liked ones, as `ranking.top_n_of_scores` has it.
+        """The n best items of each user, without liked ones, in the form of `ranking.top_n_of_scores`.
 
-        Of equal scores the item that more users like comes first (of a network's, which are hardly ever
-        equal, the lower item). A user none of whose likes the model knows, because there are none or
-        nobody liked these items in the fit, gets the most popular items; the scores are then the number
-        of users who like them.
+        Ties go to the more popular item (to the lower item number for networks, whose scores are hardly
+        ever equal). A user without known likes, because there are none or nobody liked these items in
+        the fit, gets the most popular items, scored by the number of users who like them.
         """
         user_items = self._as_fitted(user_items)
         unknown = self._is_unknown(user_items)
@@ -71,11 +70,11 @@ class Scorer(Estimator, ABC):
         return items, scores
 
     def _top_n(self, user_items: sparse.csr_array, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """The n items that the model scores highest, without liked ones: new arrays (batch, n)."""
+        """The n items with the highest scores, without liked ones: new arrays (batch, n)."""
         return top_n_of_scores(self._score(user_items), user_items, n, self.item_counts_)
 
     def _is_unknown(self, user_items: sparse.csr_array) -> np.ndarray:
-        """Which users like nothing that anybody liked in the fit: a mask (batch,)."""
+        """Mask (batch,) of the users with no like of an item that anybody liked in the fit."""
         if self.item_counts_ is None:
             n_known: np.ndarray = np.diff(user_items.indptr)
         else:
@@ -85,9 +84,9 @@ class Scorer(Estimator, ABC):
 
     @property
     def title_index(self) -> Titles:
-        """The index of the items' titles, the most liked first where answers are equally good.
+        """Search index of the items' titles; among equally good matches the most liked comes first.
 
-        Where the model knows no titles an item is called by its id, where it knows no ids by its number.
+        Items without titles are indexed by their ids, or by their numbers if the model has no ids.
         """
         if self._titles is None:
             names = [str(column) for column in range(self.n_items)]
@@ -102,12 +101,12 @@ class Scorer(Estimator, ABC):
         self._popularity = None if counts is None else Popularity(counts)
 
     def item_vectors(self) -> np.ndarray:
-        """A vector for each item, for distances between items: (n_items, dim). Raises ValueError where it has none."""
+        """One vector per item (n_items, dim), for distances between items. Raises ValueError if the model has none."""
         self._check_fitted()
-        raise ValueError(f"{type(self).__name__} has no vectors of items; take ELSA's or a network's.")
+        raise ValueError(f"{type(self).__name__} has no item vectors; use ELSA or a network.")
 
     def row_of(self, liked: npt.ArrayLike) -> sparse.csr_array:
-        """One user's likes, named by titles or external ids, as a row (1, n_items)."""
+        """One user's likes, given by titles or external ids, as a row (1, n_items)."""
         self._check_fitted()
         return as_user_items([self._columns(liked, "liked", by_name=True)], self.n_items_)
 
@@ -120,19 +119,19 @@ class Scorer(Estimator, ABC):
             if known is not None and same_width and not np.array_equal(user_items.item_ids, known.item_ids):
                 raise ValueError(
                     "user_items has other item_ids than the model was fitted on; "
-                    "make it with item_ids=model.catalogue_.item_ids."
+                    "create it with item_ids=model.catalogue_.item_ids."
                 )
             user_items = user_items.user_items
         shape: tuple[int, ...] = getattr(user_items, "shape", ())
         if len(shape) == 2 and shape[1] != self.n_items_:
             raise ValueError(
                 f"user_items has {shape[1]:,} columns, but the model was fitted on {self.n_items_:,} "
-                "items; pass likes of the same items, a column each."
+                "items; pass likes of the same items, one column per item."
             )
         return as_user_items(user_items, self.n_items_)
 
     def _rows(self, user_items: UserItemsLike | None, liked: npt.ArrayLike | None) -> tuple[sparse.csr_array, bool]:
-        """The likes as rows, and whether they came by name. Raises TypeError unless exactly one of both is given."""
+        """The likes as rows, and whether they were given by name. Raises TypeError unless exactly one is given."""
         self._check_fitted()
         if (user_items is None) == (liked is None):
             raise TypeError("pass either user_items, rows of likes, or liked, one user's likes by name.")

@@ -1,18 +1,18 @@
-"""Hyperparameters by search: what does best on likes held out of the training likes.
+"""Hyperparameter search: find what does best on validation likes, held out of the training likes.
 
-    model.fit(some of the likes) -> metric on the others, once a trial; Optuna says what to try next
-    the best trial's hyperparameters, fitted on all the likes -> the answer
+    each trial: model.fit(part of the likes) -> metric on the rest; Optuna proposes the next trial
+    result: a model with the best trial's hyperparameters, fitted on all likes
 
-The likes that are given are the training likes. Validation is cut from them alone, so a test set
-that was held out before is never seen, and its figures stay honest; the validation's own are a
-little too good, being the best of many.
+Validation likes are taken from the likes passed in, so a test set held out before is never seen and
+its figures stay honest. The validation figures themselves are slightly optimistic, being the best of
+many.
 
-The first trial is the model as it is given, as far as its hyperparameters lie in the search space.
-Then Optuna's tree-structured Parzen estimator (Bergstra et al. 2011, NIPS) draws 10 at random and
-the others from where the better ones lie. Trials aren't cut short: under a falling rate two
-trainings of different length can't be compared midway.
+The first trial is the model as given, if its hyperparameters lie in the search space. Then Optuna's
+tree-structured Parzen estimator (Bergstra et al. 2011, NIPS) draws 10 trials at random, and the
+following ones near the best so far. Trials are not stopped early: with a decaying learning rate,
+trainings of different lengths can't be compared midway.
 
-Needs Optuna, which `pip install --editable '.[tune]'` brings.
+Requires Optuna: `pip install --editable '.[tune]'`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from autoenc.training.minibatches import default_epochs
 
 
 class Range(NamedTuple):
-    """Numbers from low to high, both possible; whole ones where both are whole, even by ratio where log."""
+    """Numbers from low to high, both included; integers if both are integers; on a logarithmic scale if log."""
 
     low: float
     high: float
@@ -84,25 +84,25 @@ SEARCH_SPACES: dict[str, dict[str, Range | Sequence[Any]]] = {
         "unobserved_weight": Range(3e-3, 0.3, log=True),
     },
 }
-"""What is tried by default, by the name of the class: a range, or a list to choose from. How many
-epochs depends on how many users there are, and `search_space_of` adds them. A Blend's is that of its
+"""The default search spaces by class name: a range or a list of values per hyperparameter.
+`search_space_of` adds the epochs, which depend on the number of users. A Blend has the spaces of its
 models, and Popular has nothing to tune."""
 
 
 def search_space_of(model: Recommender, n_users: int) -> dict[str, Range | Sequence[Any]]:
-    """The default search space of a model, or that of the nearest class that it is made from.
+    """The default search space of a model's class, or of its nearest base class that has one.
 
-    The epochs of a model that takes minibatches are from half to four times as many as make its default steps. A
-    Blend's is its models' spaces, by names like "ease__l2", but for what it chooses itself: the
-    weights, with each fit and at no fit's cost, its `candidates`, and with `stop_every` the epochs.
-    Raises ValueError where there is no such space.
+    For models trained on minibatches the epochs range from half to four times the default. A Blend has
+    the spaces of its models, with names like "ease__l2", except for what it chooses itself in each fit:
+    the weights, its `candidates`, and with `stop_every` the epochs. Raises ValueError if there is no
+    such space.
     """
     if isinstance(model, Blend):
         return _space_of_blend(model, n_users)
     names = [cls.__name__ for cls in type(model).__mro__ if cls.__name__ in SEARCH_SPACES]
     if not names:
         raise ValueError(
-            f"{type(model).__name__} has no search space of its own; pass search_space, such as "
+            f"{type(model).__name__} has no default search space; pass search_space, such as "
             "{'l2': Range(1.0, 1e4, log=True)}, if it has anything to tune."
         )
     space = dict(SEARCH_SPACES[names[0]])
@@ -129,23 +129,23 @@ def _space_of_blend(blend: Blend, n_users: int) -> dict[str, Range | Sequence[An
 
 @dataclass(frozen=True)
 class Tuned:
-    """What `tune` found.
+    """The result of `tune`.
 
     Attributes
     ----------
     model : Recommender
-        The best trial's, fitted on all the likes.
+        The model with the best hyperparameters, fitted on all likes.
     params : dict
-        What was tuned, as the best trial had it.
+        The tuned hyperparameters of the best trial.
     metric : str
     value : float
-        Of the metric in the best trial, on validation.
+        Validation metric of the best trial.
     trials : list of dict
-        number, params, value, standard_error, seconds; value None where the training diverged.
+        number, params, value, standard_error, seconds; value is None if the training diverged.
     ended_by : "trials" or "minutes"
-        Which limit ended the search.
+        The limit that ended the search.
     seconds : float
-        In all, the last fit too.
+        Total time, including the last fit.
     """
 
     model: Recommender
@@ -169,31 +169,31 @@ def tune(
     validation: str = "weak",
     progress: Callable[[dict[str, Any]], object] | None = None,
 ) -> Tuned:
-    """Search a model's hyperparameters.
+    """Search for a model's best hyperparameters.
 
     Parameters
     ----------
     model : Recommender
-        Says which model, and has the hyperparameters that aren't searched. It isn't fitted itself.
-    user_items : (n_users, n_items), whatever `Recommender.fit` takes
-        The training likes.
+        Gives the class, and the values of the hyperparameters that aren't searched. It is left unfitted.
+    user_items : (n_users, n_items), as in `Recommender.fit`
+        Training likes.
     search_space : mapping of str to Range or list, optional
-        By hyperparameter, what to try. By default that of `search_space_of`.
+        Values to try for each hyperparameter. By default `search_space_of(model, n_users)`.
     metric : str
-        Of `autoenc.metrics`, the higher the better, such as "ndcg@100" or "precision@1".
+        A metric of `autoenc.evaluate` to maximize, such as "ndcg@100".
     minutes : float, optional
-        No trial begins that would, if it and the last fit take as long as the longest so far, end
-        later. The first always does.
+        Time limit. No trial is started if it and the last fit would exceed the limit, assuming that each
+        takes as long as the longest fit so far. The first trial always runs.
     trials : int, optional
-        How many at most. At least one of the two limits is to be given. With `trials` alone, and a
-        model whose `random_state` is a number, the same seed gives the same answer.
+        Maximum number of trials. At least one of the two limits must be given. With `trials` alone, and
+        an integer `random_state` of the model, the same seed gives the same result.
     seed : int
-        Of the validation's split and of the search.
+        Seed of the validation split and the search.
     validation : "weak" or "strong"
-        Hold out a fifth of each user's likes, or a tenth of the users (`splits.holdout_per_user`,
-        `splits.holdout_users`): what the model is going to be asked.
+        Hold out a fifth of each user's likes, as for recommending to known users, or a tenth of the users,
+        as for new ones (`splits.holdout_per_user`, `splits.holdout_users`).
     progress : callable, optional
-        Told each trial, as it stands in `Tuned.trials`, when it is done.
+        Called after each trial with its entry of `Tuned.trials`.
 
     Returns
     -------
@@ -202,9 +202,9 @@ def tune(
     Raises
     ------
     TypeError
-        If `model` is not a model, or `trials` not a whole number.
+        If `model` is not a model, or `trials` is not an integer.
     ValueError
-        If Optuna is not installed, an argument is invalid, or a model refuses the likes.
+        If Optuna is not installed, an argument is invalid, or the model does not accept the likes.
     FloatingPointError
         If every trial diverged.
 
@@ -229,26 +229,26 @@ def tune(
 
     good = [trial for trial in done if trial["value"] is not None]
     if not good:
-        raise FloatingPointError(f"all {len(done)} trials diverged; search among lower rates.")
-    best = max(good, key=lambda trial: trial["value"])  # the first of equals
+        raise FloatingPointError(f"all {len(done)} trials diverged; search lower learning rates.")
+    best = max(good, key=lambda trial: trial["value"])  # the first of ties
     fitted = _with(model, best["params"]).fit(user_items)
     seconds = round(time.perf_counter() - started, 3)
     return Tuned(fitted, best["params"], metric, best["value"], done, ended_by, seconds)
 
 
 class _Limits:
-    """When a search that began at `started` ends, which leaves time for the last fit."""
+    """The limits of a search that began at `started`, leaving time for the last fit."""
 
     def __init__(self, minutes: float | None, trials: int | None, started: float):
         if minutes is None and trials is None:
-            raise ValueError("neither minutes nor trials limits the search; pass one of them, such as trials=30.")
+            raise ValueError("the search has no limit; pass minutes or trials, such as trials=30.")
         if minutes is not None and not minutes > 0:
             raise ValueError(f"minutes is {minutes}; pass a number above 0.")
         self.minutes, self.started = minutes, started
         self.trials = None if trials is None else whole_number("trials", trials, 1)
 
     def reached(self, done: list[dict[str, Any]], before_a_fit: float) -> str | None:
-        """Which limit forbids another trial: "trials", "minutes" or none; `before_a_fit` are seconds."""
+        """The limit that rules out another trial, "trials" or "minutes", or None; `before_a_fit` is in seconds."""
         if self.trials is not None and len(done) >= self.trials:
             return "trials"
         if self.minutes is not None and done:
@@ -259,12 +259,12 @@ class _Limits:
 
 
 class _Judge:
-    """Measures unfitted models on some of the likes, which the others have to predict.
+    """Evaluates models on held-out likes.
 
     Attributes
     ----------
     train, fold_in, held_out : csr_array
-        What a model is fitted on, what it is then shown of each user, and what it should find.
+        The likes to fit on, and, for each validation user, those that the model sees and should predict.
     """
 
     def __init__(self, likes: sparse.csr_array, validation: str, metric: str, seed: int):
@@ -278,7 +278,7 @@ class _Judge:
             raise ValueError(f"validation is {validation!r}; pass 'weak' or 'strong'.")
 
     def trial(self, model: Recommender, params: dict[str, Any], train: Any) -> dict[str, Any]:
-        """What `Tuned.trials` tells of a model with these hyperparameters; train is `self.train`, or made of it."""
+        """The entry of `Tuned.trials` for these hyperparameters; `train` is `self.train`, or precomputed from it."""
         begun = time.perf_counter()
         value: float | None = None
         standard_error: float | None = None
@@ -286,7 +286,7 @@ class _Judge:
             report = evaluate(_with(model, params).fit(train), self.fold_in, self.held_out, ks=[self.k])
             value, standard_error = report[self.metric], report.standard_errors[self.metric]
         except FloatingPointError:
-            pass  # it diverged, which the search is to learn from
+            pass  # it diverged, and the search should know
         seconds = round(time.perf_counter() - begun, 3)
         return {"params": params, "value": value, "standard_error": standard_error, "seconds": seconds}
 
@@ -299,9 +299,9 @@ def _search(
     seed: int,
     progress: Callable[[dict[str, Any]], object] | None,
 ) -> tuple[list[dict[str, Any]], str]:
-    """All trials, and which limit ended them."""
+    """All trials, and the limit that ended them."""
     begun = time.perf_counter()
-    train = model.precompute(judge.train)  # gone before the last fit, which makes its own and may take the memory
+    train = model.precompute(judge.train)  # freed before the last fit, which needs the memory for its own
     before_a_fit = time.perf_counter() - begun
     done: list[dict[str, Any]] = []
     with _study(model, search_space, seed) as (study, distributions, failed):
@@ -316,7 +316,7 @@ def _search(
 
 
 def _with(model: Recommender, params: dict[str, Any]) -> Recommender:
-    """An unfitted model of these hyperparameters, with the models in it copied."""
+    """An unfitted copy of the model and its inner models, with these hyperparameters."""
     return copy.deepcopy(type(model)(**model.get_params(deep=False))).set_params(**params)
 
 
@@ -324,14 +324,14 @@ def _with(model: Recommender, params: dict[str, Any]) -> Recommender:
 def _study(
     model: Recommender, search_space: Mapping[str, Range | Sequence[Any]], seed: int
 ) -> Iterator[tuple[Any, dict[str, Any], Any]]:
-    """Optuna's study, what it is to draw from, and how it calls a failure; its log is quiet meanwhile."""
+    """Optuna's study, its distributions, and its state for a failed trial, with its logging silenced."""
     try:
         import optuna
     except ImportError:
         raise ValueError("tuning needs Optuna: pip install --editable '.[tune]'.") from None
 
     if not search_space:
-        raise ValueError("search_space is empty; pass what to try by hyperparameter, such as {'l2': [100.0, 500.0]}.")
+        raise ValueError("search_space is empty; pass values by hyperparameter, such as {'l2': [100.0, 500.0]}.")
     params = model.get_params()
     distributions = {}
     for name, values in search_space.items():
@@ -360,7 +360,7 @@ def _distribution(optuna: Any, name: str, values: Range | Sequence[Any]) -> Any:
     low, high, log = values
     if not (math.isfinite(low) and math.isfinite(high) and low <= high) or (log and low <= 0):
         raise ValueError(
-            f"search_space[{name!r}] is {values}; pass a Range from low to high, finite, and above 0 where log."
+            f"search_space[{name!r}] is {values}; pass a Range from low to high, finite, and above 0 if log."
         )
     whole = isinstance(low, int) and isinstance(high, int)
     of_kind = optuna.distributions.IntDistribution if whole else optuna.distributions.FloatDistribution

@@ -1,11 +1,11 @@
-"""Networks that weigh likes: the layers that they have in place of those that count every like once.
+"""Networks with weighted likes: layers that replace those in which every like counts 1.
 
-    SigmoidBCE, WeightedBCE    ConfidenceBCE: a like's term counts c
+    SigmoidBCE, WeightedBCE    ConfidenceBCE: the term of a like is multiplied by c
     Multinomial                ConfidenceMultinomial: a user's like is drawn c times
-    SparseEmbedding            ConfidenceEmbedding: a like counts its share of the user's, or 1
+    SparseEmbedding            ConfidenceEmbedding: a like counts relative to the user's others, or 1
 
-c is what a like counts in `models.weighting`, of all that the network learns from. A batch is then a
-CSR of c in place of ones. The kernels have both losses; a weighted input is the plain layers' alone.
+c is the confidence of a like (`models.weighting`). A batch is then a CSR of c in place of ones. The
+kernels support both losses; only the plain layers support a weighted input.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from autoenc.training.plain import PlainEngine
 
 
 def weighing(network: Network, is_input_weighted: bool) -> Network:
-    """The network, which now takes a batch of confidences."""
+    """The network, changed to take batches of confidences."""
     network.loss = _with_confidence(network.loss)
     network.embedding = ConfidenceEmbedding(network.state["embedding.weight"], is_input_weighted)
     network.settings["weighted_input"] = is_input_weighted
@@ -49,7 +49,7 @@ def _with_confidence(loss: Loss) -> Loss:
 
 
 def batches_of(user_items: UserItems, half_life: float | None) -> sparse.csr_array:
-    """What minibatches are rows of: a CSR of c, float32, or the likes themselves where every one counts 1."""
+    """The matrix to draw minibatches from: a float32 CSR of c, or the likes themselves if every one counts 1."""
     counts = confidences(user_items, half_life)
     if counts is None:
         return user_items
@@ -58,15 +58,15 @@ def batches_of(user_items: UserItems, half_life: float | None) -> sparse.csr_arr
 
 
 class WeightedInputEngine(PlainEngine):
-    """The layers as they are, shown what a user's likes count as input.
+    """The plain layers with a weighted input.
 
     Parameters
     ----------
     network : Network
-        Made by `weighing`.
+        A result of `weighing`.
     adam : Adam or None
     half_life : float or None
-        In days, of likes that are scored and have times.
+        In days, for scoring likes that have times.
     """
 
     def __init__(self, network: Network, adam: Adam | None, half_life: float | None):

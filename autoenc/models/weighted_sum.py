@@ -1,10 +1,10 @@
-"""Several models' scores on one scale, and their weighted sum.
+"""Standardized scores of several models, and their weighted sum.
 
 Scale
-    z = (score - mean) / spread
-    Mean and standard deviation, of a user, are over the items that can be ranked: all but those liked.
-    EASE's scores grow with the number of a user's likes and a network's logits don't, so that no one
-    weight brings both to the same scale for everybody.
+    z = (score - mean) / standard deviation
+    For each user, mean and standard deviation are taken over the items that can be ranked: all that the
+    user has not liked. EASE's scores grow with the number of a user's likes and a network's logits do
+    not, so no single weight brings both to the same scale for all users.
 
 Example
     >>> liked = sparse.csr_array(np.array([[1, 0, 0, 0]]))
@@ -22,9 +22,9 @@ from scipy import sparse
 
 
 def weighted_sum(arrays: Iterable[np.ndarray], weights: np.ndarray) -> np.ndarray:
-    """arrays[0] * weights[0] + arrays[1] * weights[1] + ..., from the left: a new array of their shape and dtype.
+    """arrays[0] * weights[0] + arrays[1] * weights[1] + ..., summed from left to right into a new array.
 
-    arrays is n_models of one shape, such as (batch, n_items), and weights (n_models,).
+    `arrays` are n_models arrays of one shape and dtype, such as (batch, n_items); `weights` is (n_models,).
     """
     total: Any = 0.0
     for array, weight in zip(arrays, weights.tolist()):
@@ -34,9 +34,9 @@ def weighted_sum(arrays: Iterable[np.ndarray], weights: np.ndarray) -> np.ndarra
 
 
 def standardized(scores: np.ndarray, liked: sparse.csr_array) -> np.ndarray:
-    """The scores (batch, n_items) as z above, of the users who liked these (batch, n_items).
+    """The z above of scores (batch, n_items), for users with likes `liked` (batch, n_items).
 
-    A user's z are the same bits whoever is in the batch.
+    The result for a user does not depend on who else is in the batch, to the bit.
     """
     mean, spread = mean_and_spread(scores, liked)
     z: np.ndarray = scores - mean[:, None]
@@ -45,15 +45,15 @@ def standardized(scores: np.ndarray, liked: sparse.csr_array) -> np.ndarray:
 
 
 def mean_and_spread(scores: np.ndarray, liked: sparse.csr_array) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (batch,) of each user's scores of what isn't liked.
+    """Mean and standard deviation (batch,) of each user's scores for the items not liked.
 
-    A spread of 0, where all are equal, is answered by 1, by which anything may be divided.
+    The standard deviation is returned as 1 where it is 0, so that it can be divided by.
     """
     n_users, n_items = scores.shape
     n_ranked = np.maximum(n_items - np.diff(liked.indptr), 1)
     rows = np.repeat(np.arange(n_users), np.diff(liked.indptr))
 
-    # Each row by itself and in its own order: sums along the last axis, and of bins one after another.
+    # Both sums treat each row by itself and in a fixed order.
     of_liked = np.bincount(rows, scores[rows, liked.indices], minlength=n_users)
     mean = ((scores.sum(axis=1) - of_liked) / n_ranked).astype(scores.dtype)
     centred = scores - mean[:, None]

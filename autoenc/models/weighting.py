@@ -1,22 +1,22 @@
-"""How much each like counts: by its weight, and by how long ago it came.
+"""The confidence of each like, from its weight and its age.
 
-Of a like with the weight w (1 where likes have none) that came at time t
+Confidence c of a like with weight w (1 if likes have none) at time t
     c = w * 2**(-(latest - t) / half_life)           without a half_life, c = w
-    A weight is confidence: a user whose likes all have weight 2 is learned from as two users are.
+    A user whose likes all have weight 2 counts in training as much as two users.
 
-Learning from pairs of likes
-    x    = sqrt(c), latest being the latest time of all likes that are learned from
-    A pair of likes that count c and d counts sqrt(c * d), which x.T @ x adds up.
+Training on pairs of likes
+    x    = sqrt(c), where latest is the latest time of all training likes
+    A pair of likes with confidences c and d counts sqrt(c * d), which x.T @ x sums.
 
 Input
-    x    = c / sqrt(mean of c**2 over the user's likes), latest being the user's own
-    A user's likes are weighed against each other: x has the length sqrt(n_likes) that ones have, the
-    latest of a user who has been away for years counts as much as anybody's, and no other user
-    matters. Where nothing is known but the items, all count 1.
+    x    = c / sqrt(mean of c**2 over the user's likes), where latest is the user's own latest time
+    A user's likes are weighted relative to each other: x has the same length sqrt(n_likes) as ones
+    have, the latest like of a user who has been away for years counts as much as any other user's, and
+    the result does not depend on other users. Likes without weights and times all count 1.
 
 Source
     Confidence: Hu, Koren and Volinsky 2008 (ICDM), section 4. Decay by a half-life: Ding and Li 2005,
-    Time Weight Collaborative Filtering (CIKM), there of the input alone.
+    Time Weight Collaborative Filtering (CIKM), where it is applied to the input only.
 
 Example
     >>> from autoenc.interactions import Interactions
@@ -41,9 +41,9 @@ from autoenc.layers.confidence_embedding import shares
 from autoenc.messages import shown
 
 DAY = 86_400
-"""Seconds: half-lives are in days, times in seconds."""
+"""In seconds: half-lives are in days, times in seconds."""
 
-LEAST = -100.0  # of the exponent, so that what came long ago stays above 0, squared too
+LEAST = -100.0  # of the exponent, so that even the square of an old like's confidence stays above 0
 
 
 def check_half_life(half_life: Any) -> None:
@@ -54,16 +54,16 @@ def check_half_life(half_life: Any) -> None:
 
 
 def confidences(user_items: UserItems | sparse.csr_array, half_life: float | None) -> np.ndarray | None:
-    """c of each like, (n_likes,) float64, as of the latest; None where every like counts 1.
+    """c of each like, (n_likes,) float64, relative to the latest; None if every like counts 1.
 
-    Raises ValueError where there is a half_life and the likes have no times.
+    Raises ValueError if half_life is given and the likes have no times.
     """
     weights, times = getattr(user_items, "weights", None), getattr(user_items, "times", None)
     if half_life is None:
         return None if weights is None else weights.astype(np.float64)
     if times is None:
         raise ValueError(
-            f"half_life is {half_life}, and the likes have no times; pass likes with times, such as "
+            f"half_life is {half_life}, but the likes have no times; pass likes with times, such as "
             "datasets.load(times=True), or half_life=None."
         )
     age = times.max(initial=0) - times
@@ -71,13 +71,13 @@ def confidences(user_items: UserItems | sparse.csr_array, half_life: float | Non
 
 
 def weighted_pairs(user_items: UserItems, half_life: float | None) -> sparse.csr_array:
-    """What is learned from pairs of: a CSR of sqrt(c), float64, or the likes themselves where every one counts 1."""
+    """The x above for pairs of likes: a float64 CSR of sqrt(c), or the likes themselves if every one counts 1."""
     counts = confidences(user_items, half_life)
     return user_items if counts is None else with_data(user_items, np.sqrt(counts))
 
 
 def weighted_input(user_items: sparse.csr_array, half_life: float | None) -> sparse.csr_array:
-    """A user's row as input, float32, or the likes themselves where all of them count 1."""
+    """The x above as input: a float32 CSR, or the likes themselves if every one counts 1."""
     if not isinstance(user_items, UserItems):
         return user_items
     times = None if half_life is None else user_items.times
@@ -89,14 +89,14 @@ def weighted_input(user_items: sparse.csr_array, half_life: float | None) -> spa
 
 
 def item_totals(user_items: sparse.csr_array) -> np.ndarray:
-    """The sum of c over the likes of each item: (n_items,), int64 of checked likes, float64 of `weighted_pairs`."""
+    """The sum of c over the likes of each item: (n_items,), int64 for checked likes, float64 for `weighted_pairs`."""
     if isinstance(user_items, UserItems):
         return likes_per_item(user_items)
     return np.bincount(user_items.indices, user_items.data**2, minlength=user_items.shape[1])
 
 
 def _decayed(user_items: UserItems, age: np.ndarray | None, half_life: float | None) -> np.ndarray:
-    """c of likes of these ages, in seconds, (n_likes,); None is of no age."""
+    """c (n_likes,) of likes of these ages in seconds; None for age 0."""
     counts = np.ones(user_items.nnz) if user_items.weights is None else user_items.weights.astype(np.float64)
     if age is not None and half_life is not None:
         counts *= np.exp2(np.maximum(age / (-DAY * half_life), LEAST))
@@ -104,12 +104,12 @@ def _decayed(user_items: UserItems, age: np.ndarray | None, half_life: float | N
 
 
 def _latest_of_user(indptr: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Of each like, when its user's latest came: (n_likes,)."""
+    """For each like, the time of its user's latest like: (n_likes,)."""
     n_likes = np.diff(indptr)
     latest: np.ndarray = np.maximum.reduceat(times, indptr[:-1][n_likes > 0]) if len(times) else times
     return np.repeat(latest, n_likes[n_likes > 0])
 
 
 def with_data(user_items: sparse.csr_array, data: np.ndarray) -> sparse.csr_array:
-    """The same likes with other numbers in place of ones."""
+    """The same likes with `data` in place of ones."""
     return sparse.csr_array((data, user_items.indices, user_items.indptr), shape=user_items.shape)

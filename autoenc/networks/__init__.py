@@ -1,1 +1,1 @@
-"""The networks, forwards and backwards, each of the layers in `autoenc.layers`."""
+"""The networks, forward and backward, built from the layers in `autoenc.layers`."""

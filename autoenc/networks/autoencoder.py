@@ -1,12 +1,12 @@
-"""The task's autoencoder: three lines forward, and the same lines backward.
+"""The task's autoencoder: three lines forward, and the same three backward.
 
     h1 = dropout(batchnorm(relu(x @ W_embedding)))
     h2 = dropout(batchnorm(relu(h1 @ W_bottleneck + B_bottleneck)))
     h3 = sigmoid(h2 @ W_output + B_output)
     loss = -sum(x * log(h3) + (1 - x) * log(1 - h3))
 
-x is a batch of users, a one for each item that a user likes. Each layer has a file of its own in
-`autoenc.layers`; this one puts them together. Lesson: docs/network.md
+x is a batch of users, with a one for each item that a user likes. Each layer has its own file in
+`autoenc.layers`; this file puts them together. Lesson: docs/network.md
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def initial_state(
     seed: int = 0,
     dtype: type = np.float32,
 ) -> dict[str, np.ndarray]:
-    """The network's arrays as the task initializes them, by name.
+    """The network's arrays by name, initialized as in the task.
 
-    The draws are made in float32 whatever `dtype` is, so a float64 network starts at the same numbers.
+    The numbers are drawn in float32 whatever `dtype` is, so a float64 network starts from the same values.
     """
     rng = np.random.Generator(np.random.Philox(seed))
     shapes = shapes_of_state(n_items, emb_dim, hidden_dim)
@@ -56,7 +56,7 @@ def initial_state(
 
 
 def draw_normal(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Normal numbers of mean 0 and standard deviation 0.01."""
+    """Normal numbers with mean 0 and standard deviation 0.01."""
     return rng.standard_normal(shape, np.float32) * np.float32(0.01)
 
 
@@ -66,16 +66,16 @@ def draw_uniform(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray
 
 
 class AutoEncoderNetwork(Network):
-    """The task's network on its arrays.
+    """The task's network.
 
     Parameters
     ----------
     state : dict of str to array
-        As `initial_state` returns it. The arrays are held, not copied: training updates them in place.
+        As returned by `initial_state`. The arrays are not copied: training updates them in place.
     dropout : float
-        The probability with which training drops a value of h1 or of h2, at least 0 and below 1.
+        Probability of dropping a value of h1 or h2 in training, in [0, 1).
     loss : layer, optional
-        Sigmoid and cross-entropy by default, or another with the same two methods.
+        By default sigmoid and cross-entropy; or another layer with the same two methods.
     """
 
     def __init__(self, state: dict[str, np.ndarray], dropout: float = 0.5, loss: Loss | None = None):

@@ -1,4 +1,4 @@
-"""What networks share: their layers' arrays by name. No step of a forward or a backward is here."""
+"""Base class of the networks: the arrays of their layers by name. It has no forward or backward code."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 from scipy import sparse
 
 Key = tuple[int, int, int]
-"""(seed, epoch, step): names what is random in a step of training."""
+"""(seed, epoch, step): the key of the random numbers of a training step."""
 
 
 class Layer(Protocol):
-    """What all layers have. What their forward and backward take differs."""
+    """The interface of all layers. The arguments of forward and backward differ."""
 
     params: dict[str, np.ndarray]
     grads: dict[str, Any]
@@ -20,7 +20,7 @@ class Layer(Protocol):
 
 
 class Loss(Layer, Protocol):
-    """A network's last layer: its logits against the likes, both (batch, n_items)."""
+    """A network's last layer, which compares logits with likes, both (batch, n_items)."""
 
     def forward(self, logits: np.ndarray, user_items: sparse.csr_array, /) -> float: ...
 
@@ -30,17 +30,17 @@ class Loss(Layer, Protocol):
 class Network:
     """A network from likes to one score per item.
 
-    A subclass makes its layers in its constructor, in the order of the forward. A layer's attribute
-    name is its name in the model file.
+    A subclass creates its layers in its constructor, in the order of the forward. The attribute name of
+    a layer is its name in the model file.
 
     Attributes
     ----------
     state : dict of str to array
-        The parameters and the running statistics, held and not copied: training updates them in
-        place, so `state` is at any time what there is to save.
+        The parameters and the running statistics. They are not copied: training updates them in place,
+        so `state` always holds what there is to save.
     loss : Loss
     settings : dict
-        What makes two networks on the same state differ, as JSON holds it.
+        Settings that are not part of the state, with values that JSON can represent.
     """
 
     state: dict[str, np.ndarray]
@@ -58,19 +58,19 @@ class Network:
         raise NotImplementedError
 
     def encode(self, user_items: sparse.csr_array, training: bool = False, key: Key = (0, 0, 0)) -> np.ndarray:
-        """What the output layer gets for each user: (batch, hidden_dim)."""
+        """The input of the output layer for each user: (batch, hidden_dim)."""
         raise NotImplementedError
 
     def encode_sums(
         self, item_sum: np.ndarray, n_likes: np.ndarray, training: bool = False, key: Key = (0, 0, 0)
     ) -> np.ndarray:
-        """The same from sums of embedding rows, (batch, emb_dim), and how many rows each is of, (batch,)."""
+        """The same from sums of embedding rows (batch, emb_dim) and the number of rows in each sum (batch,)."""
         raise NotImplementedError
 
     def score(self, user_items: sparse.csr_array) -> np.ndarray:
-        """Every item's logit for each user, in evaluation: (batch, n_items).
+        """The logits of all items for each user, in evaluation: (batch, n_items).
 
-        Sigmoid and softmax rise with the logit, so the ranking is the same without them.
+        Sigmoid and softmax are increasing, so the ranking is the same without them.
         """
         raise NotImplementedError
 
@@ -96,7 +96,7 @@ class Network:
 
     @property
     def dense_weights(self) -> list[np.ndarray]:
-        """The matrices of the layers behind the embedding."""
+        """The weight matrices of the layers after the embedding."""
         return [w for name, w in self.params.items() if w.ndim == 2 and name != "embedding.weight"]
 
     @property
@@ -106,26 +106,26 @@ class Network:
 
     @property
     def params(self) -> dict[str, np.ndarray]:
-        """What is trained, by the names of the model file."""
+        """The trained parameters by their names in the model file."""
         return {f"{name}.{key}": w for name, layer in self.layers.items() for key, w in layer.params.items()}
 
     @property
     def grads(self) -> dict[str, np.ndarray]:
-        """The gradients that the last backward left, by the names of `params`."""
+        """The gradients of the last backward, by the names of `params`."""
         return {f"{name}.{key}": g for name, layer in self.layers.items() for key, g in layer.grads.items()}
 
 
 def arrays_of(state: dict[str, np.ndarray], layer: str) -> dict[str, Any]:
-    """One layer's arrays out of a network's state."""
+    """The arrays of one layer in a network's state."""
     prefix = layer + "."
     return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}
 
 
 def xavier_state(shapes: dict[str, tuple[int, ...]], seed: int, dtype: type = np.float32) -> dict[str, np.ndarray]:
-    """Arrays of these shapes: matrices of normal numbers, drawn in their order, and vectors of zeros.
+    """Arrays of these shapes: matrices of normal numbers, drawn in this order, and vectors of zeros.
 
-    A matrix's variance is 2 / (rows + columns): Glorot and Bengio 2010. The draws are made in float32
-    whatever `dtype` is.
+    The variance of a matrix is 2 / (rows + columns): Glorot and Bengio 2010. The numbers are drawn in
+    float32 whatever `dtype` is.
     """
     rng = np.random.Generator(np.random.Philox(seed))
     state: dict[str, np.ndarray] = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}

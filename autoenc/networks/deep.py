@@ -1,17 +1,18 @@
-"""A deep autoencoder of SELU layers, as layers: of likes, or of ratings.
+"""A deep autoencoder of SELU layers for likes or ratings.
 
     h1 = selu(x @ W_embedding + b)
-    h2 = selu(h1 @ W_dense1 + B_dense1)             and so on, down to the code, which is dropped out,
-    hk = selu(...)                                  and by the same widths up again
+    h2 = selu(h1 @ W_dense1 + B_dense1)             and so on, down to the code, to which dropout is
+    hk = selu(...)                                  applied, and through the same widths in reverse
     y  = hk @ W_output + B_output
-    f(x) = sigmoid(y) of likes, y of ratings
-    loss = sum of softplus(y) - x * y of likes, the mean of (y - x)**2 over the rated entries of ratings
+    f(x) = sigmoid(y) for likes, y for ratings
+    loss = sum of softplus(y) - x * y for likes, mean of (y - x)**2 over the rated entries for ratings
 
-Dense refeeding. What a user would like, f(x), is complete, and an autoencoder that has learned
-should leave it as it is: f(f(x)) = f(x). So after each step on x there is a second one, on f(x) as
-input and as target, which is a number an item. The loss is that of the first, over all items.
+Dense refeeding: f(x) predicts all of a user's likes, and an ideal autoencoder would leave it unchanged:
+f(f(x)) = f(x). So each step on x is followed by one with f(x), one number per item, as both input and
+target, and the same loss, over all items.
 
-The product with W_embedding is `SparseEmbedding`'s for x, which is sparse, and for f(x), which isn't.
+`SparseEmbedding` computes the product with W_embedding both for x, which is sparse, and for f(x), which
+is dense.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ def dense_shapes(widths: Sequence[int]) -> list[tuple[int, int]]:
 def initial_state(
     n_items: int, widths: Sequence[int] = (512, 256), bias_offset: float = -2.0, seed: int = 0, dtype: type = np.float32
 ) -> dict[str, np.ndarray]:
-    """The arrays that training begins with: Xavier's weights, and biases of 0 and of bias_offset in the output.
+    """The initial arrays: Xavier weights, and biases of 0 except for the output's, which are bias_offset.
 
-    widths are the encoder's, from the items to the code.
+    widths are those of the encoder, from the items to the code.
     """
     state = xavier_state(shapes_of_state(n_items, widths), seed, dtype)
     state["output.bias"] += bias_offset
@@ -58,7 +59,7 @@ def shapes_of_state(n_items: int, widths: Sequence[int]) -> dict[str, tuple[int,
 
 
 class Bias:
-    """Add a bias: what the embedding lacks of a Linear."""
+    """Add a bias, which the embedding does not have."""
 
     def __init__(self, bias: np.ndarray):
         self.params: dict[str, np.ndarray] = {"bias": bias}
@@ -74,21 +75,21 @@ class Bias:
 
 
 class DeepNetwork(Network):
-    """The deep autoencoder on its arrays.
+    """The deep autoencoder.
 
     Parameters
     ----------
     state : dict of str to array
-        As `initial_state` returns it; held, not copied.
+        As returned by `initial_state`; not copied.
     dropout : float
-        The probability with which training drops a value of the code.
+        Probability of dropping a value of the code in training.
     loss : "bce" or "squared"
-        Of likes, or of ratings.
+        For likes, or for ratings.
 
     Raises
     ------
     ValueError
-        If there is no such loss, or dropout is not in [0, 1).
+        If the loss is unknown, or dropout is not in [0, 1).
     """
 
     def __init__(self, state: dict[str, np.ndarray], dropout: float = 0.5, loss: str = "bce"):
@@ -111,7 +112,7 @@ class DeepNetwork(Network):
 
     @property
     def stack(self) -> list[Any]:
-        """The layers between the sums and the output, in their order: the code's dropout stands halfway."""
+        """The layers between the sums and the output, in order, with the code's dropout halfway."""
         dense = [getattr(self, f"{kind}{i}") for i in range(1, self.n_dense + 1) for kind in ("dense", "selu")]
         return [self.bias, self.selu, *dense[: self.n_dense], self.dropout, *dense[self.n_dense :]]
 
@@ -128,7 +129,7 @@ class DeepNetwork(Network):
         return self.encode_sums(self.embedding.forward(user_items, training), None, training, key)
 
     def shown(self, user_items: sparse.csr_array, training: bool, key: Key) -> sparse.csr_array:
-        """The likes that the embedding is given: all."""
+        """The likes to feed to the embedding: all of them."""
         return user_items
 
     def encode_sums(
@@ -139,7 +140,7 @@ class DeepNetwork(Network):
         key: Key = (0, 0, 0),
         pass_number: int = 1,
     ) -> np.ndarray:
-        """hk from x @ W_embedding, (batch, widths[0]). How many likes a user has makes no difference here."""
+        """hk from x @ W_embedding, (batch, widths[0]). `n_likes` is not used here."""
         h = item_sum
         for layer in self.stack:
             h = layer.forward(h, training, (*key, pass_number)) if layer is self.dropout else layer.forward(h, training)
@@ -159,11 +160,11 @@ class DeepNetwork(Network):
         return grad_h
 
     def answer(self, y: np.ndarray) -> np.ndarray:
-        """f(x), of the y that `logits` returned: (batch, n_items), what the input would be if it were complete."""
+        """f(x) from the y that `logits` returned: (batch, n_items), the completed input."""
         return sigmoid(y) if self.settings["loss"] == "bce" else y
 
     def forward_refed(self, answer: np.ndarray, key: Key = (0, 0, 0)) -> float:
-        """The loss with f(x) (batch, n_items) as input and as target; `key` names another dropout than forward's."""
+        """The loss with f(x) (batch, n_items) as both input and target; its dropout differs from that of forward."""
         item_sum = self.embedding.forward(answer)  # (batch, widths[0]), a dense product
         y = self.output.forward(self.encode_sums(item_sum, None, True, key, pass_number=2))
         if isinstance(self.refed_loss, SoftBCE):

@@ -1,9 +1,9 @@
-"""A denoising autoencoder of one wide hidden layer.
+"""A denoising autoencoder with one wide hidden layer.
 
     u = dropped(x) / sqrt(max(1, its number of likes))         dropped: input dropout, not scaled up
     h = dropout(tanh(u @ W_embedding + b))
     y = h @ W_output + B_output
-    loss = sum of w * (softplus(y) - x * y),   w = 1 where x is 1, negative_weight elsewhere
+    loss = sum of w * (softplus(y) - x * y),   w = 1 if x is 1, else negative_weight
 
 With the multinomial loss and without dropout of h it is the Mult-DAE of Liang et al. 2018.
 """
@@ -30,23 +30,23 @@ def shapes_of_state(n_items: int, hidden_dim: int) -> dict[str, tuple[int, ...]]
 def initial_state(
     n_items: int, hidden_dim: int = 600, bias_offset: float = -2.0, seed: int = 0, dtype: type = np.float32
 ) -> dict[str, np.ndarray]:
-    """The arrays that training begins with: Xavier's weights, and biases of 0 and of bias_offset in the output."""
+    """The initial arrays: Xavier weights, and biases of 0 except for the output's, which are bias_offset."""
     state = xavier_state(shapes_of_state(n_items, hidden_dim), seed, dtype)
     state["output.bias"] += bias_offset
     return state
 
 
 class DenoisingNetwork(Network):
-    """The denoising autoencoder on its arrays.
+    """The denoising autoencoder.
 
     Parameters
     ----------
     state : dict of str to array
-        As `initial_state` returns it; held, not copied.
+        As returned by `initial_state`; not copied.
     input_dropout : float
-        The probability with which training hides a like from the network, though not from the loss.
+        Probability of hiding a like from the input in training; the loss still includes it.
     dropout : float
-        The probability with which training drops a value of h.
+        Probability of dropping a value of h in training.
     loss : layer, optional
         WeightedBCE(0.3) by default.
 
@@ -86,13 +86,13 @@ class DenoisingNetwork(Network):
         return self.encode_sums(item_sum, np.diff(shown.indptr), training, key)
 
     def shown(self, user_items: sparse.csr_array, training: bool, key: Key) -> sparse.csr_array:
-        """The likes that the embedding is given; the targets are all of them."""
+        """The likes to feed to the embedding; the targets are all of them."""
         return self.input_dropout.forward(user_items, training, (*key, 1))
 
     def encode_sums(
         self, item_sum: np.ndarray, n_likes: np.ndarray, training: bool = False, key: Key = (0, 0, 0)
     ) -> np.ndarray:
-        """h from the sums of n_likes (batch,) rows each, (batch, hidden_dim)."""
+        """h from sums of n_likes (batch,) embedding rows each: (batch, hidden_dim)."""
         u = self.normalization.forward(item_sum, n_likes, training)
         h = self.tanh.forward(u, training)
         return self.dropout.forward(h, training, (*key, 2))  # (batch, hidden_dim)

@@ -1,12 +1,12 @@
-"""ELSA's only layer and its loss: the cosine distance of user_items @ (A @ A.T - I) to user_items.
+"""ELSA's only layer and its loss: the cosine distance between user_items @ (A @ A.T - I) and user_items.
 
 Forward, for a batch X of user_items
     A     = weight, each row divided by its length
     Y     = X @ A @ A.T - X
-    loss  = mean over users of |Y / |Y| - X / |X||**2,  which is 2 - 2 * cosine(Y, X)
+    loss  = mean over users of |Y / |Y| - X / |X||**2 = 2 - 2 * cosine(Y, X)
 
 The same without Y, which would be dense
-    With Z = X @ A, M = A.T @ A, and a number a user n = |X|**2, its likes, and a = |Z|**2:
+    With Z = X @ A, M = A.T @ A, and for each user n = |X|**2, the number of likes, and a = |Z|**2:
     dot(Y, X) = a - n
     |Y|**2    = dot(Z, Z @ M) - 2 * a + n
     cosine    = (a - n) / (|Y| * sqrt(n))
@@ -17,16 +17,16 @@ Backward
     grad_M      = Z.T @ (pull * Z)                                                   (emb_dim, emb_dim)
     grad_A      = X.T @ grad_Z + 2 * A @ grad_M                                      (n_items, emb_dim)
     grad_weight = (grad_A - dot(grad_A, A) * A) / |weight|
-    The last takes from each row what would only make it longer.
+    The last line removes the component along each row, which would change only the row's length.
 
 Shapes
     weight, A     (n_items, emb_dim)
-    user_items    (batch, n_items)  sparse CSR of ones, one like or more in each row
+    user_items    (batch, n_items)  sparse CSR of ones, at least one like in each row
     loss          a float, in float64
 
 What goes wrong
-    |Y|**2 is a difference. Where it is all rounding (a user of one like, of an item like no
-    other) it is held above ten roundings of what is subtracted from.
+    |Y|**2 is a difference, and may be nothing but rounding error (for a user with one like, of an
+    item unlike any other), so it is kept above ten rounding errors of its largest term.
 
 Source
     Vančura, Alves, Kasalický and Kordík 2022, Scalable Linear Shallow Autoencoder for Collaborative
@@ -56,12 +56,12 @@ from autoenc.safeguards import safeguarded
 
 @safeguarded
 class CosineOfProduct:
-    """The loss as a function of `weight`, and its gradient, of all items or of a block at a time.
+    """The loss as a function of `weight`, and its gradient, for all items or for one block at a time.
 
     Parameters
     ----------
     weight : array (n_items, emb_dim), floating
-        One row per item. Held, not copied: the optimizer updates it in place.
+        One row per item. Not copied: the optimizer updates it in place.
     """
 
     def __init__(self, weight: np.ndarray):
@@ -74,20 +74,20 @@ class CosineOfProduct:
         return len(self.params["weight"])
 
     def item_embeddings(self, items: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
-        """These rows of A, and the lengths (n_rows, 1) of weight's rows that they are divided by."""
+        """These rows of A, and the lengths (n_rows, 1) of the same rows of weight."""
         weight = self.params["weight"][items]
         lengths = np.sqrt(np.einsum("ij,ij->i", weight, weight))[:, None]
         return weight / lengths, lengths
 
     def forward(self, user_items: sparse.csr_array) -> float:
-        """The loss of these users (batch, n_items), each with one like or more."""
-        rows, lengths = self.item_embeddings()
+        """The loss for these users (batch, n_items), each with at least one like."""
+        rows, lengths = self.item_embeddings()  # A
         return self.forward_from(user_items, rows, lengths, rows.T @ rows)
 
     def forward_from(
         self, user_items: sparse.csr_array, rows: np.ndarray, lengths: np.ndarray, gram: np.ndarray
     ) -> float:
-        """`forward` from what `item_embeddings` returns and M (emb_dim, emb_dim), which training computes in blocks."""
+        """`forward`, given what `item_embeddings` returns and M (emb_dim, emb_dim)."""
         sums = user_items @ rows  # Z
         through_gram = sums @ gram
         n_likes = np.diff(user_items.indptr).astype(sums.dtype)
@@ -118,7 +118,7 @@ class CosineOfProduct:
     def backward_rows(self, items: slice) -> np.ndarray:
         """The second half of `backward`, for these rows of weight: (n_rows, emb_dim).
 
-        Training calls it for a block of items at a time, whose gradient then stays in the cache.
+        Training calls it for one block of items at a time, so that the gradient stays in the cache.
         """
         item_users, rows, lengths, grad_sums, grad_gram = self.kept
         rows = rows[items]
@@ -129,7 +129,7 @@ class CosineOfProduct:
 
 
 def initial_weight(n_items: int, emb_dim: int, seed: int) -> np.ndarray:
-    """Xavier's uniform draw: (n_items, emb_dim) float32."""
+    """Xavier uniform initialization: (n_items, emb_dim) float32."""
     rng = np.random.Generator(np.random.Philox(seed))
     bound = math.sqrt(6 / (n_items + emb_dim))
     return rng.uniform(-bound, bound, (n_items, emb_dim)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A variational autoencoder of likes: a user is a normal distribution over codes.
+"""A variational autoencoder for likes: a user is represented by a normal distribution over codes.
 
 u = dropped(x) / sqrt(max(1, its number of likes))         dropped: input dropout, not scaled up
 h1 = tanh(u @ W_embedding + b)
@@ -35,21 +35,21 @@ def shapes_of_state(n_items: int, hidden_dim: int, latent_dim: int) -> dict[str,
 def initial_state(
     n_items: int, hidden_dim: int = 600, latent_dim: int = 200, seed: int = 0, dtype: type = np.float32
 ) -> dict[str, np.ndarray]:
-    """The arrays that training begins with: Xavier's weights, and biases of 0."""
+    """The initial arrays: Xavier weights, and biases of 0."""
     return xavier_state(shapes_of_state(n_items, hidden_dim, latent_dim), seed, dtype)
 
 
 class VariationalNetwork(Network):
-    """The variational autoencoder on its arrays.
+    """The variational autoencoder.
 
     Parameters
     ----------
     state : dict of str to array
-        As `initial_state` returns it; held, not copied.
+        As returned by `initial_state`; not copied.
     input_dropout : float
-        The probability with which training hides a like from the network, though not from the loss.
+        Probability of hiding a like from the input in training; the loss still includes it.
     beta : float
-        The weight of the KL.
+        Weight of the KL term.
 
     Raises
     ------
@@ -86,13 +86,13 @@ class VariationalNetwork(Network):
         return self.encode_sums(item_sum, np.diff(shown.indptr), training, key)
 
     def shown(self, user_items: sparse.csr_array, training: bool, key: Key) -> sparse.csr_array:
-        """The likes that the embedding is given; the targets are all of them."""
+        """The likes to feed to the embedding; the targets are all of them."""
         return self.input_dropout.forward(user_items, training, (*key, 1))
 
     def encode_sums(
         self, item_sum: np.ndarray, n_likes: np.ndarray, training: bool = False, key: Key = (0, 0, 0)
     ) -> np.ndarray:
-        """h2 from the sums of n_likes (batch,) rows each, (batch, hidden_dim)."""
+        """h2 from sums of n_likes (batch,) embedding rows each: (batch, hidden_dim)."""
         u = self.normalization.forward(item_sum, n_likes, training)
         h1 = self.tanh1.forward(u, training)
         mean_and_log_var = self.encoder.forward(h1, training)  # (batch, 2 * latent_dim)

@@ -1,1 +1,1 @@
-"""Training a network: the steps in NumPy and in kernels, the loop, and what watches it."""
+"""Training a network: steps in NumPy and in compiled kernels, the training loop, and callbacks."""

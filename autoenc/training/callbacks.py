@@ -1,7 +1,7 @@
-"""What may watch a training: a progress bar, its history, early stopping.
+"""Callbacks: a progress bar, the history of the loss, and early stopping.
 
-`checkpoint.Checkpoints`, which writes to disk, is another. A callback only reads the network,
-through `trainer.engine`, so a run that is watched has the bits of one that isn't.
+`checkpoint.Checkpoints`, which writes to disk, is another one. A callback only reads the network,
+through `trainer.engine`, so a run with callbacks gives the same bits as one without.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from autoenc.training.trainer import Trainer
 
 Facts = dict[str, Any]
-"""The part of a callback's state that JSON holds."""
+"""The part of a callback's state that is stored as JSON."""
 Arrays = dict[str, np.ndarray]
 Shapes = dict[str, tuple[np.dtype, tuple[int, ...]]]
-"""The dtype and the shape of each array, by its name."""
+"""The dtype and shape of each array by name."""
 
 
 class Callback:
-    """Watches a training; every method does nothing until it is overridden.
+    """Base class of callbacks; every method does nothing unless overridden.
 
-    A callback that has a state gives it to a checkpoint by `state_dict` and takes it back, when the
-    training is resumed, by `load_state_dict`.
+    A callback with a state returns it from `state_dict` for a checkpoint, and restores it in
+    `load_state_dict` when the training is resumed.
     """
 
     def on_train_begin(self, trainer: Trainer) -> None: ...
@@ -43,17 +43,17 @@ class Callback:
     def on_epoch_end(self, trainer: Trainer) -> None: ...
 
     def on_train_end(self, trainer: Trainer) -> None:
-        """Called however the training ends, by an error or Ctrl-C too."""
+        """Called when the training ends, including by an error or Ctrl-C."""
 
     def state_dict(self) -> tuple[Facts, Arrays]:
-        """The callback's state: what JSON holds, and arrays."""
+        """The callback's state: values that JSON can represent, and arrays."""
         return {}, {}
 
     def load_state_dict(self, facts: Facts, arrays: Arrays) -> None: ...
 
 
 class ProgressBar(Callback):
-    """A bar on stderr, where there is one: users/s and the epoch's loss so far."""
+    """A progress bar on stderr, with users/s and the loss of the epoch so far."""
 
     def on_train_begin(self, trainer: Trainer) -> None:
         self.epoch: int | None = None
@@ -72,17 +72,17 @@ class ProgressBar(Callback):
 
 
 class History(Callback):
-    """The loss of each epoch, and of a validation if there is one.
+    """Records the loss of each epoch, and the validation metric if there is one.
 
     Parameters
     ----------
     validation : Validation, optional
-        The one whose figures to take down. It must stand before this in the callbacks.
+        The callback whose metric to record. It must come before this one in the list of callbacks.
 
     Attributes
     ----------
     epochs : list of dict
-        epoch (from 1), loss (summed over items, per user), lr; and the validation's metric.
+        epoch (from 1), loss (summed over items, per user), lr, and the validation metric.
     """
 
     def __init__(self, validation: Validation | None = None):
@@ -100,14 +100,14 @@ class History(Callback):
 
     def load_state_dict(self, facts: Facts, arrays: Arrays) -> None:
         if not all(type(row) is dict for row in facts["epochs"]):
-            raise ValueError("the epochs in History's state are rows by name; train from the beginning")
-        self.epochs[:] = facts["epochs"]  # the same list: `AutoEncoder.history_` is it
+            raise ValueError("the epochs in the state of History must be dicts; train from the beginning")
+        self.epochs[:] = facts["epochs"]  # in place, as `AutoEncoder.history_` is the same list
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the loss, and the validation's metric on an axis of its own; return matplotlib's Axes.
+        """Plot the loss, and the validation metric on a second axis; return matplotlib's Axes.
 
-        Takes matplotlib, which `pip install --editable '.[plot]'` brings. `plots.draw_history` is the same
-        without a screen.
+        Requires matplotlib: `pip install --editable '.[plot]'`. `plots.draw_history` does the same without
+        a display.
         """
         if ax is None:
             plots.check_matplotlib()
@@ -119,29 +119,29 @@ class History(Callback):
 
 
 class Validation(Callback):
-    """Measures the network on held-out likes after an epoch, and keeps the best weights.
+    """Evaluates the network on held-out likes during training, and keeps the best weights.
 
     Parameters
     ----------
-    train, held_out : (n_users, n_items), whatever `as_user_items` takes
-        What the network is shown of each validation user, and what it should find.
+    train, held_out : (n_users, n_items), anything that `as_user_items` accepts
+        For each validation user, the likes that the network sees and those that it should predict.
     metric : str
-        A metric of `autoenc.evaluate`, higher is better, such as "precision@1" or "ndcg@100".
+        A metric of `autoenc.evaluate` to maximize, such as "precision@1" or "ndcg@100".
     patience : int, optional
-        End the training after so many validations in a row without a new best. None: never.
+        Stop training after this many validations in a row without improvement. By default never.
     every : int
-        Validate after every so many epochs, and after the last.
+        Validate every `every` epochs, and after the last.
     keep_best : bool
-        Whether the network gets its best weights back when the training ends.
+        Whether to restore the best weights when the training ends.
 
     Attributes
     ----------
     values : list of float
-        What was measured, one a validation.
+        The metric of each validation.
     best_epoch : int
-        Of the best of them, from 1; 0 before the first.
+        Epoch of the best validation, from 1; 0 before the first.
     last_epoch : int
-        Of the last of them, from 1; 0 where there was none since the training began or went on.
+        Epoch of the last validation, from 1; 0 if there was none since the training began or was resumed.
     """
 
     def __init__(
@@ -163,10 +163,10 @@ class Validation(Callback):
         self.best, self.best_epoch = -math.inf, 0
         self.best_state: Arrays | None = None
         self.last_epoch = 0
-        self._shapes: Shapes | None = None  # of the network's arrays, once they are known
+        self._shapes: Shapes | None = None  # of the network's arrays, once known
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        self._shapes = None  # a training that is refused here ends, and must not be given other weights
+        self._shapes = None  # a training that fails here ends, and must not get weights of another network
         shapes = _shapes_of(trainer.engine.network.state)
         self._check_weights(self.best_state, shapes)
         self._shapes = shapes
@@ -198,22 +198,22 @@ class Validation(Callback):
         numbers = type(values) is list and all(type(value) is float for value in [*values, best])
         if not numbers or type(best_epoch) is not int or bool(arrays) != (self.keep_best and best_epoch > 0):
             raise ValueError(
-                "Validation's state is its values, the best of them with its epoch, and that epoch's weights; "
-                "train from the beginning"
+                "the state of Validation must have its values, the best of them with its epoch, and that epoch's "
+                "weights; train from the beginning"
             )
         self._check_weights(arrays, self._shapes)
         self.values, self.best, self.best_epoch = values, best, best_epoch
         self.best_state = arrays or None
 
     def _check_weights(self, weights: Arrays | None, shapes: Shapes | None) -> None:
-        """Weights from a checkpoint must fit the network: checked as soon as both are known, whichever comes first."""
+        """Raise ValueError if a checkpoint's weights do not fit the network; called whenever either becomes known."""
         if not weights or shapes is None:
             return
         theirs = _shapes_of(weights)
         for name in sorted(shapes.keys() | theirs.keys()):
             if shapes.get(name) != theirs.get(name):
                 raise ValueError(
-                    f"Validation's state has weights of another network, which differ in {name}; "
+                    f"the state of Validation has the weights of another network, which differ in {name}; "
                     "train from the beginning, or with the checkpoint's network"
                 )
 

@@ -1,18 +1,18 @@
-"""Checkpoints: the whole state of a training, so that a killed one goes on to the same bits.
+"""Checkpoints: the complete state of a training, so that a killed training resumes with the same bits.
 
-A checkpoint is a folder with a manifest and one shard, or several where processes share the items
-out: each writes its own, with `items`, which those are, at the same time as the others. Any number
-of processes reads it, each the rows of its items; see `Peers`.
+A checkpoint is a folder with a manifest and one shard, or several if the items are divided among
+processes: each then writes its own shard in parallel, with the numbers of its items in `items`. Any
+number of processes can read it, each the rows of its items; see `Peers`.
 
-A shard is a safetensors file of arrays: the network's by the model file's names, Adam's moments under
-first_moment/ and second_moment/, what the backend needs under training/ (each lazily updated row's
-last step, and tables by step), the callbacks' under callback/, and the items' names under
-model/. The manifest is JSON: the trainer's counters, its hyperparameters, the callbacks' facts, the
-shards' names, sizes and checksums, and last the manifest's own checksum, so that no damage goes
-unseen.
+A shard is a safetensors file of arrays: the network's by their names in the model file, Adam's moments
+under first_moment/ and second_moment/, the engine's under training/ (the last step of each lazily
+updated row, and tables by step), the callbacks' under callback/, and the items' names under model/.
+The manifest is JSON: the trainer's counters, its hyperparameters, the callbacks' state, the names,
+sizes and checksums of the shards, and finally the manifest's own checksum, so that any damage is
+detected.
 
-Shards are written under names of their own, then the manifest replaces the one before, then what no
-manifest names is deleted: at any moment the manifest that is there names shards that are whole.
+Shards are written under new names, then the manifest is replaced atomically, then shards that it does
+not name are deleted. So at any moment the manifest names complete shards.
 """
 
 from __future__ import annotations
@@ -52,39 +52,39 @@ POSITION = ("next_epoch", "next_step", "users_done", "total_loss", "stop")
 
 
 class Peers:
-    """The processes that write one checkpoint together: here one, which has all items.
+    """The processes that write a checkpoint together: here a single one, which has all items.
 
     Attributes
     ----------
     rank, size : int
-        Which of how many this is; rank 0 writes what all have alike.
+        Rank of this process, and number of processes. Rank 0 writes what is the same for all.
     items : array (n_own,) int64, ascending, or None
-        The items whose rows this process has; None: all.
+        The items whose rows this process has, or None for all.
     """
 
     rank, size = 0, 1
     items: np.ndarray | None = None
 
     def all_gather(self, value: Any) -> list[Any]:
-        """Every process's value, on each of them."""
+        """The values of all processes, on each of them."""
         return [value]
 
 
 class Checkpoints(Callback):
-    """Writes a checkpoint every so many steps or minutes, and when the training is done.
+    """Writes a checkpoint at regular intervals, and when the training is done.
 
     Parameters
     ----------
     folder : path
-        Made if it is missing. One training per folder, which is locked while it runs.
+        Created if missing. It is locked during a training, so each training needs its own folder.
     every_steps : int, optional
     every_minutes : float, optional
-        Whichever comes first. With neither: after every epoch.
+        Interval in steps, in minutes, or both, whichever comes first. By default after every epoch.
     resume : bool
-        Whether the training goes on from the checkpoint in `folder`, if there is one. Without it
-        such a folder is refused: what is in it would be lost.
+        Whether to resume from the checkpoint in `folder`, if there is one. Otherwise a folder that holds
+        a checkpoint raises an error, as its content would be lost.
     model_file : ModelFile, optional
-        What `autoenc merge` is to write beside the arrays: the model's name, its params, the items' names.
+        What `autoenc merge` needs besides the arrays: the model's name, its params, the items' names.
     """
 
     def __init__(
@@ -111,15 +111,15 @@ class Checkpoints(Callback):
             raise NotADirectoryError(f"{self.folder} is a file; name a folder for the checkpoints")
         self.folder.mkdir(parents=True, exist_ok=True)
         if not os.access(self.folder, os.W_OK):
-            raise PermissionError(f"{self.folder} can't be written to; name a folder of yours for the checkpoints")
+            raise PermissionError(f"{self.folder} is not writable; name another folder for the checkpoints")
         _on_all(self.peers, self._lock_folder if self.peers.rank == 0 else lambda: None)
         if self.resume:
             restore_checkpoint(self.folder, trainer, self.peers)
-            self.peers.all_gather(None)  # all have read what is there
+            self.peers.all_gather(None)  # wait until all have read the folder
             if self.peers.rank == 0:
                 _sweep(self.folder)
         elif (self.folder / MANIFEST).exists():
-            raise ValueError(f"{self.folder} holds a checkpoint already; resume it, name another folder, or delete it")
+            raise ValueError(f"{self.folder} already holds a checkpoint; resume it, name another folder, or delete it")
         self.steps, self.written = 0, time.monotonic()
 
     def on_step_end(self, trainer: Trainer) -> None:
@@ -127,7 +127,7 @@ class Checkpoints(Callback):
         due = self.every_steps is not None and self.steps >= self.every_steps
         if self.every_minutes is not None:
             late = (time.monotonic() - self.written) / 60 >= self.every_minutes
-            due = any(self.peers.all_gather(late)) or due  # as soon as one process's clock says so
+            due = any(self.peers.all_gather(late)) or due  # due on all as soon as it is on one
         if due:
             self._write(trainer)
 
@@ -144,7 +144,7 @@ class Checkpoints(Callback):
             self._lock.acquire()
         except BlockingIOError:
             raise OSError(
-                f"another training writes its checkpoints to {self.folder}; wait for its end, or name another folder"
+                f"another training writes its checkpoints to {self.folder}; wait until it ends, or name another folder"
             ) from None
 
     def _write(self, trainer: Trainer) -> None:
@@ -155,15 +155,15 @@ class Checkpoints(Callback):
 def save_checkpoint(
     folder: str | Path, trainer: Trainer, model_file: ModelFile | None = None, peers: Peers | None = None
 ) -> None:
-    """Write the trainer's state to `folder`, replacing the checkpoint that is there.
+    """Write the trainer's state to `folder`, replacing an earlier checkpoint.
 
-    Raises OSError where that cannot be written, as on a full disk; the one before then stands.
+    Raises OSError if it can't be written, for example on a full disk; the earlier checkpoint is then kept.
     """
     folder, peers = Path(folder), peers or Peers()
     states = [callback.state_dict() for callback in _with_state(trainer)]
     arrays = _arrays_of_shard(trainer, [arrays for _, arrays in states], model_file, peers)
 
-    # An epoch's last step has a shard before its end and another after it, when callbacks know of it.
+    # After an epoch's last step there may be two checkpoints, before and after the callbacks' on_epoch_end.
     stem = f"step-{trainer.adam.step_count:09d}-epoch-{trainer.next_epoch:06d}"
     path = folder / f"{stem}-{peers.rank}-of-{peers.size}.safetensors"
 
@@ -173,7 +173,7 @@ def save_checkpoint(
 
     def write_manifest() -> None:
         for shard in shards:
-            (folder / shard["file"]).stat()  # on hosts that share no folder it isn't there
+            (folder / shard["file"]).stat()  # fails if the hosts don't share the folder
         manifest = _manifest(trainer, [facts for facts, _ in states], model_file, shards)
         with replacing(folder / MANIFEST) as temporary:
             temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
@@ -184,19 +184,19 @@ def save_checkpoint(
     try:
         shards = _on_all(peers, write_shard)
         _on_all(peers, on_first(write_manifest))
-        _on_all(peers, on_first(lambda: _sweep(folder)))  # before any begins the next one
+        _on_all(peers, on_first(lambda: _sweep(folder)))  # before any process begins the next checkpoint
     except OSError as error:
         on_first(lambda: _sweep(folder))()
         raise OSError(
-            f"{folder} can't take a checkpoint of step {trainer.adam.step_count} ({error}); "
-            "fix that and train again, which goes on from the one before"
+            f"the checkpoint of step {trainer.adam.step_count} can't be written to {folder} ({error}); "
+            "fix that and resume from the previous one"
         ) from None
 
 
 def _arrays_of_shard(
     trainer: Trainer, callback_arrays: list[dict[str, np.ndarray]], model_file: ModelFile | None, peers: Peers
 ) -> dict[str, np.ndarray]:
-    """What this process writes: rank 0 everything, the others the rows of their items."""
+    """The arrays that this process writes: everything on rank 0, only the rows of its items on the others."""
     arrays = _named_arrays(trainer)
     arrays |= {f"training/{name}": array for name, array in trainer.engine.training_arrays().items()}
     for number, of_callback in enumerate(callback_arrays):
@@ -228,7 +228,7 @@ def _manifest(
 
 
 def _on_all(peers: Peers, act: Callable[[], T]) -> list[T]:
-    """What `act` returned on each process; where it couldn't write on one, an OSError on all."""
+    """Call `act` and return its results on all processes; if it raises OSError on one, raise OSError on all."""
     done = error = None
     try:
         done = act()
@@ -242,15 +242,15 @@ def _on_all(peers: Peers, act: Callable[[], T]) -> list[T]:
 
 
 def restore_checkpoint(folder: str | Path, trainer: Trainer, peers: Peers | None = None) -> bool:
-    """Set `trainer`, which was made and is being fitted as the checkpointed one was, to where that one stood.
+    """Restore the state of `trainer`, which must have the same settings and likes as the one that was saved.
 
     Returns whether there was a checkpoint in `folder`; without one nothing is changed.
 
     Raises
     ------
     ValueError
-        If the checkpoint is of another training (the first setting that differs is named), is
-        damaged, or is not a checkpoint. The trainer is then as it was.
+        If the checkpoint belongs to another training (the error names the first setting that differs),
+        is damaged, or is not a checkpoint. The trainer is then unchanged.
     """
     folder = Path(folder)
     if not (folder / MANIFEST).exists():
@@ -285,12 +285,12 @@ def _restore(folder: Path, trainer: Trainer, peers: Peers | None) -> bool:
 
 
 def _check_agrees(manifest: dict[str, Any], path: Path, description: dict[str, Any]) -> None:
-    """Raise ValueError where it is of another training than the one described."""
+    """Raise ValueError if the manifest belongs to another training than the one described."""
     for key in MUST_AGREE:
         if manifest.get(key) != description[key]:
             raise ValueError(
                 f"{path.parent} holds a training with {key} {shown(manifest.get(key))}, "
-                f"and this one has {description[key]!r}; give it the same, or name another folder"
+                f"but this one has {description[key]!r}; use the same, or name another folder"
             )
 
 
@@ -303,9 +303,9 @@ def _check_fields(manifest: dict[str, Any], path: Path, fields: dict[str, Callab
 
 
 def read_manifest(path: Path, description: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The manifest, whole, of our format and with all that one has. Raises ValueError where it isn't.
+    """Read and check a manifest. Raises ValueError if it is damaged or not a manifest.
 
-    `description`, where it is given, is of the training that it must be of.
+    With a `description` the manifest must belong to the training described.
     """
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -314,10 +314,10 @@ def read_manifest(path: Path, description: dict[str, Any] | None = None) -> dict
         whole = manifest.pop("crc32") == _crc32(manifest)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError(
-            f"{path} is not a checkpoint that this autoenc reads; name another folder, or delete this one"
+            f"{path} is not a checkpoint that this version of autoenc can read; name another folder, or delete this one"
         ) from None
     if not whole:
-        raise ValueError(f"{path} is damaged: its checksum is another; {START_AGAIN}")
+        raise ValueError(f"{path} is damaged: its checksum does not match; {START_AGAIN}")
     if description is not None:
         _check_agrees(manifest, path, description)
     _check_fields(manifest, path, _FIELDS)
@@ -329,7 +329,7 @@ def _is_count(value: Any, least: int = 0, most: int = 2**53) -> bool:
 
 
 def _is_finite(value: Any) -> bool:
-    """A number of 0 or more."""
+    """Whether it is a finite number, at least 0."""
     return type(value) in (int, float) and 0 <= value < math.inf and value <= sys.float_info.max
 
 
@@ -367,11 +367,11 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "model": _is_model,
     "shards": _are_shards,
 }
-"""What each entry of a manifest must be, whoever wrote it: a number of an array's elements, say."""
+"""A check for each entry of a manifest, as its values must not be trusted."""
 
 
 def _fields_of(trainer: Trainer) -> dict[str, Callable[[Any], bool]]:
-    """What this training bounds of them."""
+    """Checks of the entries that depend on this training."""
     return {
         "next_step": lambda value: _is_count(value, most=trainer.n_steps),
         "users_done": lambda value: _is_count(value, most=trainer.n_users),
@@ -380,7 +380,7 @@ def _fields_of(trainer: Trainer) -> dict[str, Callable[[Any], bool]]:
 
 
 def _check_training_arrays(shards: ShardFiles, given: dict[str, np.ndarray], trainer: Trainer) -> None:
-    """Kernels look the steps of last_step up in tables of at least step_count + 1 columns, and check nothing."""
+    """Check arrays that kernels index without bounds checks: tables need step_count + 1 columns for last_step."""
     step_count = shards.manifest["step_count"]
     for name, array in trainer.engine.training_arrays().items():
         fits = name in given and given[name].dtype == array.dtype and given[name].ndim == array.ndim
@@ -389,17 +389,17 @@ def _check_training_arrays(shards: ShardFiles, given: dict[str, np.ndarray], tra
         elif fits:
             fits = given[name].shape[0] == array.shape[0] and given[name].shape[1] > step_count
         if not fits:
-            raise ValueError(f"{shards.paths[0]} lacks training/{name} of {step_count} steps; {START_AGAIN}")
+            raise ValueError(f"{shards.paths[0]} has no training/{name} for {step_count} steps; {START_AGAIN}")
 
 
 def _sweep(folder: Path) -> None:
-    """Delete the shards that the manifest doesn't name, and what a killed training left half written."""
+    """Delete the shards that the manifest doesn't name, and partial files of a killed training."""
     try:
         named = {shard["file"] for shard in json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["shards"]}
     except FileNotFoundError:
         named = set()
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return  # what can't be read may name anything
+        return  # an unreadable manifest may name any of them
     for path in folder.glob("step-*.safetensors"):
         if SHARD.fullmatch(path.name) and path.name not in named:
             with contextlib.suppress(OSError):
@@ -408,12 +408,12 @@ def _sweep(folder: Path) -> None:
 
 
 def _crc32(manifest: dict[str, Any]) -> int:
-    """Of a manifest without its own. JSON gives back the floats and the order of what was written."""
+    """The checksum of a manifest without its own; JSON preserves floats and the order of keys."""
     return zlib.crc32(json.dumps(manifest).encode())
 
 
 def _named_arrays(trainer: Trainer) -> dict[str, np.ndarray]:
-    """The network's arrays and Adam's, by their names in a shard."""
+    """The arrays of the network and of Adam, by their names in a shard."""
     arrays = dict(trainer.engine.network.state)
     arrays |= {f"first_moment/{name}": array for name, array in trainer.adam.first_moment.items()}
     arrays |= {f"second_moment/{name}": array for name, array in trainer.adam.second_moment.items()}
@@ -421,12 +421,12 @@ def _named_arrays(trainer: Trainer) -> dict[str, np.ndarray]:
 
 
 def _with_state(trainer: Trainer) -> list[Callback]:
-    """The callbacks that have a state; others, such as a progress bar, may come and go."""
+    """The callbacks that have a state; others, such as a progress bar, may differ when resuming."""
     return [callback for callback in trainer.callbacks if type(callback).state_dict is not Callback.state_dict]
 
 
 def _description(trainer: Trainer) -> dict[str, Any]:
-    """What two trainers must have in common for one to go on with the other's work."""
+    """The settings that two trainers must share for one to resume the other's training."""
     adam, network = trainer.adam, trainer.engine.network
     return {
         "network": type(network).__name__,

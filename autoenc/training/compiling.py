@@ -1,4 +1,4 @@
-"""Progress of the first compilation: kernels are counted as they are compiled, here and in the second process."""
+"""Progress of the first compilation, counting the kernels compiled in this and the second process."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from numba.core import event
 from autoenc.progress import new_bar
 
 SECONDS_IN_SILENCE = 2.0
-SECONDS_BETWEEN = 10.0  # lines, where there is no terminal to write over the last one
+SECONDS_BETWEEN = 10.0  # between lines, if stderr is not a terminal
 
 
 class Compiling:
-    """Says how many of the kernels are compiled, and how long the others will take. A context manager.
+    """Context manager that reports how many kernels are compiled, and how long the others will take.
 
-    Nothing is said in the first two seconds. On a terminal one line is updated in place; elsewhere
+    Nothing is reported in the first two seconds. On a terminal one line is updated in place; otherwise
     `say` gets a line every ten seconds.
 
     Parameters
     ----------
     total : int
-        How many kernels there are to compile, those that other kernels call among them.
+        Number of kernels to compile, including those called only by other kernels.
     say : callable
         Called with each line.
     """
@@ -39,17 +39,17 @@ class Compiling:
         self._reporter = threading.Thread(target=self._report, daemon=True)
 
     def count(self) -> None:
-        """One more kernel is compiled."""
+        """Count one more compiled kernel."""
         with self._counting:
             self.done = min(self.total, self.done + 1)
 
     def count_bytes(self, stream: BinaryIO) -> None:
-        """Count each byte that another process writes when it has compiled a kernel, until it ends."""
+        """Count the bytes of `stream`, one per kernel that another process has compiled, until it ends."""
         while stream.read(1):
             self.count()
 
     def line(self) -> str:
-        """How far it is; from a fifth on, an estimate too. Some kernels take longer than others, so it is a range."""
+        """The progress, and after a fifth an estimate: a range, as some kernels take longer than others."""
         line = f"compiling the kernels for this machine, once: {self.done} of {self.total}"
         if not self.total / 5 <= self.done < self.total:
             return line
@@ -80,13 +80,13 @@ class Compiling:
 
 
 class _Listener(event.Listener):  # type: ignore[misc]
-    """Calls a function after numba has compiled a kernel; kernels that are on the disk are not compiled."""
+    """Calls a function after each compilation of a kernel by numba; loading one from disk does not count."""
 
     def __init__(self, compiled: Callable[[], object]):
         self.compiled = compiled
 
     def on_start(self, event: Any) -> None:
-        """A kernel counts when it is done."""
+        """Nothing: a kernel is counted when it is done."""
 
     def on_end(self, event: Any) -> None:
         if event.data["dispatcher"].py_func.__module__.startswith("autoenc.kernels"):
@@ -94,7 +94,7 @@ class _Listener(event.Listener):  # type: ignore[misc]
 
 
 def write_a_byte_a_kernel(stream: BinaryIO) -> None:
-    """From now on write a byte to `stream` for each kernel that this process compiles: see `Compiling.count_bytes`."""
+    """Write a byte to `stream` for each kernel that this process compiles from now on; see `Compiling.count_bytes`."""
 
     def write() -> None:
         stream.write(b".")

@@ -1,10 +1,10 @@
 """The Engine protocol: an object that trains a network and scores with it.
 
-    plain.PlainEngine       the layers, as they are: the definition
-    fused.FusedEngine       the same steps made of kernels
+    plain.PlainEngine       the plain layers: the definition
+    fused.FusedEngine       the same steps with compiled kernels
 
-`engine_for` makes either by the name of its backend. Other engines are handed to the trainer as
-`make_engine`: a rank's part of a network (`scale.sharded`), a second step on the network's own answer
+`engine_for` creates either by the name of its backend. Other engines are passed to the trainer as
+`make_engine`: a rank's part of a network (`scale.sharded`), a second step on the network's output
 (`models.deep_recommender`), Adam in blocks of items (`models.elsa`).
 """
 
@@ -29,13 +29,13 @@ class Engine(Protocol):
     Attributes
     ----------
     network : Network
-        Its arrays may lag behind between steps: read `state_dict()`, or `flush()` first.
+        Between steps its arrays may be outdated: use `state_dict()`, or call `flush()` first.
     adam : Adam or None
-        The optimizer of the network's params; None where the engine only scores.
+        The optimizer of the network's params; None if the engine only scores.
     n_items : int
-        Columns of user_items and of the scores.
+        Number of columns of user_items and of the scores.
     users_at_once : int
-        How many users `evaluation.ranking` passes to `top_n` at a time.
+        Number of users that `evaluation.ranking` passes to `top_n` at a time.
     """
 
     network: Network
@@ -46,56 +46,56 @@ class Engine(Protocol):
     def users_at_once(self) -> int: ...
 
     def train_step(self, user_items: sparse.csr_array, key: Key) -> float:
-        """Forward, backward and Adam on a minibatch (batch, n_items); key = (seed, epoch, step) names its masks.
+        """Forward, backward and Adam on a minibatch (batch, n_items); key = (seed, epoch, step) seeds its masks.
 
-        Returns the loss before the step, summed over the batch's users and items.
+        Returns the loss before the step, summed over the users and items of the batch.
         """
 
     def score(self, user_items: sparse.csr_array) -> np.ndarray:
-        """Every item's logit for each user, in evaluation: (batch, n_items). No row's bits depend on another."""
+        """The logits of all items for each user, in evaluation: (batch, n_items). Rows are independent, to the bit."""
 
     def top_n(self, user_items: sparse.csr_array, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """The n best items of each user, liked ones left out, int32, and their logits: (batch, n) each.
+        """The n best items of each user without liked ones, int32, and their logits: (batch, n) each.
 
-        As `evaluation.ranking.top_n_of_scores` pads and orders them. Raises ValueError where a score is NaN.
+        Padded and ordered as in `evaluation.ranking.top_n_of_scores`. Raises ValueError if a score is NaN.
         """
 
     def encode(self, user_items: sparse.csr_array) -> np.ndarray:
-        """What the output layer gets for each user, in evaluation: (batch, hidden_dim)."""
+        """The input of the output layer for each user, in evaluation: (batch, hidden_dim)."""
 
     def encode_sums(self, item_sum: np.ndarray, n_likes: np.ndarray) -> np.ndarray:
-        """The same from sums of embedding rows, (batch, emb_dim), and the number of rows in each sum, (batch,).
+        """The same from sums of embedding rows (batch, emb_dim) and the number of rows in each sum (batch,).
 
-        Of one user's sums: a row's bits may depend on the others.
+        The sums must be those of one user, as the bits of a row may depend on the other rows.
         """
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """The network's arrays as of the last step, by the names of the model file; not to be written to."""
+        """The network's arrays after the last step, by their names in the model file; do not modify them."""
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        """Copy these arrays, of the names and shapes of `state_dict`, into the network."""
+        """Copy these arrays, with the names and shapes of `state_dict`, into the network."""
 
     def flush(self) -> None:
-        """Apply all updates that were deferred, in place: training is over."""
+        """Apply all deferred updates in place, at the end of training."""
 
     def training_arrays(self) -> dict[str, np.ndarray]:
-        """What a checkpoint needs besides the network's arrays and Adam's, to go on with the same bits."""
+        """The arrays that a checkpoint needs, besides those of the network and Adam, to resume with the same bits."""
 
     def load_training_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take back what `training_arrays` gave; the network, Adam and its step_count are restored already."""
+        """Restore the arrays of `training_arrays`; the network, Adam and its step_count must be restored before."""
 
 
 MakeEngine = Callable[[Network, Adam], Engine]
 
 
 def check_backend(backend: str) -> None:
-    """Raise ValueError if there is no such backend."""
+    """Raise ValueError if the backend is unknown."""
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
 
 
 def engine_for(backend: str, network: Network, adam: Adam | None = None) -> Engine:
-    """The network on "numba" or "numpy"; it can train where it has an `adam`."""
+    """The engine for the network on "numba" or "numpy"; it can train only with an `adam`."""
     check_backend(backend)
     if backend == "numpy":
         return PlainEngine(network, adam)

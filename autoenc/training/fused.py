@@ -1,11 +1,11 @@
-"""The engine made of kernels, on the arrays of a network and an Adam.
+"""The engine of compiled kernels, which work on the arrays of a network and an Adam.
 
-The same parameters, buffers, dropout masks and arithmetic as the layers', but nothing large is
-stored: a tile of items at a time goes through the output layer's matmuls, sigmoid, gradient and
-Adam while it is in the cache, and an embedding row is touched only when a batch holds its item.
+Parameters, buffers, dropout masks and arithmetic are the same as with the layers, but nothing large is
+stored: one tile of items at a time goes through the output layer's matrix products, sigmoid, gradient
+and Adam while it is in the cache, and an embedding row is touched only if a batch contains its item.
 
-Networks differ in what is between the two ends. The task's middle has kernels of its own
-(KernelMiddle); any other is computed by its layers, one-threaded (LayerMiddle).
+Networks differ in what is between the embedding and the output layer. The task's network has kernels
+for this middle part (KernelMiddle); in others it is computed by the layers, on one thread (LayerMiddle).
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ LOSSES = (SigmoidBCE, WeightedBCE, Multinomial, ConfidenceBCE, ConfidenceMultino
 
 
 class FusedEngine:
-    """Trains and scores by the kernels; see `engine.Engine`.
+    """Trains and scores with compiled kernels; see `engine.Engine`.
 
-    Between steps, embedding rows that no batch has asked for lag behind.
+    Between steps, embedding rows whose items were not in recent batches are outdated.
 
     Parameters
     ----------
@@ -63,12 +63,12 @@ class FusedEngine:
         self.n_items = network.n_items
         if adam is not None and type(network.loss) not in LOSSES:
             raise ValueError(
-                f"the kernels have the losses {', '.join(loss.__name__ for loss in LOSSES)}, and the network "
+                f"the kernels support the losses {', '.join(loss.__name__ for loss in LOSSES)}, but the network has "
                 f"{type(network.loss).__name__}; train it with backend='numpy'"
             )
         if isinstance(network, AutoEncoderNetwork) and type(network) is not AutoEncoderNetwork:
             raise ValueError(
-                f"the kernels are AutoEncoderNetwork's, and {type(network).__name__} may compute something else; "
+                f"the kernels support AutoEncoderNetwork, and {type(network).__name__} may compute something else; "
                 "use backend='numpy'"
             )
         self._middle: KernelMiddle | LayerMiddle = (
@@ -79,14 +79,14 @@ class FusedEngine:
         self._embedding_now: np.ndarray | None = network.state["embedding.weight"]
         if adam is None:
             return
-        self.last_step = np.full(self.n_items, adam.step_count, np.int64)  # that each embedding row stands at
+        self.last_step = np.full(self.n_items, adam.step_count, np.int64)  # up to which each row is updated
         self._drift = DriftTable(adam)
         self._embedding = trained("embedding.weight", adam)
         self._output = trained("output.weight", adam), trained("output.bias", adam)
 
     @property
     def users_at_once(self) -> int:
-        return 4 * BLOCK_SIZES[-1] * kernel_threads()  # four blocks or more of `top_n` per thread
+        return 4 * BLOCK_SIZES[-1] * kernel_threads()  # at least four blocks of `top_n` per thread
 
     def train_step(self, user_items: sparse.csr_array, key: Key) -> float:
         with compute_threads():
@@ -123,7 +123,7 @@ class FusedEngine:
         return loss + self._middle.penalty
 
     def _catch_up(self, item_users: sparse.csc_array) -> None:
-        """Bring the embedding rows of a batch's items to the last step; their moments follow in `scatter_add`."""
+        """Update the embedding rows of a batch's items to the last step; `scatter_add` updates their moments."""
         if self._lags:
             items = np.flatnonzero(np.diff(item_users.indptr))
             history = self._drift.history()
@@ -131,13 +131,13 @@ class FusedEngine:
             catch_up(items, self._embedding, self.last_step, history, self._embedding.weight)
 
     def item_sums(self, user_items: sparse.csr_array, weight: np.ndarray) -> np.ndarray:
-        """user_items @ weight: (batch, emb_dim), the sum over items on the way up."""
+        """user_items @ weight: (batch, emb_dim), the sum over items in the forward pass."""
         return gather_sum(user_items.indptr, user_items.indices, weight, balanced_blocks(user_items.indptr))
 
     def output_step(self, hidden: np.ndarray, item_users: sparse.csc_array, rates: Rates) -> tuple[float, np.ndarray]:
-        """Forward, backward and Adam of the output layer: the loss, and the gradient of `hidden`, of its shape.
+        """Forward, backward and Adam of the output layer: the loss, and the gradient of `hidden`, of the same shape.
 
-        The gradient is a sum over items, on the way down.
+        The gradient is the sum over items in the backward pass.
         """
         loss = self.network.loss
         log_z = confidence = np.empty(0, hidden.dtype)
@@ -150,9 +150,9 @@ class FusedEngine:
         return output_tile(*self._output, hidden, targets, rates)
 
     def flush(self) -> None:
-        """Bring every embedding row and its moments to the last step, in place: training is over.
+        """Update all embedding rows and their moments to the last step, in place, at the end of training.
 
-        Training may continue afterwards: correctly, though not with the bits of a run without the flush.
+        Training may continue afterwards: correctly, but with other bits than in a run without the flush.
         """
         if self._lags:
             flush(self._embedding, self.last_step, self._drift.history())
@@ -167,7 +167,7 @@ class FusedEngine:
         self._lags, self._embedding_now = True, None
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """The network's state as of the last step; where embedding rows lag behind, a copy of them."""
+        """The network's state after the last step, with a copy of the embedding if some of its rows are outdated."""
         if self._embedding_now is None:
             self._embedding_now = np.empty_like(self._embedding.weight)
             all_items = np.arange(self.n_items)
@@ -200,15 +200,15 @@ class FusedEngine:
         if self._output_is_finite is None:  # checked once after training; it costs as much as ranking one user
             self._output_is_finite = all(np.isfinite(state[f"output.{key}"]).all() for key in ("weight", "bias"))
         if not (self._output_is_finite and np.isfinite(h2).all()):
-            raise ValueError("the network's scores are NaN: its training diverged; train it with a lower lr")
+            raise ValueError("the network's scores are NaN, as its training diverged; train it with a lower lr")
         with compute_threads():
             return top_n(h2, state["output.weight"], state["output.bias"], user_items.indptr, user_items.indices, n)
 
 
 class KernelMiddle:
-    """The middle of the task's network, made of kernels, with a step of Adam in its backward."""
+    """The middle of the task's network in compiled kernels, with a step of Adam in its backward."""
 
-    penalty = 0.0  # what the middle itself adds to the loss
+    penalty = 0.0  # no term of the loss comes from the middle
 
     def __init__(self, network: AutoEncoderNetwork, adam: Adam | None):
         self.network = network
@@ -223,7 +223,7 @@ class KernelMiddle:
         check_batch(batch)
 
     def shown(self, user_items: sparse.csr_array, key: Key) -> sparse.csr_array:
-        """The likes that the embedding is given in training: all of them."""
+        """The likes to feed to the embedding in training: all of them."""
         return user_items
 
     def forward(self, item_sum: np.ndarray, n_likes: np.ndarray, key: Key) -> np.ndarray:
@@ -236,13 +236,13 @@ class KernelMiddle:
         return h2
 
     def backward(self, grad_h2: np.ndarray, rates: Rates) -> np.ndarray:
-        """From grad_h2, which is overwritten, to the gradient of item_sum."""
+        """Return the gradient of item_sum; grad_h2 is overwritten."""
         (kept1, mask1, kept2, mask2), self.kept = self.kept, None
         normalize_backward(grad_h2, kept2, mask2, *self.scale2, rates)
         return bottleneck_backward(grad_h2, *self.bottleneck, kept1, mask1, *self.scale1, rates)
 
     def encode(self, item_sum: np.ndarray, n_likes: np.ndarray) -> np.ndarray:
-        """The bottleneck h2 in evaluation; overwrites item_sum."""
+        """h2 in evaluation; item_sum is overwritten."""
         weight, bias = self.network.bottleneck.params.values()
         normalize_eval(item_sum, self.norm1)
         h2 = linear(item_sum, weight, bias)
@@ -259,10 +259,10 @@ class KernelMiddle:
 
 
 class LayerMiddle:
-    """The middle of any other network, by its layers.
+    """The middle of any other network, computed by its layers.
 
-    Of the network it asks `shown` (which likes the embedding is given), `encode_sums` and
-    `backward_to_sums`, the two halves of its middle.
+    The network must have `shown`, which selects the likes for the embedding, and `encode_sums` and
+    `backward_to_sums`, the forward and backward of its middle.
     """
 
     def __init__(self, network: Any, adam: Adam | None):
@@ -286,7 +286,7 @@ class LayerMiddle:
         return self.network.encode_sums(item_sum, n_likes, True, key)
 
     def backward(self, grad_hidden: np.ndarray, rates: Rates) -> np.ndarray:
-        """From grad_hidden to the gradient of item_sum, with a step of Adam."""
+        """Take a step of Adam and return the gradient of item_sum."""
         assert self.adam is not None
         grad_item_sum = self.network.backward_to_sums(grad_hidden)
         for name, layer in self.layers.items():
@@ -299,32 +299,32 @@ class LayerMiddle:
 
 
 def trained(name: str, adam: Adam) -> Trained:
-    """A parameter with its moments, as the kernels take them."""
+    """A parameter and its moments in the form that the kernels expect."""
     return Trained(adam.params[name], adam.first_moment[name], adam.second_moment[name])
 
 
 class DriftTable:
-    """What an embedding row has missed since any step: the sums that `kernels.scatter_add` describes.
+    """The updates that an embedding row has missed since any step: the sums described in `kernels.scatter_add`.
 
-    Grows by a few numbers a step; a step costs as many additions as the horizon has steps.
+    Grows by a few numbers per step; a step takes as many additions as the horizon has steps.
     """
 
     def __init__(self, adam: Adam):
         beta1, beta2 = adam.betas
         self.adam = adam
-        # Where v decays as fast as m does, missed steps don't die out and are done one by one.
+        # If v decays as fast as m, missed steps don't become negligible and are applied one by one.
         self.dies_out = beta1 < beta2
         self.horizon = 2**62
         if self.dies_out:
             self.decay1, self.decay2 = beta1 / beta2**0.5, beta1 / beta2
-            # After so many steps 1e-12 of a row's movement is still to come.
+            # After this many steps all but 1e-12 of a row's movement is done.
             self.horizon = math.ceil(math.log(1e-12) / math.log(self.decay2)) if beta1 > 0 else 1
         self.tables = np.zeros((4, 1024))  # of PastSteps: step_size, inv_root, drift1, drift2
         for step in range(1, adam.step_count + 1):
             self._advance_to(step)
 
     def advance(self) -> None:
-        """Take in the step that `adam.step_count` has just been counted up to."""
+        """Add step `adam.step_count`, which has just begun."""
         self._advance_to(self.adam.step_count)
 
     def _advance_to(self, step: int) -> None:

@@ -1,4 +1,4 @@
-"""The engine in NumPy: a network's layers as they are. It defines what the other engines compute."""
+"""The engine in NumPy: a network's plain layers. It defines what the other engines compute."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autoenc.optim import Adam
 
 
 def train_step(network: Network, adam: Adam, user_items: sparse.csr_array, key: Key) -> float:
-    """One minibatch: forward, backward, Adam. Returns the batch's summed loss before the step."""
+    """Forward, backward and Adam on one minibatch. Returns the summed loss before the step."""
     loss = network.forward(user_items, key)
     network.backward()
     adam.step(network.grads)
@@ -21,7 +21,7 @@ def train_step(network: Network, adam: Adam, user_items: sparse.csr_array, key: 
 
 
 class PlainEngine:
-    """Trains and scores by the layers; see `engine.Engine`."""
+    """Trains and scores with the layers; see `engine.Engine`."""
 
     users_at_once = 256
 
@@ -56,10 +56,10 @@ class PlainEngine:
             array[:] = state[name]
 
     def flush(self) -> None:
-        """No update is deferred here."""
+        """Nothing: no update is deferred here."""
 
     def training_arrays(self) -> dict[str, np.ndarray]:
         return {}
 
     def load_training_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """There are none to load."""
+        """Nothing: there are none."""

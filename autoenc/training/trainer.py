@@ -1,7 +1,7 @@
-"""Training: epochs of minibatches, and callbacks that watch them.
+"""The training loop: epochs of minibatches, with callbacks.
 
-What is random is named: an epoch's shuffle of the users by (seed, epoch), a step's dropout masks by
-(seed, epoch, step), so a run's bits depend on nothing else.
+The shuffle of an epoch is seeded with (seed, epoch) and the dropout masks of a step with (seed, epoch,
+step), so the bits of a run depend on nothing else.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from autoenc.training.callbacks import Callback
 from autoenc.training.engine import Engine, MakeEngine, check_backend, engine_for
 from autoenc.training.minibatches import batch_bounds, minibatches
 
-# The share of lr that is left when a share of the steps, from 0 to 1, is done.
+# The learning rate as a fraction of lr, by the fraction of steps done.
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda progress: 1.0,
     "cosine": lambda progress: (1 + math.cos(math.pi * progress)) / 2,
@@ -37,7 +37,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 
 class Trainer:
-    """Trains a network by Adam.
+    """Trains a network with Adam.
 
     Parameters
     ----------
@@ -46,45 +46,45 @@ class Trainer:
     epochs : int
         0 or more.
     batch_size : int
-        Users a step, 2 or more.
+        Users per step, at least 2.
     lr, betas, eps
-        As `optim.Adam` has them.
+        As in `optim.Adam`.
     schedule : "constant" or "cosine"
-        How the rate goes on from `lr`: stays, or falls to 0 along half a cosine, by the last epoch's
-        last step if schedule_length is 1.
+        Whether the learning rate stays at `lr`, or falls along half a cosine, to 0 at the last step if
+        schedule_length is 1.
     schedule_length : float
-        At how many times `epochs` the cosine would reach 0, 1 or more: at 1.5 training ends at a
-        quarter of `lr`.
+        Where the cosine would reach 0, as a multiple of `epochs`, at least 1. With 1.5, training ends at
+        a quarter of `lr`.
     seed : int
-        0 to 2**63 - 1. Names the shuffles and the dropout masks.
+        Seed for shuffling and dropout, from 0 to 2**63 - 1.
     backend : "numba" or "numpy"
     threads : int, optional
-        How many threads compute; by default as many as numba has. The bits are the same for any.
+        Number of threads. By default as many as numba has. The result does not depend on it.
     callbacks : iterable of Callback
     make_engine : callable (network, adam) -> Engine, optional
-        What trains and scores the network, instead of the engine that `backend` names.
+        Creates the engine to use instead of the one for `backend`.
 
     Attributes
     ----------
     engine : Engine
-        What trains the network, and scores with it in mid-training.
+        Trains the network, and scores with it during training.
     epoch, step : int
-        Of the step that was last taken, from 0.
+        Epoch and step of the last step taken, from 0.
     n_users, n_steps : int
-        Users and steps an epoch.
+        Users and steps per epoch.
     users_done : int
         Users trained on in this epoch so far.
     loss : float
-        Of the last step: summed over items, per user.
+        Loss of the last step, summed over items, per user.
     epoch_loss : float
-        The mean of the same over the epoch's users so far.
+        Mean of this loss over the users of the epoch so far.
     fingerprint : int
-        Of the likes: a checkpoint is of one training on one set of them.
+        Hash of the likes, so that a checkpoint is resumed only with the same likes.
     stop : bool
-        A callback that sets this ends the training after the step.
+        A callback can set this to end the training after the current step.
     next_epoch, next_step : int
-        Where `fit` goes on: at 0, 0 in a new trainer, at `epochs`, 0 when training is done. To
-        train on, raise `epochs` and fit again.
+        Where `fit` continues: 0, 0 in a new trainer, and `epochs`, 0 when training is done. To train
+        longer, increase `epochs` and fit again.
     """
 
     epochs: int
@@ -159,36 +159,36 @@ class Trainer:
         return self.total_loss / self.users_done if self.users_done else math.nan
 
     def fit(self, user_items: UserItemsLike) -> Trainer:
-        """Train on `user_items`, whatever `as_user_items` takes, from where the trainer stands.
+        """Train on `user_items`, anything that `as_user_items` accepts, from the trainer's current state.
 
-        Users who liked nothing are left out. Ctrl-C ends the training after the step, with every
-        array whole, and is then raised as KeyboardInterrupt.
+        Users without likes are left out. Ctrl-C ends the training after the current step, with all
+        arrays consistent, and is then raised as KeyboardInterrupt.
 
         Raises
         ------
         ValueError
-            If the items aren't the network's, or fewer than two users liked anything.
+            If the number of items is not the network's, or fewer than two users have likes.
         FloatingPointError
             If the loss or a weight becomes NaN or infinite.
         """
         return self.fit_batches(as_user_items(user_items, self.engine.n_items))
 
     def fit_batches(self, user_items: sparse.csr_array) -> Trainer:
-        """`fit` of checked likes, or of a CSR with the same entries that holds what each of them counts."""
+        """`fit` for checked likes, or for a CSR with the same entries that holds their confidences."""
         n_users = int((np.diff(user_items.indptr) > 0).sum())
         if n_users < 2:
             raise ValueError(
-                f"training takes two users or more who liked something, got {n_users}; pass more, "
-                "since BatchNorm, where a network has it, finds no variance over one"
+                f"training needs at least two users with likes, got {n_users}; pass more, as BatchNorm, if the network "
+                "has it, can't compute a variance over one"
             )
         return self.train(user_items)
 
     def train(self, user_items: sparse.csr_array) -> Trainer:
-        """`fit` without its checks, of a canonical matrix (n_users, n_items), whose entries may be ratings."""
+        """`fit` without its checks, for a canonical matrix (n_users, n_items), whose entries may be ratings."""
         with_likes = np.flatnonzero(np.diff(user_items.indptr))
         self.n_users = len(with_likes)
         self.fingerprint = zlib.crc32(user_items.indices, zlib.crc32(user_items.indptr))
-        if not isinstance(user_items, UserItems):  # whose entries are all 1
+        if not isinstance(user_items, UserItems):  # in a UserItems all entries are 1
             self.fingerprint = zlib.crc32(user_items.data, self.fingerprint)
         self.n_steps = len(batch_bounds(len(with_likes), self.batch_size)) - 1
         self.stop = False
@@ -221,9 +221,9 @@ class Trainer:
         self._tell("on_epoch_end")
 
     def _check_weights(self) -> None:
-        """Raise FloatingPointError where one isn't finite: no loss reflects the last update.
+        """Raise FloatingPointError if a weight isn't finite, as no loss reflects the last update.
 
-        Rows that lag behind are checked as they are, to avoid a copy.
+        Outdated rows are checked as they are, to avoid a copy.
         """
         for name, array in self.engine.network.state.items():
             if not is_finite(array):
@@ -260,10 +260,10 @@ class Trainer:
 
 @contextlib.contextmanager
 def _interrupt_between_steps() -> Iterator[threading.Event]:
-    """Turn Ctrl-C into an event, so that no step is left half done; a second Ctrl-C breaks off at once."""
+    """Turn Ctrl-C into an event, so that no step is left half done; a second Ctrl-C interrupts at once."""
     interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield interrupted  # Python delivers signals to the main thread alone
+        yield interrupted  # Python delivers signals only to the main thread
         return
 
     def on_interrupt(signal_number: int, frame: FrameType | None) -> None:

@@ -1,9 +1,9 @@
-"""Loading the kernels, or compiling them where this machine has not yet: half of them in a second process.
+"""Loading the kernels, or compiling them if this machine hasn't yet: half of them in a second process.
 
-numba compiles one kernel after the other, under a lock of the whole process, so that a second
-processor helps only in a second process. That one compiles the kernels of the network's middle,
-while this one compiles those of both its ends. What either compiles is kept on the disk, where the
-other finds it.
+numba compiles one kernel at a time, under a process-wide lock, so a second processor helps only in a
+second process. It compiles the kernels of the network's middle, while this process compiles those of
+the embedding and the output layer. Compiled kernels are cached on disk, where the other process finds
+them.
 """
 
 from __future__ import annotations
@@ -34,34 +34,34 @@ LIKES = [[0, 1], [1, 2], [3]]
 Say = Callable[[str], object]
 
 
-# How many kernels each of the two processes compiles at most, those that others call among them: a few are needed by
-# both, and loaded by one if the other has compiled them before.
+# The most kernels that each of the two processes compiles, including those called only by other kernels. A few are
+# needed by both, and loaded by one if the other has already compiled them.
 IN_MIDDLE, AT_ENDS = 22, 37
 
 
 def warm_up(say: Say = lambda line: None) -> None:
-    """Load the kernels of the task's network, in float32, or compile them; say how far it is if that takes a while."""
+    """Load the float32 kernels of the task's network, or compile them, reporting progress if it takes a while."""
     compile_kernels(say)
     _use(_task_network())
 
 
 def compile_kernels(say: Say = lambda line: None) -> None:
-    """Where nothing is compiled yet, compile the kernels of the task's network, in float32, and say how far it is.
+    """Compile the float32 kernels of the task's network if none is compiled yet, reporting progress.
 
-    Where it is, this takes no time: each kernel is loaded when it is first needed. A process asks the disk once.
+    Otherwise it takes no time: each kernel is loaded when first needed. The disk is checked once per process.
     """
     global _asked
     asked, _asked = _asked, True
     if not asked and _nothing_is_compiled():
         with Compiling(IN_MIDDLE + AT_ENDS, say) as compiling, _middle_compiled_in_second_process(compiling):
-            # Its middle is made of layers, so that it needs the kernels of the ends alone.
+            # Its middle consists of layers, so it needs only the kernels of embedding and output.
             _use(denoising.DenoisingNetwork(denoising.initial_state(N_ITEMS, HIDDEN_DIM)))
 
 
 def compile_middle_for_parent() -> None:
-    """What the second process runs: `compile_middle`, and no longer than the process that started it lives.
+    """Run `compile_middle` in the second process, for no longer than its parent lives.
 
-    That one holds the other end of this one's stdin, which ends with it, however it ends.
+    The parent holds the other end of stdin, which is closed when it ends, in whatever way.
     """
     threading.Thread(target=_exit_after_stdin, daemon=True).start()
     write_a_byte_a_kernel(sys.stdout.buffer)
@@ -74,7 +74,7 @@ def _exit_after_stdin() -> None:
 
 
 def compile_middle() -> None:
-    """Compile what KernelMiddle calls, and nothing else."""
+    """Compile only the kernels that KernelMiddle calls."""
     network = _task_network()
     adam = Adam(network.params)
     middle, users = KernelMiddle(network, adam), len(LIKES)
@@ -91,7 +91,7 @@ def _task_network() -> AutoEncoderNetwork:
 
 
 def _use(network: Network) -> None:
-    """Train two steps, so that there is something to catch up with, and rank."""
+    """Train two steps, so that there are rows to catch up, and rank."""
     likes = Interactions.from_lists(LIKES).user_items
     engine = FusedEngine(network, Adam(network.params))
     for step in range(2):
@@ -104,23 +104,22 @@ _asked = False
 
 
 def _nothing_is_compiled() -> bool:
-    """Whether this process finds no kernel on the disk, and can put some there."""
+    """Whether there are no cached kernels on disk, and this process can write some."""
     likes = Interactions.from_lists(LIKES).user_items
-    cut_rows(likes.indptr, 1, 1)  # the least of them tells whether any is on the disk
+    cut_rows(likes.indptr, 1, 1)  # the smallest kernel shows whether any is cached
     return was_compiled_and_kept(cut_rows)
 
 
 @contextlib.contextmanager
 def _middle_compiled_in_second_process(compiling: Compiling) -> Iterator[None]:
-    """Run `compile_middle_for_parent` in a process of its own beside the block, and wait for both.
+    """Run `compile_middle_for_parent` in a second process during the block, and wait for both.
 
-    Where that process can't be started, or fails, nothing is lost: its kernels are compiled here
-    when they are needed.
+    If the process can't be started, or fails, its kernels are compiled in this one when needed.
     """
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path),
-        "AUTOENC_MPI": "0",  # in a job of several ranks it is none of them
+        "AUTOENC_MPI": "0",  # it is not a rank of an MPI job
     }
     command = [
         sys.executable or "python",
@@ -144,5 +143,5 @@ def _middle_compiled_in_second_process(compiling: Compiling) -> Iterator[None]:
         aside.wait()
         counting.join()
         assert aside.stdin is not None and aside.stdout is not None
-        aside.stdin.close()  # not before: its end is the other's
+        aside.stdin.close()  # not earlier, as this ends the process
         aside.stdout.close()

@@ -35,7 +35,7 @@ from autoenc.models.blend_weights import Values, best_of, choice, coarse_trials,
 from autoenc.models.ials import IALS
 from autoenc.models.item_knn import ItemKNN
 from autoenc.models.presets import preset
-from autoenc.progress import untold
+from autoenc.progress import no_progress
 from benchmarks import datasets
 from benchmarks.ranking.lines import RESULTS
 from benchmarks.ranking.plans import PLANS
@@ -109,12 +109,12 @@ class Remembered:
 def fitted_parts(train: sparse.csr_array, judge: Judge) -> dict:
     """The parts of `best` and one more, chosen and stopped as the fit of `best` does it, by name."""
     best = preset("best")
-    best.search_, best._progress, best._replaced = [], untold, {}
+    best.search_, best._progress, best._replaced = [], no_progress, {}
     network, *others = (best._that_fits(name, model, train.shape) for name, model in best.named_models())
     others.append(MORE_PARTS[type(others[0]).__name__])
     best.models = [network, *others]
     others = [best._best_candidate(i, model, train, judge) for i, model in enumerate(others, 1)]
-    stopping = Stopping(judge, others, best.stop_every, best.patience, untold)
+    stopping = Stopping(judge, others, best.stop_every, best.patience, no_progress)
     network.fit(train, callbacks=[stopping])
     return {"network": network} | {type(part).__name__: part for part in others}
 

@@ -88,7 +88,7 @@ def test_rows_and_users_are_left_out_and_said_to_be(path, tmp_path, capsys):
 
 def test_columns_of_the_tasks_cache_can_not_be_said(tmp_path, capsys):
     assert main(["train", "--cache-path", str(tmp_path / "c"), "--min-rating", "3"]) == 2
-    assert "the task's cache is split already; pass the ratings by --data" in capsys.readouterr().err
+    assert "the task's cache is already split; pass the ratings with --data" in capsys.readouterr().err
 
 
 def test_a_pipe_on_the_command_line(path, tmp_path):

@@ -147,8 +147,7 @@ def test_a_checkpoint_of_another_command_is_one_sentence(train):
     code, report, err = train("--epochs", "1", "--lr", "0.1", *numpy, "--out", "model")
     assert (code, report) == (2, None)
     assert err.splitlines()[-1] == (
-        "autoenc train: state holds a training with lr 0.01, and this one has 0.1; give it the same, "
-        "or name another folder"
+        "autoenc train: state holds a training with lr 0.01, but this one has 0.1; use the same, or name another folder"
     )
     assert {path.name: path.read_bytes() for path in Path("state").iterdir()} == before
     assert not Path("model").exists()
@@ -166,7 +165,7 @@ def test_a_checkpoint_that_cannot_be_written_is_one_sentence_and_code_2(train, m
     monkeypatch.setattr(os, "fsync", full)
     code, report, err = train("--epochs", "2", "--backend", "numpy", *OFTEN)
     assert (code, report) == (2, None) and "Traceback" not in err
-    assert "\nautoenc train: state can't take a checkpoint of step 1 (" in err and "No space left" in err
+    assert "\nautoenc train: the checkpoint of step 1 can't be written to state (" in err and "No space left" in err
     assert list(Path("state").iterdir()) == []
 
 
@@ -227,7 +226,9 @@ def test_topk_lists_each_users_ten_best_that_are_new(train, likes, split):
 def test_plot_is_a_picture_of_the_training(train):
     pytest.importorskip("matplotlib")
     code, report, err = train("--epochs", "3", "--backend", "numpy", "--plot", "pictures/training.png")
-    assert code == 0 and report["status"] == "DONE" and "drew the training to pictures/training.png\n" in err
+    assert (
+        code == 0 and report["status"] == "DONE" and "wrote the plot of the training to pictures/training.png\n" in err
+    )
     assert Path("pictures/training.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -236,7 +237,7 @@ def test_plot_without_matplotlib_is_refused_before_the_training(train, monkeypat
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     code, report, err = train("--epochs", "1", "--plot", "training.png", "--out", "model")
     assert (code, report) == (2, None)
-    assert err.endswith("a plot takes matplotlib: pip install --editable '.[plot]', or leave the plot out\n")
+    assert err.endswith("a plot needs matplotlib: pip install --editable '.[plot]', or leave the plot out\n")
     assert list(Path().iterdir()) == [Path("likes.csv")]
 
 

@@ -61,4 +61,4 @@ def test_a_notebook_is_written_with_the_same_cells(path, capsys):
 def test_the_names_of_notebooks(capsys):
     assert sorted(notebook_names()) == [path.stem for path in NOTEBOOKS]
     assert main(["exercise", "--notebook", "all"]) == 2
-    assert "there are the notebooks network, other_layers, task_layers, none called 'all'" in capsys.readouterr().err
+    assert "there is no notebook 'all'; there are network, other_layers, task_layers" in capsys.readouterr().err

@@ -68,7 +68,8 @@ def test_what_has_no_place_is_left_out_and_counted(model, train):
     with pytest.warns(UserWarning, match="left out 3 of 4 held-out likes") as told:
         report = evaluate(model, train, held_out, ks=[1])
     assert str(told[0].message).endswith(
-        "those of 1 users whom train lacks, those of 1 items that the model doesn't know, and 1 that train has as well."
+        "those of 1 users that are not in train, those of 1 items that the model doesn't know, and 1 that are in "
+        "train too."
     )
     assert told[0].filename == __file__
     assert (report.n_users, report.n_skipped, report["precision@1"]) == (1, 2, 1)
@@ -93,7 +94,7 @@ def test_what_has_nothing_in_common_is_refused(model, train, users, items, sente
 
 def test_a_model_without_ids_of_another_number_of_items_is_refused(train):
     model = Popular().fit([[0, 1], [1, 3]])
-    with pytest.raises(ValueError, match="train has 3 items, and the model was fitted on 4 without ids; fit it on an"):
+    with pytest.raises(ValueError, match="train has 3 items, but the model was fitted on 4 without ids; fit it on an"):
         evaluate(model, train, Interactions.from_pairs([1], [30]))
 
 

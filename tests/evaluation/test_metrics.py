@@ -211,10 +211,10 @@ def test_coverage_by_hand():
 @pytest.mark.parametrize(
     ("top_items", "held_out", "k", "message"),
     [
-        (TOP_ITEMS, HELD_OUT, 0, "k is 0; pass a number of ranks"),
+        (TOP_ITEMS, HELD_OUT, 0, "k is 0; pass a whole number, 1 or more"),
         (TOP_ITEMS, HELD_OUT, 5, r"top_items has shape \(4, 4\); pass \(batch, n\) with n at least k = 5"),
         (TOP_ITEMS[0], HELD_OUT, 1, r"top_items has shape \(4,\)"),
-        (TOP_ITEMS[:3], HELD_OUT, 1, "top_items has 3 rows and held_out 4"),
+        (TOP_ITEMS[:3], HELD_OUT, 1, "top_items has 3 rows, but held_out has 4"),
         (TOP_ITEMS + 4, HELD_OUT, 1, "top_items holds the item 9, but held_out has 6 columns"),
     ],
 )
@@ -226,7 +226,7 @@ def test_what_does_not_fit_together_is_refused(top_items, held_out, k, message):
 
 def test_a_matrix_with_unsorted_indices_is_refused():
     unsorted = sparse.csr_array((np.ones(2), np.array([3, 1]), np.array([0, 2])), shape=(1, 4))
-    with pytest.raises(ValueError, match=r"held_out is not canonical .* pass it through as_user_items"):
+    with pytest.raises(ValueError, match=r"held_out is not canonical .* call as_user_items"):
         metrics.recall_at_k(np.array([[1]]), unsorted, 1)
 
 

@@ -147,9 +147,9 @@ def test_a_picture_is_written_as_its_ending_says(tmp_path, name):
 @pytest.mark.parametrize("name", ["plot.txt", "plot.png.gz", "plot.exe"])
 def test_an_ending_that_is_none_is_refused(tmp_path, name):
     path = tmp_path / name
-    with pytest.raises(ValueError, match=r"ends in none of .*pdf.*png.*svg.*; call it plot.png"):
+    with pytest.raises(ValueError, match=r"must end in one of .*pdf.*png.*svg.*; call it plot.png"):
         plots.save(plots.draw_history(HISTORY), path)
-    with pytest.raises(ValueError, match="ends in none of"):
+    with pytest.raises(ValueError, match="must end in one of"):
         plots.check_plot(path)
     assert list(tmp_path.iterdir()) == []
 
@@ -173,7 +173,7 @@ def test_without_matplotlib_a_plot_is_one_sentence(monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    sentence = r"a plot takes matplotlib: pip install --editable '\.\[plot\]', or leave the plot out"
+    sentence = r"a plot needs matplotlib: pip install --editable '\.\[plot\]', or leave the plot out"
     for draw in (History().plot, lambda: plots.draw_history(HISTORY), lambda: plots.check_plot("plot.png")):
         with pytest.raises(ValueError, match=sentence):
             draw()

@@ -66,5 +66,5 @@ def test_means_over_seeds_are_of_the_reports():
     assert mean.standard_errors["mrr@5"] == pytest.approx(np.std(values, ddof=1) / math.sqrt(3))
     assert (mean.n_users, mean.n_skipped) == (9, 1)
     assert math.isnan(over_seeds(reports[:1]).standard_errors["mrr@5"])
-    with pytest.raises(ValueError, match="reports is empty; pass a report of one seed or more"):
+    with pytest.raises(ValueError, match="reports is empty; pass at least one report"):
         over_seeds([])

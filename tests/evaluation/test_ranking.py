@@ -85,7 +85,7 @@ def test_top_n_leaves_the_scores_as_they_were():
 
 
 def test_top_n_refuses_nan_even_where_it_would_be_struck():
-    with pytest.raises(ValueError, match="a score is NaN: the model has diverged"):
+    with pytest.raises(ValueError, match="a score is NaN, as the model has diverged"):
         ranking.top_n_of_scores(np.array([[1.0, np.nan]]), as_user_items([[1]], 2), 1)
 
 
@@ -95,7 +95,7 @@ def test_top_n_refuses_scores_that_are_no_floats():
 
 
 def test_top_n_refuses_shapes_that_differ():
-    with pytest.raises(ValueError, match=r"scores has shape \(1, 2\) and liked \(1, 3\)"):
+    with pytest.raises(ValueError, match=r"scores has shape \(1, 2\), but liked has \(1, 3\)"):
         ranking.top_n_of_scores(np.zeros((1, 2)), as_user_items([[1]], 3), 1)
 
 
@@ -129,7 +129,7 @@ def test_a_top_n_of_the_scorers_own_is_used():
 
 def test_errors_come_at_the_call_to_rank():
     scorer = Scores(np.zeros((3, 7)))
-    with pytest.raises(ValueError, match="user_items has 9 columns where 7 items are expected"):
+    with pytest.raises(ValueError, match="user_items has 9 columns, but 7 items are expected"):
         ranking.rank(scorer, sparse.csr_array((3, 9), dtype=np.float32), 3)
     with pytest.raises(ValueError, match="n is 0; pass a whole number, 1 or more"):
         ranking.rank(scorer, [[0]], 0)
@@ -222,7 +222,7 @@ def test_a_report_says_which_metrics_it_has():
 
 def test_what_cannot_be_evaluated_is_refused():
     scorer = Scores(np.zeros((4, 4)))
-    with pytest.raises(ValueError, match="train has 2 rows and held_out 1; pass one row per user in both"):
+    with pytest.raises(ValueError, match="train has 2 rows, but held_out has 1; pass one row per user in both"):
         evaluate(scorer, [[0], [1]], [[2]])
     with pytest.raises(ValueError, match="ks is empty; pass at least one k"):
         evaluate(scorer, [[0]], [[2]], ks=[])
@@ -254,7 +254,7 @@ def test_a_paired_difference_needs_the_same_users(split):
     of_half = evaluate(scorer, train[:300], held_out[:300], per_user=True)
     with pytest.raises(ValueError, match=r"different users \(300 and 671\); evaluate both on one split"):
         paired_difference(of_half, kept, "mrr@5")
-    with pytest.raises(ValueError, match="keeps no values per user; make both by"):
+    with pytest.raises(ValueError, match="has no values per user; create both with"):
         paired_difference(evaluate(scorer, train, held_out), kept, "mrr@5")
 
 
@@ -284,7 +284,7 @@ def test_several_comparisons_are_corrected_for_by_holm():
     assert found[order[0]].p_value == pytest.approx(3 * raw[order[0]].p_value)
     assert found[order[1]].p_value == pytest.approx(max(3 * raw[order[0]].p_value, min(1, 2 * raw[order[1]].p_value)))
     assert found["b"].difference == raw["b"].difference
-    told = "p of the difference to a, by Holm's correction for 3 comparisons a metric"
+    told = "p of the difference from a, with Holm's correction for 3 comparisons per metric"
     assert Comparison(reports).table(["mrr@5"]).splitlines()[-1] == told
     assert "Holm" not in Comparison({name: reports[name] for name in "ab"}).table(["mrr@5"])
 

@@ -105,7 +105,7 @@ def test_the_first_split_is_the_same_for_ever():
 
 @pytest.mark.parametrize("holdout", [0, 1, -0.2, 20, float("nan")])
 def test_bad_shares(holdout):
-    with pytest.raises(ValueError, match=f"holdout is {holdout}; pass the share to hold out, above 0 and below 1"):
+    with pytest.raises(ValueError, match=f"holdout is {holdout}; pass the fraction to hold out, above 0 and below 1"):
         holdout_per_user([[0, 1]], holdout)
 
 
@@ -128,13 +128,13 @@ def test_held_out_users_have_two_likes_and_depend_on_the_seed():
 
 @pytest.mark.parametrize("test_users", [0, -1, 3, 0.01, 1.0, float("nan")])
 def test_bad_numbers_of_users(test_users):
-    sentence = f"test_users is {test_users}, which makes .* of 4 users; pass .* at most the 2 with two likes"
+    sentence = f"test_users is {test_users}, which is .* of 4 users; pass .* at most the 2 users with two likes"
     with pytest.raises(ValueError, match=sentence):
         holdout_users([[0, 1], [0], [1, 2], [2]], test_users)
 
 
 def test_one_user_is_left_to_train_on():
-    with pytest.raises(ValueError, match=r"makes 2 of 2 users; pass .* and leaves one to train on"):
+    with pytest.raises(ValueError, match=r"is 2 of 2 users; pass .* with at least one user left"):
         holdout_users([[0, 1], [1, 2]], 2)
 
 
@@ -170,8 +170,8 @@ def test_times_may_be_dates():
     ("times", "error", "sentence"),
     [
         ([1], ValueError, r"times has shape \(1,\) for 2 pairs; pass one time for each"),
-        ([1.0, np.nan], ValueError, "times holds nan; drop what has no time"),
-        (np.array(["2020-01-01", "NaT"], "datetime64[s]"), ValueError, "times holds NaT; drop what has no time"),
+        ([1.0, np.nan], ValueError, "times holds nan; drop likes without a time"),
+        (np.array(["2020-01-01", "NaT"], "datetime64[s]"), ValueError, "times holds NaT; drop likes without a time"),
         (["noon", "now"], TypeError, "times has dtype <U4; pass seconds since 1970, or datetime64"),
     ],
 )
@@ -181,7 +181,7 @@ def test_bad_times(times, error, sentence):
 
 
 def test_times_need_a_matrix_in_their_order():
-    with pytest.raises(ValueError, match="times follow a canonical user_items; pass it through as_user_items first"):
+    with pytest.raises(ValueError, match="times need a canonical user_items; call as_user_items on it first"):
         Interactions(sparse.coo_array(np.eye(2)), [0, 1], [0, 1], times=[3, 4])
 
 
@@ -230,12 +230,14 @@ def test_an_item_that_nobody_liked_before_the_cut_is_held_out():
 def test_what_has_no_split_by_time():
     with pytest.raises(TypeError, match="likes is a list; pass an Interactions with times"):
         holdout_by_time([[0, 1]])
-    with pytest.raises(ValueError, match=r"likes has no times; make it by datasets.load\(times=True\)"):
+    with pytest.raises(ValueError, match=r"likes has no times; pass likes from datasets.load\(times=True\)"):
         holdout_by_time(Interactions.from_pairs([1], [1]))
     likes = Interactions.from_pairs([1, 2], [1, 2], times=[0, 5])
-    with pytest.raises(ValueError, match="share is 1; pass the share to hold out, above 0 and below 1"):
+    with pytest.raises(ValueError, match="share is 1; pass the fraction to hold out, above 0 and below 1"):
         holdout_by_time(likes, share=1)
-    with pytest.raises(ValueError, match="no user has likes both before and after 1970-01-01T00:00:05, where a share"):
+    with pytest.raises(
+        ValueError, match="no user has likes both before and after 1970-01-01T00:00:05, where the latest"
+    ):
         holdout_by_time(likes, share=0.5)
     same = Interactions.from_pairs([1, 1], [1, 2], times=[5, 5])
     with pytest.raises(ValueError, match="no user has likes both before and after 1970-01-01T00:00:05"):
@@ -266,7 +268,7 @@ def test_the_latest_like_of_each_user_is_held_out(likes):
 def test_what_has_no_latest_like():
     with pytest.raises(TypeError, match="likes is a list; pass an Interactions with times"):
         holdout_last([[0, 1]])
-    with pytest.raises(ValueError, match=r"likes has no times; make it by datasets.load\(times=True\)"):
+    with pytest.raises(ValueError, match=r"likes has no times; pass likes from datasets.load\(times=True\)"):
         holdout_last(as_user_items([[0, 1]]))
     with pytest.raises(ValueError, match="no user has two likes, one to learn from and one to hold out; pass more"):
         holdout_last(Interactions.from_pairs([1, 2], [1, 1], times=[5, 5]))

@@ -124,13 +124,13 @@ def test_float32_is_refused():
 @pytest.mark.parametrize("grads", [{}, {"x": None}])
 def test_a_missing_gradient_is_named(grads):
     x = np.ones(2)
-    with pytest.raises(ValueError, match="grads holds no gradient of x; run backward first"):
+    with pytest.raises(ValueError, match="grads has no gradient of x; backward must store one"):
         gradient_check(lambda: x.sum(), {"x": x}, grads)
 
 
 def test_a_gradient_of_another_shape_is_named():
     x = np.ones((2, 3))
-    with pytest.raises(ValueError, match=r"the gradient of x has shape \(3, 2\), want x's, \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"the gradient of x must have its shape \(2, 3\), got \(3, 2\)"):
         gradient_check(lambda: x.sum(), {"x": x}, {"x": np.ones((3, 2))})
 
 
@@ -175,7 +175,7 @@ def test_what_easier_checks_miss():
         "linear: the users of grad_weight are in reverse order",
         "relu: the upstream gradient is forgotten",
         "batchnorm: the term through var is dropped",
-        "batchnorm: the term through var lacks its 1/n",
+        "batchnorm: the term through var is missing its 1/n",
         "batchnorm: weight is forgotten",
         "batchnorm: 1/std is forgotten",
         "batchnorm: grad_weight is averaged",
@@ -185,7 +185,7 @@ def test_what_easier_checks_miss():
     }
     assert {name for name, verdict in verdicts.items() if not verdict.caught_to_one_decimal} == {
         "batchnorm: the term through mean is dropped",
-        "batchnorm: n - 1 is taken for n",
+        "batchnorm: n - 1 is used in place of n",
         "selu: scale is forgotten above 0",
         "elsa: the items are averaged",
         "elsa: the pull of |Y| is forgotten",
@@ -242,7 +242,9 @@ def test_a_layer_is_named_by_its_class_too(name):
 
 
 def test_no_mutants_of_the_full_size():
-    with pytest.raises(ValueError, match=r"there are mutants of embedding, .*_network, none of 'full_size'"):
+    with pytest.raises(
+        ValueError, match=r"there are no mutants of 'full_size'; there are mutants of embedding, .*_network"
+    ):
         mutants_of("full_size")
 
 
@@ -361,7 +363,9 @@ def test_a_wrong_number_of_gradients_is_named(capsys, monkeypatch):
     monkeypatch.setattr(ReLU, "backward", lambda self, grad_output: grad_output[:1])
     code, (_, line, *_) = run(capsys, "--layer", "ReLU")
     assert code == 1
-    assert line.split(maxsplit=1)[1].startswith("RAISED ValueError: the gradient of input has shape (1, 5), want")
+    assert line.split(maxsplit=1)[1].startswith(
+        "RAISED ValueError: the gradient of input must have its shape (7, 5), got (1"
+    )
 
 
 def test_checks_as_json(capsys, broken_relu):
@@ -417,7 +421,10 @@ def test_a_missed_mutant_exits_1(capsys, monkeypatch):
     [
         (["--layer", "gelu"], "layer must be one of embedding, linear,"),
         (["--layer", "gelu", "--mutate"], "layer must be one of embedding, linear,"),
-        (["--layer", "full_size", "--mutate"], "there are mutants of embedding, linear,"),
+        (
+            ["--layer", "full_size", "--mutate"],
+            "there are no mutants of 'full_size'; there are mutants of embedding, linear,",
+        ),
         (["--yours", "mine.py"], "--yours checks one layer; pass --layer as well"),
         (["--seed", "-1"], "--seed must be 0 or more, got -1"),
     ],

@@ -62,7 +62,7 @@ def test_a_full_disk_is_one_warning(monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(IndexDataCacheFile, "save", full)
-    with pytest.warns(RuntimeWarning, match="can't keep what it compiles in .* set NUMBA_CACHE_DIR"):
+    with pytest.warns(RuntimeWarning, match="can't write its cache to .* set NUMBA_CACHE_DIR"):
         in_another_process()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

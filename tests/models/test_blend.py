@@ -148,7 +148,7 @@ def test_the_choice_is_the_same_by_numpy_alone_and_by_the_kernel(likes, monkeypa
 
 def test_a_network_that_diverges_is_refused_by_a_sentence(likes, monkeypatch):
     monkeypatch.setattr(AutoEncoder, "_score", lambda self, batch: np.full(batch.shape, np.nan, np.float32))
-    with pytest.raises(ValueError, match="a score is NaN: the model has diverged"):
+    with pytest.raises(ValueError, match="a score is NaN, as the model has diverged"):
         of_network_and_ease().fit(likes)
 
 
@@ -193,7 +193,7 @@ def test_where_items_are_many_only_the_candidates_are_tried(likes, monkeypatch):
 def test_a_candidate_that_is_rounded_away_is_passed_over(likes, monkeypatch):
     def with_a_bound(self, gram, fit_gram=EASE._fit_gram):
         if self.l2 < 50:
-            raise np.linalg.LinAlgError("the matrix has no inverse within rounding")
+            raise np.linalg.LinAlgError("the matrix is singular within rounding")
         fit_gram(self, gram)
 
     monkeypatch.setattr(EASE, "_fit_gram", with_a_bound)
@@ -279,7 +279,7 @@ def test_each_look_starts_from_nothing_and_tries_the_same_weights(likes):
 
 def test_a_model_without_the_memory_is_replaced_and_that_is_said(likes, tmp_path):
     model = Blend([Popular(), EASE(max_memory=1e3)], weights=[0, 1], fallback={"ease": ItemKNN(k=20)})
-    with pytest.warns(UserWarning, match="EASE on .* items needs .* bytes, .*; ItemKNN is in its place") as told:
+    with pytest.warns(UserWarning, match="EASE on .* items needs .* bytes, .*; ItemKNN takes its place") as told:
         model.fit(likes)
     assert told[0].filename == __file__
     knn = ItemKNN(k=20).fit(likes)
@@ -297,7 +297,7 @@ def test_whether_a_model_is_replaced_does_not_depend_on_what_is_free(likes, monk
     with pytest.raises(ValueError, match=r"EASE on .* items needs .* bytes, but the machine has 1,000 free"):
         blend.fit(likes)
     monkeypatch.setattr(ease, "usable_memory", lambda: 1000)
-    with pytest.warns(UserWarning, match="half of the memory that this process may use is 500; .* Popular is in its"):
+    with pytest.warns(UserWarning, match="half of the memory that this process may use is 500; .* Popular takes its"):
         blend.fit(likes)
 
 
@@ -344,7 +344,7 @@ def test_fit_tells_what_it_is_doing(likes):
     model = Blend([network, EASE()], candidates={"ease__l2": [10.0, 100.0, 1000.0]}, stop_every=6, validation_users=60)
     model.fit(likes, progress=lambda *args: told.append(args))
     doing = list(dict.fromkeys(what for what, _, _ in told))
-    assert doing[:2] == ["fitting EASE to choose by", "trying EASE with l2 100.0"]
+    assert doing[:2] == ["fitting EASE for validation", "trying EASE with l2 100.0"]
     assert "training the network, epoch 2 of at most 2" in doing and "choosing the weights" in doing
     assert doing[-1].startswith("fitting ")
     assert all(0 <= done <= total for _, done, total in told)
@@ -441,9 +441,9 @@ def test_it_is_one_file_that_scores_to_the_same_bits(likes, tmp_path, weights):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"models": "EASE, Blend"}, "its models are 'EASE, Blend', and not all are known here"),
-        ({"models": "os.system"}, r"its models are 'os\.system', and not all are known here"),
-        ({}, "its models are None, and not all are known here"),
+        ({"models": "EASE, Blend"}, "its models are 'EASE, Blend', and not all of these are known"),
+        ({"models": "os.system"}, r"its models are 'os\.system', and not all of these are known"),
+        ({}, "its models are None, and not all of these are known"),
         ({"models": "EASE", "weights": 3.5, "popular__k": 1}, "Blend has no hyperparameter 'popular__k'"),
         ({"models": "EASE", "weights": "a lot"}, "could not convert string to float"),
     ],
@@ -457,12 +457,12 @@ def test_arrays_that_do_not_fit_each_other_are_refused():
     arrays = Blend([Popular(), EASE()], weights=[1, 2]).fit([[0, 1], [1]])._arrays()
     assert sorted(arrays) == ["ease.item_weights", "popular.item_counts", "weights"]
     wider = {**arrays, "popular.item_counts": np.zeros(3, np.int64)}
-    with pytest.raises(ValueError, match="its models must be on the same items, and are on 3, 2"):
+    with pytest.raises(ValueError, match="its models must have the same number of items; they have 3, 2"):
         Blend([Popular(), EASE()])._set_arrays(wider)
-    with pytest.raises(ValueError, match="weights must be there, a float64 for each model"):
+    with pytest.raises(ValueError, match="weights must be an array with one float64 per model"):
         Blend([Popular()])._set_arrays(arrays)
     del arrays["ease.item_weights"]
-    with pytest.raises(ValueError, match="item_weights must be there, a square matrix of float32"):
+    with pytest.raises(ValueError, match="item_weights must be a square matrix of float32"):
         Blend([Popular(), EASE()])._set_arrays(arrays)
 
 
@@ -470,7 +470,7 @@ def test_arrays_that_do_not_fit_each_other_are_refused():
     ("params", "message"),
     [
         ({"models": []}, "models is empty; pass the models to blend"),
-        ({"models": [Blend([Popular()])]}, "models holds a Blend; pass the models that it is of"),
+        ({"models": [Blend([Popular()])]}, "models holds a Blend; pass the models that it blends"),
         ({"weights": [1]}, r"weights is \[1\]; pass a number for each of 2 models"),
         ({"weights": [1, np.inf]}, r"weights is \[1, inf\]; pass a number for each of 2 models"),
         ({"metric": "ndcg"}, "metric is 'ndcg'; pass one of precision, .* with its k"),
@@ -482,18 +482,21 @@ def test_arrays_that_do_not_fit_each_other_are_refused():
         ({"models": [EASE()], "candidates": {"ease__l2": 3}}, r"candidates\['ease__l2'\] is 3; pass a list of values"),
         ({"patience": 0}, "patience is 0; pass a whole number, 1 or more"),
         ({"stop_every": 2.5}, "stop_every is 2.5; pass a whole number, 1 or more"),
-        ({"stop_every": 30}, r"stop_every stops a network, and the first model is Popular\(\); leave it out"),
+        ({"stop_every": 30}, r"stop_every is for a network, and the first model is Popular\(\); leave stop_every out"),
         (
             {
                 "models": [DenoisingAutoEncoder(), EASE()],
                 "stop_every": 9,
                 "candidates": {"denoisingautoencoder__lr": [1]},
             },
-            "candidates has 'denoisingautoencoder__lr', of the network that stop_every stops",
+            "candidates has 'denoisingautoencoder__lr', a hyperparameter of the network that stop_every stops",
         ),
-        ({"validation_users": 0.0}, "validation_users is 0.0, which makes 0 of 2 users; pass a share or a number"),
-        ({"validation_users": 9}, "validation_users is 9, which makes 9 of 2 users; .* at most the 1 with two likes"),
-        ({}, "none of the 1 users who validate has enough likes to hold a fifth of them out; pass weights"),
+        ({"validation_users": 0.0}, "validation_users is 0.0, which is 0 of 2 users; pass a fraction or a number"),
+        (
+            {"validation_users": 9},
+            "validation_users is 9, which is 9 of 2 users; .* at most the 1 users with two likes",
+        ),
+        ({}, "none of the 1 validation users has enough likes to hold out a fifth of them; pass weights"),
         ({"validation": "users"}, 'validation is \'users\'; pass "strong", "weak" or "time"'),
     ],
 )
@@ -504,7 +507,7 @@ def test_it_refuses(params, message):
 
 @pytest.mark.parametrize("likes", [[[0, 1, 2]], [[0], [1], [1]]])
 def test_it_refuses_to_choose_where_nobody_can_validate(likes):
-    with pytest.raises(ValueError, match=f"and of {len(likes)} users there are none; pass weights, or more likes"):
+    with pytest.raises(ValueError, match=f"and there are none among {len(likes)} users; pass weights, or more likes"):
         Blend([Popular(), EASE()]).fit(likes)
 
 
@@ -516,7 +519,7 @@ def test_who_has_one_like_does_not_validate(validation):
 
 
 def test_it_refuses_what_is_no_model():
-    with pytest.raises(TypeError, match="models holds 'EASE'; pass models, such as"):
+    with pytest.raises(TypeError, match="models holds 'EASE'; pass recommenders, such as"):
         Blend(["EASE"]).fit([[0, 1]])
 
 

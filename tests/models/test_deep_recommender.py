@@ -304,7 +304,7 @@ def test_ratings_as_a_matrix():
     assert values.toarray().tolist() == [[0, 0], [3, 5]] and values.nnz == 3
     assert times.toarray().tolist() == [[0, 20], [30, 40]] and times.dtype == np.int64
     assert ratings_matrix(read._replace(timestamps=None))[1] is None
-    with pytest.raises(ValueError, match="these have no column of ratings; read them with values=True"):
+    with pytest.raises(ValueError, match="these ratings have no values; read a file that has one"):
         ratings_matrix(read._replace(ratings=None))
 
 
@@ -341,14 +341,14 @@ def test_ratings_that_cannot_be_are_refused(rated):
     for error, call, message in [
         (TypeError, lambda: model.fit([[1, 2]]), "ratings is a list; pass a scipy.sparse matrix, users x items"),
         (ValueError, lambda: model.fit(nan), "ratings holds a number that is not finite"),
-        (ValueError, lambda: model.fit(sparse.csr_array((3, 4))), "ratings holds no rating; pass one or more"),
+        (ValueError, lambda: model.fit(sparse.csr_array((3, 4))), "ratings holds no ratings; pass at least one"),
         (ValueError, lambda: model.predict(train[:, :9]), "ratings has 9 columns, but the model was fitted on 600"),
-        (ValueError, lambda: model.rmse(train, held_out[:9]), r"in the shape of ratings, \(60, 600\), and has"),
-        (ValueError, lambda: model.rmse(train, sparse.csr_array((60, 600))), r"and has 0 in the shape \(60, 600\)"),
+        (ValueError, lambda: model.rmse(train, held_out[:9]), r"in the shape of ratings, \(60, 600\), but has"),
+        (ValueError, lambda: model.rmse(train, sparse.csr_array((60, 600))), r"but has 0 in the shape \(60, 600\)"),
         (ValueError, lambda: RatingPredictor(lr=0).fit(train), "lr must be a finite number above 0, got 0"),
         (ValueError, lambda: RatingPredictor(epochs=-1).fit(train), "epochs must be 0 or more, got -1"),
         (FloatingPointError, lambda: RatingPredictor([8], lr=1e9).fit(train), "the loss became .* lower lr than 10000"),
-        (ValueError, lambda: holdout_ratings(train, holdout=1), "holdout is 1; pass the share to hold out"),
+        (ValueError, lambda: holdout_ratings(train, holdout=1), "holdout is 1; pass the fraction to hold out"),
         (ValueError, lambda: holdout_ratings(train, rated[1]), "times has other entries than values; pass both"),
     ]:  # fmt: skip
         with np.errstate(all="ignore"), pytest.raises(error, match=message):

@@ -59,14 +59,14 @@ def test_without_dropout_it_is_ease(split):
 
 @pytest.mark.parametrize("dropout", [-0.1, 1.0, np.nan, "a"])
 def test_it_refuses_a_dropout_that_is_none(dropout):
-    with pytest.raises(ValueError, match=f"dropout is {dropout!r}; pass the share of likes to drop"):
+    with pytest.raises(ValueError, match=f"dropout is {dropout!r}; pass the fraction of likes to drop"):
         EDLAE(dropout=dropout).fit([[0, 1]])
 
 
 def test_it_refuses_what_ease_refuses():
     with pytest.raises(ValueError, match=r"l2 is -1\.0; pass a number above 0"):
         EDLAE(l2=-1.0).fit([[0, 1]])
-    with pytest.raises(ValueError, match="l2 is 1e-30, which these likes round away; pass more than"):
+    with pytest.raises(ValueError, match="l2 is 1e-30, which is lost to rounding with these likes; pass more than"):
         EDLAE(l2=1e-30).fit([[0, 1], [0, 1]])
     with pytest.raises(ValueError, match="EDLAE on 3 items needs 108 bytes, but max_memory is 107; raise max_memory"):
         EDLAE(max_memory=107).fit([[0, 1, 2], [0, 1]])

@@ -130,7 +130,7 @@ def test_it_saves_and_loads(tmp_path, split):
     again = load_model(tmp_path / "elsa.safetensors")
     assert repr(again) == repr(model) == "ELSA(emb_dim=4, epochs=1)"
     np.testing.assert_array_equal(again.score([[0, 5]]), model.score([[0, 5]]))
-    with pytest.raises(ValueError, match="item_embeddings must be there, one row of float32 per item"):
+    with pytest.raises(ValueError, match="item_embeddings must be a float32 array with one row per item"):
         ELSA()._set_arrays({"item_embeddings": np.zeros((3, 2))})
 
 

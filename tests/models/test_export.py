@@ -154,7 +154,7 @@ def test_a_failure_in_mid_write_leaves_what_stood_there(tmp_path, ending, stood)
 @pytest.mark.parametrize("name", ["recs", "recs.txt", "recs.csv.gz"])
 def test_another_ending_is_refused_before_anything_is_written(tmp_path, name):
     path = tmp_path / name
-    with pytest.raises(ValueError, match=r"ends in none of \.parquet, \.csv, \.npz; call it recs\.csv, say"):
+    with pytest.raises(ValueError, match=r"must end in one of \.parquet, \.csv, \.npz; call it recs\.csv, for example"):
         write_recommendations(path, popular([10]), sparse.csr_array((1, 1), dtype=np.float32), np.array([7]))
     assert list(tmp_path.iterdir()) == []
 

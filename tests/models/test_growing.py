@@ -126,7 +126,9 @@ def test_fewer_items_by_name_are_taken_and_by_number_are_not(fitted):
         [1, 0, 1],
         [1, 1, 0],
     ]
-    with pytest.raises(ValueError, match="user_items has item ids like a and the model like 10; pass ids of one kind"):
+    with pytest.raises(
+        ValueError, match="user_items has item ids like a, but the model has ids like 10; pass ids of the same kind"
+    ):
         fitted.partial_fit(Interactions.from_lists([["a", "b"], ["a"]]))
     with pytest.raises(ValueError, match="user_items holds no likes"):
         fitted.partial_fit(Interactions.from_lists([[], []], item_ids=[10, 99]))
@@ -139,12 +141,12 @@ CLOSED = [EASE(l2=1.0), EDLAE(), ItemKNN(), Blend([Popular(), EASE()], weights=[
 @pytest.mark.parametrize("model", CLOSED, ids=lambda model: type(model).__name__)
 def test_what_cannot_learn_more_says_so(model, likes):
     assert not hasattr(model.fit(likes), "partial_fit")
-    sentence = "has no partial_fit, as its solution is of all likes at once; fit it again on all"
+    sentence = "has no partial_fit, as its solution depends on all likes at once; fit it again on all"
     with pytest.raises(AttributeError, match=f"{type(model).__name__} {sentence}"):
         model.partial_fit(likes)
 
 
 def test_counts_that_age_are_refused():
     likes = Interactions.from_pairs([1, 1, 2], [10, 20, 10], times=[1, 2, 3])
-    with pytest.raises(ValueError, match="half_life makes the counts of old likes age; fit again on all likes"):
+    with pytest.raises(ValueError, match="with a half_life old likes count less over time; fit again on all likes"):
         Popular(half_life=30.0).fit(likes).partial_fit(likes)

@@ -60,7 +60,7 @@ def test_all_models_but_networks_get_the_half_life_of_the_first():
     assert chosen == choose_half_life(Popular(), likes, metric="ndcg@10") and chosen.half_life is not None
     assert [getattr(copy, "half_life", "none") for copy in copies] == [None, "none", *[chosen.half_life] * 2]
     assert models[0].half_life is models[2].half_life is None
-    with pytest.raises(ValueError, match="none of the models takes a half_life here; pass one that does"):
+    with pytest.raises(ValueError, match="no half_life can be chosen for any of the models; pass one for which"):
         with_chosen_half_life([ELSA(), AutoEncoder()], likes)
 
 
@@ -116,7 +116,7 @@ def test_a_half_life_that_is_given_stays():
 
 
 def test_a_blend_that_validates_by_time_needs_times():
-    with pytest.raises(ValueError, match=r"likes has no times; make it by datasets.load"):
+    with pytest.raises(ValueError, match=r"likes has no times; pass likes from datasets.load"):
         Blend([EASE()], validation="time").fit(fashion(changes=True).user_items.copy())
 
 

@@ -188,9 +188,9 @@ def test_it_saves_and_loads(tmp_path, split):
     again = load_model(tmp_path / "ials.safetensors")
     assert repr(again) == "IALS(emb_dim=4, epochs=1)"
     np.testing.assert_array_equal(again.score([[0, 5]]), model.score([[0, 5]]))
-    with pytest.raises(ValueError, match="item_embeddings must be there, one row of float32 per item"):
+    with pytest.raises(ValueError, match="item_embeddings must be a float32 array with one row per item"):
         IALS()._set_arrays({"item_embeddings": np.zeros((3, 2))})
-    with pytest.raises(ValueError, match="item_embeddings has 2 columns, where emb_dim is 512"):
+    with pytest.raises(ValueError, match="item_embeddings has 2 columns, but emb_dim is 512"):
         IALS()._set_arrays({"item_embeddings": np.zeros((3, 2), np.float32)})
 
 

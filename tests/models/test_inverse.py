@@ -39,5 +39,5 @@ def test_the_number_of_threads_does_not_change_the_bits(monkeypatch):
 
 
 def test_what_has_no_inverse_is_refused():
-    with pytest.raises(ValueError, match="the matrix has no inverse within rounding; pass a larger penalty"):
+    with pytest.raises(ValueError, match="the matrix is singular within rounding; pass a larger penalty"):
         invert(np.ones((3, 3)))

@@ -181,7 +181,7 @@ def test_the_file_and_what_it_lacks(sets, model, tmp_path):
     [
         ({"hidden_dim": 0}, "hidden_dim must be 1 or more, got 0"),
         ({"latent_dim": 0}, "latent_dim must be 1 or more, got 0"),
-        ({"anneal": 1.5}, "anneal must be a share from 0 to 1, got 1.5"),
+        ({"anneal": 1.5}, "anneal must be a fraction from 0 to 1, got 1.5"),
         ({"beta": -1}, "beta must be a finite number of 0 or more, got -1"),
     ],
 )

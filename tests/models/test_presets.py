@@ -57,7 +57,7 @@ def test_a_preset_is_a_copy_that_can_be_changed():
 
 
 def test_an_unknown_preset_is_refused():
-    with pytest.raises(ValueError, match="there is no preset 'quick'; take one of task, best, fast"):
+    with pytest.raises(ValueError, match="there is no preset 'quick'; pass one of task, best, fast"):
         preset("quick")
 
 
@@ -88,7 +88,7 @@ def test_where_ease_has_no_room_ials_is_taken_and_that_is_said(name, likes):
     model.fallback["ease"].set_params(emb_dim=16, epochs=2, backend="numpy")  # whose kernels take long to compile
     if name == "best":
         model.set_params(denoisingautoencoder__hidden_dim=8, denoisingautoencoder__epochs=2)
-    with pytest.warns(UserWarning, match="IALS is in its place"):
+    with pytest.warns(UserWarning, match="IALS takes its place"):
         model.fit(likes)
     assert model.about_["instead"] == {"EASE": "IALS"}
     assert not any(isinstance(part, EASE) for part in model.models_)
@@ -140,7 +140,7 @@ def test_the_command_line_says_what_is_taken_in_its_place(train, monkeypatch):
     code, _, err = train("--preset", "fast", "--seed", "5", "--backend", "numpy")
     taken = small.models_[0]
     assert (taken.random_state, taken.backend) == (5, "numpy")
-    assert code == 0 and "IALS is in its place" in err
+    assert code == 0 and "IALS takes its place" in err
 
 
 @pytest.mark.parametrize("validation", ["weak", "strong"])
@@ -156,7 +156,7 @@ def test_best_validates_as_the_command_line_asks(validation, train, monkeypatch)
 def test_the_tasks_preset_takes_no_validation(train):
     code, report, err = train("--preset", "task", "--validation", "strong")
     assert (code, report) == (2, None)
-    assert "--validation is how --preset best and fast choose, and task chooses nothing; leave it out" in err
+    assert "--validation applies only to --preset best and fast, not to task; leave it out" in err
 
 
 def test_fast_chooses_its_l2(likes, split):
@@ -182,7 +182,7 @@ def test_what_is_the_tasks_networks_is_refused(train):
     code, report, err = train("--preset", "best", "--emb-dim", "12")
     assert (code, report) == (2, None)
     assert err.endswith("--emb-dim applies only to --preset task\n")
-    with pytest.raises(ValueError, match="preset is 'quick'; take one of task, best, fast"):
+    with pytest.raises(ValueError, match="preset is 'quick'; pass one of task, best, fast"):
         train_job.main_job(train_job.Settings(preset="quick"))
 
 

@@ -95,7 +95,7 @@ def as_it_is_and_networks(model):
 
 
 # Reasons.
-REAL_NUMBERS = "fits on real numbers, which are refused: a like is 1 and no like is 0. Passes OfPositive."
+REAL_NUMBERS = "fits on real numbers, which are refused: a like is 1, and 0 is none. Passes OfPositive."
 OWN_WORDS = "what it wants to be refused is refused, but it wants scikit-learn's words, without the value and the fix: "
 
 # Every check that is not passed: by whom, and why.

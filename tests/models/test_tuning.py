@@ -158,7 +158,7 @@ def test_a_trial_that_diverges_is_noted_and_passed_over(likes):
     assert 0 < len(diverged) < 6 and tuned.trials[0] in diverged
     assert {(trial["value"], trial["standard_error"]) for trial in diverged} == {(None, None)}
     assert tuned.params == {"lr": 0.1}
-    with pytest.raises(FloatingPointError, match="all 2 trials diverged; search among lower rates"):
+    with pytest.raises(FloatingPointError, match="all 2 trials diverged; search lower learning rates"):
         tune(Diverging(), likes, {"lr": Range(0.6, 0.9)}, trials=2)
 
 
@@ -174,7 +174,7 @@ def test_default_spaces_are_of_the_classes_and_fit_for_them(likes):
     assert search_space_of(AutoEncoder(), 69_878)["epochs"] == (1, 4, True)
     assert search_space_of(AutoEncoder(), 671)["epochs"] == (10, 80, True)
     assert all("epochs" in search_space_of(MODELS[name](), 671) for name in ("DenoisingAutoEncoder", "MultVAE", "ELSA"))
-    with pytest.raises(ValueError, match="Popular has no search space of its own; pass search_space, such as"):
+    with pytest.raises(ValueError, match="Popular has no default search space; pass search_space, such as"):
         tune(Popular(), likes, trials=1)
 
 
@@ -228,11 +228,11 @@ def test_the_log_is_quiet_and_as_loud_as_before_afterwards(likes):
         ({"metric": "ndcg"}, "metric is 'ndcg'; pass one of precision, .*, hit_rate with its k, such as 'ndcg@100'"),
         ({"metric": "novelty@5"}, "metric is 'novelty@5'"),
         ({"metric": "ndcg@0"}, "metric is 'ndcg@0'"),
-        ({"trials": None}, "neither minutes nor trials limits the search; pass one of them"),
+        ({"trials": None}, "the search has no limit; pass minutes or trials"),
         ({"trials": 0}, "trials must be 1 or more, got 0"),
         ({"minutes": 0}, "minutes is 0; pass a number above 0"),
         ({"validation": "time"}, "validation is 'time'; pass 'weak' or 'strong'"),
-        ({"search_space": {}}, "search_space is empty; pass what to try"),
+        ({"search_space": {}}, "search_space is empty; pass values by hyperparameter"),
         (
             {"search_space": {"k": [1]}},
             "search_space has 'k', which is not a hyperparameter of EASE; it has: l2, max_mem",

@@ -76,7 +76,7 @@ def test_a_half_life_is_weights(model):
     decayed = likes.weights * 2.0 ** -((likes.times.max() - likes.times) / DAY / 90)
     expected = new(model).fit(carrying(likes, weights=decayed))
     np.testing.assert_allclose(losses_of(new(model, half_life=90).fit(likes)), losses_of(expected), rtol=1e-4)
-    with pytest.raises(ValueError, match="half_life is 90, and the likes have no times"):
+    with pytest.raises(ValueError, match="half_life is 90, but the likes have no times"):
         new(model, half_life=90).fit(bare(likes))
 
 
@@ -142,13 +142,13 @@ def test_partial_fit_goes_on_with_weights_where_the_fit_had_any():
     before = model.score(likes)
     assert np.abs(model.partial_fit(likes).score(likes) - before).max() > 1e-3
     model = new(MODELS[0]).fit(bare(likes))
-    with pytest.raises(ValueError, match="these likes have weights, and the model was fitted without; fit it again"):
+    with pytest.raises(ValueError, match="these likes have weights, but the model was fitted without; fit it again"):
         model.partial_fit(likes)
 
 
 @pytest.mark.parametrize("params", [{"half_life": 9.0}, {"weighted_input": True}, {}])
 def test_refeeding_takes_likes_that_count_one(params):
-    with pytest.raises(ValueError, match="refeed=True takes likes that all count 1; leave weights and half_life out"):
+    with pytest.raises(ValueError, match="refeed=True does not support weights or half_life; leave them out"):
         new(MODELS[4], refeed=True, **params).fit(weighted_likes())
 
 

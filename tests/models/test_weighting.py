@@ -177,7 +177,7 @@ def test_bad_half_lives(model, half_life):
 
 @of_every_closed_form
 def test_a_half_life_asks_for_times(model):
-    with pytest.raises(ValueError, match="half_life is 90, and the likes have no times; pass likes with times"):
+    with pytest.raises(ValueError, match="half_life is 90, but the likes have no times; pass likes with times"):
         new(model, half_life=90).fit([[0, 1], [1]])
 
 
@@ -186,7 +186,9 @@ def test_a_gram_matrix_is_of_one_half_life():
     prepared = EASE(half_life=50.0).precompute(likes)
     expected = EDLAE(l2=3.0, half_life=50.0).fit(likes).item_weights_
     np.testing.assert_array_equal(EDLAE(l2=3.0, half_life=50.0).fit(prepared).item_weights_, expected)
-    with pytest.raises(ValueError, match=r"half_life is None, and the Gram matrix was made with 50.0; call precompute"):
+    with pytest.raises(
+        ValueError, match=r"half_life is None, but the Gram matrix was computed with 50.0; call precompute"
+    ):
         EASE().fit(prepared)
 
 

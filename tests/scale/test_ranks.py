@@ -15,7 +15,12 @@ from autoenc.scale import ranks
     [
         (ValueError("a\x1b[2J"), 2, "a\\x1b[2J", False),
         (OverflowError("too large"), 2, "too large", False),
-        (MemoryError(), 1, "not enough memory (none is left); take less data or a smaller model, or free some", False),
+        (
+            MemoryError(),
+            1,
+            "not enough memory (none is left); use less data or a smaller model, or free some memory",
+            False,
+        ),
         (KeyboardInterrupt(), 130, "KeyboardInterrupt", False),
         (ZeroDivisionError("division by zero"), 1, "division by zero", True),
     ],

@@ -93,7 +93,7 @@ def test_every_model_comes_back_as_it_was(path, name, by_name):
 def test_a_class_loads_its_own_models(path):
     MODELS["EASE"](l2=3.0).fit([[0, 1], [1, 2]]).save(path)
     assert repr(MODELS["EASE"].load(path)) == repr(load_model(path)) == "EASE(l2=3.0)"
-    with pytest.raises(ValueError, match="holds a model of the class EASE, not Popular; read it by"):
+    with pytest.raises(ValueError, match="holds a model of the class EASE, not Popular; load it with"):
         MODELS["Popular"].load(path)
 
 
@@ -273,7 +273,7 @@ def test_the_sound_file_is_taken(path):
 
 NOT_WHOLE = r"is not a whole safetensors file \(.*\); write it again"
 NO_METADATA = "is a safetensors file, but not a model of autoenc's: its metadata names none"
-NO_MATRICES = "embedding.weight and output.weight must both be there, each a matrix of floats; write it again"
+NO_MATRICES = "embedding.weight and output.weight must both be matrices of floats; write it again"
 NO_TITLES = "titles is missing, is not a list of UTF-8 strings, or has one far longer than the rest; write it again"
 SENTENCES = {
     **dict.fromkeys(
@@ -302,8 +302,8 @@ SENTENCES = {
     "brain_floats": "the array output.weight is BF16, not F32, F64, I32, I64, U8; write it again",
     "whole_weights": NO_MATRICES,
     "lacks_the_embedding": NO_MATRICES,
-    "lacks_a_bias": r"output.bias must be float32 of shape \(3,\), and is missing; write it again",
-    "wrong_shape": r"bottleneck.bias must be float32 of shape \(1,\), and is float32 of shape \(2,\); write it again",
+    "lacks_a_bias": r"output.bias must be float32 of shape \(3,\), but is missing; write it again",
+    "wrong_shape": r"bottleneck.bias must be float32 of shape \(1,\), but is float32 of shape \(2,\); write it again",
     "nan": "the array output.bias holds a number that is not finite; train again with a lower lr",
     "infinite": "the array embedding.weight holds a number that is not finite; train again with a lower lr",
     "no_items": r"the array embedding.weight is of shape \(0, 1\), which is empty; write it again",
@@ -488,9 +488,9 @@ def test_each_array_is_needed_in_its_shape_and_finite(path, name):
         save({n: a for n, a in changed.items() if a is not None}, path, metadata)
         refuses(path, sentence)
 
-    two = "embedding.weight and output.weight must both be there, each a matrix of floats; write it again"
-    refuses_with(None, rf"{two}|{name} must be float32 of shape .*, and is missing; write it again")
-    shape = rf"({name} must be float32 of shape .*, and is float32 of shape|{two})"
+    two = "embedding.weight and output.weight must both be matrices of floats; write it again"
+    refuses_with(None, rf"{two}|{name} must be float32 of shape .*, but is missing; write it again")
+    shape = rf"({name} must be float32 of shape .*, but is float32 of shape|{two})"
     refuses_with(np.zeros((1, 1, 1), np.float32), shape)
     refuses_with(np.zeros(0, np.float32), shape)
     if name not in ("embedding.weight", "output.weight"):  # the two that tell the sizes
@@ -513,14 +513,14 @@ def test_whole_numbers_for_weights_are_refused(path):
     arrays, metadata = whole_file()
     arrays = {n: a if n == "item_ids" else np.zeros(a.shape, np.int64) for n, a in arrays.items()}
     save(arrays, path, metadata)
-    refuses(path, "embedding.weight and output.weight must both be there, each a matrix of floats")
+    refuses(path, "embedding.weight and output.weight must both be matrices of floats")
 
 
 def test_a_mixture_of_dtypes_is_refused(path):
     arrays, metadata = whole_file()
     arrays["output.bias"] = arrays["output.bias"].astype(np.float64)
     save(arrays, path, metadata)
-    refuses(path, "output.bias must be float32 of shape .*, and is float64 of shape")
+    refuses(path, "output.bias must be float32 of shape .*, but is float64 of shape")
 
 
 @pytest.mark.parametrize("dtype", ["BF16", "F8_E4M3"])

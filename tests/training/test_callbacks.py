@@ -119,7 +119,7 @@ def test_weights_of_another_network_are_refused_before_the_training(halves, chan
     if told == "before":
         again.on_train_begin(trainer)
     name = "third.weight" if change == "one more" else "output.bias"
-    sentence = f"Validation's state has weights of another network, which differ in {name}; train"
+    sentence = f"the state of Validation has the weights of another network, which differ in {name}; train"
     with pytest.raises(ValueError, match=sentence):
         again.load_state_dict(facts, arrays)
         fit(halves, [again])
@@ -130,12 +130,28 @@ def test_weights_of_another_network_are_refused_before_the_training(halves, chan
 @pytest.mark.parametrize(
     ("make", "changes", "message"),
     [
-        (lambda halves: Validation(*halves, "ndcg@5"), {"values": "0.5"}, "Validation's state is its values"),
-        (lambda halves: Validation(*halves, "ndcg@5"), {"values": ["0.5"]}, "Validation's state is its values"),
-        (lambda halves: Validation(*halves, "ndcg@5"), {"best": None}, "Validation's state is its values"),
-        (lambda halves: Validation(*halves, "ndcg@5"), {"best_epoch": 1.0}, "Validation's state is its values"),
-        (lambda halves: Validation(*halves, "ndcg@5"), {"best_epoch": 0}, "Validation's state is its values"),
-        (lambda _: History(), {"epochs": [1, 2]}, "the epochs in History's state are rows by name"),
+        (
+            lambda halves: Validation(*halves, "ndcg@5"),
+            {"values": "0.5"},
+            "the state of Validation must have its values",
+        ),
+        (
+            lambda halves: Validation(*halves, "ndcg@5"),
+            {"values": ["0.5"]},
+            "the state of Validation must have its values",
+        ),
+        (lambda halves: Validation(*halves, "ndcg@5"), {"best": None}, "the state of Validation must have its values"),
+        (
+            lambda halves: Validation(*halves, "ndcg@5"),
+            {"best_epoch": 1.0},
+            "the state of Validation must have its values",
+        ),
+        (
+            lambda halves: Validation(*halves, "ndcg@5"),
+            {"best_epoch": 0},
+            "the state of Validation must have its values",
+        ),
+        (lambda _: History(), {"epochs": [1, 2]}, "the epochs in the state of History must be dicts"),
     ],
 )
 def test_what_no_checkpoint_holds_is_not_remembered(halves, make, changes, message):

@@ -52,7 +52,7 @@ def test_only_the_newest_checkpoint_is_kept(split, tmp_path):
 def test_another_training_is_refused_and_the_checkpoint_stands(split, tmp_path):
     train(split, Checkpoints(tmp_path))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(ValueError, match="holds a training with seed 0, and this one has 1"):
+    with pytest.raises(ValueError, match="holds a training with seed 0, but this one has 1"):
         train(split, Checkpoints(tmp_path), seed=1)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -65,7 +65,7 @@ def test_other_likes_are_refused(split, tmp_path):
 
 def test_a_folder_with_a_checkpoint_is_refused_where_it_is_not_resumed(split, tmp_path):
     train(split, Checkpoints(tmp_path))
-    with pytest.raises(ValueError, match="holds a checkpoint already"):
+    with pytest.raises(ValueError, match="already holds a checkpoint"):
         train(split, Checkpoints(tmp_path, resume=False))
 
 
@@ -82,7 +82,7 @@ class Meanwhile(Callback):
 
 def test_two_trainings_do_not_share_a_folder(split, tmp_path):
     refusal = (
-        f"another training writes its checkpoints to {re.escape(str(tmp_path))}; wait for its end, or name another"
+        f"another training writes its checkpoints to {re.escape(str(tmp_path))}; wait until it ends, or name another"
     )
     answers = []
 
@@ -192,7 +192,7 @@ def test_other_callbacks_are_refused_and_nothing_is_changed(split, tmp_path):
     trainer = Trainer(network(split), epochs=3, batch_size=128, schedule="cosine", callbacks=callbacks)
     before = digest(trainer.engine.network.state)
     theirs, ours = r"\['Validation', 'History'\]", r"\['History'\]"
-    with pytest.raises(ValueError, match=f"holds a training with callbacks {theirs}, and this one has {ours}; give it"):
+    with pytest.raises(ValueError, match=f"holds a training with callbacks {theirs}, but this one has {ours}; use"):
         trainer.fit(split[0])
     assert digest(trainer.engine.network.state) == before and trainer.adam.step_count == 0
 
@@ -201,9 +201,9 @@ def test_other_callbacks_are_refused_and_nothing_is_changed(split, tmp_path):
 def test_another_network_is_refused(split, tmp_path, change):
     Trainer(network(split), callbacks=[Checkpoints(tmp_path)]).fit(split[0])
     differs = (
-        "loss 'SigmoidBCE', and this one has 'Multinomial'"
+        "loss 'SigmoidBCE', but this one has 'Multinomial'"
         if "loss" in change
-        else "settings .*, and this one has .*0.25"
+        else "settings .*, but this one has .*0.25"
     )
     with pytest.raises(ValueError, match=f"holds a training with {differs}"):
         Trainer(network(split, **change), callbacks=[Checkpoints(tmp_path)]).fit(split[0])
@@ -239,7 +239,7 @@ def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_stands(split, tmp_p
     code = FULL.format(root=str(ROOT), folder=str(folder), room=room)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{folder} can't take a checkpoint of step 10 (")
+    assert done.stdout.startswith(f"the checkpoint of step 10 can't be written to {folder} (")
     assert "File too large" in done.stdout and done.stdout.count("\n") == 1
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     assert manifest["step_count"] == 9
@@ -261,7 +261,9 @@ def test_no_space_left_destroys_nothing(split, tmp_path, monkeypatch, place):
         return fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match=r"can't take a checkpoint of step 9 \(.*No space left on device\); fix that"):
+    with pytest.raises(
+        OSError, match=r"the checkpoint of step 9 can't be written to .* \(.*No space left on device\); fix that"
+    ):
         train(split, Checkpoints(tmp_path, every_steps=3))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     monkeypatch.undo()
@@ -275,26 +277,25 @@ def test_a_folder_that_cannot_be_one_is_refused_before_the_training(split, tmp_p
     with pytest.raises(NotADirectoryError):
         train(split, Checkpoints(tmp_path / "file" / "below"), KillAt(1))
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(PermissionError, match="new can't be written to; name a folder of yours for the checkpoints"):
+    with pytest.raises(PermissionError, match="new is not writable; name another folder for the checkpoints"):
         train(split, Checkpoints(tmp_path / "new"), KillAt(1))
 
 
 # Strangers' checkpoints, and damaged ones
 
 HOSTILE = DATA / "hostile" / "checkpoint"
-NONE_OF_OURS = "is not a checkpoint that this autoenc reads; name another folder, or delete this one"
+NONE_OF_OURS = "is not a checkpoint that this version of autoenc can read; name another folder, or delete this one"
 OF_ANOTHER = (
-    "holds a training with network None, and this one has 'AutoEncoderNetwork'; "
-    "give it the same, or name another folder"
+    "holds a training with network None, but this one has 'AutoEncoderNetwork'; use the same, or name another folder"
 )
 SENTENCES = {
     **dict.fromkeys(["empty", "no_json", "no_utf8", "pickle", "list", "number", "deep"], NONE_OF_OURS),
     **dict.fromkeys(["foreign", "later_version", "no_checksum"], NONE_OF_OURS),
-    "another_checksum": "is damaged: its checksum is another; delete the folder and train from the beginning",
+    "another_checksum": "is damaged: its checksum does not match; delete the folder and train from the beginning",
     **dict.fromkeys(["no_shards", "shards_by_name", "shard_without_a_name", "shard_of_a_number"], OF_ANOTHER),
     **dict.fromkeys(["traversal", "of_no_training"], OF_ANOTHER),
     "of_a_deep_network": (
-        r"holds a training with network \[{7}\.\.\.\]{7}, and this one has 'AutoEncoderNetwork'; give it"
+        r"holds a training with network \[{7}\.\.\.\]{7}, but this one has 'AutoEncoderNetwork'; use"
     ),
 }
 
@@ -416,7 +417,7 @@ def test_each_byte_of_a_manifest_counts(split, checkpoint):
     backend, folder, manifest = checkpoint
     manifest["total_loss"] += 1.0
     (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-    refuses(split, backend, folder, f"{MANIFEST} is damaged: its checksum is another; delete the folder and train")
+    refuses(split, backend, folder, f"{MANIFEST} is damaged: its checksum does not match; delete the folder and train")
 
 
 @pytest.mark.parametrize("keep", [0, 100, -1])
@@ -487,6 +488,6 @@ def test_steps_that_the_kernels_would_look_up_beyond_their_tables_are_refused(sp
     spoilt = spoil(arrays.pop(f"training/{name}"))
     arrays |= {} if spoilt is None else {f"training/{name}": np.ascontiguousarray(spoilt)}
     seal(folder, manifest, arrays)
-    wrong = rf"(lacks training/{name} of 9 steps|\(training/{name} does not have one row per item\))"
+    wrong = rf"(has no training/{name} for 9 steps|\(training/{name} does not have one row per item\))"
     sentence = f"{wrong}; delete the folder and"
     refuses(split, backend, folder, sentence)

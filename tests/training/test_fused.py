@@ -372,7 +372,7 @@ def test_top_n_with_fewer_items_left_than_n_is_padded():
 def test_a_ranking_by_nan_is_refused(name):
     network = trained(np.float32)
     network.state[name][:] = np.nan
-    with pytest.raises(ValueError, match="scores are NaN: its training diverged; train it with a lower lr"):
+    with pytest.raises(ValueError, match="scores are NaN, as its training diverged; train it with a lower lr"):
         FusedEngine(network).top_n(likes(), 3)
 
 
@@ -403,10 +403,12 @@ def test_what_the_kernels_do_not_compute_is_refused():
     state = initial_state(4, 3, 2)
     network = AutoEncoderNetwork(state, loss=Other())
     with pytest.raises(
-        ValueError, match="Multinomial, ConfidenceBCE, ConfidenceMultinomial, and the network Other; train it with"
+        ValueError, match="Multinomial, ConfidenceBCE, ConfidenceMultinomial, but the network has Other; train it with"
     ):
         FusedEngine(network, Adam(network.params))
-    with pytest.raises(ValueError, match="AutoEncoderNetwork's, and OtherNetwork may compute something else; use"):
+    with pytest.raises(
+        ValueError, match="support AutoEncoderNetwork, and OtherNetwork may compute something else; use"
+    ):
         FusedEngine(OtherNetwork(state))
 
 

@@ -170,7 +170,7 @@ print(inside, numba.get_num_threads())
 
 @pytest.mark.parametrize("threads", [0, -1, MOST + 1])
 def test_a_number_of_threads_that_cannot_be_is_refused(threads):
-    sentence = rf"threads must be from 1 to {MOST}, got {threads}; more needs NUMBA_NUM_THREADS={threads} set before"
+    sentence = rf"threads must be from 1 to {MOST}, got {threads}; for more, set NUMBA_NUM_THREADS={threads} before"
     before = numba.get_num_threads(), blas_threads()
     with pytest.raises(ValueError, match=sentence), compute_threads(threads):
         pass
@@ -211,7 +211,7 @@ with compute_threads():
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_NUM_THREADS": "2"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     sentence, *numbers = done.stdout.splitlines()
-    assert sentence.startswith("threads must be from 1 to 2, got 3; more needs NUMBA_NUM_THREADS=3 set before")
+    assert sentence.startswith("threads must be from 1 to 2, got 3; for more, set NUMBA_NUM_THREADS=3 before")
     assert numbers == ["1", "1", "2", "2"], done.stderr
 
 

@@ -273,12 +273,12 @@ def test_a_training_that_diverges_says_where(backend):
 @pytest.mark.parametrize("lists", [[[0, 1]], [[0, 1], [], []], [[], []]])
 def test_too_few_users_are_refused(lists):
     n = sum(map(bool, lists))
-    with pytest.raises(ValueError, match=f"two users or more who liked something, got {n}; pass more, since BatchNorm"):
+    with pytest.raises(ValueError, match=f"at least two users with likes, got {n}; pass more, as BatchNorm"):
         Trainer(network()).fit(lists)
 
 
 def test_the_items_must_be_the_networks():
-    with pytest.raises(ValueError, match=r"user_items has 39 columns where 40 items are expected"):
+    with pytest.raises(ValueError, match=r"user_items has 39 columns, but 40 items are expected"):
         Trainer(network()).fit(likes(n_items=39))
 
 
