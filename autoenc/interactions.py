@@ -8,8 +8,8 @@ once: what comes out is a `UserItems`, which passes without a second check. The 
 - Stored zeros are not likes and are dropped. Any value but 0 and 1 is an error: what counts as a
   like (every rating, or those from 4 stars on?) is the caller's decision.
 - Ids are whole numbers from 0 on, or strings. Floats that are whole count as integers; NaN,
-  fractions, negative numbers and mixtures are errors, and so are strings that mark what is missing: "", "nan", "null",
-  "none", "<na>". The number 7 and the string "7" are one id where likes of one kind meet ids of the other.
+  fractions, negative numbers and mixtures are errors, and so are strings that mark what is missing (`MISSING`). The
+  number 7 and the string "7" are one id where likes of one kind meet ids of the other.
 - In `from_pairs`, users and items are the ones that occur, in ascending order of their ids. In
   `from_lists`, `from_csr` and `as_user_items`, rows are positions, so a user without likes keeps
   its row, and `n_items` (or the matrix's shape) keeps an item without likes.
@@ -40,7 +40,8 @@ TitlesLike: TypeAlias = "Mapping[int, str] | Mapping[str, str] | npt.ArrayLike"
 """Items' titles by their external ids, or in the order of the items."""
 
 MISSING = frozenset({"", "nan", "null", "none", "<na>"})
-"""What marks a missing id, in lower case, in files and in tables alike."""
+"""What marks a missing id, in lower case, in files and in tables alike. "NA" does not: it is an id like any other, such
+as Namibia's code. (pandas' own reader takes it for missing, unless told keep_default_na=False.)"""
 
 MAX_INFERRED_ITEMS = 10_000_000
 """The widest matrix that is made without being asked for by `n_items` or `item_ids`: a single wild

@@ -21,9 +21,11 @@ The rules, once and for all readers, DuckDB's among them:
   data contradict it.
 - A column of ids is of numbers if all of it is whole numbers (7, and so is 7.0), otherwise of strings; 007 is a string.
   LightGCN's text, and tables without a header that begin with numbers, have numbers only.
-- An id that is missing (empty, nan, null, none) or negative, or holds the character NUL, is an error; so is one that is
-  a fraction, a list or a time, unless the caller named its column. Spaces around an id, of all that Unicode has, are no
-  part of it.
+- An id that is missing (`interactions.MISSING`: empty, nan, null, none, but not NA) or negative, or holds the character
+  NUL, is an error; so is one that is a fraction, a list or a time, unless the caller named its column. Spaces around an
+  id, of all that Unicode has, are no part of it.
+- A rating or a weight may have a comma for its point (3,5). One with three digits behind its comma is an error, as it
+  may separate thousands.
 - A time is a number of seconds since 1970 (or of milli- or microseconds, known by their size), or an ISO time, which is
   UTC where it has no offset.
 - Text is UTF-8. An id or a title that isn't is taken for Latin-1, each by itself.

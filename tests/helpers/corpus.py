@@ -314,7 +314,8 @@ CASES: dict[str, Case] = {
     "dicts as Python prints them": Case(
         "{'user': 1, 'item': 2}\n", None, "begins like JSON lines, but .* is not an object"
     ),
-    # what is missing
+    # what is missing, and what is not
+    "ids of NA": Case("user,item\nNA,ann\n2,na\n2,NA\n", [("NA", "ann"), ("2", "na"), ("2", "NA")]),
     **{
         f"an id of {text!r}": Case(f"user,item\n1,ann\n2,{text}\n", None, "item id.* is missing|lacks 1 of 2 values")
         for text in ("", "nan", "None", "NULL", "<NA>")
