@@ -23,7 +23,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autoenc.datasets.columns import ISO_TIME, MAX_ID, NEGATIVE, NOT_IDS, SPACES, UNITS, WHOLE, short
+from autoenc.datasets.columns import (
+    DECIMAL_COMMA,
+    ISO_TIME,
+    MAX_ID,
+    NEGATIVE,
+    NOT_IDS,
+    SPACES,
+    UNITS,
+    WHOLE,
+    not_a_number,
+    short,
+)
 from autoenc.datasets.layout import JsonLines, Table, layout_of_names
 from autoenc.datasets.names import say_which
 from autoenc.datasets.options import NO_OPTIONS, ROLES, ReadOptions, how_read
@@ -203,12 +214,15 @@ class _Preparation:
 
     def _as_number(self, role: str, type_: str) -> str:
         """A column as numbers below 2**53, as `columns.number` has them."""
+        if type_ == "VARCHAR" and role != "time":
+            is_with_comma = f"regexp_full_match(trim({role}), {quoted(DECIMAL_COMMA)})"
+            number = f"TRY_CAST(CASE WHEN {is_with_comma} THEN replace({role}, ',', '.') ELSE {role} END AS DOUBLE)"
         if type_ not in _NUMBERS and type_ != "VARCHAR":
             raise ValueError(f"the column of {role}s is of {type_}; make it numbers.")
         number = f"TRY_CAST({role} AS DOUBLE)"
         wrong = self._ask(f"SELECT {role} FROM likes WHERE NOT coalesce(abs({number}) < 2**53, false) LIMIT 1")
         if wrong:
-            raise ValueError(f"the {role} {short(str(wrong[0][0]))} is not a number below 2**53; fix or drop its row.")
+            raise ValueError(f"{not_a_number(str(wrong[0][0]), role)}; fix or drop its row.")
         return number if role == "time" else f"{number}::FLOAT"
 
     def _check_rows(self, columns: list[str]) -> int:

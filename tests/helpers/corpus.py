@@ -309,8 +309,22 @@ CASES: dict[str, Case] = {
     "Steam": Case('1,"The Elder Scrolls V, Skyrim",purchase,1.0,0\n1,Fallout 4,play,2.0,0\n', None, ASK),
     "Last.fm 360K": Case("a1f\tb2c\tthe artist\t538\nb1f\tc2c\tthe artist\t53\n", None, ASK),
     "pandas' index": Case(",user,item\n" + table(",", rows=[(n, *pair) for n, pair in enumerate(PAIRS)])),
-    "decimal commas": Case(table(";", "user", "item", "rating", rows=[(*pair, "3,5") for pair in PAIRS])),
-    "decimal commas without a header": Case(table(";", rows=[(*pair, "3,5") for pair in PAIRS])),
+    "decimal commas": Case(
+        table(";", "user", "item", "rating", rows=[(*pair, "3,5") for pair in PAIRS]),
+        options={"weight": "rating"},
+    ),
+    "decimal commas in quotes": Case(
+        table(",", "user", "item", "rating", rows=[(*pair, '"3,25"') for pair in PAIRS]), options={"weight": 3}
+    ),
+    "commas that may separate thousands": Case(
+        "user;item;plays\n1;2;3,5\n1;3;1,000\n",
+        None,
+        "the weight '1,000' has a comma that may separate thousands or decimals; write it without one",
+        {"weight": "plays"},
+    ),
+    "decimal commas without a header": Case(
+        table(";", rows=[(*pair, "3,5") for pair in PAIRS]), source="rating = column 3"
+    ),
     "dicts as Python prints them": Case(
         "{'user': 1, 'item': 2}\n", None, "begins like JSON lines, but .* is not an object"
     ),
