@@ -16,6 +16,7 @@ from autoenc.cli.common import (
     print_json,
     reading_of,
     say,
+    say_if_without_times,
     show,
     wants_progress,
 )
@@ -154,7 +155,7 @@ def by_dask(args: argparse.Namespace) -> int:
     check_ending("part.parquet")
     check_new(Path(args.out))
     model = load_model(args.model)  # that they are good is known before there is a cluster
-    prepared(args.users)
+    say_if_without_times(args.users, prepared(args.users), [model])
     with (
         cluster(args.scheduler, args.workers, say) as client,
         progress_bar(wants_progress(args), "recommending") as progress,
