@@ -8,8 +8,8 @@ checked again. The rules:
 - Stored zeros are not likes and are dropped. Any value other than 0 and 1 is an error: what counts as a
   like (every rating, or only 4 stars and more?) is the caller's decision.
 - Ids are nonnegative integers, or strings. Floats with integer values count as integers; NaN, fractions,
-  negative numbers and mixtures are errors, and so are strings that mark missing values: "", "nan",
-  "null", "none", "<na>". The number 7 and the string "7" are the same id when ids of both kinds are matched.
+  negative numbers and mixtures are errors, and so are strings that mark missing values (`MISSING`). The
+  number 7 and the string "7" are the same id when ids of both kinds are matched.
 - In `from_pairs`, users and items are those that occur, in ascending order of their ids. In
   `from_lists`, `from_csr` and `as_user_items`, rows are positions, so a user without likes keeps its
   row, and `n_items` (or the matrix's shape) keeps items without likes.
@@ -40,7 +40,8 @@ TitlesLike: TypeAlias = "Mapping[int, str] | Mapping[str, str] | npt.ArrayLike"
 """Titles of items by their external ids, or in the order of the items."""
 
 MISSING = frozenset({"", "nan", "null", "none", "<na>"})
-"""The strings, in lower case, that mark a missing id in files and tables."""
+"""The strings, in lower case, that mark a missing id in files and tables. "NA" is not one of them: it is an id like any
+other, such as Namibia's code. (pandas' own reader takes it for missing, unless told keep_default_na=False.)"""
 
 MAX_INFERRED_ITEMS = 10_000_000
 """The widest matrix that is created unless `n_items` or `item_ids` is given: otherwise a single wrong id

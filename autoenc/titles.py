@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import operator
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -16,7 +17,7 @@ from functools import cached_property
 
 import numpy as np
 
-MOST_COMPARED = 100
+MOST_COMPARED = 200
 """Number of titles to compare letter by letter with a misspelled one."""
 
 ARTICLES = frozenset(
@@ -110,18 +111,28 @@ class Titles:
     def near(self, text: str, n: int = 3) -> list[int]:
         """The columns of at most n items with titles similar to `text`.
 
-        These contain all its words, have its name with another year, begin like it, have most of its
-        letters in common, or contain it within words.
+        These contain all its words, have its name with another year, begin like it, differ from it in a few
+        letters, have most of its letters in common, or contain it within words. If titles contain the words
+        of a text that is not a name, the last place goes to a name that is one edit away from it.
         """
         if not any(c.isalpha() for c in text):  # a number can only be an unknown id
             return []
-        *at_words, inside = self._ranked(text, n)
-        if any(at_words):
-            return list(dict.fromkeys(itertools.chain.from_iterable(at_words)))[:n]
+        exact, *at_words, inside = self._ranked(text, n)
+        found = list(dict.fromkeys(itertools.chain(exact, *at_words)))[:n]
+        if exact:
+            return found
         name = names_and_year(text)[0][0]
+        candidates = self._pairs.in_common(name, MOST_COMPARED)
+        few = set(candidates)
+        misspelt = nearest(name, [known for known in self._columns_of_name if known in few])
+        if found:
+            of_one_edit = [
+                column for known in misspelt if edits(name, known) == 1 for column in self._columns_of_name[known]
+            ]
+            return list(dict.fromkeys([*found[: n - 1], *of_one_edit[:1], *found]))[:n]
         begin_so = [known for known in self._columns_of_name if name and known.startswith(name)]
-        alike = difflib.get_close_matches(name, self._pairs.in_common(name, MOST_COMPARED), n)
-        columns = itertools.chain.from_iterable(self._columns_of_name[known] for known in [*begin_so[:n], *alike])
+        alike = [*begin_so[:n], *misspelt[:n], *difflib.get_close_matches(name, candidates, n)]
+        columns = itertools.chain.from_iterable(self._columns_of_name[known] for known in alike)
         return list(dict.fromkeys(itertools.chain(columns, inside)))[:n]
 
     def suggestion(self, text: str, otherwise: str) -> str:
@@ -169,8 +180,35 @@ class Titles:
         return Pairs(list(self._columns_of_name))
 
 
+def nearest(text: str, among: list[str]) -> list[str]:
+    """The texts within one edit per three letters of `text`, the nearest first and ties in the order given."""
+    most = (len(text) + 2) // 3
+    distances = [(edits(text, other), other) for other in among if abs(len(other) - len(text)) <= most]
+    return [other for distance, other in sorted(distances, key=operator.itemgetter(0)) if distance <= most]
+
+
+def edits(text: str, other: str) -> int:
+    """The number of letters to insert, delete, replace or swap with their neighbour to turn one text into the other.
+
+    Optimal string alignment (Damerau 1964, Communications of the ACM 7:171).
+
+    >>> edits("haet", "heat"), edits("haet", "hamlet"), edits("jws", "jaws")
+    (1, 2, 1)
+    """
+    before: list[int] = []
+    row = list(range(len(other) + 1))  # from the first i letters of `text` to the first j of `other`
+    for i, letter in enumerate(text):
+        older, before, row = before, row, [i + 1]
+        for j, wanted in enumerate(other):
+            fewest = min(before[j + 1] + 1, row[j] + 1, before[j] + (letter != wanted))
+            if i and j and (letter, text[i - 1]) == (other[j - 1], wanted):
+                fewest = min(fewest, older[j - 1] + 1)
+            row.append(fewest)
+    return row[-1]
+
+
 class Pairs:
-    """Index of texts by their pairs of adjacent letters, to find those worth comparing with another text.
+    """Index of texts by their pairs of adjacent letters, in either order, to find those worth comparing with another.
 
     It takes 2 bytes per letter, and each query is one pass over them.
 
@@ -204,7 +242,8 @@ def _pairs_of_letters(texts: list[str]) -> np.ndarray:
     """A 16-bit number for each pair of letters in the concatenated texts, which are separated by line breaks."""
     joined = "".join(f"\n{text}" for text in texts) + "\n"
     codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
-    return (codes[:-1] * 251 + codes[1:]).astype(np.uint16)
+    low, high = np.minimum(codes[:-1], codes[1:]), np.maximum(codes[:-1], codes[1:])
+    return (low * 251 + high).astype(np.uint16)
 
 
 def names_and_year(title: str) -> tuple[list[str], str | None]:

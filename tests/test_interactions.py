@@ -806,6 +806,11 @@ def test_what_marks_a_missing_id_in_a_file_does_so_in_a_table(missing):
         Interactions.from_lists([["heat"], [missing]])
 
 
+def test_na_is_an_id_like_any_other():
+    likes = Interactions.from_table({"user": ["NA", "na"], "item": ["N/A", "NA"]})
+    assert likes.user_ids.tolist() == ["NA", "na"] and likes.item_ids.tolist() == ["N/A", "NA"]
+
+
 def test_a_number_and_its_digits_are_one_id_where_kinds_meet():
     numbers, strings = np.array([0, 7, 70]), np.array(["007", "7", "70", "heat"])
     assert positions(numbers, strings).tolist() == [-1, 1, 2]

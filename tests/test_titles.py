@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import functools
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from autoenc.titles import MOST_COMPARED, Pairs, Titles, unaccented
+from autoenc.interactions import likes_per_item
+from autoenc.titles import MOST_COMPARED, Pairs, Titles, edits, unaccented
 
 FILMS = [
     "Aliens (1986)",
@@ -22,6 +27,13 @@ FILMS = [
 @pytest.fixture
 def titles():
     return Titles(FILMS)
+
+
+@pytest.fixture(scope="module")
+def popular_first(ratings):
+    """The titles of the bundled ratings, as a model has them."""
+    order = np.argsort(-likes_per_item(ratings.user_items), kind="stable")
+    return Titles(ratings.titles.tolist(), order.tolist())
 
 
 def test_a_whole_title_is_of_one_item_or_of_several(titles):
@@ -97,6 +109,54 @@ def test_a_title_that_is_nothing_but_signs_is_its_own_name():
 )
 def test_a_misspelt_title_is_near(titles, typed, first):
     assert titles.near(typed)[0] == first
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("Haet", "Heat (1995)"),
+        ("Heta", "Heat (1995)"),
+        ("Hear", "Heat (1995)"),
+        ("Jws", "Jaws (1975)"),
+        ("Fago", "Fargo (1996)"),
+        ("Fragp", "Fargo (1996)"),
+        ("Ronn", "Ronin (1998)"),
+        ("Se7n", "Seven (a.k.a. Se7en) (1995)"),
+        ("Aleins", "Aliens (1986)"),
+        ("Matirx", "Matrix, The (1999)"),
+        ("Teh Matrix", "Matrix, The (1999)"),
+        ("Pyscho", "Psycho (1960)"),
+        ("Goodfelas", "Goodfellas (1990)"),
+        ("Casabalnca", "Casablanca (1942)"),
+        ("Vertgio (1958)", "Vertigo (1958)"),
+        ("Amleie", "Amelie (Fabuleux destin d'Amélie Poulain, Le) (2001)"),
+    ],
+)
+def test_what_is_misspelt_is_suggested_before_what_is_less_alike(popular_first, typed, meant):
+    near = [popular_first.titles[column] for column in popular_first.near(typed)]
+    assert near.index(meant) == (2 if typed == "Hear" else 0)  # where there are words that begin so, as Heart does
+
+
+@pytest.mark.parametrize(
+    ("text", "other", "n"),
+    [("", "", 0), ("", "ab", 2), ("ab", "ba", 1), ("abc", "cab", 2), ("ca", "abc", 3), ("heat", "heart", 1)],
+)
+def test_an_exchange_of_neighbours_is_one_edit(text, other, n):
+    assert edits(text, other) == edits(other, text) == n
+
+
+@given(st.text("abc", max_size=6), st.text("abc", max_size=6))
+def test_edits_are_the_fewest_of_the_recursion(text, other):
+    @functools.cache
+    def fewest(i, j):
+        if min(i, j) == 0:
+            return i + j
+        ways = [fewest(i - 1, j) + 1, fewest(i, j - 1) + 1, fewest(i - 1, j - 1) + (text[i - 1] != other[j - 1])]
+        if min(i, j) > 1 and (text[i - 1], text[i - 2]) == (other[j - 2], other[j - 1]):
+            ways.append(fewest(i - 2, j - 2) + 1)
+        return min(ways)
+
+    assert edits(text, other) == fewest(len(text), len(other))
 
 
 @pytest.mark.parametrize("typed", ["", "12345", "-1", " (1994)", "qqqq zzzz"])

@@ -146,11 +146,20 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 
 def check_engine(args: argparse.Namespace) -> None:
-    """Raise ValueError where what `add_engine` added doesn't go together."""
+    """Raise ValueError where what `add_engine` and `add_reading` added doesn't go together."""
+    from autoenc.datasets.options import check_no_columns
+
     if args.engine != "dask" and (args.scheduler, args.workers) != (None, None):
         raise ValueError("--scheduler and --workers are of --engine dask; pass that as well, or leave them out")
     if args.workers is not None and args.workers < 1:
         raise ValueError(f"--workers must be 1 or more, got {args.workers}")
+    if args.engine == "dask":
+        check_no_columns("--engine dask reads a prepared folder", reading_of(args))
+        if args.min_likes_per_user or args.min_likes_per_item:
+            raise ValueError(
+                "--min-likes-per-user and --min-likes-per-item need all likes at once, and --engine dask reads them in "
+                "parts; leave them out"
+            )
 
 
 def weighs_times(models: Iterable[Recommender]) -> bool:
@@ -169,6 +178,11 @@ def load_as_asked(path: str, models: Iterable[Recommender], reading: ReadOptions
     use_times = weighs_times(models)
     likes = datasets.load(path=path, times=None if use_times else False, **vars(reading))
     say_source(likes)
-    if use_times and likes.times is None:
-        say(f"{path} has no times, so that a user's likes all count alike")
+    say_if_without_times(path, likes, models)
     return likes
+
+
+def say_if_without_times(path: str, likes: Interactions, models: Iterable[Recommender]) -> None:
+    """Say that likes have no times where one of the models has a use for them."""
+    if likes.times is None and weighs_times(models):
+        say(f"{path} has no times, so that a user's likes all count alike")

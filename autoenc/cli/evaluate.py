@@ -18,6 +18,7 @@ from autoenc.cli.common import (
     print_json,
     reading_of,
     say,
+    say_if_without_times,
     say_source,
     show,
     wants_progress,
@@ -322,10 +323,9 @@ def by_dask(args: argparse.Namespace, seed: int) -> int:
         raise ValueError("--engine dask reads a prepared folder; pass it by --data alone")
     if args.protocol != "weak" or args.plot is not None or not set(args.beside) <= {"popular"}:
         raise ValueError("--engine dask takes --protocol weak, --beside popular or nothing, and no --plot")
-    prepared(args.data)
+    likes = prepared(args.data)
     names = load_all(args.models)
-    if weighs_times(names.values()):
-        say("--engine dask reads no times, so that a user's likes all count alike")
+    say_if_without_times(args.data, likes, names.values())
     paths = dict(zip(names, args.models))
     popular = ("Popular as it comes" if "Popular" in paths else "Popular") if args.beside else None
     with (

@@ -16,6 +16,7 @@ from autoenc.cli.common import (
     print_json,
     reading_of,
     say,
+    say_if_without_times,
     show,
     wants_progress,
 )
@@ -36,9 +37,10 @@ recommended by popularity and marked as such. If the model knows none of the lik
 their score is the number of users who like them.
 
 With --users, read a file of likes in any format that `train --data` accepts, and write recommendations
-for all its users to --out: .csv and .parquet have the columns user, rank, item, score; .npz has user_ids,
-item_ids and scores. Items unknown to the model are left out and counted on stderr; so are users who get
-only the most popular items. If FILE has times, a model with a half-life counts old likes less; otherwise
+for all its users to --out: .csv and .parquet have the columns user, rank, item, score, by_popularity; .npz
+has user_ids, item_ids, scores and by_popularity, which marks items to which none of the likes leads. Items
+unknown to the model are left out and counted on stderr; users who get only the most popular items are
+counted too. If FILE has times, a model with a half-life counts old likes less; otherwise
 all likes of a user count alike. A .csv contains the ids unchanged: a spreadsheet takes one that begins
 with =, +, - or @ for a formula, so import them as text. Users are processed in batches. Memory use is
 that of the model plus about 200 MB, and 50 bytes per like for an .npz file (see `autoenc prepare`).
@@ -153,7 +155,7 @@ def by_dask(args: argparse.Namespace) -> int:
     check_ending("part.parquet")
     check_new(Path(args.out))
     model = load_model(args.model)  # that they are good is known before there is a cluster
-    prepared(args.users)
+    say_if_without_times(args.users, prepared(args.users), [model])
     with (
         cluster(args.scheduler, args.workers, say) as client,
         progress_bar(wants_progress(args), "recommending") as progress,

@@ -66,9 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from autoenc.evaluation.compare import compare
     from autoenc.evaluation.metrics import PER_USER
+    from autoenc.evaluation.popularity import beside_popularity, told_behind
     from autoenc.models import Popular
     from autoenc.storage.atomic import check_writable
-    from autoenc.train_job import Settings, load_likes
+    from autoenc.train_job import JUDGED_BY, Settings, load_likes
 
     whole_number("--seed", args.seed, 0)
     if args.out is not None:
@@ -78,11 +79,15 @@ def run(args: argparse.Namespace) -> int:
     settings = Settings(**source, seed=args.seed, progress=wants_progress(args), reading=reading_of(args))
     split = load_likes(settings, say)
     tuned = search(args, model, split.train)
-    if args.out is not None:
-        write(args, tuned.model, split)
     scorers = {type(tuned.model).__name__: tuned.model, "Popular": Popular().fit(split.train)}
     _, k = metric_at_k("--metric", args.metric, PER_USER)
     test = compare(scorers, split.train.user_items, split.held_out, sorted({1, 5, 10, k}))
+    beside = beside_popularity(JUDGED_BY, *(report[JUDGED_BY] for report in test.reports.values()))
+    if told_behind(beside):
+        say(told_behind(beside))
+    tuned.model.about_ |= {"beside_popularity": beside}
+    if args.out is not None:
+        write(args, tuned.model, split)
     if args.json:
         print_json(as_json(args, tuned, test, split.train.name))
     else:

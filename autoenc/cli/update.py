@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from autoenc.models import load_model
+    from autoenc.models import Blend, load_model
     from autoenc.storage.atomic import check_writable
 
     whole_number("--epochs", args.epochs, 1)
@@ -41,13 +41,15 @@ def run(args: argparse.Namespace) -> int:
     if model.catalogue_ is None:
         raise ValueError(f"{args.model} has no item ids to match new likes with; train it on a file that has ids")
     n_before = model.n_items
-    try:
-        partial_fit = model.partial_fit
-    except AttributeError as error:
-        raise ValueError(str(error)) from None
+    if not hasattr(model, "partial_fit"):
+        what = "a blend, such as --preset best and fast train," if isinstance(model, Blend) else type(model).__name__
+        raise ValueError(
+            f"{args.model} cannot be updated: {what} is fitted on all likes at once; train it again on all of them, or "
+            "train one that can (--preset task)"
+        )
     likes = load_as_asked(args.data, [model], reading_of(args))
     say(f"{likes.name}: learning from {likes.n_likes:,} likes of {likes.n_users:,} users, epochs: {args.epochs}")
-    partial_fit(likes, epochs=args.epochs)
+    model.partial_fit(likes, epochs=args.epochs)
     model.save(out)
     counts = {"users": likes.n_users, "likes": likes.n_likes, "new_items": model.n_items - n_before}
     if args.json:

@@ -38,6 +38,9 @@ NEGATIVE = r"-\d+(\.0+)?"
 ISO_TIME = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?( ?(Z|UTC|[-+]\d\d(:?\d\d)?))?)?"
 """A time as text; without an offset it is UTC."""
 
+DECIMAL_COMMA = r"[-+]?\d+,(\d\d?|\d{4,})"
+"""A rating or a weight with a comma for its point. With three digits behind it, it may as well separate thousands."""
+
 UNITS = {10**14: 10**6, 10**11: 10**3}
 """Times as large as this are of so many to the second: 10**11 seconds are of the year 5138."""
 
@@ -45,6 +48,7 @@ _WHOLE = re.compile(WHOLE, re.ASCII)
 _NEGATIVE = re.compile(NEGATIVE, re.ASCII)
 _NOT_IDS = {fault: re.compile(form, re.ASCII | re.DOTALL) for fault, form in NOT_IDS.items()}
 _ISO_TIME = re.compile(ISO_TIME, re.ASCII)
+_DECIMAL_COMMA = re.compile(DECIMAL_COMMA, re.ASCII)
 
 
 SPACES = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
@@ -153,12 +157,24 @@ def whole(text: str) -> int | None:
 def number(text: str, column: str) -> float:
     """A rating, a weight or a time in numbers. Raises FieldError where it isn't one below 2**53."""
     try:
-        value = np.nan if "_" in text else float(text)
+        value = np.nan if "_" in text else float(text if column == "time" else with_point(text))
     except ValueError:
         value = np.nan
     if not abs(value) < 2**53:
-        raise FieldError(f"the {column} {short(text)} is not a number below 2**53")
+        raise FieldError(not_a_number(text, column))
     return value
+
+
+def with_point(text: str) -> str:
+    """3,5 as 3.5; any other text as it is."""
+    return text.replace(",", ".") if "," in text and _DECIMAL_COMMA.fullmatch(text.strip()) else text
+
+
+def not_a_number(text: str, column: str) -> str:
+    """What is wrong with a text that is not a number below 2**53."""
+    if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+", text.strip(), re.ASCII):
+        return f"the {column} {short(text)} has a comma that may separate thousands or decimals; write it without one"
+    return f"the {column} {short(text)} is not a number below 2**53"
 
 
 class Times:

@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from autoenc.datasets.columns import ISO_TIME, whole
+from autoenc.datasets.columns import ISO_TIME, whole, with_point
 from autoenc.datasets.names import say_which
 
 BEST_RATING = 10
@@ -27,7 +27,7 @@ _ISO = re.compile(ISO_TIME, re.ASCII)
 
 
 def is_number(cell: str) -> bool:
-    return _NUMBER.fullmatch(cell.strip()) is not None
+    return _NUMBER.fullmatch(with_point(cell.strip())) is not None
 
 
 def is_whole(cell: str) -> bool:
@@ -37,7 +37,7 @@ def is_whole(cell: str) -> bool:
 
 def are_likely_ratings(cells: Sequence[str]) -> bool:
     """Whether a column can't be one of ids: parts of numbers, negative ones, or none beyond a scale."""
-    numbers = [float(cell) for cell in cells if is_number(cell)]
+    numbers = [float(with_point(cell)) for cell in cells if is_number(cell)]
     if len(numbers) < len(cells):
         return False
     return any(n < 0 or n % 1 != 0 for n in numbers) or max(numbers) <= BEST_RATING
@@ -48,7 +48,7 @@ def are_likely_times(cells: Sequence[str]) -> bool:
     stripped = [cell.strip() for cell in cells]
     if all(map(_ISO.fullmatch, stripped)):
         return True
-    return all(is_number(cell) and float(cell) >= FIRST_TIME for cell in stripped)
+    return all(is_number(cell) and float(with_point(cell)) >= FIRST_TIME for cell in stripped)
 
 
 def looks_like_header(rows: Sequence[Sequence[str]]) -> bool:

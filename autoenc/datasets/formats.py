@@ -21,9 +21,11 @@ The rules, once and for all readers, DuckDB's among them:
   data contradict it.
 - A column of ids is of numbers if all of it is whole numbers (7, and so is 7.0), otherwise of strings; 007 is a string.
   LightGCN's text, and tables without a header that begin with numbers, have numbers only.
-- An id that is missing (empty, nan, null, none) or negative, or holds the character NUL, is an error; so is one that is
-  a fraction, a list or a time, unless the caller named its column. Spaces around an id, of all that Unicode has, are no
-  part of it.
+- An id that is missing (`interactions.MISSING`: empty, nan, null, none, but not NA) or negative, or holds the character
+  NUL, is an error; so is one that is a fraction, a list or a time, unless the caller named its column. Spaces around an
+  id, of all that Unicode has, are no part of it.
+- A rating or a weight may have a comma for its point (3,5). One with three digits behind its comma is an error, as it
+  may separate thousands.
 - A time is a number of seconds since 1970 (or of milli- or microseconds, known by their size), or an ISO time, which is
   UTC where it has no offset.
 - Text is UTF-8. An id or a title that isn't is taken for Latin-1, each by itself.
@@ -86,18 +88,15 @@ def read(
     ValueError
         Where it can't be read: the file, the line and the text at fault.
     """
-    wanted = {"user", "item"} | ({"rating", "time"} if values else set()) | ({"time"} if times else set())
-    wanted |= {role for role in ("rating", "time", "weight") if getattr(options, role) is not None}
-    if options.min_rating is not None:
-        wanted.add("rating")
+    wanted = options.wanted(times or values) | ({"rating"} if values else set())
     with on_disk(path) as place:
         check_exists(place)
         with reading(place):
-            return _read(place, frozenset(wanted), options)
+            return _read(place, wanted, options)
 
 
 def _read(path: Path, wanted: Roles, options: ReadOptions) -> Ratings:
-    if _is_npz(path):
+    if is_npz(path):
         found = read_npz(path, wanted, options)
     elif path.is_file() and Source(path).head()[:4] == b"PAR1":
         found = read_parquet(path, wanted, options)
@@ -116,11 +115,16 @@ def _read_text(path: Path, wanted: Roles, options: ReadOptions) -> Ratings:
     layout = layout_of_sources(sources, options)
     parts = [read_text(source, layout, wanted) for source in sources]
     found = Ratings._make(_joined(column) for column in zip(*parts))
-    names = {} if isinstance(layout, (Lists, Features)) else {role: layout.name_of(role) for role in layout.at}
     return found._replace(
         titles=None if titles is None else read_titles(titles, numbers=found.items.dtype.kind == "i"),
-        source=how_read(layout.description, names, options),
+        source=how_laid_out(layout, options),
     )
+
+
+def how_laid_out(layout: Layout, options: ReadOptions) -> str:
+    """How a text was read, in words."""
+    names = {} if isinstance(layout, (Lists, Features)) else {role: layout.name_of(role) for role in layout.at}
+    return how_read(layout.description, names, options)
 
 
 def _rated(path: Path, found: Ratings, options: ReadOptions) -> Ratings:
@@ -171,7 +175,8 @@ def _joined(parts: tuple[Any, ...]) -> Any:
     return parts[0] if len(parts) == 1 or isinstance(parts[0], (str, dict)) else np.concatenate(parts)
 
 
-def _is_npz(path: Path) -> bool:
+def is_npz(path: Path) -> bool:
+    """Whether a path is a file of NumPy's arrays."""
     if not path.is_file() or not zipfile.is_zipfile(path):
         return False
     names = [member.filename for member in members(path)]

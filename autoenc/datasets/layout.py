@@ -89,6 +89,9 @@ class Features(NamedTuple):
     """DSSTNE's text, user<TAB>item:item:... or user<TAB>item,value:item,value:..."""
 
     description: str = "DSSTNE's text: user = before the tab, items = after it"
+    form: str = "user<TAB>item:item:..."
+    any_ids: bool = True
+    is_said: bool = False
 
 
 class JsonLines(NamedTuple):

@@ -82,6 +82,12 @@ class ReadOptions:
         names = (*ROLES, "delimiter", "header")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
+    def wanted(self, times: bool = False) -> frozenset[str]:
+        """The roles whose columns are read: user and item always, the others where they are asked for."""
+        others = {role for role in ("rating", "time", "weight") if getattr(self, role) is not None}
+        others |= {"rating"} if self.min_rating is not None else set()
+        return frozenset({"user", "item"} | others | ({"time"} if times else set()))
+
 
 NO_OPTIONS = ReadOptions()
 

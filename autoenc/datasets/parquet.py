@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autoenc.datasets.columns import Ids, Ratings, Times, seconds
+from autoenc.datasets.columns import Ids, Ratings, Times, number, seconds
 from autoenc.datasets.layout import Table, layout_of_names
 from autoenc.datasets.options import NO_OPTIONS, ReadOptions, how_read
 from autoenc.datasets.sources import Source
@@ -77,6 +77,10 @@ def _is_text(type_: Any) -> bool:
     return bool(types.is_string(type_) or types.is_large_string(type_) or types.is_binary(type_))
 
 
+def _texts(column: Any) -> list[str]:
+    return [text if isinstance(text, str) else text.decode("latin-1") for text in column.to_pylist()]
+
+
 def _ids(name: str, column: Any, max_bytes: float, is_said: bool) -> np.ndarray:
     """As in text: int64 where all are whole numbers, otherwise str."""
     import pyarrow
@@ -111,6 +115,8 @@ def _ids(name: str, column: Any, max_bytes: float, is_said: bool) -> np.ndarray:
 
 def _numbers(name: str, column: Any) -> np.ndarray:
     _check_whole(name, column)
+    if _is_text(column.type):
+        return np.array([number(text, name) for text in _texts(column)])
     array = _primitive(name, column)
     if array.dtype.kind not in "iuf" or not (np.abs(array.astype(np.float64)) < 2**53).all():
         raise ValueError(f"the column {name}, of {column.type}, holds what is not a number below 2**53")
@@ -122,8 +128,8 @@ def _times(column: Any) -> np.ndarray:
     _check_whole("time", column)
     if _is_text(column.type):
         times = Times()
-        for text in column.to_pylist():
-            times.append(text if isinstance(text, str) else text.decode("latin-1"))
+        for text in _texts(column):
+            times.append(text)
         return times.to_array()
     if _primitive("time", column).dtype.kind == "M":
         of_type: np.ndarray = column.to_numpy().astype("datetime64[s]").astype(np.int64)

@@ -95,7 +95,7 @@ def read_prepared(
 def read_rows(folder: str | os.PathLike[str], users: slice) -> Interactions:
     """Some users of a prepared folder, in memory, with all its items; only what is read is checked.
 
-    Weights and times are not read.
+    They carry the times and weights that the folder has.
     """
     folder = Path(folder)
     with reading(folder):
@@ -108,7 +108,12 @@ def read_rows(folder: str | os.PathLike[str], users: slice) -> Interactions:
         )
         shape = users.stop - users.start, len(item_ids)
         check_compressed(own[2], own[1], shape)
-        return Interactions(sparse.csr_array(own, shape=shape), user_ids[users].copy(), item_ids)
+        carried: dict[str, Any] = {
+            name: map_npy(folder / f"{name}.npy")[first:last].copy()
+            for name in ("times", "weights")
+            if (folder / f"{name}.npy").is_file()
+        }
+        return Interactions(sparse.csr_array(own, shape=shape), user_ids[users].copy(), item_ids, **carried)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

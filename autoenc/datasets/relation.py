@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
+from autoenc.datasets import spool
 from autoenc.datasets.cells import BLANKS, QuoteError, cells_of
 from autoenc.datasets.columns import short
-from autoenc.datasets.formats import layout_of_sources
-from autoenc.datasets.layout import JsonLines, Layout, Table
+from autoenc.datasets.formats import is_npz, layout_of_sources
+from autoenc.datasets.layout import Features, JsonLines, Layout, Lists, Table
 from autoenc.datasets.options import NO_OPTIONS, ReadOptions
-from autoenc.datasets.sources import MAX_LINE, Source, archive_of, check_exists, find
+from autoenc.datasets.sources import COMPRESSED, MAX_LINE, Source, check_exists, find, without_compression
 from autoenc.datasets.streams import compression_of, encoding_of
 from autoenc.datasets.text import row_like
 from autoenc.datasets.watch import Watch
@@ -19,15 +20,16 @@ from autoenc.datasets.watch import Watch
 _TEXT = tuple(
     ending + compression
     for ending in (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
-    for compression in ("", ".gz", ".zst")
+    for compression in ("", *COMPRESSED)
 )
 
 
 class Tables(NamedTuple):
-    """The files of one table."""
+    """The files of one table, as DuckDB reads them."""
 
     paths: list[Path]
     layout: Table | JsonLines | None  # None: parquet, which says itself
+    found: Layout | None = None  # how they were laid out before some were rewritten
     titles: Source | None = None
 
 
@@ -39,70 +41,77 @@ def is_partitioned(path: Path) -> bool:
         return True
     known = {"ratings.csv", "movies.csv", "tags.csv", "links.csv", "genome-scores.csv", "genome-tags.csv"}
     files = _files(path, _TEXT)
-    return len(files) > 1 and not any(file.name.removesuffix(".gz") in known for file in files)
+    return len(files) > 1 and not any(without_compression(file.name) in known for file in files)
 
 
-def find_tables(path: Path, options: ReadOptions = NO_OPTIONS) -> Tables:
-    """The table at a path: a folder of parquet, CSV or JSON lines, however deep, or one file.
+def find_tables(path: Path, folder: Path, options: ReadOptions = NO_OPTIONS, times: bool = False) -> Tables:
+    """The table at a path: a folder of parquet, CSV or JSON lines, however deep, or what else is read as text.
+
+    Parameters
+    ----------
+    path : Path
+    folder : Path
+        Where to write what DuckDB doesn't read itself, as what it does: see `autoenc.datasets.spool`.
+    options : ReadOptions
+    times : bool
+        Whether times are wanted.
 
     Raises
     ------
     FileNotFoundError
         Where there is nothing.
     ValueError
-        Where there is no table, or not one that can be read a part at a time.
+        Where there is no table, or it can't be read: the file and, in text that is rewritten, the line.
     """
     check_exists(path)
-    titles = None
-    if is_partitioned(path):
-        parquet, text = _files(path, (".parquet",)), _files(path, _TEXT)
-        if parquet and text:
-            raise ValueError(f"{path} holds both parquet and text ({parquet[0]} and {text[0]}); pass a folder of one.")
-        files = parquet or text
-    else:
-        if archive_of(path) is not None:
-            raise ValueError(f"{path} is a zip archive, which can't be read a part at a time; {_WAY_OUT}.")
-        sources, titles = find(path)
-        if len(sources) > 1:
-            raise ValueError(f"{path} is not a table that can be read a part at a time; {_WAY_OUT}.")
-        files = [sources[0].path]
-    with open(files[0], "rb") as first:
-        if first.read(4) == b"PAR1":
-            return Tables(files, None, titles)
-    layouts = [_layout_of(file, options) for file in files]
-    for file, layout in zip(files, layouts):
+    sources, titles, are_parts = _sources_at(path)
+    if sources[0].member is None and sources[0].head()[:4] == b"PAR1":
+        return Tables([source.path for source in sources], None)
+    layouts = [layout_of_sources(sources if are_parts else [source], options) for source in sources]
+    for source, layout in zip(sources, layouts):
         if _columns_of(layout) != _columns_of(layouts[0]):
             raise ValueError(
-                f"{file} has the header {_header_of(layout)}, and {files[0]} {_header_of(layouts[0])}; make them one."
+                f"{source} has the header {_header_of(layout)}, and {sources[0]} {_header_of(layouts[0])}; "
+                "make them one."
             )
-    return Tables(files, _with_quotes(files, layouts), titles)
+    if to_rewrite := [layout for layout in layouts if _is_unknown_to_duckdb(layout)]:
+        as_csv = spool.layout_of_csv(to_rewrite, options.wanted(times))
+        paths = [spool.write_csv(source, layout, as_csv, folder) for source, layout in zip(sources, to_rewrite)]
+        return Tables(paths, as_csv, layouts[0], titles)
+    layout = _with_quotes(sources, [layout for layout in layouts if isinstance(layout, (Table, JsonLines))])
+    forms = {_form_of(source) for source in sources}
+    is_read_as_it_is = len(forms) == 1 and {compression for compression, _ in forms} <= {"none", "gzip", "zstd"}
+    paths = [source.path if is_read_as_it_is else spool.decompress(source, folder) for source in sources]
+    return Tables(paths, layout, layout, titles)
 
 
-_WAY_OUT = "unpack it, or leave out --memory"
+def _sources_at(path: Path) -> tuple[list[Source], Source | None, bool]:
+    """The files at a path, that with the titles, and whether the former are parts of one that share a header."""
+    if is_npz(path):
+        raise ValueError(f"{path} is an .npz, which is read at once and not a part at a time; leave out --memory.")
+    if not is_partitioned(path):
+        return *find(path), True
+    parquet, text = _files(path, (".parquet",)), _files(path, _TEXT)
+    if parquet and text:
+        raise ValueError(f"{path} holds both parquet and text ({parquet[0]} and {text[0]}); pass a folder of one.")
+    return [Source(file) for file in parquet or text], None, False
 
 
-def _layout_of(path: Path, options: ReadOptions) -> Table | JsonLines:
-    layout: Layout = layout_of_sources([Source(path)], options)
-    if not isinstance(layout, (Table, JsonLines)) or (isinstance(layout, Table) and layout.delimiter == BLANKS):
-        raise ValueError(f"{path} is {layout.description}, which isn't read a part at a time; leave out --memory.")
-    with open(path, "rb") as file:
-        method = compression_of(file.read(8))
-    if method in ("bzip2", "xz"):
-        raise ValueError(f"{path} is compressed by {method}, which isn't read a part at a time; {_WAY_OUT}.")
-    return layout
+def _is_unknown_to_duckdb(layout: Layout) -> TypeGuard[Table | Lists | Features]:
+    return isinstance(layout, (Lists, Features)) or (isinstance(layout, Table) and layout.delimiter == BLANKS)
 
 
-def _columns_of(layout: Table | JsonLines) -> tuple[object, ...]:
+def _columns_of(layout: Layout) -> tuple[object, ...]:
     if isinstance(layout, JsonLines):
         return (sorted(layout.at.items()),)
-    return layout.delimiter, layout.at, layout.n_columns, layout.names
+    return (layout.delimiter, layout.at, layout.n_columns, layout.names) if isinstance(layout, Table) else layout
 
 
-def _header_of(layout: Table | JsonLines) -> str:
-    return short(layout.form if isinstance(layout, Table) else ", ".join(layout.at.values()))
+def _header_of(layout: Layout) -> str:
+    return short(", ".join(layout.at.values()) if isinstance(layout, JsonLines) else layout.form)
 
 
-def _with_quotes(paths: list[Path], layouts: list[Table | JsonLines]) -> Table | JsonLines:
+def _with_quotes(sources: list[Source], layouts: list[Table | JsonLines]) -> Table | JsonLines:
     """The layout of all files: quoted where every quote in them is closed as it must be.
 
     Raises ValueError, which names file and line, where that leaves rows swallowed.
@@ -114,12 +123,12 @@ def _with_quotes(paths: list[Path], layouts: list[Table | JsonLines]) -> Table |
     table = first._replace(
         quoted=all(layout.quoted for layout in tables), any_ids=any(layout.any_ids for layout in tables)
     )
-    for path in paths:
+    for source in sources:
         try:
-            _check_quotes(Source(path), table)
+            _check_quotes(source, table)
         except QuoteError as error:
             if table.delimiter != "\t":
-                raise ValueError(f"{path}, line {error.line:,}: {error}; fix the line or delete it.") from None
+                raise ValueError(f"{source}, line {error.line:,}: {error}; fix the line or delete it.") from None
             return table._replace(quoted=False)
     return table
 
@@ -148,7 +157,7 @@ def rows_of(tables: Tables) -> str:
     layout = tables.layout
     if layout is None:
         return f"read_parquet({paths}, union_by_name=true, hive_partitioning=false)"
-    compression, encoding = _form_of(tables.paths[0])
+    compression, encoding = _form_of(Source(tables.paths[0]))
     if isinstance(layout, JsonLines):
         keys = ", ".join(f"{quoted(key)}: 'JSON'" for key in dict.fromkeys(layout.at.values()))
         return (
@@ -165,12 +174,13 @@ def rows_of(tables: Tables) -> str:
     )
 
 
-def _form_of(path: Path) -> tuple[str, str]:
-    """How a file is compressed and encoded, in DuckDB's words."""
-    with open(path, "rb") as file:
+def _form_of(source: Source) -> tuple[str, str]:
+    """How a file is compressed and encoded, in DuckDB's words where it has one."""
+    if source.member is not None:
+        return "zip", "utf-8"
+    with source.path.open("rb") as file:
         head = file.read(8)
-    compression = {"gzip": "gzip", "zstd": "zstd"}.get(compression_of(head) or "", "none")
-    return compression, encoding_of(head) or "utf-8"
+    return compression_of(head) or "none", encoding_of(head) or "utf-8"
 
 
 def _files(folder: Path, endings: tuple[str, ...]) -> list[Path]:

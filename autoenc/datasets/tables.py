@@ -23,7 +23,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autoenc.datasets.columns import ISO_TIME, MAX_ID, NEGATIVE, NOT_IDS, SPACES, UNITS, WHOLE, short
+from autoenc.datasets.columns import (
+    DECIMAL_COMMA,
+    ISO_TIME,
+    MAX_ID,
+    NEGATIVE,
+    NOT_IDS,
+    SPACES,
+    UNITS,
+    WHOLE,
+    not_a_number,
+    short,
+)
+from autoenc.datasets.formats import how_laid_out
 from autoenc.datasets.layout import JsonLines, Table, layout_of_names
 from autoenc.datasets.names import say_which
 from autoenc.datasets.options import NO_OPTIONS, ROLES, ReadOptions, how_read
@@ -69,8 +81,8 @@ def prepare(
     Parameters
     ----------
     path : str or Path
-        As `find_tables` has it: parquet, a table in text or JSON lines, with a column for users and one for items;
-        see `autoenc.datasets.formats` for what they may be called.
+        A folder of parquet, CSV or JSON lines, however deep, or whatever else `autoenc.datasets.read` does but .npz.
+        What DuckDB doesn't read itself takes disk beside the folder, as much as it does decompressed.
     folder : str or Path
         What to write. A prepared folder that stands there is replaced once the new one is whole.
     memory : float
@@ -103,9 +115,9 @@ def prepare(
     duckdb = _duckdb()
     times = times or options.time is not None
     with on_disk(path) as place, new_folder(folder) as new:
-        tables = find_tables(place, options)
         spill = new / "spill"
         spill.mkdir()
+        tables = find_tables(place, spill / "text", options, times)
         settings = {"memory_limit": f"{int(memory) - BESIDE_DUCKDB}B", "temp_directory": str(spill / "rows")}
         if threads is not None:
             settings["threads"] = str(threads)
@@ -129,11 +141,10 @@ class _Preparation:
         self.db.execute("PRAGMA disable_checkpoint_on_shutdown")  # what it would write is deleted
         layout, types = self._open(tables, times)
         n_rows = self._check_rows(list(types))
-        source = how_read(
-            layout.description if tables.layout is not None else "parquet",
-            {role: layout.name_of(role) for role in layout.at},
-            self.options,
-        )
+        if tables.found is None:
+            source = how_read("parquet", {role: layout.name_of(role) for role in layout.at}, self.options)
+        else:
+            source = how_laid_out(tables.found, self.options)
         source = f"{source}; {n_rows:,} rows"
         if self.options.min_rating is not None:
             source += self._leave_out_below(self.options.min_rating, types["rating"], n_rows)
@@ -160,9 +171,7 @@ class _Preparation:
             layout = layout_of_names(list(types), self.options) if tables.layout is None else tables.layout
         except ValueError as error:
             raise ValueError(f"{self.name} {error}.") from None
-        wanted = {"user", "item"} | ({"time"} if times else set())
-        wanted |= {"rating"} if self.options.min_rating is not None else set()
-        wanted |= {role for role in ROLES if getattr(self.options, role) is not None}
+        wanted = self.options.wanted(times)
         for role in sorted(wanted - layout.at.keys()):
             raise ValueError(f"{self.name} has no column of {role}s that is known; {say_which(role)}.")
         names = {role: self._column_of(layout, role, tables) for role in ROLES if role in wanted}
@@ -206,9 +215,12 @@ class _Preparation:
         if type_ not in _NUMBERS and type_ != "VARCHAR":
             raise ValueError(f"the column of {role}s is of {type_}; make it numbers.")
         number = f"TRY_CAST({role} AS DOUBLE)"
+        if type_ == "VARCHAR" and role != "time":
+            is_with_comma = f"regexp_full_match(trim({role}), {quoted(DECIMAL_COMMA)})"
+            number = f"TRY_CAST(CASE WHEN {is_with_comma} THEN replace({role}, ',', '.') ELSE {role} END AS DOUBLE)"
         wrong = self._ask(f"SELECT {role} FROM likes WHERE NOT coalesce(abs({number}) < 2**53, false) LIMIT 1")
         if wrong:
-            raise ValueError(f"the {role} {short(str(wrong[0][0]))} is not a number below 2**53; fix or drop its row.")
+            raise ValueError(f"{not_a_number(str(wrong[0][0]), role)}; fix or drop its row.")
         return number if role == "time" else f"{number}::FLOAT"
 
     def _check_rows(self, columns: list[str]) -> int:

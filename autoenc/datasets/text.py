@@ -108,14 +108,15 @@ def _for_loadtxt(source: Source, watch: Watch) -> Iterator[str | TextIO]:
 
 def _table_of_text(source: Source, table: Table) -> Ratings:
     try:
-        return _read_rows(source, _Rows(table.at.keys(), table.any_ids, table.said), _table_rows(source, table))
+        return _read_rows(source, _Rows(table.at.keys(), table.any_ids, table.said), table_rows(source, table))
     except QuoteError as error:
         if table.delimiter == "\t":  # a file that doesn't quote
             return _table_of_text(source, table._replace(quoted=False))
-        raise _fault(source, error.line, error) from None
+        raise fault(source, error.line, error) from None
 
 
-def _table_rows(source: Source, table: Table) -> Iterator[tuple[int, dict[str, str]]]:
+def table_rows(source: Source, table: Table) -> Iterator[tuple[int, dict[str, str]]]:
+    """The number of each row's line, and its cells by role. Raises ValueError where a row has too few or too many."""
     last = max(table.at.values())
     has_others_before = last >= len(set(table.at.values()))
     with source.lines() as lines:
@@ -128,7 +129,7 @@ def _table_rows(source: Source, table: Table) -> Iterator[tuple[int, dict[str, s
                 if is_short or (may_be_shifted and "".join(cells[table.n_columns :]).strip()):
                     text = table.delimiter.join(cells)
                     expected = f"expected {table.n_columns} columns ({table.form}), got {len(cells)}"
-                    raise _fault(source, line, f"{expected}: {short(text)}")
+                    raise fault(source, line, f"{expected}: {short(text)}")
             yield line, {role: cells[position] for role, position in table.at.items()}
 
 
@@ -171,7 +172,7 @@ def _read_rows(source: Source, columns: _Rows, rows: Iterator[tuple[int, dict[st
     except QuoteError:
         raise
     except FieldError as error:
-        raise _fault(source, line, error) from None
+        raise fault(source, line, error) from None
     numbers = {role: np.array(values, np.float32) for role, values in columns.numbers.items()}
     return Ratings(
         _to_array(source, columns.ids["user"]),
@@ -190,7 +191,7 @@ def _json_rows(source: Source, layout: JsonLines, wanted: Roles) -> Iterator[tup
                     found = object_of(text)
                     cells = {role: text_of(found, key, role) for role, key in layout.at.items() if role in wanted}
                 except FieldError as error:
-                    raise _fault(source, line, error) from None
+                    raise fault(source, line, error) from None
                 yield line, cells
 
 
@@ -199,9 +200,18 @@ def _json_rows(source: Source, layout: JsonLines, wanted: Roles) -> Iterator[tup
 
 def _read_lists(source: Source, layout: Lists | Features) -> Ratings:
     """One line per user, and what they like."""
-    is_said = isinstance(layout, Lists) and layout.is_said
-    any_ids = isinstance(layout, Features) or layout.any_ids
-    users, items = Ids("user", any_ids, is_said), Ids("item", any_ids, is_said)
+    users, items = (Ids(role, layout.any_ids, layout.is_said) for role in ("user", "item"))
+    for line, user, liked in list_rows(source, layout):
+        try:
+            users.rows.extend([users[user]] * len(liked))
+            items.rows.extend(map(items.__getitem__, liked))
+        except FieldError as error:
+            raise fault(source, line, error) from None
+    return Ratings(_to_array(source, users), _to_array(source, items))
+
+
+def list_rows(source: Source, layout: Lists | Features) -> Iterator[tuple[int, str, list[str]]]:
+    """The number of each line, its user, and the items in it. Raises ValueError where lines contradict the layout."""
     take_apart = _features if isinstance(layout, Features) else partial(_list, layout=layout)
     line_of_user: dict[str, int] = {}
     with source.lines() as lines:
@@ -212,13 +222,11 @@ def _read_lists(source: Source, layout: Lists | Features) -> Ratings:
             try:
                 user, liked = take_apart(text, n_lines)
                 n_lines += 1
-                if not is_said and line_of_user.setdefault(user, line) != line and isinstance(layout, Lists):
+                if isinstance(layout, Lists) and not layout.is_said and line_of_user.setdefault(user, line) != line:
                     raise FieldError(_twice(user, line_of_user[user]))
-                users.rows.extend([users[user]] * len(liked))
-                items.rows.extend(map(items.__getitem__, liked))
             except FieldError as error:
-                raise _fault(source, line, error) from None
-    return Ratings(_to_array(source, users), _to_array(source, items))
+                raise fault(source, line, error) from None
+            yield line, user, liked
 
 
 def _twice(user: str, first: int) -> str:
@@ -269,12 +277,13 @@ def read_titles(source: Source, numbers: bool) -> dict[Any, str]:
                 id_ = whole(row[0]) if numbers else decoded(row[0])
                 if len(row) < 2 or id_ is None:
                     problem = f"{short(delimiter.join(row))} does not begin with an id and a title"
-                    raise _fault(source, number, problem)
+                    raise fault(source, number, problem)
                 titles[id_] = decoded(row[1]).strip()
         except csv.Error as error:
-            raise _fault(source, rows.line_num, error) from None
+            raise fault(source, rows.line_num, error) from None
     return titles
 
 
-def _fault(source: Source, line: int, problem: object) -> ValueError:
+def fault(source: Source, line: int, problem: object) -> ValueError:
+    """What to raise where a line is wrong."""
     return ValueError(f"{source}, line {line:,}: {problem}; fix the line or delete it.")

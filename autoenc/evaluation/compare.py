@@ -99,16 +99,17 @@ class Comparison:
 
         With several comparisons, a last line says that the p values are corrected.
         """
-        width = 2 + max(len(name) for name in self.reports)
+        first, *others = self.reports
+        label = f"  minus {first}"
+        width = 2 + max(len(name) for name in (*self.reports, *([label] if others else [])))
         differences = [self.differences(metric) for metric in metrics]
         lines = [" " * width + "".join(f"{metric:<30}" for metric in metrics)]
         for i, (name, report) in enumerate(self.reports.items()):
             means = [with_error(report[metric], report.standard_errors[metric]) for metric in metrics]
             lines.append(f"{name:<{width}}" + "".join(f"{mean:<30}" for mean in means))
             if i > 0:
-                lines.append(" " * width + "".join(f"{difference[name]!s:<30}" for difference in differences))
-        if len(self.reports) > 2:
-            first, *others = self.reports
+                lines.append(f"{label:<{width}}" + "".join(f"{difference[name]!s:<30}" for difference in differences))
+        if len(others) > 1:
             lines.append(
                 f"p of the difference from {first}, with Holm's correction for {len(others)} comparisons per metric"
             )

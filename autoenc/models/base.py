@@ -266,3 +266,11 @@ def _model_of(content: ModelFile, path: str | os.PathLike[str]) -> Recommender:
 def _plain(value: Any) -> Any:
     """A NumPy number as a Python number, for JSON."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+def item_embeddings_of(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The item_embeddings of a model file: (n_items, emb_dim), float32. Raises ValueError where they are not such."""
+    found = arrays.get("item_embeddings")
+    if found is None or found.ndim != 2 or found.dtype != np.float32:
+        raise ValueError("item_embeddings must be there, one row of float32 per item.")
+    return found

@@ -39,7 +39,7 @@ from scipy import sparse
 from autoenc.batch_invariant import by_fixed_rows
 from autoenc.interactions import UserItemsLike
 from autoenc.machine import check_free, compute_threads, threads_to_use
-from autoenc.models.base import Recommender
+from autoenc.models.base import Recommender, item_embeddings_of
 from autoenc.models.growing import Growth
 from autoenc.models.random_state import RandomState, seed_of
 from autoenc.networks.base import Key
@@ -167,12 +167,9 @@ class ELSA(Recommender):
         return {"item_embeddings": self.item_embeddings_}
 
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> int:
-        item_embeddings = arrays.get("item_embeddings")
-        if item_embeddings is None or item_embeddings.ndim != 2 or item_embeddings.dtype != np.float32:
-            raise ValueError("item_embeddings must be a float32 array with one row per item.")
-        self.item_embeddings_ = item_embeddings
+        self.item_embeddings_ = item_embeddings_of(arrays)
         self.history_, self.seed_ = [], seed_of(self.random_state)
-        return len(item_embeddings)
+        return len(self.item_embeddings_)
 
 
 class BlockwiseEngine(PlainEngine):

@@ -23,13 +23,14 @@ from autoenc.evaluation.align import is_among, to_columns, to_rows
 from autoenc.evaluation.ranking import batches_of_users
 from autoenc.interactions import Interactions
 from autoenc.models.base import Recommender
+from autoenc.models.rankings import Ranking
 from autoenc.models.recommending import ItemsLike
 from autoenc.storage.atomic import replacing
 
 ENDINGS = (".parquet", ".csv", ".npz")
 
-Write = Callable[[slice, np.ndarray, np.ndarray], None]
-"""Writes one batch: a slice of the users, and their items (by number) and scores, (batch, n) each."""
+Write = Callable[[slice, Ranking], None]
+"""Writes one batch: a slice of the users, and their recommendations."""
 
 _TO_QUOTE = re.compile('[,"\\r\\n]')  # in a cell of a .csv
 
@@ -109,11 +110,12 @@ def write_recommendations(
 ) -> int:
     """Write each user's n best items, liked ones left out, to `path`, atomically.
 
-    .csv and .parquet have one row per recommendation: user, rank (from 1), item, score; a user with
-    fewer than n items left has fewer rows. .npz has the arrays user_ids (n_users,), item_ids and
-    scores (n_users, n), padded with -1, or with "" if ids are text; it contains no pickles. n is capped
-    at the number of items. Ids are written unchanged, for programs to read back: a spreadsheet would
-    take an id that begins with =, +, - or @ for a formula, so import such columns as text.
+    .csv and .parquet have one row per recommendation: user, rank (from 1), item, score, by_popularity
+    (true or false, as in `Ranking`); a user with fewer than n items left has fewer rows. .npz has the
+    arrays user_ids (n_users,), item_ids, scores and by_popularity (n_users, n), padded with -1, or with ""
+    if ids are text; it contains no pickles. n is capped at the number of items. Ids are written unchanged,
+    for programs to read back: a spreadsheet would take an id that begins with =, +, - or @ for a formula,
+    so import such columns as text.
 
     Parameters
     ----------
@@ -142,14 +144,25 @@ def write_recommendations(
     item_ids = ids_of(model)
     n_by_popularity = 0
     with replacing(path) as temporary, writer(temporary, user_ids, item_ids, n) as write:
-        for users in batches_of_users(len(user_ids), None, model):
-            left_out, among = _of_users(filter_items, users), _of_users(items, users)
-            ranking = model.recommend(user_items[users], n, filter_items=left_out, items=among)
-            write(users, *ranking)
+        for users, ranking in rankings(model, user_items, n, filter_items, items):
+            write(users, ranking)
             n_by_popularity += int((ranking.by_popularity | (ranking.items < 0)).all(axis=1).sum())
             if progress is not None:
                 progress(users.stop, len(user_ids))
     return n_by_popularity
+
+
+def rankings(
+    model: Recommender,
+    user_items: sparse.csr_array,
+    n: int,
+    filter_items: ItemsLike | None = None,
+    items: ItemsLike | None = None,
+) -> Iterator[tuple[slice, Ranking]]:
+    """The users in batches, and what is recommended to each: see `write_recommendations`."""
+    for users in batches_of_users(user_items.shape[0], None, model):
+        left_out, among = _of_users(filter_items, users), _of_users(items, users)
+        yield users, model.recommend(user_items[users], n, filter_items=left_out, items=among)
 
 
 def _of_users(items: ItemsLike | None, users: slice) -> ItemsLike | None:
@@ -157,24 +170,24 @@ def _of_users(items: ItemsLike | None, users: slice) -> ItemsLike | None:
     return items[users] if isinstance(items, sparse.csr_array) else items
 
 
-def _rows(
-    user_ids: np.ndarray, item_ids: np.ndarray, users: slice, items: np.ndarray, scores: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The columns user, rank, item, score of a batch, without the padding."""
-    row, place = np.nonzero(items >= 0)
-    return user_ids[users][row], place + 1, item_ids[items[row, place]], scores[row, place]
+def rows_of_table(user_ids: np.ndarray, item_ids: np.ndarray, ranking: Ranking) -> tuple[np.ndarray, ...]:
+    """The columns user, rank, item, score and by_popularity of these users' ranking, without the padding."""
+    cells = row, place = np.nonzero(ranking.items >= 0)
+    items = item_ids[ranking.items[cells]]
+    return user_ids[row], place + 1, items, ranking.scores[cells], ranking.by_popularity[cells]
 
 
 @contextlib.contextmanager
 def _csv(path: Path, user_ids: np.ndarray, item_ids: np.ndarray, n: int) -> Iterator[Write]:
     with open(path, "w", newline="", encoding="utf-8") as file:
-        file.write("user,rank,item,score\n")
+        file.write("user,rank,item,score,by_popularity\n")
 
-        def write(users: slice, items: np.ndarray, scores: np.ndarray) -> None:
+        def write(users: slice, ranking: Ranking) -> None:
             # Formatted by hand: numbers need no quotes, and csv.writer takes twice the time.
-            columns = _rows(user_ids, item_ids, users, items, scores)
+            *columns, by_popularity = rows_of_table(user_ids[users], item_ids, ranking)
             cells = (map(_quoted, c.tolist()) if c.dtype.kind == "U" else c.tolist() for c in columns)
-            file.write("".join(map("%s,%d,%s,%.6g\n".__mod__, zip(*cells))))
+            truths = np.where(by_popularity, "true", "false").tolist()
+            file.write("".join(map("%s,%d,%s,%.6g,%s\n".__mod__, zip(*cells, truths))))
 
         yield write
 
@@ -195,12 +208,13 @@ def _parquet(path: Path, user_ids: np.ndarray, item_ids: np.ndarray, n: int) -> 
             "rank": pyarrow.int32(),
             "item": kinds[item_ids.dtype.kind],
             "score": pyarrow.float32(),
+            "by_popularity": pyarrow.bool_(),
         }
     )
     with parquet.ParquetWriter(path, schema) as out:
 
-        def write(users: slice, items: np.ndarray, scores: np.ndarray) -> None:
-            columns = _rows(user_ids, item_ids, users, items, scores)
+        def write(users: slice, ranking: Ranking) -> None:
+            columns = rows_of_table(user_ids[users], item_ids, ranking)
             arrays = [pyarrow.array(column, kind) for column, kind in zip(columns, schema.types)]
             out.write_table(pyarrow.table(arrays, schema=schema))
 
@@ -210,21 +224,24 @@ def _parquet(path: Path, user_ids: np.ndarray, item_ids: np.ndarray, n: int) -> 
 @contextlib.contextmanager
 def _npz(path: Path, user_ids: np.ndarray, item_ids: np.ndarray, n: int) -> Iterator[Write]:
     padded = np.append(item_ids, item_ids.dtype.type(-1) if item_ids.dtype.kind == "i" else "")  # [-1] is the padding
+    dtypes = {"item_ids": padded.dtype, "scores": np.dtype("f4"), "by_popularity": np.dtype("?")}
     shape = (len(user_ids), n)
     # An archive is written one member after another, so the columns wait on disk, not in memory.
     beside = path.parent if path.is_file() else None  # not next to a device
-    with tempfile.TemporaryFile(dir=beside) as ids_file, tempfile.TemporaryFile(dir=beside) as scores_file:
+    with contextlib.ExitStack() as stack:
+        files = {name: stack.enter_context(tempfile.TemporaryFile(dir=beside)) for name in dtypes}
 
-        def write(users: slice, items: np.ndarray, scores: np.ndarray) -> None:
-            ids_file.write(padded[items].tobytes())
-            scores_file.write(scores.astype(np.float32, copy=False).tobytes())
+        def write(users: slice, ranking: Ranking) -> None:
+            arrays = padded[ranking.items], ranking.scores, ranking.by_popularity
+            for (name, file), array in zip(files.items(), arrays):
+                file.write(array.astype(dtypes[name], copy=False).tobytes())
 
         yield write
         with zipfile.ZipFile(path, "w", allowZip64=True) as archive:
             with archive.open("user_ids.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, user_ids, allow_pickle=False)
-            for name, dtype, file in (("item_ids", padded.dtype, ids_file), ("scores", np.dtype("f4"), scores_file)):
-                header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+            for name, file in files.items():
+                header = {"descr": np.lib.format.dtype_to_descr(dtypes[name]), "fortran_order": False, "shape": shape}
                 file.seek(0)
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     np.lib.format.write_array_header_1_0(member, header)

@@ -51,7 +51,7 @@ from autoenc.checks import is_finite, number, whole_number
 from autoenc.interactions import UserItems, UserItemsLike
 from autoenc.machine import check_free, compute_threads
 from autoenc.models import least_squares
-from autoenc.models.base import Recommender
+from autoenc.models.base import Recommender, item_embeddings_of
 from autoenc.models.random_state import RandomState, seed_of
 from autoenc.models.weighting import check_half_life, confidences, weighted_input, with_data
 from autoenc.training.engine import BACKENDS
@@ -221,9 +221,7 @@ class IALS(Recommender):
         return {"item_embeddings": self.item_embeddings_}
 
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> int:
-        item_embeddings = arrays.get("item_embeddings")
-        if item_embeddings is None or item_embeddings.ndim != 2 or item_embeddings.dtype != np.float32:
-            raise ValueError("item_embeddings must be a float32 array with one row per item.")
+        item_embeddings = item_embeddings_of(arrays)
         if item_embeddings.shape[1] != self.emb_dim:
             raise ValueError(f"item_embeddings has {item_embeddings.shape[1]} columns, but emb_dim is {self.emb_dim}.")
         self.seed_, self._penalty = seed_of(self.random_state), self._penalties()

@@ -34,7 +34,15 @@ from autoenc.evaluation.splits import Block, holdout_of_block, shares_per_user
 from autoenc.interactions import Interactions, likes_per_item
 from autoenc.machine import compute_threads
 from autoenc.models import Recommender, load_model
-from autoenc.models.export import ids_of, on_items_of, part_on_items_of, write_recommendations
+from autoenc.models.export import (
+    ids_of,
+    on_items_of,
+    part_on_items_of,
+    rankings,
+    rows_of_table,
+    write_recommendations,
+)
+from autoenc.models.weighting import item_totals, weighted_pairs
 from autoenc.signals import deferred_interrupt
 from autoenc.storage.atomic import replacing_folder, scratch_folder
 from autoenc.storage.model_file import ModelFile, write_model_file
@@ -49,7 +57,15 @@ _one_part_at_a_time = threading.Lock()
 
 
 def recommend_dask(
-    model: Recommender, ddf: Any, n: int = 10, *, user: str = "user", item: str = "item", shuffle: bool = True
+    model: Recommender,
+    ddf: Any,
+    n: int = 10,
+    *,
+    user: str = "user",
+    item: str = "item",
+    time: str | None = None,
+    weight: str | None = None,
+    shuffle: bool = True,
 ) -> Any:
     """The n best items of every user in a Dask DataFrame of likes, as another: nothing is computed yet.
 
@@ -62,6 +78,9 @@ def recommend_dask(
     n : int
     user, item : str
         The names of the columns with the external ids.
+    time, weight : str, optional
+        Those with when each like came and how much it counts, as `Interactions.from_table` has them. Without the first
+        a model with a half-life counts all of a user's likes alike.
     shuffle : bool
         Bring each user's rows into one partition first. Pass False where they are in one already, as
         after `ddf.set_index(user).reset_index()`.
@@ -69,8 +88,8 @@ def recommend_dask(
     Returns
     -------
     dask.dataframe.DataFrame
-        The columns user, rank, item and score, as `autoenc recommend` writes them: as many partitions
-        as `ddf` has, users ascending in each. Likes of items that the model doesn't know are left out.
+        The columns user, rank, item, score and by_popularity, as `autoenc recommend` writes them: as many
+        partitions as `ddf` has, users ascending in each. Likes of items that the model doesn't know are left out.
 
     Raises
     ------
@@ -82,7 +101,8 @@ def recommend_dask(
 
     if not isinstance(n, (int, np.integer)) or n < 1:
         raise ValueError(f"n is {n!r}; pass how many items to recommend, 1 or more.")
-    for column in (user, item):
+    columns = [user, item, *(name for name in (time, weight) if name is not None)]
+    for column in columns:
         if column not in ddf.columns:
             raise ValueError(f"ddf has no column {column!r}, but {', '.join(map(repr, ddf.columns))}; name yours.")
     item_ids = ids_of(model)
@@ -92,25 +112,26 @@ def recommend_dask(
             "rank": pd.Series(dtype="int32"),
             "item": pd.Series(dtype="int64" if item_ids.dtype.kind == "i" else ddf._meta[item].dtype),
             "score": pd.Series(dtype="float32"),
+            "by_popularity": pd.Series(dtype="bool"),
         }
     )
-    likes = ddf[[user, item]]
+    likes = ddf[list(dict.fromkeys(columns))]
     if shuffle:
         likes = likes.shuffle(on=user)
-    return likes.map_partitions(_recommend_frame, delayed(model), n, user, item, meta, meta=meta)
+    of_table = {"user": user, "item": item, "time": time, "weight": weight}
+    return likes.map_partitions(_recommend_frame, delayed(model), n, of_table, meta, meta=meta)
 
 
-def _recommend_frame(frame: Any, model: Recommender, n: int, user: str, item: str, meta: Any) -> Any:
+def _recommend_frame(frame: Any, model: Recommender, n: int, of_table: dict[str, Any], meta: Any) -> Any:
     import pandas as pd
 
     if frame.empty:
         return meta
-    likes = Interactions.from_table(frame, user, item)
+    likes = Interactions.from_table(frame, **of_table)
     batches = []
     with _one_part():
-        for users, items, scores in rank(model, part_on_items_of(model, likes), min(n, model.n_items)):
-            row, place = np.nonzero(items >= 0)
-            columns = likes.user_ids[users][row], place + 1, ids_of(model)[items[row, place]], scores[row, place]
+        for users, ranking in rankings(model, part_on_items_of(model, likes), min(n, model.n_items)):
+            columns = rows_of_table(likes.user_ids[users], ids_of(model), ranking)
             batches.append(pd.DataFrame(dict(zip(meta.columns, columns))))
     return pd.concat(batches, ignore_index=True).astype(meta.dtypes.to_dict())
 
@@ -291,12 +312,13 @@ def evaluate_parts(
     folder = Path(folder).absolute()
     with scratch_folder(folder) as beside:
         halves = [(next(iter(paths.values())), folder, users, block, seed) for users, block in zip(parts, blocks)]
-        counts: Any = sum(_run(client, _count_part, halves, parts, None))
+        of_parts = _run(client, _count_part, halves, parts, None)
+        counts, totals = (np.sum(arrays, axis=0) for arrays in zip(*of_parts))
         counts_path = beside / "counts.npy"
         np.save(counts_path, counts)
         if beside_popular is not None:
             paths[beside_popular] = beside / "popular.safetensors"
-            of_popular = ModelFile("Popular", {}, {}, ids_of(first), item_counts=counts)
+            of_popular = ModelFile("Popular", {}, {}, ids_of(first), item_counts=totals)
             write_model_file(paths[beside_popular], of_popular)
         tasks = [(list(paths.values()), *half[1:], counts_path, ks) for half in halves]
         tallies = _run(client, _evaluate_part, tasks, parts, progress)
@@ -316,7 +338,7 @@ def prepared(folder: str | Path) -> Interactions:
             f"{folder} is not a prepared folder, which --engine dask reads; "
             f"make one by `autoenc prepare {folder} --out FOLDER --memory 2GB`."
         )
-    return read_prepared(folder)
+    return read_prepared(folder, times=None)
 
 
 def check_new(out: Path) -> None:
@@ -402,10 +424,11 @@ def _halves(model: Recommender, folder: Path, users: slice, block: Block, seed: 
     return [part_on_items_of(model, likes.with_user_items(half)) for half in halves]
 
 
-def _count_part(model_path: Path, folder: Path, users: slice, block: Block, seed: int) -> np.ndarray:
+def _count_part(model_path: Path, folder: Path, users: slice, block: Block, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """How many likes each item has, and what they count, as Popular has it."""
     with _one_part():
         train, _ = _halves(_model(model_path), folder, users, block, seed)
-        return likes_per_item(train)
+        return likes_per_item(train), item_totals(weighted_pairs(train, None))
 
 
 def _evaluate_part(

@@ -345,8 +345,11 @@ def test_update_learns_new_items_in_place(ask, few):
 def test_update_refuses_what_cannot_learn_more(ask, few):
     before = Path(few).read_bytes()
     code, out, err = ask("update", few, "--data", "train.csv")
-    assert (code, out) == (2, "") and "EASE has no partial_fit, as its solution depends on all likes at once" in err
+    assert (code, out) == (2, "") and f"{few} cannot be updated: EASE is fitted on all likes at once; train it" in err
     assert Path(few).read_bytes() == before
+    Blend([EASE()]).fit(datasets.load(path="train.csv")).save("blend")
+    code, _, err = ask("update", "blend", "--data", "train.csv")
+    assert code == 2 and "a blend, such as --preset best and fast train, is fitted on all likes at once" in err
     Popular().fit([[0, 1]]).save("matrix")
     code, _, err = ask("update", "matrix", "--data", "train.csv")
     assert code == 2 and "matrix has no item ids to match new likes with; train it on a file that has ids" in err

@@ -54,6 +54,14 @@ def test_a_rating_is_a_weight_only_where_that_is_said(tmp_path):
         datasets.load(path=path, min_rating=6)
 
 
+def test_a_comma_is_read_as_a_point(tmp_path):
+    (tmp_path / "a.csv").write_text("user;item;rating\n1;2;3,5\n1;3;+4,25\n1;4; 5 \n1;5;0,0625\n")
+    assert datasets.load(path=tmp_path / "a.csv", weight="rating").weights.tolist() == [3.5, 4.25, 5, 0.0625]
+    assert datasets.load(path=tmp_path / "a.csv", min_rating=4).n_likes == 2
+    (tmp_path / "a.csv").write_text("1;2;3,5\n1;3;4,0\n")
+    assert datasets.load(path=tmp_path / "a.csv", min_rating=4).item_ids.tolist() == [3]
+
+
 def test_ratings_that_are_asked_for_and_not_there(tmp_path):
     (tmp_path / "a.csv").write_text("user,item,liking\n1,2,3\n")
     with pytest.raises(ValueError, match=r"no column that is known to be of ratings.*say which by rating="):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import bz2
+import gzip
 import json
+import lzma
 import os
 import shutil
 import subprocess
@@ -14,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 from autoenc import datasets
 from autoenc.cli import main
@@ -237,12 +241,43 @@ def test_bad_arguments(tmp_path, capsys):
     assert (tmp_path / "full" / "mine").read_text() == "x"
 
 
-def test_archives_are_to_be_unpacked(tmp_path):
+def test_an_archive_is_read_with_its_titles(tmp_path):
     bundled = Path(datasets.__file__).parent / "bundled/ml-latest-small.zip"
+    counts = tables.prepare(bundled, tmp_path / "out", times=True)
+    found, wanted = read_prepared(tmp_path / "out", times=True), datasets.load(path=bundled, times=True)
+    assert counts.source == wanted.source
+    assert_same(found, wanted)
+    np.testing.assert_array_equal(found.times, wanted.times)
+
+
+def test_files_that_are_compressed_differently_are_one_table(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.csv").write_bytes(b"user,item\n7,10\n7,25\n")
+    (tmp_path / "in/b.csv.gz").write_bytes(gzip.compress(b"user,item\n3,10\n"))
+    (tmp_path / "in/c.csv.bz2").write_bytes(bz2.compress(b"user,item\n3,300\n"))
+    (tmp_path / "in/d.csv.xz").write_bytes(lzma.compress(b"user,item\n11,300\n"))
+    assert tables.prepare(tmp_path / "in", tmp_path / "out")[:4] == (3, 3, 5, 5)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
+        ["manifest.json", *(f"{name}.npy" for name in ("indptr", "indices", "data", "user_ids", "item_ids"))]
+    )
+
+
+def test_the_parts_of_a_data_set_of_lists_are_one(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/train.txt").write_text("0 5 7\n1 5\n")
+    (tmp_path / "in/test.txt").write_text("0 9\n1 7 9 11\n")
+    tables.prepare(tmp_path / "in", tmp_path / "out")
+    wanted = datasets.load(path=tmp_path / "in")
+    assert wanted.item_ids.tolist() == [5, 7, 9, 11] and wanted.n_likes == 7
+    assert_same(read_prepared(tmp_path / "out"), wanted)
+
+
+def test_a_matrix_is_not_read_in_parts(tmp_path):
+    sparse.save_npz(tmp_path / "likes.npz", sparse.csr_array(np.eye(3)))
     with pytest.raises(
-        ValueError, match="is a zip archive, which can't be read a part at a time; unpack it, or leave out"
+        ValueError, match=r"is an \.npz, which is read at once and not a part at a time; leave out --mem"
     ):
-        tables.prepare(bundled, tmp_path / "out")
+        tables.prepare(tmp_path / "likes.npz", tmp_path / "out")
 
 
 def test_without_duckdb(monkeypatch, tmp_path):

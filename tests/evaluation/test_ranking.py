@@ -270,7 +270,7 @@ def test_compare_stands_scorers_beside_the_first(split):
     header, popular, by_number, differences = str(comparison).splitlines()
     assert header.split() == ["precision@1", "precision@5", "precision@10", "ndcg@10"]
     assert popular.startswith("popular") and by_number.startswith("by number")
-    assert str(difference) in differences
+    assert str(difference) in differences and differences.startswith("  minus popular ")
 
 
 def test_several_comparisons_are_corrected_for_by_holm():

@@ -16,7 +16,7 @@ from scipy import sparse
 from autoenc import datasets, load_model
 from autoenc.datasets.npz import save_likes
 from autoenc.interactions import Interactions
-from autoenc.models import Popular
+from autoenc.models import EASE, Popular
 from autoenc.models.export import check_ending, ids_of, on_items_of, write_recommendations
 from tests.helpers.child import run
 
@@ -35,6 +35,7 @@ def read_back(path, n):
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as arrays:
             assert arrays["item_ids"].shape == arrays["scores"].shape == (len(arrays["user_ids"]), n)
+            assert arrays["by_popularity"].shape == (len(arrays["user_ids"]), n)
             assert arrays["scores"].dtype == np.float32
             nothing = -1 if arrays["item_ids"].dtype.kind == "i" else ""
             return {
@@ -44,7 +45,7 @@ def read_back(path, n):
     if path.suffix == ".parquet":
         parquet = pytest.importorskip("pyarrow.parquet")
         rows = parquet.read_table(path).to_pylist()
-        assert parquet.read_schema(path).names == ["user", "rank", "item", "score"]
+        assert parquet.read_schema(path).names == ["user", "rank", "item", "score", "by_popularity"]
     else:
         with open(path, encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
@@ -130,6 +131,24 @@ def test_batches_follow_each_other(tmp_path, ending, ratings):
     assert [int(user) for user in found] == ratings.user_ids.tolist()
     assert [[int(item) for item, _ in best] for best in found.values()] == ratings.item_ids[items].tolist()
     np.testing.assert_allclose([[score for _, score in best] for best in found.values()], scores)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_what_came_by_popularity_alone_is_marked(tmp_path, ending):
+    if ending == "parquet":
+        pytest.importorskip("pyarrow")
+    model = EASE(l2=1.0).fit(Interactions.from_lists([[1, 2], [1, 2], [3, 4], [3]]))
+    user_items = sparse.csr_array(np.array([[1, 0, 0, 0], [0, 0, 0, 0]], np.float32))
+    path = tmp_path / f"recs.{ending}"
+    assert write_recommendations(path, model, user_items, np.array([7, 9]), 3) == 1
+    if ending == "npz":
+        with np.load(path) as arrays:
+            marks = arrays["by_popularity"].ravel().tolist()
+    elif ending == "csv":
+        marks = [{"true": True, "false": False}[line.split(",")[-1]] for line in path.read_text().splitlines()[1:]]
+    else:
+        marks = pytest.importorskip("pyarrow.parquet").read_table(path)["by_popularity"].to_pylist()
+    assert marks == [False, True, True, True, True, True]
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

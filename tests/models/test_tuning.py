@@ -12,6 +12,7 @@ from scipy import sparse
 
 from autoenc import cli
 from autoenc.evaluation.evaluate import evaluate
+from autoenc.evaluation.popularity import told_behind
 from autoenc.evaluation.splits import holdout_per_user, holdout_users
 from autoenc.interactions import Interactions, as_user_items
 from autoenc.models import (
@@ -301,6 +302,17 @@ def test_the_command_prints_tables_for_people(path, capsys):
     assert trial.endswith(" s  k 100, shrink 20")
     assert (blank, title) == ("", "on the likes held out before:")
     assert header.split() == ["precision@1", "ndcg@100"]
+
+
+def test_the_command_says_where_the_model_is_behind_popularity(tmp_path, capsys):
+    likes = np.random.default_rng(1).random((20, 60)) < np.linspace(0.9, 0.05, 60)  # popularity is all there is
+    sparse.save_npz(tmp_path / "likes.npz", sparse.csr_array(likes.astype(np.float32)))
+    out = str(tmp_path / "tuned.safetensors")
+    arguments = ["--data", str(tmp_path / "likes.npz"), "--trials", "1", "--out", out]
+    assert cli.main(["tune", "--model", "knn", *arguments]) == 0
+    beside = load_model(out).about_["beside_popularity"]
+    assert beside["model"] < beside["popularity"]
+    assert told_behind(beside) in capsys.readouterr().err
 
 
 def test_the_command_tunes_the_preset_best(path, monkeypatch, capsys):

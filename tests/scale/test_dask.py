@@ -15,10 +15,11 @@ import pytest
 
 from autoenc import datasets
 from autoenc.cli import main
+from autoenc.datasets import ReadOptions
 from autoenc.evaluation.compare import compare
 from autoenc.evaluation.splits import Block, holdout_of_block, holdout_per_user, shares_per_user
 from autoenc.interactions import Interactions
-from autoenc.models import AutoEncoder, Popular
+from autoenc.models import EASE, AutoEncoder, Popular
 from autoenc.models.export import write_recommendations
 from tests.helpers import ROOT
 from tests.helpers.child import run
@@ -69,7 +70,7 @@ def read_parts(folder):
 
 
 def recommended_here(place, tmp_path):
-    likes = datasets.load(path=place / "likes")
+    likes = datasets.load(path=place / "likes", times=None)
     model = distributed.load_model(place / "model.safetensors")
     user_items, _, n_dropped = distributed.on_items_of(model, likes)
     write_recommendations(tmp_path / "here.parquet", model, user_items, likes.user_ids, 10)
@@ -92,6 +93,51 @@ def test_parts_are_what_one_process_recommends(place, client, tmp_path, users_a_
     assert read_parts(tmp_path / "out").equals(wanted)
     assert seen[-1] == (671, 671) and len(seen) == -(-671 // users_a_part)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here.parquet", "out"]
+
+
+@pytest.fixture(scope="module")
+def weighted(tmp_path_factory):
+    """A folder with likes that have times and weights, prepared, and a model with a half-life."""
+    place = tmp_path_factory.mktemp("weighted")
+    rng = np.random.default_rng(0)
+    columns = {name: rng.integers(most, size=900) for name, most in (("user", 60), ("item", 40), ("plays", 9))}
+    columns["plays"] += 1
+    columns["time"] = 10**9 + 86_400 * rng.integers(365, size=900)
+    parquet.write_table(pa.table(columns), place / "rows.parquet")
+    tables.prepare(place / "rows.parquet", place / "likes", times=True, options=ReadOptions(weight="plays"))
+    EASE(l2=5.0, half_life=30).fit(datasets.load(path=place / "likes", times=True)).save(place / "model.safetensors")
+    return place
+
+
+def test_times_and_weights_count_as_in_one_process(weighted, client, tmp_path):
+    wanted, _ = recommended_here(weighted, tmp_path)
+    model_path, folder = weighted / "model.safetensors", weighted / "likes"
+    distributed.recommend_parts(client, model_path, folder, tmp_path / "out", users_a_part=25)
+    assert read_parts(tmp_path / "out").equals(wanted)
+    model, likes = distributed.load_model(model_path), datasets.load(path=folder, times=True)
+    assert model.recommend(likes.user_items)[0].tolist() != model.recommend(likes.user_items.copy())[0].tolist()
+
+    train, held_out = holdout_per_user(likes, seed=1)
+    here = compare({"model": model, "Popular": Popular().fit(train)}, train, held_out, (5,))
+    found = distributed.evaluate_parts(
+        client, {"model": model_path}, folder, (5,), seed=1, beside_popular="Popular", users_a_part=25
+    )
+    for name, report in here.reports.items():
+        assert found.reports[name].means == pytest.approx(report.means)
+
+
+def test_columns_of_times_and_weights_of_a_frame(weighted, client):
+    dd = pytest.importorskip("dask.dataframe")
+    frame = pd.read_parquet(weighted / "rows.parquet")
+    model = distributed.load_model(weighted / "model.safetensors")
+    lazy = distributed.recommend_dask(model, dd.from_pandas(frame, npartitions=2), 3, time="time", weight="plays")
+    found = lazy.compute().sort_values(["user", "rank"])
+    likes = Interactions.from_table(frame, time="time", weight="plays")
+    ranking = model.recommend(distributed.on_items_of(model, likes).user_items, 3)
+    assert found["item"].tolist() == distributed.ids_of(model)[ranking.items.ravel()].tolist()
+    assert found["by_popularity"].tolist() == ranking.by_popularity.ravel().tolist()
+    with pytest.raises(ValueError, match="ddf has no column 'when'"):
+        distributed.recommend_dask(model, dd.from_pandas(frame, npartitions=2), time="when")
 
 
 FIRST_PART = """
@@ -212,6 +258,17 @@ def test_commands_by_a_scheduler(place, scheduler, tmp_path, capsys):
     assert of_dask == capsys.readouterr().out
 
 
+def test_it_says_where_a_model_lacks_times(place, weighted, scheduler, tmp_path, capsys):
+    EASE(half_life=30).fit(datasets.load(path=weighted / "likes", times=True)).save(tmp_path / "ease")
+    tables.prepare(weighted / "rows.parquet", tmp_path / "likes")
+    likes, by_dask = str(tmp_path / "likes"), ["--engine", "dask", "--scheduler", scheduler]
+    sentence = f"{likes} has no times, so that a user's likes all count alike"
+    assert main(["recommend", str(tmp_path / "ease"), "--users", likes, "--out", str(tmp_path / "out"), *by_dask]) == 0
+    assert sentence in capsys.readouterr().err
+    assert main(["evaluate", str(tmp_path / "ease"), "--data", likes, *by_dask]) == 0
+    assert sentence in capsys.readouterr().err
+
+
 def test_bad_arguments(place, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(distributed, "SECONDS_TO_CONNECT", 1)
     model, likes, out = str(place / "model.safetensors"), str(place / "likes"), str(tmp_path / "out")
@@ -229,6 +286,8 @@ def test_bad_arguments(place, tmp_path, capsys, monkeypatch):
         (["recommend", model, "--users", str(place / "rows"), "--out", out, *by_dask], "is not a prepared folder"),
         (["recommend", model, "--users", "none", "--out", out, *by_dask], "There is no file or folder none"),
         (["evaluate", model, *by_dask], "--engine dask reads a prepared folder; pass it by --data alone"),
+        ([*everybody, out, *by_dask, "--weight-column", "3"], "reads a prepared folder, without columns and ra"),
+        (["evaluate", model, *by_dask, "--min-likes-per-user", "2"], "dask reads them in parts; leave them out"),
         (["evaluate", model, "--data", likes, "--protocol", "strong", *by_dask], "takes --protocol weak, --beside pop"),
     ]:  # fmt: skip
         assert main(arguments) == 2
