@@ -1,4 +1,4 @@
-"""The files of a table as DuckDB reads them: by the layouts and the rules of the readers in memory."""
+"""The files of a table as DuckDB reads them, with the layouts and rules of the readers in memory."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Tables(NamedTuple):
     """The files of one table."""
 
     paths: list[Path]
-    layout: Table | JsonLines | None  # None: parquet, which says itself
+    layout: Table | JsonLines | None  # None for parquet, which describes itself
     titles: Source | None = None
 
 
 def is_partitioned(path: Path) -> bool:
-    """Whether a path is a folder of parquet, or of several files of text that no other format explains."""
+    """Whether a path is a folder of parquet, or of several text files that are not a known data set."""
     if not path.is_dir():
         return False
     if _files(path, (".parquet",)):
@@ -43,28 +43,30 @@ def is_partitioned(path: Path) -> bool:
 
 
 def find_tables(path: Path, options: ReadOptions = NO_OPTIONS) -> Tables:
-    """The table at a path: a folder of parquet, CSV or JSON lines, however deep, or one file.
+    """The table at a path: a folder of parquet, CSV or JSON lines, at any depth, or one file.
 
     Raises
     ------
     FileNotFoundError
-        Where there is nothing.
+        If the path doesn't exist.
     ValueError
-        Where there is no table, or not one that can be read a part at a time.
+        If there is no table, or none that can be read in parts.
     """
     check_exists(path)
     titles = None
     if is_partitioned(path):
         parquet, text = _files(path, (".parquet",)), _files(path, _TEXT)
         if parquet and text:
-            raise ValueError(f"{path} holds both parquet and text ({parquet[0]} and {text[0]}); pass a folder of one.")
+            raise ValueError(
+                f"{path} holds both parquet and text ({parquet[0]} and {text[0]}); pass a folder with one of them."
+            )
         files = parquet or text
     else:
         if archive_of(path) is not None:
-            raise ValueError(f"{path} is a zip archive, which can't be read a part at a time; {_WAY_OUT}.")
+            raise ValueError(f"{path} is a zip archive, which can't be read in parts; {_WAY_OUT}.")
         sources, titles = find(path)
         if len(sources) > 1:
-            raise ValueError(f"{path} is not a table that can be read a part at a time; {_WAY_OUT}.")
+            raise ValueError(f"{path} is not a table that can be read in parts; {_WAY_OUT}.")
         files = [sources[0].path]
     with open(files[0], "rb") as first:
         if first.read(4) == b"PAR1":
@@ -73,7 +75,8 @@ def find_tables(path: Path, options: ReadOptions = NO_OPTIONS) -> Tables:
     for file, layout in zip(files, layouts):
         if _columns_of(layout) != _columns_of(layouts[0]):
             raise ValueError(
-                f"{file} has the header {_header_of(layout)}, and {files[0]} {_header_of(layouts[0])}; make them one."
+                f"{file} has the header {_header_of(layout)}, but {files[0]} has {_header_of(layouts[0])}; "
+                "give all files the same header."
             )
     return Tables(files, _with_quotes(files, layouts), titles)
 
@@ -84,11 +87,11 @@ _WAY_OUT = "unpack it, or leave out --memory"
 def _layout_of(path: Path, options: ReadOptions) -> Table | JsonLines:
     layout: Layout = layout_of_sources([Source(path)], options)
     if not isinstance(layout, (Table, JsonLines)) or (isinstance(layout, Table) and layout.delimiter == BLANKS):
-        raise ValueError(f"{path} is {layout.description}, which isn't read a part at a time; leave out --memory.")
+        raise ValueError(f"{path} is {layout.description}, which can't be read in parts; leave out --memory.")
     with open(path, "rb") as file:
         method = compression_of(file.read(8))
     if method in ("bzip2", "xz"):
-        raise ValueError(f"{path} is compressed by {method}, which isn't read a part at a time; {_WAY_OUT}.")
+        raise ValueError(f"{path} is compressed by {method}, which can't be read in parts; {_WAY_OUT}.")
     return layout
 
 
@@ -103,9 +106,9 @@ def _header_of(layout: Table | JsonLines) -> str:
 
 
 def _with_quotes(paths: list[Path], layouts: list[Table | JsonLines]) -> Table | JsonLines:
-    """The layout of all files: quoted where every quote in them is closed as it must be.
+    """The layout of all files, which is quoted if all quotes in them are closed.
 
-    Raises ValueError, which names file and line, where that leaves rows swallowed.
+    Raises ValueError, which names file and line, if a quote that is not closed would swallow rows.
     """
     first = layouts[0]
     if not isinstance(first, Table):
@@ -125,7 +128,7 @@ def _with_quotes(paths: list[Path], layouts: list[Table | JsonLines]) -> Table |
 
 
 def _check_quotes(source: Source, table: Table) -> None:
-    """Raise QuoteError where a quote is opened that isn't closed before other rows: DuckDB would swallow them."""
+    """Raise QuoteError if a quote is not closed before the next rows, which DuckDB would swallow."""
     if not table.quoted:
         return
     try:
@@ -143,7 +146,7 @@ def _check_quotes(source: Source, table: Table) -> None:
 
 
 def rows_of(tables: Tables) -> str:
-    """The FROM of a query over the files of text: columns c0, c1, ... of a table, the keys of JSON lines."""
+    """The FROM clause of a query over text files: columns c0, c1, ... of a table, or the keys of JSON lines."""
     paths = f"[{', '.join(quoted(_literal(file)) for file in tables.paths)}]"
     layout = tables.layout
     if layout is None:
@@ -166,7 +169,7 @@ def rows_of(tables: Tables) -> str:
 
 
 def _form_of(path: Path) -> tuple[str, str]:
-    """How a file is compressed and encoded, in DuckDB's words."""
+    """How a file is compressed and encoded, as DuckDB's options name it."""
     with open(path, "rb") as file:
         head = file.read(8)
     compression = {"gzip": "gzip", "zstd": "zstd"}.get(compression_of(head) or "", "none")
@@ -174,7 +177,7 @@ def _form_of(path: Path) -> tuple[str, str]:
 
 
 def _files(folder: Path, endings: tuple[str, ...]) -> list[Path]:
-    """Those below a folder, without what is hidden, as _SUCCESS and .crc files are."""
+    """The files below a folder that are not hidden, as _SUCCESS and .crc files are."""
     return sorted(
         file
         for file in folder.rglob("*")
@@ -185,10 +188,10 @@ def _files(folder: Path, endings: tuple[str, ...]) -> list[Path]:
 
 
 def _literal(path: Path) -> str:
-    """A path that DuckDB takes for this file alone: it reads `*`, `?` and `[` as patterns, and `~/` as a home."""
+    """A path that DuckDB takes literally: it expands `*`, `?` and `[` as patterns, and `~/` as the home folder."""
     return re.sub(r"[*?[]", r"[\g<0>]", str(path.absolute()))
 
 
 def quoted(text: str) -> str:
-    """A text as SQL writes it."""
+    """A string as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"

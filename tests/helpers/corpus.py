@@ -24,7 +24,7 @@ ISO = [
 ]
 RATINGS = [5, 3.5, 4, 2, 0.5]
 NAMED = [("ann", "B07"), ("ann", "007"), ("bob", "B07"), ("josé", "Heat, The")]
-ASK = "say which is meant by user= and item="
+ASK = "pass user= and item="
 
 
 class Case(NamedTuple):
@@ -71,8 +71,8 @@ CASES: dict[str, Case] = {
     "semicolon": Case(table(";", *MOVIELENS), source="semicolon-separated text with a header", times=TIMES),
     "tab": Case(table("\t", *MOVIELENS), source="tab-separated text with a header", times=TIMES),
     "bar": Case(table("|", *MOVIELENS), source="bar-separated", times=TIMES),
-    "blank": Case(table(" ", *MOVIELENS), source="blank-separated", times=TIMES, duckdb="isn't read a part at a time"),
-    "blanks": Case(table("   ", *MOVIELENS), times=TIMES, duckdb="isn't read a part at a time"),
+    "blank": Case(table(" ", *MOVIELENS), source="blank-separated", times=TIMES, duckdb="can't be read in parts"),
+    "blanks": Case(table("   ", *MOVIELENS), times=TIMES, duckdb="can't be read in parts"),
     "other columns between": Case(
         table(
             ",",
@@ -193,7 +193,7 @@ CASES: dict[str, Case] = {
     "names that are not known, said": Case(
         table(",", "usuario", "pelicula", rows=PAIRS), options={"user": "usuario", "item": "pelicula"}
     ),
-    "no item": Case("user,rating\n1,2\n", None, "which names no column of items; say which is meant by item="),
+    "no item": Case("user,rating\n1,2\n", None, "which has no known column of items; pass item="),
     "said by number": Case(
         table(",", "a", "b", "c", rows=[(i, 0, u) for u, i in PAIRS]), options={"user": 3, "item": "1"}
     ),
@@ -252,7 +252,7 @@ CASES: dict[str, Case] = {
         "1,10,20\n2,10,300\n", None, "of which the third and later ones may be items"
     ),
     "a count first, as many in each": Case("2 10 20\n2 10 300\n", None, "which is how many items follow"),
-    "parts of numbers for ids": Case("1,3.5\n2,4.5\n", None, "the item id '3.5' is a number that is not whole|" + ASK),
+    "parts of numbers for ids": Case("1,3.5\n2,4.5\n", None, "the item id '3.5' is not an integer|" + ASK),
     "a list in a cell": Case('user,item\n1,"[10, 25]"\n2,"[10]"\n', None, "in the column of items .*, which is a list"),
     "times for items": Case("user,item\n1,2024-01-01\n2,2024-01-02\n", None, "which is a time"),
     "times for items, said": Case(
@@ -283,14 +283,12 @@ CASES: dict[str, Case] = {
         dicts("user", "item", "time", rows=[(*p, t) for p, t in zip(PAIRS, ISO)]), source="JSON lines", times=TIMES
     ),
     "JSON lines of text": Case(dicts("note", "item", "user", rows=[("[1, 2]", i, u) for u, i in NAMED]), NAMED),
-    "JSON lines of other keys": Case(
-        '{"who": 1, "item": 2}\n', None, "name no column of users; say which is meant by user="
-    ),
+    "JSON lines of other keys": Case('{"who": 1, "item": 2}\n', None, "no known column of users; pass user="),
     "JSON lines of lists": Case(
         '{"user": 1, "item": [2, 3]}\n', None, "item.* '?.2, ?3.'?.* is neither text nor a number"
     ),
     "JSON lines without an id": Case(
-        '{"user": 1, "item": 2}\n{"user": 1}\n', None, "item is missing|items lacks 1 of 2"
+        '{"user": 1, "item": 2}\n{"user": 1}\n', None, "item is missing|items has 1 missing value"
     ),
     "a JSON array": Case('[{"user": 1, "item": 2}]\n', None, "JSON is read as lines of one object each"),
     "a JSON document over lines": Case(
@@ -316,7 +314,7 @@ CASES: dict[str, Case] = {
     ),
     # what is missing
     **{
-        f"an id of {text!r}": Case(f"user,item\n1,ann\n2,{text}\n", None, "item id.* is missing|lacks 1 of 2 values")
+        f"an id of {text!r}": Case(f"user,item\n1,ann\n2,{text}\n", None, "item id.* is missing|has 1 missing value")
         for text in ("", "nan", "None", "NULL", "<NA>")
     },
     # compressed, and in archives

@@ -299,7 +299,7 @@ def test_the_command_prints_tables_for_people(path, capsys):
     first, trial, blank, title, header, *_ = out.splitlines()
     assert first == "1 trials, the best by ndcg@100 on validation:"
     assert trial.endswith(" s  k 100, shrink 20")
-    assert (blank, title) == ("", "on the likes held out before:")
+    assert (blank, title) == ("", "on the held-out likes:")
     assert header.split() == ["precision@1", "ndcg@100"]
 
 

@@ -220,16 +220,16 @@ def test_bad_arguments(place, tmp_path, capsys, monkeypatch):
     (tmp_path / "full").mkdir()
     (tmp_path / "full/mine").write_text("x")
     for arguments, sentence in [
-        ([*everybody, out, "--workers", "2"], "--scheduler and --workers are of --engine dask"),
+        ([*everybody, out, "--workers", "2"], "--scheduler and --workers need --engine dask"),
         ([*everybody, out, *by_dask, "--workers", "0"], "--workers must be 1 or more, got 0"),
         ([*everybody, out, *by_dask, "--workers", "2", "--scheduler", "x"], "--workers is of a cluster on this"),
         ([*everybody, out, *by_dask, "--scheduler", "tcp://127.0.0.1:9"], "there is no Dask scheduler at tcp://127.0.0"),
         ([*everybody, str(tmp_path / "full"), *by_dask], "full is there; name a new folder for the parts"),
-        (["recommend", model, "--liked", "1", *by_dask], "--engine dask is for everybody in a folder; pass --users"),
+        (["recommend", model, "--liked", "1", *by_dask], "--engine dask recommends to all users in a folder; pass --u"),
         (["recommend", model, "--users", str(place / "rows"), "--out", out, *by_dask], "is not a prepared folder"),
         (["recommend", model, "--users", "none", "--out", out, *by_dask], "There is no file or folder none"),
-        (["evaluate", model, *by_dask], "--engine dask reads a prepared folder; pass it by --data alone"),
-        (["evaluate", model, "--data", likes, "--protocol", "strong", *by_dask], "takes --protocol weak, --beside pop"),
+        (["evaluate", model, *by_dask], "--engine dask reads a prepared folder; pass only --data"),
+        (["evaluate", model, "--data", likes, "--protocol", "strong", *by_dask], "supports --protocol weak, --beside"),
     ]:  # fmt: skip
         assert main(arguments) == 2
         assert sentence in capsys.readouterr().err
