@@ -64,7 +64,7 @@ def test_ratings_that_are_asked_for_and_not_there(tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"user": 0}, "user is 0; columns are numbered from 1 on"),
+        ({"user": 0}, "user is 0; columns are numbered from 1"),
         ({"item": 1.5}, "item is 1.5; pass the name of a column, or its number"),
         ({"delimiter": "ab"}, "delimiter is 'ab'; pass one character, '::', or one of tab, comma"),
         ({"delimiter": '"'}, "which cannot separate columns"),

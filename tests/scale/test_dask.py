@@ -184,7 +184,7 @@ def test_bad_frames(place):
     model = distributed.load_model(place / "model.safetensors")
     with pytest.raises(ValueError, match="ddf has no column 'item', but 'user', 'what'; name yours"):
         distributed.recommend_dask(model, frame)
-    with pytest.raises(ValueError, match="n is 0; pass how many items to recommend, 1 or more"):
+    with pytest.raises(ValueError, match="n is 0; pass the number of items to recommend, 1 or more"):
         distributed.recommend_dask(model, frame, 0, item="what")
 
 
@@ -222,9 +222,9 @@ def test_bad_arguments(place, tmp_path, capsys, monkeypatch):
     for arguments, sentence in [
         ([*everybody, out, "--workers", "2"], "--scheduler and --workers need --engine dask"),
         ([*everybody, out, *by_dask, "--workers", "0"], "--workers must be 1 or more, got 0"),
-        ([*everybody, out, *by_dask, "--workers", "2", "--scheduler", "x"], "--workers is of a cluster on this"),
+        ([*everybody, out, *by_dask, "--workers", "2", "--scheduler", "x"], "--workers is for a cluster on this"),
         ([*everybody, out, *by_dask, "--scheduler", "tcp://127.0.0.1:9"], "there is no Dask scheduler at tcp://127.0.0"),
-        ([*everybody, str(tmp_path / "full"), *by_dask], "full is there; name a new folder for the parts"),
+        ([*everybody, str(tmp_path / "full"), *by_dask], "full already exists; name a new folder for the parts"),
         (["recommend", model, "--liked", "1", *by_dask], "--engine dask recommends to all users in a folder; pass --u"),
         (["recommend", model, "--users", str(place / "rows"), "--out", out, *by_dask], "is not a prepared folder"),
         (["recommend", model, "--users", "none", "--out", out, *by_dask], "There is no file or folder none"),
@@ -239,7 +239,7 @@ def test_bad_arguments(place, tmp_path, capsys, monkeypatch):
 def test_without_dask(monkeypatch):
     monkeypatch.setitem(sys.modules, "dask.distributed", None)
     with (
-        pytest.raises(ValueError, match=r"--engine dask takes Dask: pip install --editable '\.\[dask\]'"),
+        pytest.raises(ValueError, match=r"--engine dask needs Dask: pip install --editable '\.\[dask\]'"),
         distributed.cluster(),
     ):
         pass
@@ -247,7 +247,7 @@ def test_without_dask(monkeypatch):
 
 def test_parts_that_are_not_there_are_missed(place, tmp_path, monkeypatch):
     monkeypatch.setattr(distributed, "_run", lambda *arguments: [(0, 0)])
-    with pytest.raises(OSError, match=r"1 parts were to be in .*, and 0 are; is the disk shared\?"):
+    with pytest.raises(OSError, match=r"has 0 parts instead of 1; is the disk shared\?"):
         distributed.recommend_parts(None, place / "model.safetensors", place / "likes", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
@@ -309,7 +309,7 @@ def test_a_part_that_kills_every_worker_ends_the_job(place, tmp_path, monkeypatc
     monkeypatch.setattr(distributed, "_recommend_part", die)
     with (
         distributed.cluster(workers=2) as client,
-        pytest.raises(OSError, match="a part of the users ended 4 workers, one after another; have they memory for"),
+        pytest.raises(OSError, match="a part of the users killed 4 workers, one after another; do they have enough"),
     ):
         distributed.recommend_parts(client, place / "model.safetensors", place / "likes", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
