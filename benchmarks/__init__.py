@@ -1,1 +1,1 @@
-"""What autoenc is measured by and against, each a package or a module to run: `python -m benchmarks.speed`."""
+"""Benchmarks, each a package or module to run, such as `python -m benchmarks.speed`."""

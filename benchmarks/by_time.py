@@ -1,16 +1,16 @@
-"""Every model with and without a half-life, on likes that are cut by time.
+"""Every model with and without a half-life, on likes split by time.
 
     python -m benchmarks.by_time                        the bundled ratings; prints the table
-    python -m benchmarks.by_time --models EASE Popular  these alone
-    python -m benchmarks.by_time --least-likes 20       without the rare items, a few minutes
-    python -m benchmarks.by_time --data ratings.csv     others that have times
+    python -m benchmarks.by_time --models EASE Popular  only these models
+    python -m benchmarks.by_time --least-likes 20       without rare items, a few minutes
+    python -m benchmarks.by_time --data ratings.csv     other ratings with times
 
-At each of several moments the models are fitted on what came before, and asked for what the same users
-liked from then on; a user counts once at each moment that parts their likes. The half-life of a closed
-form is the one that `choose_half_life` takes on the likes before the moment; models that are trained
-have EASE's, as their fits take long. `best` and `fast` choose their own, when they validate by time;
-without a half-life they validate on likes of any time. Differences are paired by user and moment: to the
-same model without a half-life, and to EASE with one.
+The likes are split at several times. For each, the models are fitted on the earlier likes and evaluated on
+the later likes of the same users; a user counts once for each time that splits their likes. For closed-form
+models, `choose_half_life` chooses the half-life on the earlier likes; models that are trained use EASE's, as
+their fits take long. `best` and `fast` choose their own if they validate by time; without a half-life they
+validate on likes of any time. Differences are paired by user and time: from the same model without a
+half-life, and from EASE with one.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ BLENDS = ("best", "fast")
 WITHOUT, WITH, IN_INPUT = "without", "half-life", "half-life, in the input too"
 
 Values = dict[tuple[str, str], list[dict[str, np.ndarray]]]
-"""By model and variant, at each moment each user's value of each metric."""
+"""Each user's value of each metric at each time, by model and variant."""
 
 
 def without_rare_items(likes: Interactions, least: int) -> Interactions:
@@ -74,7 +74,7 @@ def values_of(model: Recommender, split: TimeSplit) -> dict[str, np.ndarray]:
 
 
 def measured(likes, share: float, names: list[str], found: Values) -> None:
-    """Fit the models on what came before the moment, and note the value of each user's ranking."""
+    """Fit the models on the likes before a time, and store the metrics of each user's ranking."""
     split = holdout_by_time(likes, share)
     of_ease = choose_half_life(EASE(), split.train).half_life if set(names) & set(ITERATIVE) else None
     for name in names:
@@ -123,9 +123,9 @@ def rows_of(found: Values) -> list[list[str]]:
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.by_time", description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", metavar="PATH", help="ratings with times (default: those bundled)")
-    parser.add_argument("--least-likes", type=int, default=1, metavar="N", help="of an item; leave out the others")
-    parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="of the likes, after each moment")
+    parser.add_argument("--data", metavar="PATH", help="ratings with times (default: the bundled ones)")
+    parser.add_argument("--least-likes", type=int, default=1, metavar="N", help="leave out items with fewer likes")
+    parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="shares of the likes to hold out")
     names = [*CLOSED_FORMS, *BLENDS, *ITERATIVE]
     parser.add_argument("--models", nargs="+", choices=names, default=names)
     args = parser.parse_args(argv)
@@ -135,8 +135,8 @@ def main(argv=None) -> int:
     for share in args.shares:
         measured(likes, share, args.models, found)
     n_users = sum(len(values[METRICS[0]]) for values in found[args.models[0], WITHOUT])
-    print(f"{likes}; {len(args.shares)} moments, {n_users} users\n")
-    header = ["model", "", *(title for metric in METRICS for title in (metric, "to without", "to EASE with"))]
+    print(f"{likes}; {len(args.shares)} times, {n_users} users\n")
+    header = ["model", "", *(title for metric in METRICS for title in (metric, "from without", "from EASE with"))]
     print(as_markdown([header, *rows_of(found)]))
     return 0
 

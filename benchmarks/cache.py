@@ -1,4 +1,4 @@
-"""Where the benchmarks keep between runs what takes long to make."""
+"""The cache folder of the benchmarks, for data that takes long to compute."""
 
 from __future__ import annotations
 

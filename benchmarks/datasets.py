@@ -1,7 +1,7 @@
-"""The data sets that we are measured on, by name.
+"""The data sets of the benchmarks, by name.
 
-Those of LIGHTGCN are not ours to pass on: they are read where AUTOENC_TEST_DATA has them, in
-LightGCN's text format, and left out where it hasn't.
+Those in LIGHTGCN can't be redistributed: they are read from the folder AUTOENC_TEST_DATA, in LightGCN's
+text format, and left out if they are not there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FOLDER = Path(os.environ.get("AUTOENC_TEST_DATA", Path(__file__).parents[2] / "s
 
 
 def from_lightgcn(name: str) -> Interactions:
-    """All the pairs of FOLDER/name/*.txt, whose lines are `user item item ...`; their split is not ours."""
+    """All pairs in FOLDER/name/*.txt, whose lines are `user item item ...`; the split into files is ignored."""
     users, items = [], []
     for path in sorted((FOLDER / name).glob("*.txt")):
         for line in path.read_text().splitlines():
@@ -38,7 +38,7 @@ LOADERS = {
 
 
 def available() -> list[str]:
-    """The names of those that can be loaded here."""
+    """The names of the data sets that can be loaded on this machine."""
     return [name for name in LOADERS if name not in LIGHTGCN or (FOLDER / name).is_dir()]
 
 

@@ -1,9 +1,9 @@
-"""What the layers of the lessons are worth: the figures that docs/lessons has under "The problem".
+"""The effect of layers in the lessons: the figures given in docs/lessons under "The problem".
 
-    python -m benchmarks.lessons                about 10 minutes on a core
+    python -m benchmarks.lessons                about 10 minutes on one core
 
 Networks with and without a layer are trained on the same splits of the bundled ratings, 80% of each user's
-likes, from the same weights. The figures are means over the seeds with their standard deviations.
+likes, from the same initial weights. The figures are means over the seeds with their standard deviations.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EPOCHS, BATCH_SIZE, LR = 20, 256, AutoEncoder().lr
 
 
 class Identity:
-    """What stands in the place of a layer that is left out."""
+    """A layer that replaces one that is left out."""
 
     def __init__(self):
         self.params, self.grads = {}, {}
@@ -40,7 +40,7 @@ class Identity:
 
 
 def of_network(train, seed, batchnorm=True, dropout=0.5, lr=LR):
-    """The task's network, or what is left of it."""
+    """The task's network, optionally without some of its layers."""
     network = AutoEncoderNetwork(initial_state(train.shape[1], seed=seed), dropout)
     if not batchnorm:
         network.batchnorm1 = network.batchnorm2 = Identity()
@@ -73,7 +73,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(
         "python -m benchmarks.lessons", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, default=2, help="how many (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=2, help="number of seeds (default: %(default)s)")
     args = parser.parse_args(argv)
     user_items = datasets.load().user_items
     rows = [["", *METRICS]]

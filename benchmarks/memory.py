@@ -6,9 +6,9 @@ import sys
 
 
 def resident_megabytes(field: str) -> float:
-    """What the process holds now (VmRSS) or held at most (VmHWM); without Linux's /proc at most, for both.
+    """The current (VmRSS) or peak (VmHWM) memory of the process; without Linux's /proc, the peak for both.
 
-    Not getrusage alone: on Linux its peak begins at that of the process that started this one.
+    getrusage is only used without /proc: on Linux, its peak includes that of the parent process.
     """
     try:
         with open("/proc/self/status", encoding="ascii") as status:

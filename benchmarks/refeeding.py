@@ -1,11 +1,11 @@
-"""Does dense refeeding pay? RMSE on the bundled ratings; p@1 and nDCG@100 on the likes of 2,000 items.
+"""Does dense refeeding help? RMSE on the bundled ratings; p@1 and nDCG@100 on the likes of 2,000 items.
 
-    python -m benchmarks.refeeding                about 9 minutes on 2 cores that others use too
+    python -m benchmarks.refeeding                about 9 minutes on 2 shared cores
 
 Each seed draws a split (a tenth of the ratings; a fifth of each user's likes), on which a network is
-trained with and without refeeding from the same weights, so that their difference is paired. Beside
-them stands one trained without it for twice the epochs, as refeeding takes twice the steps. The
-split by time is one: there the seeds draw the weights and the batches alone.
+trained with and without refeeding from the same initial weights, so that their difference is paired. As
+refeeding takes twice as many steps, a network is also trained without it for twice the epochs. There is only
+one split by time: for it, the seeds only determine the weights and the batches.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ EPOCHS_ON_LIKES = 40
 
 
 def of_the_most_liked(user_items, n_items=2000):
-    """Fewer items: refeeding's time goes with their number, times the users'."""
+    """The most liked items only, as the time for refeeding is proportional to items x users."""
     return user_items[:, np.sort(np.argsort(-user_items.sum(axis=0), kind="stable")[:n_items])]
 
 
 def of_item_means(split):
-    """The RMSE of each item's mean rating, drawn to the mean of all by five ratings' weight."""
+    """The RMSE of each item's mean rating, shrunk towards the overall mean with the weight of five ratings."""
     train, held_out = split
     mean = train.data.mean(dtype=np.float64)
     counts = np.bincount(train.indices, minlength=train.shape[1])
@@ -58,7 +58,7 @@ def of_item_means(split):
 
 
 def compare(name, splits, measure):
-    """Print the means over the seeds, and each difference to the plain one with its standard error."""
+    """Print the means over the seeds, and each difference from the plain network with its standard error."""
     rows = {mode: [measure(split, seed, **kind) for seed, split in splits.items()] for mode, kind in MODES.items()}
     for metric in rows["plain"][0]:
         of = {mode: np.array([row[metric] for row in rows[mode]]) for mode in MODES}
@@ -72,10 +72,10 @@ def compare(name, splits, measure):
 
 def main(argv=None):
     parser = argparse.ArgumentParser("python -m benchmarks.refeeding", description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=4, help="how many splits (default: 4)")
+    parser.add_argument("--seeds", type=int, default=4, help="number of splits (default: 4)")
     args = parser.parse_args(argv)
     if args.seeds < 2:
-        parser.error(f"--seeds is {args.seeds}; a standard error takes 2 or more")
+        parser.error(f"--seeds is {args.seeds}; a standard error needs 2 or more")
     seeds = range(args.seeds)
     values, times = ratings_matrix(datasets.read(BUNDLED, values=True))
     at_random = {seed: holdout_ratings(values, seed=seed) for seed in seeds}

@@ -1,11 +1,11 @@
-"""How quickly `autoenc serve` answers at MovieLens 10M's size, and how good what it serves of the bundled ratings is.
+"""The response times of `autoenc serve` at MovieLens 10M's size, and the quality of its default models.
 
     python -m benchmarks.serving                    times over HTTP, about a minute
-    python -m benchmarks.serving --demonstration    the quality beside the defaults', about two minutes
+    python -m benchmarks.serving --demonstration    the quality compared with the defaults, about two minutes
 
-The times are a network's with 10,677 items, emb_dim 800 and hidden_dim 400, fitted on a few made-up users:
-what it has learned changes no time. The question is the page's own, ten recommendations with each one's bar
-for every like, from random likes. Clients and server share the processors.
+The times are for a network with 10,677 items, emb_dim 800 and hidden_dim 400, fitted on a few random users, as
+they don't depend on what it has learned. The request is that of the page, for ten recommendations with the
+contributions of random likes. Clients and server share the processors.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CLIENTS = 50
 
 
 def questions(n_likes, item_ids, n, seed):
-    """The paths of n requests, each with other likes."""
+    """The paths of n requests with different likes."""
     rng = np.random.default_rng(seed)
     for _ in range(n):
         likes = "".join(f"&like={item}" for item in rng.choice(item_ids, n_likes, replace=False))
@@ -41,7 +41,7 @@ def questions(n_likes, item_ids, n, seed):
 
 
 def ask(address, paths):
-    """The seconds of each answer, one after the other over one connection."""
+    """The seconds of each answer, for consecutive requests over one connection."""
     connection = http.client.HTTPConnection(address.hostname, address.port)
     seconds = []
     for path in paths:
@@ -79,7 +79,7 @@ def times():
                 seconds = np.concatenate(list(pool.map(lambda paths: ask(address, paths), each)))
                 elapsed = time.perf_counter() - start
             line(f"{CLIENTS} clients at once, 10 likes", seconds)
-            print(f"{len(seconds) / elapsed:.0f} answers a second")
+            print(f"{len(seconds) / elapsed:.0f} answers per second")
         finally:
             server.terminate()
             server.wait()
@@ -87,7 +87,7 @@ def times():
 
 
 def demonstration(n_users=200, n_shown=4):
-    """The share of the ten best that are among the other likes of users who were not in the fit."""
+    """The share of the ten best that are among the other likes of users outside the training data."""
     ratings = datasets.load()
     apart = np.sort(np.random.default_rng(0).permutation(ratings.n_users)[:n_users])
     rng = np.random.default_rng(n_shown)
@@ -110,7 +110,7 @@ def demonstration(n_users=200, n_shown=4):
 
 def main(argv=None):
     parser = argparse.ArgumentParser("python -m benchmarks.serving", description=__doc__.splitlines()[0])
-    parser.add_argument("--demonstration", action="store_true", help="its quality, instead of the times")
+    parser.add_argument("--demonstration", action="store_true", help="measure quality instead of times")
     args = parser.parse_args(argv)
     demonstration() if args.demonstration else times()
 

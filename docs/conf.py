@@ -1,4 +1,4 @@
-"""Sphinx's settings: `make docs` builds the pages of this folder into docs/_build/html.
+"""Sphinx's settings: `make docs` builds this folder's pages into docs/_build/html.
 
 The pages are Markdown and can be read in the repository as well. Links go from file to file. The list of
 pages, README.md, is the repository's front page; the site's begins with front.html.
@@ -70,7 +70,7 @@ WIDE = 7
 
 
 def invite(app, doctree):
-    """The front page's diagram, ways in and picture, between README.md's first words and its list of pages."""
+    """Insert the front page's diagram, entry points and picture into README.md, before its list of pages."""
     if app.env.docname == "index":
         first = next(doctree.findall(nodes.paragraph))
         first["classes"].append("tagline")
@@ -79,7 +79,7 @@ def invite(app, doctree):
 
 
 def follow_the_button(app, doctree):
-    """Pictures in two styles follow the site's light and dark button, where <picture> asks the system."""
+    """Let pictures in two styles follow the site's light and dark button; <picture> would follow the system."""
     for node in list(doctree.findall(nodes.raw)):
         if match := PICTURE.search(node.astext()):
             dark, alt, light = match.groups()
@@ -97,7 +97,7 @@ def follow_the_button(app, doctree):
 
 
 def mark_tables(app, doctree):
-    """Cells that hold a number, which site.css keeps on one line, and tables of many columns."""
+    """Mark cells with numbers, which site.css keeps on one line, and tables with many columns."""
     for table in doctree.findall(nodes.table):
         if next(table.findall(nodes.tgroup))["cols"] >= WIDE:
             table["classes"].append("wide")
@@ -107,19 +107,19 @@ def mark_tables(app, doctree):
 
 
 def make_room(app, pagename, templatename, context, doctree):
-    """A page with wide tables goes without the list of its headings."""
+    """Omit the list of headings from a page with wide tables."""
     if doctree is not None and any("wide" in table["classes"] for table in doctree.findall(nodes.table)):
         context["furo_hide_toc"] = True
 
 
 def copy_images(app, error):
-    """The pictures of raw elements, which Sphinx doesn't see."""
+    """Copy the pictures in raw elements, which Sphinx doesn't detect."""
     if error is None and app.builder.format == "html":
         shutil.copytree(DOCS / "images", Path(app.outdir) / "images", dirs_exist_ok=True)
 
 
 def read_as_text(app, what, name, thing, options, lines):
-    """In the docstrings |x| is an absolute value and not a substitution, and network_.output is not a link."""
+    """Escape docstrings: |x| is an absolute value, not a substitution, and network_.output is not a link."""
     lines[:] = [
         line
         if line.lstrip().startswith((">>>", "...", ".. "))

@@ -1,10 +1,10 @@
-"""Whether what docstrings call Parameters are the signatures': make lint runs it.
+"""Check that the parameters in docstrings match the signatures, as part of make lint.
 
 python docs/docstrings.py
 
-All of them have to be there where the name is public (in autoenc.__all__); elsewhere a docstring may leave
-out what explains itself. Those that may be given by position stand first, in their order. ruff's rules for
-this don't know "users, items : array" nor what is public.
+Public names (in autoenc.__all__) must document all parameters; other docstrings may leave out obvious ones.
+Positional parameters come first, in their order. ruff's rules for this don't support "users, items : array",
+and don't know which names are public.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NOT_CHECKED = ("autoenc.__main__", "autoenc.kernels", "autoenc.serve")
 
 
 def documented_parameters(doc: str) -> list[str] | None:
-    """The names in a numpydoc docstring's Parameters; None where there is no such section."""
+    """The names in the Parameters section of a numpydoc docstring; None if there is none."""
     section = re.search(r"^Parameters\n-+\n(.*?)(?=^[A-Z][\w ]*\n-+\n|\Z)", doc, re.MULTILINE | re.DOTALL)
     if not section:
         return None
@@ -32,7 +32,7 @@ def documented_parameters(doc: str) -> list[str] | None:
 
 
 def difference(thing, is_public: bool) -> str | None:
-    """What a docstring and a signature disagree about; None where they agree."""
+    """The difference between a docstring and a signature, in words; None if they agree."""
     names = documented_parameters(inspect.cleandoc(thing.__doc__ or ""))
     if names is None:
         return None
@@ -42,7 +42,7 @@ def difference(thing, is_public: bool) -> str | None:
     complete = len(names) == len(set(names)) and (set(names) == set(takes) if is_public else set(names) <= set(takes))
     if complete and names[: len(by_place)] == by_place:
         return None
-    return f"documents {', '.join(names)}, and takes {', '.join(takes) or 'nothing'}"
+    return f"documents {', '.join(names)}, but takes {', '.join(takes) or 'nothing'}"
 
 
 def functions():
@@ -71,5 +71,5 @@ def differences() -> list[str]:
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
     found = differences()
-    print("\n".join(found) or "every docstring's parameters are its signature's")
+    print("\n".join(found) or "the parameters in all docstrings match the signatures")
     sys.exit(bool(found))

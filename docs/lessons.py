@@ -1,4 +1,4 @@
-"""Writes the order of the lessons into the pages that state it. Run it after adding, moving or renaming one.
+"""Write the order of the lessons into the pages that state it. Run this after adding, moving or renaming a lesson.
 
 python docs/lessons.py
 
@@ -49,7 +49,7 @@ def module_of(layer: str) -> str:
 
 
 def read(path: Path) -> Lesson:
-    """Raise ValueError for a page that does not begin as a lesson does."""
+    """The lesson on a page. Raises ValueError if the page does not begin like a lesson."""
     start = re.match(r"# (.+)\n\n(.+)\n\nLesson", path.read_text(encoding="utf-8"))
     if not start:
         raise ValueError(f"{path} must begin with a title, a sentence and a line that starts with 'Lesson'")
@@ -57,7 +57,7 @@ def read(path: Path) -> Lesson:
 
 
 def texts() -> dict[Path, str]:
-    """Every page that states the order, as it should read."""
+    """The right text of every page that states the order."""
     all_lessons = lessons()
     pages = {lesson.path: with_place(all_lessons, number) for number, lesson in enumerate(all_lessons)}
     readme = DOCS / "README.md"
@@ -74,7 +74,7 @@ def texts() -> dict[Path, str]:
 
 
 def with_place(all_lessons: list[Lesson], number: int) -> str:
-    """A lesson's text with its place among the others."""
+    """A lesson's text with its position among the others."""
     place, page = f"Lesson {number + 1} of {len(all_lessons)}", all_lessons[number].path
     if number > 0:
         place += f", after {all_lessons[number - 1].link(page)}"
@@ -85,10 +85,10 @@ def with_place(all_lessons: list[Lesson], number: int) -> str:
 
 
 def replaced(name: str, pattern: str, new, count: int = 1) -> str:
-    """A page's text with its `count` matches of a pattern replaced; raise ValueError if there are others."""
+    """A page's text with its `count` matches of a pattern replaced. Raises ValueError if there are more or fewer."""
     text, found = re.subn(pattern, new, (DOCS / name).read_text(encoding="utf-8"), flags=re.MULTILINE)
     if found != count:
-        raise ValueError(f"docs/{name} has {found} lists of lessons or layers, and should have {count}")
+        raise ValueError(f"docs/{name} has {found} lists of lessons or layers, but should have {count}")
     return text
 
 

@@ -30,7 +30,7 @@ def link_to_pages(app, doctree, docname):
 
 
 def pages(app):
-    """Every file that is linked, as html-collect-pages wants it: name, context, template."""
+    """Every linked file, in the form for html-collect-pages: name, context, template."""
     for name, path in sorted(app.env.source_pages.items()):
         formatter = HtmlFormatter(linenos="inline", lineanchors="L", wrapcode=True, cssclass="highlight source")
         code = highlight(path.read_text(encoding="utf-8"), PythonLexer(), formatter)

@@ -646,7 +646,7 @@ def test_more_likes_than_32_bits_count_are_refused(monkeypatch):
         lambda: Interactions.from_lists(lists),
         lambda: Interactions.from_pairs([0, 0, 0, 1, 1], [0, 1, 2, 1, 2]),
     ):
-        with pytest.raises(ValueError, match="there are 5 likes, and at most 4 fit; use fewer users"):
+        with pytest.raises(ValueError, match="there are 5 likes, but at most 4 are supported; use fewer users"):
             make()
 
 

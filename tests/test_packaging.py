@@ -142,7 +142,7 @@ def test_wheel_works_from_another_folder(run_installed):
     assert Path(kernels) == run_installed.site / "autoenc" / "kernels" / "__init__.py"
     assert n_users == "671"
     notebook = json.loads(run_installed("-m", "autoenc", "exercise", "--notebook", "network"))
-    assert notebook["cells"][0]["source"][0] == "# The network in one page\n"
+    assert notebook["cells"][0]["source"][0] == "# The network on one page\n"
 
 
 @pytest.mark.long

@@ -270,7 +270,7 @@ def test_a_model_file_that_cannot_be_written_is_refused_before_the_training(trai
     assert (code, report) == (2, None) and "file" in err and "Traceback" not in err
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     code, _, err = train("--epochs", "1", "--out", "model.safetensors", *SMALL)
-    assert code == 2 and ". can't be written to; name a file in a folder of yours" in err
+    assert code == 2 and ". can't be written to; name a file in another folder" in err
     with pytest.raises(PermissionError, match="new can't be written to"):
         check_writable("new/model")
 

@@ -1,12 +1,11 @@
-"""The command line: `autoenc COMMAND ...`, one file of this folder a command, but for those of SHARED.
+"""The command line: `autoenc COMMAND ...`, with one file per command in this folder, except for those in SHARED.
 
-A command's file has HELP (its line in `autoenc --help`), EPILOG (what `autoenc COMMAND --help`
-ends with: an example), `add_arguments(parser)`, and `run(args)`, which returns the exit code (None
-counts as 0). The two functions import what they need when they are called, which they are for the
-command that is asked for alone: `autoenc --help` imports neither NumPy, SciPy nor numba, and no
-`autoenc COMMAND --help` imports numba.
+A command's file has HELP (its line in `autoenc --help`), EPILOG (the end of `autoenc COMMAND --help`,
+with an example), `add_arguments(parser)`, and `run(args)`, which returns the exit code (None counts as
+0). The two functions are called only for the command that is used, and import what they need when called:
+`autoenc --help` doesn't import NumPy, SciPy or numba, and no `autoenc COMMAND --help` imports numba.
 
-Exit codes: 0 done, 1 ran and failed (a FAIL, a check not passed), 2 bad input, 130 interrupted.
+Exit codes: 0 done, 1 ran and failed (a FAIL, or a failed check), 2 bad input, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from typing import NoReturn
 import autoenc
 from autoenc.messages import EXPECTED, exit_code, one_line, sentence
 
-DESCRIPTION = "Recommend items by who liked what: train a model, use it, and compare it with others."
+DESCRIPTION = "Recommend items based on who liked what: train a model, use it, and compare it with others."
 GROUPS = {
     "Start here": ("train", "recommend", "serve"),
     "Use a model": ("similar", "explain", "update"),
@@ -36,36 +35,36 @@ GROUPS = {
 }
 OTHERS = "Files and machines"
 EPILOG = """\
-With AUTOENC_DEBUG=1 in the environment an error's traceback is shown too.
+Set the environment variable AUTOENC_DEBUG=1 to show the traceback of an error.
 
 example:
   autoenc train --help
 """
 
 
-SHARED = ("common", "figures", "items")  # files that are no command
+SHARED = ("common", "figures", "items")  # files that are not commands
 
 
 class OneSentenceParser(argparse.ArgumentParser):
-    """Says what is wrong with the arguments in one sentence, without the usage above it."""
+    """A parser whose errors are one sentence, without the usage above it."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {sentence(message)} (see {self.prog} --help)\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command that `argv` (by default the process's arguments) names; return the exit code.
+    """Run the command in `argv` (by default the process's arguments) and return the exit code.
 
-    Bad input (ValueError, TypeError or OSError, whatever raises it) is one sentence on stderr and
-    code 2, a FloatingPointError (a training that diverged) or a MemoryError one sentence and code 1.
-    Raises SystemExit, as argparse does, for --help, --version and arguments that it refuses.
+    Bad input (any ValueError, TypeError or OSError) is reported in one sentence on stderr, with code 2; a
+    FloatingPointError (training diverged) or a MemoryError in one sentence, with code 1. Raises SystemExit,
+    as argparse does, for --help, --version and invalid arguments.
     """
     open_missing_streams()
     argv = sys.argv[1:] if argv is None else list(argv)
     command = next((argument for argument in argv if not argument.startswith("-")), "")
     prog = "autoenc"
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a title that ASCII or cp1252 lacks must not end a table
+        sys.stdout.reconfigure(errors="backslashreplace")  # a title outside ASCII or cp1252 must not raise an error
     try:
         args = build_parser(command).parse_args(argv)
         prog = args.prog
@@ -77,8 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{prog}: interrupted", file=sys.stderr)
         return exit_code(error)
     except BrokenPipeError:
-        # The reader, such as `head`, has what it wanted. What is left in the buffer must not be
-        # written at exit, where Python would complain of it.
+        # The reader, such as `head`, has closed the pipe. The rest of the buffer must not be written at exit,
+        # as Python would report an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except EXPECTED as error:
@@ -94,9 +93,9 @@ def _say_warning(prog: str, message: Warning | str, *where: object) -> None:
 
 
 def open_missing_streams() -> None:
-    """Where a standard stream is closed (`>&-`, pythonw), read from and write to nothing instead.
+    """Replace closed standard streams (`>&-`, pythonw) by os.devnull.
 
-    Else it is None in `sys`, `print` to it goes to stdout, and the next file that is opened gets its number.
+    Otherwise they are None in `sys`, `print` writes to stdout instead, and the next file opened gets their number.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
@@ -109,7 +108,7 @@ def command_names() -> list[str]:
 
 
 def listing(names: Sequence[str]) -> str:
-    """The commands with what each does, by group, those that a person starts with first."""
+    """The commands and their descriptions, in groups, those to start with first."""
     grouped = GROUPS | {OTHERS: tuple(name for name in names if name not in sum(GROUPS.values(), ()))}
     width = max(map(len, names))
     return "\n\n".join(
@@ -123,7 +122,7 @@ def _module(command: str) -> ModuleType:
 
 
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:
-    """The parser of the whole command line; with `command`, of no other command's arguments."""
+    """The parser of the whole command line; with `command`, only that command has its arguments."""
     names = command_names()
     parser = OneSentenceParser(
         prog="autoenc",

@@ -1,4 +1,4 @@
-"""What several commands share: flags, and what is said on stderr."""
+"""What several commands share: flags, and messages on stderr."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ MODEL_HELP = "a model file, written by `autoenc train --out`"
 
 
 def say(line: str) -> None:
-    """Tell the person who waits how far it is; stdout is for the answer. Where nobody reads it, the work goes on."""
+    """Report progress on stderr; stdout is for the answer. If stderr can't be written to, the work goes on."""
     with contextlib.suppress(OSError):
         _tell(line, sys.stderr)
 
 
 def show(text: str) -> None:
-    """Print an answer that a person reads: any number of lines."""
+    """Print an answer as text, with any number of lines."""
     _tell(text, sys.stdout)
 
 
 def _tell(text: str, stream: TextIO) -> None:
-    """Print lines as a terminal may show them."""
+    """Print lines without characters that a terminal would interpret."""
     print("\n".join(map(printable, text.split("\n"))), file=stream, flush=True)
 
 
 def print_json(value: Any) -> None:
-    """Print the answer as one line of JSON, which has no NaN and no infinity: they are null."""
+    """Print the answer as one line of JSON. NaN and infinity, which JSON lacks, become null."""
     print(json.dumps(_as_json(value), allow_nan=False))
 
 
@@ -54,7 +54,7 @@ def _as_json(value: Any) -> Any:
 
 
 def own_command() -> str:
-    """How a person calls this program: `autoenc` where that is on the path, and else the script beside this Python."""
+    """The command that starts this program: `autoenc` if it is on the path, or else the script next to this Python."""
     if shutil.which("autoenc"):
         return "autoenc"
     script = Path(sys.executable).with_name("autoenc")
@@ -64,7 +64,7 @@ def own_command() -> str:
 
 
 def add_likes(parser: argparse.ArgumentParser, default: str) -> None:
-    """Flags that name likes as `autoenc train` does; `default` says what they are without."""
+    """Flags that name the likes, as in `autoenc train`; `default` describes the default."""
     likes = parser.add_argument_group(f"the likes, one of (default: {default})")
     likes.add_argument("--dataset", metavar="NAME", help="the name of a data set, as for `autoenc train`")
     likes.add_argument("--data", metavar="PATH", help="a file of likes, or a zip or folder with one, or - for standard "
@@ -76,7 +76,7 @@ def add_likes(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def add_reading(parser: argparse.ArgumentParser) -> None:
-    """Flags that say how a file of likes is to be read, which `reading_of` takes."""
+    """Flags for how to read a file of likes, which `reading_of` evaluates."""
     reading = parser.add_argument_group(
         "how the file of likes is read",
         "The columns used are reported on stderr. COLUMN is a header name or a number, counted from 1.",
@@ -102,18 +102,18 @@ _COLUMNS = {
     "(default: detected)",
     "rating": "column of ratings, for --min-rating (default: detected)",
     "time": "column of times: seconds since 1970, or dates such as 2024-01-31 10:00:00 (default: detected)",
-    "weight": "column of weights, such as plays or stars: how much each like counts (default: all count alike)",
+    "weight": "column of weights, such as plays or stars: how much each like counts (default: all count equally)",
 }
 
 
 def say_source(likes: Interactions) -> None:
-    """Say how likes were read, where that was guessed, and what was left out."""
+    """Report how likes were read, if that was guessed, and what was left out."""
     if likes.source:
         say(likes.source)
 
 
 def reading_of(args: argparse.Namespace) -> ReadOptions:
-    """What the flags of `add_reading` say. Raises ValueError where one can't be."""
+    """The options set by the flags of `add_reading`. Raises ValueError if one is invalid."""
     from autoenc.datasets.options import ReadOptions
 
     columns = {role: getattr(args, f"{role}_column") for role in _COLUMNS}
@@ -131,7 +131,7 @@ def wants_progress(args: argparse.Namespace) -> bool:
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
-    """Flags of what can be computed on many machines."""
+    """Flags for computing on many machines."""
     engine = parser.add_argument_group("many machines")
     engine.add_argument(
         "--engine",
@@ -146,11 +146,11 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 
 def check_engine(args: argparse.Namespace) -> None:
-    """Raise ValueError where what `add_engine` and `add_reading` added doesn't go together."""
+    """Raise ValueError if the flags of `add_engine` and `add_reading` can't be combined."""
     from autoenc.datasets.options import check_no_columns
 
     if args.engine != "dask" and (args.scheduler, args.workers) != (None, None):
-        raise ValueError("--scheduler and --workers are of --engine dask; pass that as well, or leave them out")
+        raise ValueError("--scheduler and --workers need --engine dask; pass that as well, or leave them out")
     if args.workers is not None and args.workers < 1:
         raise ValueError(f"--workers must be 1 or more, got {args.workers}")
     if args.engine == "dask":
@@ -163,7 +163,7 @@ def check_engine(args: argparse.Namespace) -> None:
 
 
 def weighs_times(models: Iterable[Recommender]) -> bool:
-    """Whether one of the models, or a part of a blend, has a half-life or is to choose one."""
+    """Whether one of the models, or a part of a blend, has a half-life or will choose one."""
     params = (model.get_params().items() for model in models)
     told = ((name.rpartition("__")[2], value) for items in params for name, value in items)
     return any(
@@ -172,7 +172,7 @@ def weighs_times(models: Iterable[Recommender]) -> bool:
 
 
 def load_as_asked(path: str, models: Iterable[Recommender], reading: ReadOptions) -> Interactions:
-    """The likes at a path, with times where one of the models has a use for them and the file has some."""
+    """The likes at a path, with times if one of the models uses them and the file has any."""
     from autoenc import datasets
 
     use_times = weighs_times(models)

@@ -1,4 +1,4 @@
-"""`autoenc describe`: what a file of likes holds."""
+"""`autoenc describe`: describe a file of likes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 
 from autoenc.cli.common import add_reading, print_json, reading_of, say, show
 
-HELP = "describe a file of likes: how many, their distribution, their times, and the most liked items"
+HELP = "describe a file of likes: counts, distributions, times, and the most liked items"
 EPILOG = """\
-FILE is anything that `train --data` accepts, or the name of a data set. Nothing is trained.
+FILE is anything that `train --data` accepts, or the name of a data set. No model is trained.
 
 example:
   autoenc describe ml-latest-small
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
         say(found["source"])
     if args.plot is not None:
         plots.save(plots.draw_description(found), args.plot)
-        say(f"drew it to {args.plot}")
+        say(f"wrote the plot to {args.plot}")
     if args.json:
         print_json(found)
     else:

@@ -1,4 +1,4 @@
-"""`autoenc doctor`: what `autoenc.doctor` finds, on the command line."""
+"""`autoenc doctor`: print the findings of `autoenc.doctor`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from autoenc.cli.common import print_json, say, show
 
 HELP = "check how fast this machine trains, and what slows it down"
 EPILOG = """\
-Exit code 0 even if the machine is found to be slow, and 1 if the kernels give wrong results.
+The exit code is 0 even if the machine is slow, and 1 if the kernels give wrong results.
 
 example:
   autoenc doctor --json

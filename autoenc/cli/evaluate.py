@@ -1,4 +1,4 @@
-"""`autoenc evaluate`: how good models are, beside each other and baselines."""
+"""`autoenc evaluate`: measure models, and compare them with each other and with baselines."""
 
 from __future__ import annotations
 
@@ -42,25 +42,24 @@ EPILOG = """\
 --protocol weak uses the split that the model was trained on: the same data and seed, with a fifth of
 each user's likes held out. --protocol strong holds out a tenth of the users, trains a new model with
 the same settings on the others, shows it four fifths of the likes of the users held out, and evaluates
-it on the rest (Liang et al. 2018). It takes as long as a training. So do the two that need times:
---protocol time trains on the first four fifths of all likes and evaluates on what the same users liked
-afterwards, and --protocol last evaluates on each user's latest like. A new blend keeps what the old one
-chose, except the weights. Figures are means over users with their standard errors. The last table has
-each model's difference from the first, paired by user.
+it on the rest (Liang et al. 2018). It takes as long as training does. So do the two protocols that need
+times: --protocol time trains on the first four fifths of all likes and evaluates on what the same users
+liked afterwards, and --protocol last evaluates on each user's latest like. A blend that is trained again
+keeps the hyperparameters it chose, except the weights. Figures are means over users with their standard
+errors. The last table has each model's difference from the first, paired by user.
 
 --held-out evaluates on a split made elsewhere: the models are shown the likes of --data and evaluated on
 those of the file; users and items are matched by their ids. Train on the file of --data first. --by
-prints a row for each quartile of the users by their number of likes, or of the items by theirs. --seeds 5
-fits and evaluates with five seeds, from --seed on, and prints the means. --diversity adds how different
-the items of a list are, by the item vectors of the model given. Models that are behind popularity are
-reported.
+prints a row for each quartile of the users or items by number of likes. --seeds 5 fits and evaluates with
+five seeds, from --seed on, and prints the means. --diversity measures how different the items of a list
+are, by the item vectors of the model given. Models that do worse than popularity are reported.
 
-All models must have the same items; they are named by their files. --beside fits baselines on the same
+All models must have the same items. Each is named by its file. --beside fits baselines on the same
 likes: popular, ease, edlae, ials, knn, or none if no name follows.
 
 With --engine dask, --data is a prepared folder (`autoenc prepare --memory`), split and ranked in batches
-of users by the workers of a scheduler, or by processes on this machine. It supports --protocol weak,
-with no baseline or with popular.
+of users by the workers of a Dask scheduler or by processes on this machine. Only --protocol weak is
+supported, with no baseline or with popular.
 
 example:
   autoenc evaluate model.safetensors --k 1 5 10
@@ -71,7 +70,7 @@ BASELINES = {"popular": "Popular", "ease": "EASE", "edlae": "EDLAE", "ials": "IA
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", metavar="MODEL", nargs="+", help=MODEL_HELP)
-    add_likes(parser, "those that the model was trained on, if bundled; a cache is for weak alone")
+    add_likes(parser, "those the model was trained on, if they are a named data set; a cache needs --protocol weak")
     parser.add_argument(
         "--protocol",
         choices=("weak", "strong", "time", "last"),
@@ -82,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--held-out", metavar="FILE", help="held-out likes to predict; --data contains the remaining likes"
     )
     parser.add_argument(
-        "--by", choices=("activity", "popularity"), help="print figures by quartiles of users or items too"
+        "--by", choices=("activity", "popularity"), help="also print figures by quartiles of users or items"
     )
     parser.add_argument("--seeds", type=int, metavar="N", help="fit again and evaluate on N random splits")
     parser.add_argument("--diversity", metavar="MODEL", help="model file whose item vectors measure diversity")
@@ -114,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def asked_of(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Scorers, Asked]:
-    """The models and what they are asked, by the protocol."""
+    """The models and what they are evaluated on, by the protocol."""
     if args.held_out is not None:
         return scorers, of_files(args, scorers)
     if args.protocol == "weak":
@@ -123,12 +122,12 @@ def asked_of(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Sco
 
 
 def of_files(args: argparse.Namespace, scorers: Scorers) -> Asked:
-    """What a file holds out of the likes of another, over the models' items and the first one's users."""
+    """The likes of --data to show and those of --held-out to find, aligned with the models' items."""
     from autoenc.datasets import load
     from autoenc.evaluation.align import aligned
 
     train = load_as_asked(args.data, scorers.values(), reading_of(args))
-    fewest = dict.fromkeys(("min_likes_per_user", "min_likes_per_item"), 0)  # of what is trained on alone
+    fewest = dict.fromkeys(("min_likes_per_user", "min_likes_per_item"), 0)  # they are for the training likes
     held_out = load(path=args.held_out, **vars(reading_of(args)) | fewest)
     say_source(held_out)
     shown, found = aligned(next(iter(scorers.values())), train, held_out)
@@ -137,7 +136,7 @@ def of_files(args: argparse.Namespace, scorers: Scorers) -> Asked:
 
 
 def from_seeds(args: argparse.Namespace, scorers: Scorers, seed: int) -> int:
-    """Fit the models again on the split of each seed, and tell their means over seeds."""
+    """Fit the models again on the split of each seed, and report their means over seeds."""
     from autoenc.evaluation.seeds import over_seeds
 
     found: dict[str, list[Report]] = {}
@@ -164,16 +163,16 @@ def from_seeds(args: argparse.Namespace, scorers: Scorers, seed: int) -> int:
 
 
 class Asked(NamedTuple):
-    """What the models are asked: CSRs over their items."""
+    """What the models are evaluated on: CSR matrices over their items."""
 
     dataset: str
     train: sparse.csr_array  # what baselines are fitted on
-    shown: sparse.csr_array  # of each user, what a model is shown ...
-    held_out: sparse.csr_array  # ... and what it should find
+    shown: sparse.csr_array  # each user's likes that a model is shown ...
+    held_out: sparse.csr_array  # ... and those it should find
 
 
 def check(args: argparse.Namespace) -> None:
-    """Raise ValueError or OSError for what can be told before anything is read."""
+    """Raise ValueError or OSError for bad arguments, before anything is read."""
     from autoenc.evaluation import plots
     from autoenc.storage.atomic import check_writable
 
@@ -183,9 +182,9 @@ def check(args: argparse.Namespace) -> None:
         whole_number("--seeds", args.seeds, 2, 1000)
     if args.held_out is not None:
         if args.data is None or args.dataset is not None or args.cache_path is not None or args.protocol != "weak":
-            raise ValueError("--held-out is the other half of --data; pass that, and no --protocol")
+            raise ValueError("--held-out needs --data, without --dataset, --cache-path or --protocol")
         if args.seeds is not None:
-            raise ValueError("--held-out is one split, and --seeds makes several; leave one of them out")
+            raise ValueError("--held-out is a single split, but --seeds makes several; leave one of them out")
     for flag in ("held_out", "by", "seeds", "diversity"):
         if args.engine == "dask" and getattr(args, flag) is not None:
             raise ValueError(f"--{flag.replace('_', '-')} cannot be combined with --engine dask; leave it out")
@@ -197,7 +196,7 @@ def check(args: argparse.Namespace) -> None:
 
 
 def source_of(args: argparse.Namespace, about: dict[str, Any]) -> dict[str, Any]:
-    """What names the likes: the flags, or else what the first model was trained on."""
+    """The data set, file or cache to read: that of the flags, or else that of the first model's training."""
     from autoenc.datasets import NAMES
     from autoenc.train_job import DEFAULT_CACHE
 
@@ -209,11 +208,11 @@ def source_of(args: argparse.Namespace, about: dict[str, Any]) -> dict[str, Any]
             source["dataset"] = about["dataset"]
         else:
             raise ValueError(
-                f"the model was trained on {about.get('dataset') or 'likes without a name'}, which isn't found by "
-                "that; pass --data, --dataset or --cache-path"
+                f"the model was trained on {about.get('dataset') or 'likes without a name'}, which is not the name "
+                "of a data set; pass --data, --dataset or --cache-path"
             )
     if args.protocol != "weak" and source["cache_path"] is not None:
-        raise ValueError("the task's cache is a weak split; pass --protocol weak, or the ratings by --data")
+        raise ValueError("the task's cache is a weak split; pass --protocol weak, or the ratings with --data")
     return source
 
 
@@ -224,7 +223,7 @@ def load_split(args: argparse.Namespace, scorers: Scorers, seed: int) -> Split:
 
 
 def settings_of(args: argparse.Namespace, scorers: Scorers, seed: int, times: bool = False) -> Settings:
-    """What names the likes, those of the time that the first model was trained on."""
+    """Settings to load the likes with, within the period that the first model was trained on."""
     from autoenc.train_job import Settings
 
     about = next(iter(scorers.values())).about_
@@ -235,7 +234,7 @@ def settings_of(args: argparse.Namespace, scorers: Scorers, seed: int, times: bo
 
 
 def weakly(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Scorers, Asked]:
-    """The models as they are, asked for what the split that they were trained on holds out."""
+    """The models as they are, and the likes held out by the split that they were trained on."""
     from autoenc.models.export import on_items_of
     from autoenc.train_job import fingerprint
 
@@ -247,12 +246,12 @@ def weakly(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Score
         say(f"left out {n_unknown:,} items that the model doesn't know")
     for name, trained in scorers.items():
         if args.seeds is None and trained.about_.get("likes") not in (None, fingerprint(shown)):
-            say(f"this is not the split that {name} was trained on: it may have seen what is held out here")
+            say(f"{name} was trained on another split, so it may have seen likes that are held out here")
     return scorers, Asked(split.train.name, shown, shown, held_out)
 
 
 def strongly(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Scorers, Asked]:
-    """The models fitted again without a tenth of the users, who are then asked about."""
+    """The models fitted again without a tenth of the users, and the likes of those users."""
     from autoenc.evaluation.splits import holdout_users, united
     from autoenc.models.export import on_items_of
 
@@ -266,7 +265,7 @@ def strongly(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Sco
 
 
 def by_time(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Scorers, Asked]:
-    """The models fitted again on what came first, and asked for what came after, of all likes or of each user's."""
+    """The models fitted again on the earlier likes, and the later ones, of all users together or of each user."""
     import numpy as np
 
     from autoenc.evaluation.splits import LastSplit, TimeSplit, holdout_by_time, holdout_last
@@ -274,7 +273,7 @@ def by_time(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Scor
 
     settings = settings_of(args, scorers, seed, times=True)
     if settings.dataset is not None and settings.data is not None:
-        raise ValueError("--dataset and --data each name the likes; give one of them")
+        raise ValueError("--dataset and --data both name the likes; pass one of them")
     likes = load_ratings(settings, say, times=True)
     split: TimeSplit | LastSplit
     if args.protocol == "last":
@@ -299,7 +298,7 @@ def baselines(names: list[str], scorers: Scorers, train: sparse.csr_array) -> Sc
 
 
 def compared(args: argparse.Namespace, scorers: Scorers, asked: Asked) -> Comparison:
-    """The models' figures beside each other, drawn where that is asked for."""
+    """The models compared, and plotted if --plot was passed."""
     from autoenc.evaluation import plots
     from autoenc.evaluation.compare import compare
     from autoenc.train_job import progress_bar
@@ -311,7 +310,7 @@ def compared(args: argparse.Namespace, scorers: Scorers, asked: Asked) -> Compar
         k = max(args.k)
         hits = {name: plots.hits_by_popularity(s, asked.shown, asked.held_out, k) for name, s in scorers.items()}
         plots.save(plots.draw_evaluation(comparison.reports, hits, k), args.plot)
-        say(f"drew it to {args.plot}")
+        say(f"wrote the plot to {args.plot}")
     return comparison
 
 
@@ -320,9 +319,9 @@ def by_dask(args: argparse.Namespace, seed: int) -> int:
     from autoenc.train_job import progress_bar
 
     if args.data is None or args.dataset is not None or args.cache_path is not None:
-        raise ValueError("--engine dask reads a prepared folder; pass it by --data alone")
+        raise ValueError("--engine dask reads a prepared folder; pass only --data to name the likes")
     if args.protocol != "weak" or args.plot is not None or not set(args.beside) <= {"popular"}:
-        raise ValueError("--engine dask takes --protocol weak, --beside popular or nothing, and no --plot")
+        raise ValueError("--engine dask supports --protocol weak, --beside popular or none, and no --plot")
     likes = prepared(args.data)
     names = load_all(args.models)
     say_if_without_times(args.data, likes, names.values())
@@ -359,12 +358,12 @@ def told(
     if parts:
         show(f"\n{table_of_quartiles(parts, f'ndcg@{max(args.k)}')}")
     if args.diversity is not None:
-        show(f"\ndiversity is by the item vectors of {printable(args.diversity)}")
+        show(f"\ndiversity is measured by the item vectors of {printable(args.diversity)}")
     return 0
 
 
 def load_all(paths: list[str]) -> Scorers:
-    """The models by name: one by its class, several by their files."""
+    """The models by name: the class of a single model, the files of several."""
     from autoenc.models import load_model
     from autoenc.models.export import ids_of
 
@@ -372,12 +371,12 @@ def load_all(paths: list[str]) -> Scorers:
     first, *others = models.values()
     for path, model in models.items():
         if list(ids_of(model)) != list(ids_of(first)):
-            raise ValueError(f"{path} has other items than {paths[0]}; evaluate each by itself")
+            raise ValueError(f"{path} and {paths[0]} have different items; evaluate each by itself")
     return models if others else {type(first).__name__: first}
 
 
 def fit_again(args: argparse.Namespace, trained: Recommender, user_items: sparse.csr_array, seed: int) -> Recommender:
-    """A new model of the same settings, which in a blend are those that its fit chose; with --seeds of that seed."""
+    """A new model with the same settings, those that fit chose included; with --seeds, `seed` is its seed."""
     from autoenc.models import AutoEncoder, Blend
     from autoenc.progress import show_progress
     from autoenc.training.callbacks import ProgressBar

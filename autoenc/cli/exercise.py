@@ -1,4 +1,4 @@
-"""`autoenc exercise`: a layer's file with its backward left blank, to be written by the reader."""
+"""`autoenc exercise`: print a layer's file with its backward left blank, for the reader to write."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
 
     if args.notebook is not None:
         if args.layer is not None:
-            raise ValueError("a notebook has its own layers; leave LAYER out, or --notebook")
+            raise ValueError("a notebook has its own layers; leave out LAYER or --notebook")
         print_json(notebook(args.notebook))
     elif args.layer is None:
         show("\n".join(exercise_names()))

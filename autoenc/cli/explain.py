@@ -42,8 +42,8 @@ def run(args: argparse.Namespace) -> int:
         print_json({"item": item, "score": score, "is_liked": explanation.is_liked, "because": rows})
         return 0
     if explanation.is_liked:
-        show(f"{printable(item)} is liked already, so it would not be recommended")
-    show(f"{printable(item)} has the score {score:.3f}; without a like it would lose")
+        show(f"{printable(item)} is already liked, so it would not be recommended")
+    show(f"{printable(item)} has a score of {score:.3f}; leaving out a like would lower it by")
     titles = [printable(like) for like in likes]
     for title, row in zip(titles, rows):
         show(f"  {title:<{max(map(len, titles))}}  {row['contribution']:+8.3f}")

@@ -1,4 +1,4 @@
-"""Figures of models beside those of the usual evaluation."""
+"""What `autoenc evaluate` reports besides the usual figures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def by_quartiles(args: argparse.Namespace, scorers: Scorers, asked: Asked) -> dict[str, dict[str, Report]]:
-    """The models' reports on each quartile, by what it is."""
+    """The models' reports on each quartile, by the quartile's description."""
     from autoenc.evaluation.evaluate import evaluate
     from autoenc.evaluation.quartiles import quartiles
 
@@ -39,7 +39,7 @@ def table_of_quartiles(parts: dict[str, dict[str, Report]], metric: str) -> str:
 
 
 def behind(reports: dict[str, Report], k: int) -> list[str]:
-    """A sentence for each model that is behind popularity, where that was evaluated too."""
+    """A sentence for each model that does worse than popularity, if that was evaluated too."""
     popular = next((report for name, report in reports.items() if name.startswith("Popular")), None)
     if popular is None:
         return []
@@ -58,5 +58,5 @@ def vectors_of(path: str, scorers: Scorers) -> np.ndarray:
 
     model = load_model(path)
     if list(ids_of(model)) != list(ids_of(next(iter(scorers.values())))):
-        raise ValueError(f"{path} has other items than the models; name one of the same items by --diversity")
+        raise ValueError(f"{path} and the models have different items; pass a --diversity model with the same items")
     return model.item_vectors()

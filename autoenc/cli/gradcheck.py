@@ -1,4 +1,4 @@
-"""`autoenc gradcheck`: every gradient against finite differences, a backward of one's own, or the check's mutants."""
+"""`autoenc gradcheck`: check every gradient against finite differences, an exercise's backward, or the mutants."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 HELP = "check every gradient against finite differences"
 EPILOG = """\
 Each line is one tensor: the largest difference between its gradient and the central differences,
-relative to the largest gradient (error) and to its own element (by element); and the step of the
+relative to the largest gradient (error) and to the element itself (by element), and the step size of the
 differences. Both errors must be below 1e-6. A WRONG line shows the index of the worst element and both
-numbers there. full_size is the whole network at the task's sizes, along one random direction; it takes
-some seconds.
+numbers there. full_size is the whole network at the task's sizes, along one random direction; it takes a
+few seconds.
 
 --yours mine.py checks the backward in a file that `autoenc exercise` printed. If a gradient is wrong, it
 says which common mistake gives the same numbers.
 
---mutate breaks every backward by common mistakes, one at a time; the check must catch each.
+--mutate breaks every backward with common mistakes, one at a time; the check must catch each of them.
 
 Exit code 1 if a gradient is wrong, a layer raises an error, or a mutant is missed.
 
@@ -34,9 +34,9 @@ example:
 CHECK_LINE = "{:<20} {:<18} {:>8} {:>11} {:>6}  {}"
 MUTANT_LINE = "{:<20} {:<47} {:>8}  {:<7} {:<7} {}"
 MUTANTS_ARE = """\
-Each line is a mistake that the backward is given; the gradients are then wrong by `error`. `caught` says
-whether the check sees it. The last columns say whether two easier checks would: one with an upstream
-gradient of ones (a loss has no upstream gradient: -), and one that compares to 1 decimal.
+Each line is a mistake put into a backward; `error` is the resulting error of the gradients, and `caught`
+says whether the check finds it. The last columns say whether two weaker checks would find it: one with an
+upstream gradient of ones (- for a loss, which has none), and one that compares to 1 decimal.
 """
 CAUGHT = {True: "yes", False: "MISSED", None: "-"}
 
@@ -80,7 +80,7 @@ def run_checks(args: argparse.Namespace, say: Callable[[str], None]) -> tuple[st
                 answers = [Answer(check, []) for check in check_layer(layer, args.seed)]
             else:
                 answers = check_yours(layer, yours, args.seed)
-        except Exception as error:  # of the layer, whatever it is: the others are still checked
+        except Exception as error:  # raised by the layer; the others are still checked
             rows.append({"layer": layer, "passed": False, "raised": told(error)})
             say(f"{layer:<20} RAISED {type(error).__name__}: {rows[-1]['raised']}")
             continue

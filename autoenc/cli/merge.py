@@ -1,4 +1,4 @@
-"""`autoenc merge`: a checkpoint's shards as one model file."""
+"""`autoenc merge`: merge a checkpoint's shards into one model file."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 
 from autoenc.cli.common import print_json, show
 
-HELP = "turn a checkpoint, of one process or of several, into a model file"
+HELP = "convert a checkpoint, of one process or several, to a model file"
 EPILOG = """\
-Training may still be running; the model is taken from the last checkpoint.
+The model is that of the last checkpoint. Training may still be running.
 
 example:
   autoenc merge checkpoint/ merged.safetensors

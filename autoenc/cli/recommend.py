@@ -1,4 +1,4 @@
-"""`autoenc recommend`: what somebody would like, for one person by name or for everybody in a file."""
+"""`autoenc recommend`: recommend items to one person, or to all users in a file."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ if TYPE_CHECKING:
     from autoenc.models.base import Recommender
     from autoenc.models.rankings import Ranking
 
-HELP = "recommend items to one person, or to everybody in a file"
+HELP = "recommend items to one person, or to all users in a file"
 EPILOG = """\
 With --liked, print a table of items, their scores, and the likes that contributed most to each. Scores
-depend on the model; only their order has a meaning. Items to which none of the likes leads are
-recommended by popularity and marked as such. If the model knows none of the likes, all items are, and
-their score is the number of users who like them.
+depend on the model; only their order has a meaning. If the likes lead to too few items, the list is
+filled with popular ones, which are marked. If the model knows none of the likes, the whole list is, and
+the score of an item is the number of users who like it.
 
 With --users, read a file of likes in any format that `train --data` accepts, and write recommendations
 for all its users to --out: .csv and .parquet have the columns user, rank, item, score, by_popularity; .npz
-has user_ids, item_ids, scores and by_popularity, which marks items to which none of the likes leads. Items
-unknown to the model are left out and counted on stderr; users who get only the most popular items are
-counted too. If FILE has times, a model with a half-life counts old likes less; otherwise
-all likes of a user count alike. A .csv contains the ids unchanged: a spreadsheet takes one that begins
-with =, +, - or @ for a formula, so import them as text. Users are processed in batches. Memory use is
-that of the model plus about 200 MB, and 50 bytes per like for an .npz file (see `autoenc prepare`).
+has user_ids, item_ids, scores and by_popularity, which marks items that do not follow from any like. Items
+unknown to the model are left out and counted on stderr. Users who get only the most popular items are
+counted too. If FILE has times, a model with a half-life counts old likes less; otherwise all likes of a
+user count equally. A .csv contains the ids unchanged: a spreadsheet takes one that begins with =, +, - or @
+for a formula, so import them as text. Users are processed in batches. Memory use is that of the model plus
+about 200 MB, and 50 bytes per like for an .npz file (see `autoenc prepare`).
 
---items and --filter-items name files of items, by id or title, one per line, that may be recommended
-(such as those in stock today), or that may not. To give each user other items, use --users with
---items-per-user or --filter-items-per-user: files with a user and an item per line, read like files of
-likes.
+--items names a file of the only items that may be recommended (such as those in stock today), and
+--filter-items a file of items that may not be. Both have one id or title per line. To use different items
+for each user, pass --users with --items-per-user or --filter-items-per-user: files with a user and an
+item per line, read like files of likes.
 
 With --engine dask, FILE is a prepared folder (`autoenc prepare --memory`) and --out a new folder of
-parquet files, one for every 50,000 users, in order. The workers of a scheduler compute it, or processes on
-this machine; the result does not depend on the number of workers, even if some of them die.
+parquet files, one for every 50,000 users, in order. The work is done by the workers of a Dask scheduler
+or by processes on this machine; the result does not depend on their number, even if some of them die.
 
 example:
   autoenc recommend model.safetensors --liked "Heat (1995)" --liked "Ronin (1998)"
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "for each like")  # fmt: skip
     parser.add_argument("--users", metavar="FILE", help="file of likes, to recommend to each of its users")
     parser.add_argument("--out", metavar="FILE", help="with --users: file to write, .csv, .parquet or .npz")
-    offer = parser.add_argument_group("what may be recommended, one of (default: all items)")
+    offer = parser.add_argument_group("what may be recommended, by one of (default: all items)")
     offer.add_argument("--items", metavar="FILE", help="file of items, one per line: recommend only these")
     offer.add_argument("--filter-items", metavar="FILE", help="file of items, one per line: recommend none of these")
     offer.add_argument("--items-per-user", metavar="FILE", help="with --users: file of users and items; recommend only "
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     check_offer(args)
     if args.engine == "dask":
         if args.users is None:
-            raise ValueError("--engine dask is for everybody in a folder; pass --users with --out")
+            raise ValueError("--engine dask recommends to all users in a folder; pass --users with --out")
         return by_dask(args)
     return for_one(args) if args.users is None else for_all(args)
 
@@ -112,7 +112,7 @@ def for_one(args: argparse.Namespace) -> int:
 
 
 def rows_of(model: Recommender, row: sparse.csr_array, ranking: Ranking) -> list[dict[str, Any]]:
-    """What is told of each item that is recommended to the user of a row."""
+    """What the answer says about each item that is recommended to the user of a row."""
     rows = []
     for item, score, by_popularity in zip(*(array[0].tolist() for array in (*ranking, ranking.by_popularity))):
         if item < 0:
@@ -154,7 +154,7 @@ def by_dask(args: argparse.Namespace) -> int:
 
     check_ending("part.parquet")
     check_new(Path(args.out))
-    model = load_model(args.model)  # that they are good is known before there is a cluster
+    model = load_model(args.model)  # bad input is found before a cluster is started
     say_if_without_times(args.users, prepared(args.users), [model])
     with (
         cluster(args.scheduler, args.workers, say) as client,

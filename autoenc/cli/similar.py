@@ -1,4 +1,4 @@
-"""`autoenc similar`: the items most like one."""
+"""`autoenc similar`: list the items most similar to one item."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from autoenc.cli.common import MODEL_HELP, print_json, show
 from autoenc.cli.items import names, row_of
 from autoenc.messages import printable
 
-HELP = "list the items most like one item"
+HELP = "list the items most similar to one item"
 EPILOG = """\
-These are the items that the model recommends to somebody who likes only that item. If nobody liked the
-item together with another item, the most popular items are listed and marked as such.
+These are the items that the model recommends to a user who likes only that item. If nobody liked the item
+together with another item, the most popular items are listed instead, and marked.
 
 example:
   autoenc similar model.safetensors "Heat (1995)"

@@ -1,4 +1,4 @@
-"""`autoenc train`: the main job of `autoenc.train_job`, on the command line."""
+"""`autoenc train`: run the main job of `autoenc.train_job`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from autoenc.cli.common import add_progress, add_reading, own_command, print_jso
 
 HELP = "train a model on likes and report precision@1, 5 and 10"
 EPILOG = """\
-A fifth of each user's likes is held out, to evaluate the model; it is trained on the rest, and so is the
-model that --out saves. Progress is printed to stderr, and one line of JSON to stdout. Its status is PASS
-or FAIL (exit code 1) for MovieLens 10M with the task's settings, where p@1 must be 0.475 or more, and
-DONE otherwise.
+A fifth of each user's likes is held out to evaluate the model. The model, including the one that --out
+saves, is trained on the rest. Progress is printed to stderr, and one line of JSON to stdout. Its status is
+PASS or FAIL (exit code 1) for MovieLens 10M with the task's settings, where p@1 must be at least 0.475,
+and DONE otherwise.
 
 example:
   autoenc train --preset fast --out model.safetensors
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from autoenc.models.presets import PRESETS
     from autoenc.train_job import Settings
 
-    likes = parser.add_argument_group("the likes, one of")
+    likes = parser.add_argument_group("the likes, by one of")
     likes.add_argument("--dataset", metavar="NAME", help="name of a data set: ml-latest-small (bundled), ml-100k, "
                        "ml-1m, ml-10m, ml-20m, ml-25m, ml-32m (downloaded once), or synthetic")  # fmt: skip
     likes.add_argument(
@@ -34,9 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     likes.add_argument("--cache-path", metavar="PREFIX", help="the task's own split, PREFIX_train.npy and "
                        "PREFIX_valid.npy (default: data/cache if it exists, else ml-latest-small)")  # fmt: skip
-    of_times = parser.add_argument_group("times, for likes that have them")
+    of_times = parser.add_argument_group("for likes with times")
     of_times.add_argument("--half-life", metavar="TIME", help="time after which a like counts half, such as 90d: "
-                          "hours (h), days (d), weeks (w) or years (y) (default: all count alike)")  # fmt: skip
+                          "hours (h), days (d), weeks (w) or years (y) (default: all count equally)")  # fmt: skip
     of_times.add_argument("--since", metavar="TIME", help="drop likes before TIME: a date such as 2015-01-31, or a "
                           "duration before the latest like, such as 5y (default: keep all)")  # fmt: skip
     of_times.add_argument("--until", metavar="TIME", help="drop likes from TIME on: a date or a duration, as for "
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--preset", choices=tuple(PRESETS), nargs="?", help=f"{lines} (without a name: print these "
                        "lines; default: %(default)s)")  # fmt: skip
     model.add_argument("--validation", choices=("weak", "strong", "time"), help="with --preset best or fast: choose "
-                       "what is best for the users trained on (weak), for new users (strong), or for later likes, "
+                       "what is best for the training users (weak), for new users (strong), or for later likes, "
                        "with a half-life (time) (default: weak)")  # fmt: skip
     _add_network(parser)
     run = parser.add_argument_group("the run")
@@ -56,9 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      "(default: %(default)s)")  # fmt: skip
     run.add_argument("--threads", type=int, metavar="N", help="number of threads (default: all processors)")
     run.add_argument("--out", metavar="FILE", help="write the trained model to FILE, as safetensors")
-    run.add_argument("--topk", metavar="FILE", help="write each user's ten best items to FILE, as the task "
+    run.add_argument("--topk", metavar="FILE", help="write each user's ten best items to FILE, as in the task "
                      "does (default: results/topk for the task's cache)")  # fmt: skip
-    run.add_argument("--seed", type=int, help="random seed, of the split too (default: %(default)s)")  # fmt: skip
+    run.add_argument("--seed", type=int, help="random seed, also of the split (default: %(default)s)")  # fmt: skip
     parser.set_defaults(**{field.name: field.default for field in fields(Settings)})
     add_progress(run)
 
@@ -76,9 +76,9 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
     network.add_argument("--schedule", choices=("constant", "cosine"),
                          help="learning rate: constant, or falling to 0 by the last epoch "
                          "(default: %(default)s)")  # fmt: skip
-    network.add_argument("--early-stopping", metavar="METRIC", help="metric, such as ndcg@100, of a tenth of the "
-                         "users, who are not trained on, after each epoch; training ends after 5 epochs without a new "
-                         "best, and the best weights are kept (default: train for all epochs)")  # fmt: skip
+    network.add_argument("--early-stopping", metavar="METRIC", help="metric, such as ndcg@100, to evaluate after each "
+                         "epoch on a tenth of the users, who are not trained on; training stops after 5 epochs without "
+                         "improvement, and the best weights are kept (default: train for all epochs)")  # fmt: skip
     network.add_argument("--checkpoint", metavar="FOLDER", help="folder for the state of the training; after a crash, "
                          "the same command resumes from it (default: none)")  # fmt: skip
     network.add_argument(
@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def meaning(report: dict[str, Any], model_file: str | None) -> str:
-    """What the report's first figure says, and what to do next, in a sentence each."""
+    """One sentence on the meaning of the report's first figure, and one on what to do next."""
     item, one = ("film", "a film") if report["dataset"].startswith("ml-") else ("item", "an item")
     model, popular = (f"{report[name]:.0%}" for name in ("p_at_01", "popular_p_at_01"))
     found = (
@@ -122,9 +122,9 @@ def meaning(report: dict[str, Any], model_file: str | None) -> str:
         return f"{found} To recommend with this model, save it: --out model.safetensors."
     autoenc, quoted = own_command(), shlex.quote(model_file)
     likes = '--liked "Toy Story (1995)"' if item == "film" else "--liked ID"
-    next_step = f"{found} Next, try it on likes of your own: {autoenc} recommend {quoted} {likes} prints a list"
+    next_step = f"{found} Next, try it with your own likes: {autoenc} recommend {quoted} {likes} prints a list"
     if importlib.util.find_spec("starlette") is not None:
         next_step = f"{next_step}, and {autoenc} serve {quoted} opens a page"
     if "preset" not in report:
-        return f"{next_step}. For short lists of likes EASE is better: train again with --preset fast."
+        return f"{next_step}. For short lists of likes, EASE is better: train again with --preset fast."
     return f"{next_step}."

@@ -1,4 +1,4 @@
-"""`autoenc tune`: hyperparameters by search."""
+"""`autoenc tune`: search for hyperparameters."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ HELP = "search for a model's best hyperparameters on validation likes, and fit t
 EPILOG = """\
 The likes are split as by `autoenc train`. The search uses only the training likes, and holds out some of
 them for validation. The model of the best trial is then fitted on all training likes and evaluated once
-on the held-out likes. `--model best` is the preset: the search is for EASE's l2 and the network's
-hyperparameters, and each trial chooses the blend's weights and when training stops. Needs Optuna:
-pip install --editable '.[tune]'.
+on the held-out likes. `--model best` is the preset `best`: the search covers EASE's l2 and the network's
+hyperparameters, and each trial chooses the blend's weights and when to stop training. This command needs
+Optuna: pip install --editable '.[tune]'.
 
 example:
   autoenc tune --model knn --trials 2 --out tuned.safetensors
@@ -124,7 +124,7 @@ def search(args: argparse.Namespace, model: Recommender, train: Interactions) ->
             progress=progress,
         )
     if tuned.ended_by == "minutes":
-        say(f"{minutes:g} minutes allow {len(tuned.trials)} trials")
+        say(f"stopped after {len(tuned.trials)} trials, at the time limit of {minutes:g} minutes")
     return tuned
 
 
@@ -160,7 +160,7 @@ def print_tables(args: argparse.Namespace, tuned: Tuned, test: Comparison) -> No
     for trial in best_first[:10]:
         figure = "diverged" if trial["value"] is None else f"{trial['value']:.4f} ± {trial['standard_error']:.4f}"
         show(f"  {figure:<15}  {trial['seconds']:6.1f} s  {_in_words(trial['params'])}")
-    show(f"\non the likes held out before:\n{test.table(list(dict.fromkeys(['precision@1', args.metric])))}")
+    show(f"\non the held-out likes:\n{test.table(list(dict.fromkeys(['precision@1', args.metric])))}")
 
 
 def _in_words(params: dict[str, Any]) -> str:
@@ -171,7 +171,7 @@ def _in_words(params: dict[str, Any]) -> str:
 
 @contextlib.contextmanager
 def _bar(wanted: bool, trials: int | None, metric: str) -> Iterator[Callable[[dict[str, Any]], None] | None]:
-    """Yield a function of a trial that moves a bar on stderr; None where none is wanted."""
+    """Yield a function that advances a progress bar on stderr with each trial, or None if none is wanted."""
     if not wanted:
         yield None
         return

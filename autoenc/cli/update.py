@@ -1,4 +1,4 @@
-"""`autoenc update`: a model goes on learning from likes that came since."""
+"""`autoenc update`: train a model further on new likes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from autoenc.cli.common import MODEL_HELP, add_reading, load_as_asked, print_jso
 
 HELP = "update a model with new likes, including likes of new items"
 EPILOG = """\
-The model is trained on the likes of FILE for --epochs more epochs. A new item starts from the mean of
-the items that it was liked with. Pass each user's complete list of likes. A user listed with new likes
-only is treated as liking nothing else. Networks, ELSA and popularity can be updated. EASE, EDLAE, IALS,
-ItemKNN and blends (--preset best and fast) cannot: train them again on all likes.
+The model is trained on the likes of FILE for --epochs more epochs. The parameters of a new item start
+from the mean over the items that it is liked together with. Pass each user's complete list of likes: a
+user listed with new likes only is treated as liking nothing else. Networks, ELSA and popularity can be
+updated. EASE, EDLAE, IALS, ItemKNN and blends (--preset best and fast) cannot: train them again on all
+likes.
 
 example:
   autoenc update network.safetensors --data new.csv
@@ -22,7 +23,7 @@ example:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument(
-        "--data", metavar="FILE", required=True, help="file of new likes, read as by `autoenc train --data`"
+        "--data", metavar="FILE", required=True, help="file of likes, in any format that `train --data` accepts"
     )
     parser.add_argument("--epochs", type=int, default=1, help="passes over the new likes (default: %(default)s)")
     parser.add_argument("--out", metavar="FILE", help="model file to write (default: MODEL is replaced)")
@@ -48,12 +49,12 @@ def run(args: argparse.Namespace) -> int:
             "train one that can (--preset task)"
         )
     likes = load_as_asked(args.data, [model], reading_of(args))
-    say(f"{likes.name}: learning from {likes.n_likes:,} likes of {likes.n_users:,} users, epochs: {args.epochs}")
+    say(f"{likes.name}: training on {likes.n_likes:,} likes of {likes.n_users:,} users, epochs: {args.epochs}")
     model.partial_fit(likes, epochs=args.epochs)
     model.save(out)
     counts = {"users": likes.n_users, "likes": likes.n_likes, "new_items": model.n_items - n_before}
     if args.json:
         print_json({"out": out, **counts, "items": model.n_items})
     else:
-        show(f"learned {likes.n_likes:,} likes, with {counts['new_items']:,} new items, and wrote the model to {out}")
+        show(f"trained on {likes.n_likes:,} likes, with {counts['new_items']:,} new items; wrote the model to {out}")
     return 0

@@ -1,4 +1,4 @@
-"""Data sets as `Interactions`: bundled, downloaded, made, or read from a path."""
+"""Data sets as `Interactions`: bundled, downloaded, synthetic, or read from a path."""
 
 from __future__ import annotations
 
@@ -43,48 +43,48 @@ def load(
     Parameters
     ----------
     name : str
-        ml-latest-small, which comes with the package; ml-100k, ml-1m, ml-10m, ml-20m, ml-25m or
-        ml-32m, which are downloaded once; or synthetic, which is made, in ML-10M's shape.
+        ml-latest-small, which is bundled; ml-100k, ml-1m, ml-10m, ml-20m, ml-25m or ml-32m, which are
+        downloaded once; or synthetic, which is random, with the size of ML-10M.
     path : str or Path, optional
         Read this instead: a file in one of the formats of `autoenc.datasets.formats`, or a folder or
-        zip archive with one, such as those of MovieLens; archive.zip/ratings.csv is one file of an archive, and "-" is
-        standard input. Of a prepared folder (see `autoenc.datasets.prepared`) the arrays stay on disk.
+        zip archive with one, such as those of MovieLens. archive.zip/ratings.csv is one file of an archive, and "-" is
+        standard input. The arrays of a prepared folder (see `autoenc.datasets.prepared`) stay on disk.
     cache_dir : str or Path, optional
-        Where downloads are kept. By default the environment variable AUTOENC_CACHE_DIR, or else the
-        platform's folder for caches.
+        The folder for downloads. The default is the environment variable AUTOENC_CACHE_DIR, or else the
+        platform's cache folder.
     base_url : str, optional
-        Where NAME.zip is downloaded from. By default the environment variable AUTOENC_MOVIELENS_URL,
-        or else GroupLens' own server.
+        The URL of the folder with NAME.zip. The default is the environment variable AUTOENC_MOVIELENS_URL,
+        or else GroupLens' server.
     progress : bool
         Show a progress bar for a download, on stderr.
     times : bool, optional
-        Also read when each like came, for `splits.holdout_by_time`; None: where it is known.
+        Whether to read the time of each like, for `splits.holdout_by_time`. If None, times are read if there are any.
     user, item, rating, time, weight : str or int, optional
-        The columns, by name or by number from 1 on, where their names or contents don't tell. Times and
-        weights are read where they are named; ratings are read for `min_rating` alone.
+        The columns, by name or by number from 1, where their names or contents are not enough. Times and
+        weights are read if their column is given; ratings are used only for `min_rating`.
     delimiter : str, optional
-        What stands between columns: a character, "::", or one of the words tab, comma, semicolon, bar and blank.
+        The column separator: a character, "::", or one of the words tab, comma, semicolon, bar and blank.
     header : bool, optional
-        Whether the first line has the names of the columns. By default as the lines themselves tell.
+        Whether the first line has the names of the columns. By default, this is detected.
     min_rating : float, optional
-        Only rows of this rating or a higher one are likes. By default all are.
+        Only rows with this rating or a higher one are likes. By default, all rows are.
     min_likes_per_user, min_likes_per_item : int
-        Users and items with fewer likes are left out, until nothing changes; see `autoenc.datasets.core`.
+        Users and items with fewer likes are left out, repeatedly until nothing changes; see `autoenc.datasets.core`.
 
     Returns
     -------
     Interactions
-        With the users and items that occur, called by the data set's name, or by the path's; with
-        the weights that an .npz of `autoenc prepare` or a prepared folder holds, or those of the column `weight`. Its
+        The likes, with the users and items that occur, named after the data set or the path. They have
+        weights if `weight` is given, or if an .npz file of `autoenc prepare` or a prepared folder holds weights. Their
         `source` says how a path was read.
 
     Raises
     ------
     ValueError
-        Where there is no data set of that name, or the path can't be read, or has no times though
-        `times` asks for them; where it isn't clear which columns are meant, or the data contradict what is said.
+        If there is no data set with that name, if the path can't be read or lacks the times that `times`
+        asks for, if it isn't clear which columns are meant, or if the data contradict the arguments.
     OSError
-        Where there is nothing at `path`, or the download failed: what to fetch and where to put it.
+        If `path` doesn't exist, or the download fails. The message says what to fetch and where to put it.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def load(
     >>> likes
     Interactions('ml-latest-small', 659 users x 2,078 items, 44,413 likes)
     >>> print(likes.source)
-    read as CSV with a header: user = userId, item = movieId, rating = rating (a like from 4 on), time = timestamp;
+    read as CSV with a header: user = userId, item = movieId, rating = rating (a like if 4 or higher), time = timestamp;
     100,004 rows
     left out 48,436 of 100,004 rows, with a rating below 4
     left out 12 of 671 users and 4,092 of 6,170 items, with 7,155 likes, so that each user has 5 or more and each item
@@ -123,7 +123,7 @@ def load(
 def load_path(
     path: str | os.PathLike[str], options: ReadOptions = NO_OPTIONS, times: bool | None = False
 ) -> Interactions:
-    """The likes at a path, as `load` has it."""
+    """Load the likes at a path, as `load` does."""
     times = True if options.time is not None else times
     if is_prepared(path):
         check_no_columns(f"{path} is a prepared folder", options)
@@ -134,12 +134,12 @@ def load_path(
 def interactions_of(
     ratings: Ratings, name: str, options: ReadOptions = NO_OPTIONS, times: bool | None = False
 ) -> Interactions:
-    """What was read as likes, without the users and items that have too few.
+    """Ratings as likes, without the users and items that have too few.
 
-    Raises ValueError where `times` asks for times that there are not.
+    Raises ValueError if `times` is true and there are none.
     """
     if times and ratings.timestamps is None:
-        raise ValueError(f"{name} has no column of times that is known; say which by time= (--time-column).")
+        raise ValueError(f"{name} has no known column of times; pass time= (--time-column).")
     likes = Interactions.from_pairs(
         ratings.users,
         ratings.items,
@@ -153,14 +153,14 @@ def interactions_of(
 
 
 def with_enough_likes(likes: Interactions, options: ReadOptions) -> Interactions:
-    """The likes of users and items that have as many as the options ask for, where they ask."""
+    """The likes, without users and items that have fewer than the options require."""
     if options.min_likes_per_user <= 1 and options.min_likes_per_item <= 1:
         return likes
     return core(likes, options.min_likes_per_user, options.min_likes_per_item)
 
 
 def name_of(path: str | os.PathLike[str]) -> str:
-    """What likes are called that stand at a path."""
+    """The name of the likes at a path."""
     if str(path) == "-":
         return "stdin"
     name = Path(path).resolve().name

@@ -1,9 +1,9 @@
-"""The cells of a table in text, and the quotes around them.
+"""The cells of a text table, and the quotes around them.
 
-A cell is quoted where it begins with a double quote; the quote in it is doubled, and ends before a delimiter or the
-end of the line (RFC 4180). Between tabs a file may as well not quote at all, and a title may begin with a quote: such a
-file is known by a quote that doesn't end where one must, and is then read again as it stands. In any other file that
-is an error, since the rows after it would be swallowed.
+A cell that begins with a double quote is quoted: quotes within it are doubled, and the closing quote is followed by a
+delimiter or the end of the line (RFC 4180). A tab-separated file may not use quoting at all, and a title may begin with
+a quote: such a file is recognized by a quote that isn't closed properly, and is then read again without quoting. In any
+other file this is an error, since the rows after it would be swallowed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from autoenc.datasets.columns import FieldError
 QUOTE = '"'
 
 BLANKS = " "
-"""The delimiter of columns with one blank or several between them, or around them."""
+"""The delimiter of columns separated by one or more blanks; blanks around the line are ignored."""
 
 
 class QuoteError(FieldError):
-    """A quote that is not closed, or closed where no cell ends; `line` is the number of the line that opens it."""
+    """A quote that is not closed, or closed within a cell; `line` is the number of the line that opens it."""
 
     def __init__(self, problem: str, line: int):
         super().__init__(problem)
@@ -44,13 +44,13 @@ def cells_of(
     quoted : bool
         Whether cells may be quoted.
     is_row : callable
-        Whether the cells of a line, taken by itself, look like a row: a quoted cell may go over several lines, but not
-        over such.
+        Whether the cells of a line, taken by itself, look like a row. A quoted cell may span several lines, but none
+        that look like rows.
 
     Raises
     ------
     QuoteError
-        Where a quote is not closed, or swallows rows.
+        If a quote is not closed, or swallows rows.
     """
     numbered = enumerate(lines, first)
     for number, line in numbered:
@@ -74,7 +74,7 @@ def _quoted_cells(
     delimiter: str,
     is_row: Callable[[list[str]], bool],
 ) -> list[str]:
-    """The cells of a row that begins in `line` and takes as many of the following lines as its quotes ask for."""
+    """The cells of a row that begins in `line` and continues until its quotes are closed."""
     if delimiter == "::":
         return split(line, delimiter)
     taken: list[str] = []
@@ -92,14 +92,14 @@ def _quoted_cells(
         cells = next(rows)
     except csv.Error as error:
         if taken or "unexpected end" in str(error):
-            problem = "a quote is opened and never closed"
+            problem = "a quote is never closed"
         elif "expected after" in str(error):
             problem = "a quote is closed before the end of its cell"
         else:
             problem = str(error)
         raise QuoteError(problem, number) from None
     if taken and delimiter == "\t":
-        raise QuoteError("a quote is not closed in its line", number)
+        raise QuoteError("a quote is not closed on its line", number)
     if any(is_row([cell.strip(QUOTE) for cell in split(text, delimiter)]) for text in taken):
-        raise QuoteError(f"a quote is opened, and the next one is {len(taken)} lines below, after other rows", number)
+        raise QuoteError(f"a quote is closed only {len(taken)} lines below, after other rows", number)
     return cells

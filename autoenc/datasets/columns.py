@@ -1,4 +1,4 @@
-"""The columns of likes: what stands in their cells, and what it becomes in memory. One set of rules for all readers."""
+"""The columns of likes: what their cells may hold and how they are converted. One set of rules for all readers."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ MAX_ID = 256
 """The longest id, in characters."""
 
 SMALL = 64 * 2**20
-"""Bytes that a column of ids may take, however small its file is."""
+"""Bytes that a column of ids may use, however small its file is."""
 
 WHOLE = r"(0|[1-9]\d*)(\.0+)?"
-"""A whole number; 007 is a code, whose zeros stay. Like those below in what Python and DuckDB both take."""
+"""A whole number; 007 is a code, whose zeros are kept. All patterns here work in both Python and DuckDB."""
 
 NOT_IDS = {
-    "is a number that is not whole": r"[-+]?\d*\.\d*[1-9]\d*|[-+]?\d+(\.\d+)?[eE]\+\d+",
+    "is not an integer": r"[-+]?\d*\.\d*[1-9]\d*|[-+]?\d+(\.\d+)?[eE]\+\d+",
     "is a list": r"[\[{]\s*['\"\d].*|\(['\"\d]+\s*,.*|[^\[{]*['\"\d][\]}]",
     "is a line between rows": r":?-{2,}:?|={3,}",
     "is a time": r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?|\d\d?:\d\d:\d\d",
 }
-"""What contradicts a guess that a column is one of ids. A column that the caller names may hold these."""
+"""Values that contradict a guess that a column holds ids. A column that the caller names may hold them."""
 
 NEGATIVE = r"-\d+(\.0+)?"
 
@@ -42,7 +42,7 @@ DECIMAL_COMMA = r"[-+]?\d+,(\d\d?|\d{4,})"
 """A rating or a weight with a comma for its point. With three digits behind it, it may as well separate thousands."""
 
 UNITS = {10**14: 10**6, 10**11: 10**3}
-"""Times as large as this are of so many to the second: 10**11 seconds are of the year 5138."""
+"""Times at least this large have this many units per second: 10**11 seconds would be the year 5138."""
 
 _WHOLE = re.compile(WHOLE, re.ASCII)
 _NEGATIVE = re.compile(NEGATIVE, re.ASCII)
@@ -64,29 +64,29 @@ class Ratings(NamedTuple):
     timestamps: np.ndarray | None = None  # (n_ratings,), int64, seconds since 1970
     titles: dict[Any, str] | None = None  # an item's id -> its title
     weights: np.ndarray | None = None  # (n_ratings,), float32
-    source: str = ""  # how they were read
+    source: str = ""  # how the file was read
 
 
 class FieldError(ValueError):
-    """What is wrong with a field; whoever knows the place adds it."""
+    """What is wrong with a field; callers add the file and line."""
 
 
 class Ids(dict[str, int]):
-    """A column of ids while it is read: a number for each distinct text, and in `rows` each row's number.
+    """A column of ids while it is read: a number for each distinct text, and in `rows` the number of each row's text.
 
     Parameters
     ----------
     column : str
-        What error messages call it.
+        The column's name in error messages.
     any_ids : bool
         Whether ids may be strings.
     is_said : bool
-        Whether the caller named the column, so that its ids may look like anything.
+        Whether the caller named the column, so that its ids may have any form.
 
     Raises
     ------
     FieldError
-        When a text is looked up that is not an id.
+        If a text that is looked up is not an id.
     """
 
     def __init__(self, column: str, any_ids: bool, is_said: bool = False):
@@ -106,10 +106,10 @@ class Ids(dict[str, int]):
         if name.lower() in MISSING:
             return f"is missing: it reads {short(name)}"
         if _NEGATIVE.fullmatch(name):
-            return f"{short(name)} is negative, where ids are from 0 on"
+            return f"{short(name)} is negative, but ids must be 0 or greater"
         if len(name) > MAX_ID:
             return f"{short(name)} has {len(name):,} characters; at most {MAX_ID} are allowed"
-        if "\0" in name:  # NumPy's strings end at one
+        if "\0" in name:  # it would end a NumPy string
             return f"{short(name)} holds the character NUL"
         if not self.is_said:
             for fault, form in _NOT_IDS.items():
@@ -118,7 +118,7 @@ class Ids(dict[str, int]):
         return None
 
     def to_array(self) -> np.ndarray:
-        """Each row's id: (n_rows,), int64 where all are whole numbers, otherwise str."""
+        """Each row's id: (n_rows,), int64 if all are whole numbers, otherwise str."""
         rows = np.array(self.rows, np.int64)
         distinct = [decoded(text).strip() for text in self]
         numbers = [whole(name) for name in distinct]
@@ -129,25 +129,26 @@ class Ids(dict[str, int]):
 
     @property
     def n_characters(self) -> int:
-        """Of all rows' ids, as they would stand in a text, each with a delimiter."""
+        """Number of characters of all rows' ids as text, each with a delimiter."""
         return int(np.array([len(text) + 1 for text in self], np.int64)[np.array(self.rows, np.int64)].sum())
 
 
 def check_width(column: str, n_rows: int, n_characters: int, n_bytes: int) -> None:
-    """Raise FieldError where n_rows ids of up to n_characters take too much memory for what n_bytes of a file hold.
+    """Raise FieldError if n_rows ids of up to n_characters need too much memory for a file of n_bytes.
 
-    NumPy gives each string the width of the longest, so that a single one makes an array of short
-    ones a hundred times as large.
+    NumPy gives each string the width of the longest, so a single long one can make an array of short
+    ones a hundred times larger.
     """
     bound = min(MAX_BYTES, max(SMALL, MAX_RATIO * n_bytes))
     if 4 * n_characters * n_rows > bound:
         raise FieldError(
-            f"{n_rows:,} {column} ids of up to {n_characters} characters take more than {bound:,} bytes; number them"
+            f"{n_rows:,} {column} ids of up to {n_characters} characters need more than {bound:,} bytes; "
+            "replace them by numbers"
         )
 
 
 def whole(text: str) -> int | None:
-    """The number that a text is, if it is a whole number in 64 bits, from 0 on."""
+    """The value of a text if it is a whole number from 0 to 2**63 - 1, otherwise None."""
     if not _WHOLE.fullmatch(text) or len(text) > MAX_ID:
         return None
     number = int(text.partition(".")[0])
@@ -155,7 +156,7 @@ def whole(text: str) -> int | None:
 
 
 def number(text: str, column: str) -> float:
-    """A rating, a weight or a time in numbers. Raises FieldError where it isn't one below 2**53."""
+    """A rating, weight or time as a number. Raises FieldError if it isn't one below 2**53."""
     try:
         value = np.nan if "_" in text else float(text if column == "time" else with_point(text))
     except ValueError:
@@ -178,9 +179,9 @@ def not_a_number(text: str, column: str) -> str:
 
 
 class Times:
-    """A column of times while it is read: all numbers, of whatever unit, or all ISO times.
+    """A column of times while it is read: all numbers, in any unit, or all ISO times.
 
-    `append` raises FieldError where a text is neither, or is of the other kind than the first.
+    `append` raises FieldError if a text is neither, or not of the same kind as the first.
     """
 
     def __init__(self) -> None:
@@ -206,7 +207,7 @@ def _is_float(text: str) -> bool:
 
 
 def iso_seconds(text: str) -> int:
-    """Whole seconds since 1970, rounded down. Raises FieldError where it isn't an ISO time."""
+    """Whole seconds since 1970, rounded down. Raises FieldError if a text isn't an ISO time."""
     text = text.strip()
     try:
         if not _ISO_TIME.fullmatch(text):
@@ -219,14 +220,14 @@ def iso_seconds(text: str) -> int:
 
 
 def seconds(times: np.ndarray) -> np.ndarray:
-    """Times (n,) as whole seconds (n,), int64: those in milli- or microseconds are known by their size."""
+    """Times (n,) as whole seconds (n,), int64; milli- and microseconds are recognized by their size."""
     latest = np.abs(times).max(initial=0)
     unit = next((unit for least, unit in UNITS.items() if latest >= least), 1)
     return times.astype(np.int64) // unit if unit > 1 else times.astype(np.int64)
 
 
 def decoded(text: str) -> str:
-    """UTF-8 that was read as Latin-1; what is not UTF-8 was Latin-1."""
+    """Decode UTF-8 that was read as Latin-1; text that is not valid UTF-8 is taken to be Latin-1."""
     try:
         return text.encode("latin-1").decode("utf-8")
     except UnicodeError:
@@ -234,5 +235,5 @@ def decoded(text: str) -> str:
 
 
 def short(text: str) -> str:
-    """A text from a file, for an error message."""
+    """A text from a file, shortened for an error message."""
     return shown(decoded(text.strip("\r\n")))

@@ -1,4 +1,4 @@
-"""The users and items with enough likes: a k-core, as published sets are often cut to."""
+"""The users and items with enough likes: a k-core, as in many published data sets."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from autoenc.interactions import Interactions, as_user_items
 
 
 def core(likes: Interactions, min_likes_per_user: int = 0, min_likes_per_item: int = 0) -> Interactions:
-    """Leave out users and items with fewer likes, again and again until nothing changes.
+    """Leave out users and items with too few likes, repeatedly until nothing changes.
 
     Parameters
     ----------
     likes : Interactions
     min_likes_per_user, min_likes_per_item : int
-        The fewest likes that a user and an item must have among the likes that stay.
+        The smallest number of likes of a user and of an item among the likes that are kept.
 
     Returns
     -------
     Interactions
-        `likes` themselves where all stay. What was left out stands at the end of `source`.
+        `likes` itself if all are kept. The end of `source` says what was left out.
 
     Raises
     ------
     ValueError
-        Where nothing stays.
+        If no likes are left.
 
     Examples
     --------
@@ -51,8 +51,8 @@ def core(likes: Interactions, min_likes_per_user: int = 0, min_likes_per_item: i
         users, items, entries = users[stays], items[stays], entries[stays]
     if not len(entries):
         raise ValueError(
-            f"no likes are left where each user has {least_user:,} or more and each item {least_item:,} or more; lower "
-            "min_likes_per_user or min_likes_per_item."
+            f"no likes are left if each user must have {least_user:,} or more and each item {least_item:,} or more; "
+            "lower min_likes_per_user or min_likes_per_item."
         )
     if is_user.all() and is_item.all():
         return likes

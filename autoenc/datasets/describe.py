@@ -1,4 +1,4 @@
-"""What a set of likes looks like, before anything is trained on it: how many, how they are spread, and when."""
+"""Describe a set of likes before training on it: counts, distributions, and times."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from autoenc.interactions import Interactions, likes_per_item
 from autoenc.messages import printable
 
 MOST_LIKED = 10
-"""Items that are listed."""
+"""Number of items listed."""
 
 _QUARTILES = {"min": 0, "q1": 25, "median": 50, "q3": 75, "max": 100}
 _WIDTH = 40  # of the longest bar, in characters
@@ -31,26 +31,26 @@ def describe(path: str | os.PathLike[str], options: ReadOptions = NO_OPTIONS) ->
     Parameters
     ----------
     path : str or Path
-        As `autoenc.datasets.load` takes it, or the name of a data set.
+        A path that `autoenc.datasets.load` accepts, or the name of a data set.
     options : ReadOptions
 
     Returns
     -------
     dict
-        What `describe_likes` tells, with `rows` and `duplicates` where the likes come from rows: those beyond the first
-        of a pair.
+        The result of `describe_likes`, with `rows`, and `duplicates`, the rows that repeat a pair, if the likes come
+        from rows.
 
     Raises
     ------
     ValueError, OSError
-        As `autoenc.datasets.load`.
+        As in `autoenc.datasets.load`.
     """
     if str(path) in NAMES and not os.path.exists(path):
         times = None if str(path) != "synthetic" else False
         return describe_likes(load(str(path), times=times, **vars(options)))
     if is_prepared(path):
         return describe_likes(load_path(path, options, times=None))
-    with on_disk(path) as place:  # which may be read twice
+    with on_disk(path) as place:  # it may be read twice
         ratings = _read(place, options)
     likes = interactions_of(ratings, name_of(path), times=None)
     n_rows, n_pairs = len(ratings.users), likes.n_likes
@@ -58,7 +58,7 @@ def describe(path: str | os.PathLike[str], options: ReadOptions = NO_OPTIONS) ->
 
 
 def _read(path: Path, options: ReadOptions) -> Ratings:
-    """With the times, unless what their column holds is something else."""
+    """The ratings at a path, with times unless their column holds something else."""
     try:
         return read(path, options=options, times=True)
     except ValueError as error:
@@ -69,14 +69,15 @@ def _read(path: Path, options: ReadOptions) -> Ratings:
 
 
 def describe_likes(likes: Interactions) -> dict[str, Any]:
-    """Count likes.
+    """Describe likes.
 
     Returns
     -------
     dict
         name, source, users, items, likes; density, the share of all pairs that are likes; likes_per_user and
-        likes_per_item, with quartiles, mean and a histogram; times, the first and the last, and weights with their
-        quartiles, both None where there are none; and most_liked, the items with the most likes. JSON holds it.
+        likes_per_item, with quartiles, mean and a histogram; times, the first and the last, and weights, with their
+        quartiles, both None if there are none; and most_liked, the items with the most likes. All values can be
+        written as JSON.
 
     Examples
     --------
@@ -113,14 +114,14 @@ def _spread(values: np.ndarray) -> dict[str, float]:
 
 
 def _histogram(counts: np.ndarray) -> list[dict[str, int]]:
-    """How many have 1, 2 to 3, 4 to 7, ... likes."""
+    """The numbers of users or items with 1, 2 to 3, 4 to 7, ... likes."""
     groups = np.bincount(np.log2(counts[counts > 0]).astype(np.int64))
     first = int(np.flatnonzero(groups)[0])
     return [{"from": 2**k, "to": 2 ** (k + 1) - 1, "n": int(groups[k])} for k in range(first, len(groups))]
 
 
 def as_text(found: Mapping[str, Any]) -> str:
-    """A description for people."""
+    """A description as readable text."""
     lines = [
         f"{printable(found['name'])}: {found['users']:,} users x {found['items']:,} items, {found['likes']:,} likes",
         f"  density       {found['density']:.3%} of all pairs of a user and an item",
@@ -130,7 +131,9 @@ def as_text(found: Mapping[str, Any]) -> str:
     times = found["times"]
     lines.append(f"  times         {times['first']} to {times['last']}" if times else "  times         none")
     weights = found["weights"]
-    lines.append(f"  weights       {_in_words(weights)}" if weights else "  weights       none, each like counts alike")
+    lines.append(
+        f"  weights       {_in_words(weights)}" if weights else "  weights       none, all likes count equally"
+    )
     for what, whose in (("likes_per_user", "user"), ("likes_per_item", "item")):
         lines += ["", f"likes per {whose}: {_in_words(found[what])}", *_bars(found[what]["histogram"])]
     lines += ["", "most liked"]

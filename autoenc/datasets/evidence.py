@@ -1,4 +1,4 @@
-"""What the cells of columns without names say for and against their being users, items, ratings or times."""
+"""Evidence from their cells that columns without names are users, items, ratings or times."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from autoenc.datasets.columns import ISO_TIME, whole, with_point
 from autoenc.datasets.names import say_which
 
 BEST_RATING = 10
-"""A scale of ratings ends here at the latest, where nothing else tells one from ids."""
+"""The largest rating, if nothing else distinguishes ratings from ids."""
 
 FEW_ITEMS = 10
 ROWS_THAT_TELL = 50
-"""So few items in so many rows are likelier to be ratings."""
+"""So few different values in so many rows are more likely ratings than items."""
 
 MOST_UNNAMED = 8
-"""Columns without names among which the first two are taken for user and item; a matrix has more."""
+"""The most columns without names of which the first two are taken for user and item; a matrix has more."""
 
 FIRST_TIME = 10**8
-"""Seconds since 1970 of 1973: smaller numbers are taken for times in columns with a name alone."""
+"""A time in 1973, in seconds since 1970: smaller numbers are taken for times only in columns with a name."""
 
 _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?", re.ASCII)
 _ISO = re.compile(ISO_TIME, re.ASCII)
@@ -31,12 +31,12 @@ def is_number(cell: str) -> bool:
 
 
 def is_whole(cell: str) -> bool:
-    """Whether a cell is a whole number, from 0 on."""
+    """Whether a cell is a whole number, 0 or greater."""
     return whole(cell.strip()) is not None
 
 
 def are_likely_ratings(cells: Sequence[str]) -> bool:
-    """Whether a column can't be one of ids: parts of numbers, negative ones, or none beyond a scale."""
+    """Whether a column can't hold ids: it has fractions or negative numbers, or none beyond a rating scale."""
     numbers = [float(with_point(cell)) for cell in cells if is_number(cell)]
     if len(numbers) < len(cells):
         return False
@@ -44,7 +44,7 @@ def are_likely_ratings(cells: Sequence[str]) -> bool:
 
 
 def are_likely_times(cells: Sequence[str]) -> bool:
-    """Whether a column holds ISO times, or seconds (or thousandths of them) since 1970 of 1973 and later."""
+    """Whether a column holds ISO times, or (milli)seconds since 1970 of times in 1973 or later."""
     stripped = [cell.strip() for cell in cells]
     if all(map(_ISO.fullmatch, stripped)):
         return True
@@ -52,7 +52,7 @@ def are_likely_times(cells: Sequence[str]) -> bool:
 
 
 def looks_like_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row has no number, and some column nothing but numbers below it."""
+    """Whether the first row has no number, and some column has only numbers below it."""
     first, rest = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
     if not rest or any(map(is_number, first)) or len(set(first)) < len(first):
         return False
@@ -60,9 +60,9 @@ def looks_like_header(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def number_the_rows(cells: Sequence[str], n_rows: int) -> bool:
-    """Whether a cell of each of so many rows is its number, as R's and pandas' tables have it in their first column.
+    """Whether cells number their rows, as the first column of R's and pandas' tables does.
 
-    Few rows have to be numbered without a gap, many in order.
+    A few rows must be numbered without a gap; many must only be in order.
     """
     numbers = [number for cell in cells if (number := whole(cell.strip().strip('"'))) is not None]
     if len(numbers) < n_rows or n_rows < 2:
@@ -72,53 +72,53 @@ def number_the_rows(cells: Sequence[str], n_rows: int) -> bool:
 
 
 def check_first_columns(columns: Sequence[Sequence[str]], between_blanks: bool) -> None:
-    """Raise ValueError where columns without names may be something else than user, item and a value.
+    """Raise ValueError if columns without names may be something other than user, item and a value.
 
     Parameters
     ----------
     columns : sequence of sequences of str
-        Two at least.
+        At least two.
     between_blanks : bool
-        Whether blanks stand between them, as in lists of items.
+        Whether they are separated by blanks, as lists of items are.
     """
     users, items = columns[:2]
     n_rows, n_users, n_items = len(users), len(set(users)), len(set(items))
     ask = say_which("user", "item")
     if n_rows > 1 and set(users) == {str(len(columns) - 1)} and (len(columns) > 2 or between_blanks):
         raise ValueError(
-            f"begins each line with {users[0]}, which is how many items follow, if it isn't the user; {ask}, or "
-            "item='2-' if it is a count"
+            f"begins each line with {users[0]}, which may be the user or the number of items that follow; {ask}, or "
+            "only item='2-' if it is a count"
         )
     if len(columns) == 2:
         return
     if len(columns) > MOST_UNNAMED:
-        raise ValueError(f"has {len(columns)} columns and no header that is known; {ask}")
+        raise ValueError(f"has {len(columns)} columns and no known header; {ask}")
     if [column[0].strip() for column in columns] == [str(n) for n in range(len(columns))]:
         raise ValueError(
             f"begins with {', '.join(column[0] for column in columns)}, which may be the names that pandas gives to "
-            "columns that have none; say whether it is a header by header= (--header, --no-header)"
+            "columns without names; pass header= (--header or --no-header)"
         )
     third = columns[2]
     if n_rows >= 5 and number_the_rows(users, n_rows):
         raise ValueError(
-            f"has {users[0]}, {users[1]}, {users[2]}, ... in its first column, which may number the rows and not name "
+            f"has {users[0]}, {users[1]}, {users[2]}, ... in its first column, which may be row numbers instead of "
             f"users; {ask}"
         )
     if n_rows >= ROWS_THAT_TELL and n_items <= FEW_ITEMS:
         raise ValueError(
-            f"has {n_items} different values in the second column of {n_rows} rows, so few that they may be ratings "
-            f"and not items; {ask}"
+            f"has only {n_items} different values in the second column of {n_rows} rows, which may be ratings instead "
+            f"of items; {ask}"
         )
     if n_users < n_rows:
         return
     is_time = are_likely_times(third) or (len(columns) > 3 and are_likely_times(columns[3]))
     may_be_list = all(is_whole(cell) for column in columns for cell in column)
     is_rating = are_likely_ratings(third) and not are_likely_ratings(items)
-    if between_blanks and n_rows < ROWS_THAT_TELL:  # as lists usually have them, a few small items by chance
+    if between_blanks and n_rows < ROWS_THAT_TELL:  # in a few lists, items may be small numbers by chance
         is_rating = False
     if may_be_list and not is_time and not is_rating:
         raise ValueError(
-            f"has {len(columns)} numbers in each line, of which the third and later ones may be items too, or a value "
-            f"of the like; say user=1, item=2 (--user-column 1 --item-column 2) if it is one like per line, or "
-            "user=1, item='2-' if it is one user per line"
+            f"has {len(columns)} numbers on each line, and from the third on they may be items or values of a like; "
+            "pass user=1, item=2 (--user-column 1 --item-column 2) if each line is one like, or user=1, item='2-' if "
+            "each line is one user"
         )

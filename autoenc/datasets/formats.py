@@ -1,40 +1,40 @@
-"""Likes in any of the usual formats, recognized by their content, whatever the file is called.
+"""Likes in any of the usual formats, recognized by content, not by file name.
 
-    a table with header   userId,movieId,rating,timestamp: between commas, semicolons, bars, tabs or blanks, the
-                          columns in any order and called as in `names.KNOWN`, or as the caller says
-    a table without       user item rating time, between the same or ::, as MovieLens' .dat and u.data
-    JSON lines            {"user": 1, "item": 2}, an object for a like
+    a table with header   userId,movieId,rating,timestamp: separated by commas, semicolons, bars, tabs or blanks, the
+                          columns in any order and named as in `names.KNOWN`, or as the caller says
+    a table without       user item rating time, separated likewise or by ::, as in MovieLens' .dat and u.data
+    JSON lines            {"user": 1, "item": 2}, one object per like
     RecBole's .inter      a table with types: user_id:token<TAB>item_id:token
-    LightGCN's text       user item item ..., a line for a user; also with how many follow in the user's place
+    LightGCN's text       user item item ..., one line per user; also with the number of items instead of the user
     DSSTNE's text         user<TAB>item:item:... or user<TAB>item,value:item,value:...
-    .npz                  a matrix of users x items as scipy.sparse.save_npz writes it: CSR, CSC, COO
-    parquet               a table with the names of a header; needs the extra `parquet`
+    .npz                  a users x items matrix as written by scipy.sparse.save_npz: CSR, CSC or COO
+    parquet               a table with column names as in a header; needs the extra `parquet`
 
 The text formats may be compressed (gzip, bzip2, xz; zstd needs Python 3.14 or the extra `zst`), may be UTF-16, may
-stand in a folder or a zip archive (see `sources.find`), and may come through a pipe.
+be in a folder or a zip archive (see `sources.find`), and may come through a pipe.
 
-The rules, once and for all readers, DuckDB's among them:
+The rules are the same for all readers, including DuckDB's:
 
-- Liked means rated: a rating is a like whatever its value, unless the caller gives the lowest that is one, and it is
-  no weight unless the caller says so. A 0 that is stored in a matrix is no like.
-- How a file is laid out is decided from its first lines (`layout`), said in `Ratings.source`, and refused where the
+- Liked means rated: a rating is a like whatever its value, unless the caller sets the lowest rating that counts. It is
+  not a weight unless the caller says so. A stored 0 in a matrix is not a like.
+- The layout of a file is decided from its first lines (`layout`), reported in `Ratings.source`, and refused if the
   data contradict it.
-- A column of ids is of numbers if all of it is whole numbers (7, and so is 7.0), otherwise of strings; 007 is a string.
-  LightGCN's text, and tables without a header that begin with numbers, have numbers only.
-- An id that is missing (`interactions.MISSING`: empty, nan, null, none, but not NA) or negative, or holds the character
-  NUL, is an error; so is one that is a fraction, a list or a time, unless the caller named its column. Spaces around an
-  id, of all that Unicode has, are no part of it.
-- A rating or a weight may have a comma for its point (3,5). One with three digits behind its comma is an error, as it
-  may separate thousands.
-- A time is a number of seconds since 1970 (or of milli- or microseconds, known by their size), or an ISO time, which is
-  UTC where it has no offset.
-- Text is UTF-8. An id or a title that isn't is taken for Latin-1, each by itself.
-- Quotes are RFC 4180's (`cells`). One that is never closed is an error; between tabs it is a character like any other.
+- A column of ids holds numbers if all ids are whole numbers (7 or 7.0), otherwise strings; 007 is a string.
+  LightGCN's text, and tables without a header that begin with numbers, have only numbers.
+- An id that is missing (`interactions.MISSING`: empty, nan, null, none, but not NA) or negative, or contains the
+  character NUL, is an error. So is one that is a fraction, a list or a time, unless the caller named its column.
+  Whitespace around an id, including Unicode's, is ignored.
+- A rating or a weight may have a decimal comma (3,5). A number with three digits after its comma is an error, as the
+  comma may separate thousands.
+- A time is a number of seconds since 1970 (or of milli- or microseconds, recognized by their size), or an ISO time, in
+  UTC if it has no offset.
+- Text is UTF-8. An id or a title that is not valid UTF-8 is read as Latin-1, each by itself.
+- Quotes follow RFC 4180 (`cells`). A quote that is never closed is an error, or an ordinary character in a
+  tab-separated file.
 - Errors name the file, the line and the text.
-- A file of any content takes at most 256 MB and 200 times its size of memory: tests/test_fuzz.py holds
-  readers to it. A table of numbers takes 8 times its size, one of short strings 40 times, and one of
-  strings of which a few are very long 180 times, the most that was found. Where a file is compressed,
-  its size is what it grows to, and that is bounded: see `sources`.
+- Reading any file needs at most 256 MB plus 200 times its size in memory, which tests/test_fuzz.py checks. A table of
+  numbers needs 8 times its size, one of short strings 40 times, and one with a few very long strings 180 times, the
+  most that was found. For a compressed file, the decompressed size counts, which is limited: see `sources`.
 """
 
 from __future__ import annotations
@@ -61,32 +61,32 @@ from autoenc.storage.reading import reading
 def read(
     path: str | os.PathLike[str], values: bool = False, options: ReadOptions = NO_OPTIONS, times: bool = False
 ) -> Ratings:
-    """Read who rated what at a path.
+    """Read the ratings at a path.
 
     Parameters
     ----------
     path : str or Path
-        A file in one of the formats on top of this module, or a folder or a zip archive with one, or a file in an
+        A file in one of the formats listed at the top of this module, a folder or a zip archive with one, a file in an
         archive (archive.zip/ratings.csv), or a pipe; "-" is standard input.
     values : bool
-        Also read ratings and timestamps, where there are any. Whoever only asks what was rated saves
-        their memory, and isn't troubled by what may be wrong in them.
+        Whether to read ratings and timestamps, if there are any. Without them, less memory is needed, and errors in
+        these columns don't matter.
     options : ReadOptions
-        Which columns are meant, and what else the caller says.
+        How to read the file.
     times : bool
-        Also read timestamps, where there are any.
+        Whether to read timestamps, if there are any.
 
     Returns
     -------
     Ratings
-        Arrays (n_ratings,) in the order of the file, the items' titles where there are any, and how it was read.
+        Arrays (n_ratings,) in the order of the file, the items' titles if there are any, and how the file was read.
 
     Raises
     ------
     FileNotFoundError
-        Where there is nothing at `path`.
+        If `path` doesn't exist.
     ValueError
-        Where it can't be read: the file, the line and the text at fault.
+        If it can't be read. The message names the file, the line and the text.
     """
     wanted = options.wanted(times or values) | ({"rating"} if values else set())
     with on_disk(path) as place:
@@ -104,13 +104,13 @@ def _read(path: Path, wanted: Roles, options: ReadOptions) -> Ratings:
         found = _read_text(path, wanted, options)
     if len(found.users) == 0:
         raise ValueError(f"{path} holds no ratings; pass a file with at least one.")
-    if found.source:  # what a matrix holds is not guessed
+    if found.source:  # a matrix has none, as nothing about it is guessed
         found = found._replace(source=f"{found.source}; {len(found.users):,} rows")
     return _rated(path, found, options)
 
 
 def _read_text(path: Path, wanted: Roles, options: ReadOptions) -> Ratings:
-    """The files of text at a path, with the titles beside them."""
+    """Read the text files at a path, and the titles next to them."""
     sources, titles = find(path)
     layout = layout_of_sources(sources, options)
     parts = [read_text(source, layout, wanted) for source in sources]
@@ -128,13 +128,12 @@ def how_laid_out(layout: Layout, options: ReadOptions) -> str:
 
 
 def _rated(path: Path, found: Ratings, options: ReadOptions) -> Ratings:
-    """The rows whose rating is high enough."""
+    """The rows with a rating of `min_rating` or more."""
     if options.min_rating is None:
         return found
     if found.ratings is None:
         raise ValueError(
-            f"{path} has no column that is known to be of ratings, which min_rating needs; say which by rating= "
-            "(--rating-column)."
+            f"{path} has no known column of ratings, which min_rating needs; pass rating= (--rating-column)."
         )
     is_like = found.ratings >= options.min_rating
     if not is_like.any():
@@ -148,7 +147,7 @@ def _rated(path: Path, found: Ratings, options: ReadOptions) -> Ratings:
 
 
 def layout_of_sources(sources: list[Source], options: ReadOptions) -> Layout:
-    """How text is laid out, in one file or in the parts of one. Raises ValueError, which names the first."""
+    """The layout of one text file, or of one in several parts. Raises ValueError, which names the first."""
     lines: list[str] = []
     for source in sources:
         head = source.head()
@@ -164,12 +163,12 @@ def layout_of_sources(sources: list[Source], options: ReadOptions) -> Layout:
     if isinstance(layout, (Lists, Features)):
         for role in ("rating", "time", "weight"):
             if getattr(options, role) is not None:
-                raise ValueError(f"{sources[0]} has one line per user, and no column of {role}s; leave out {role}=.")
+                raise ValueError(f"{sources[0]} has one line per user and no column of {role}s; leave out {role}=.")
     return layout
 
 
 def _joined(parts: tuple[Any, ...]) -> Any:
-    """A column of several files as one array, or None where one of them lacks it."""
+    """A column of several files as one array, or None if one of them lacks it."""
     if any(part is None for part in parts):
         return None
     return parts[0] if len(parts) == 1 or isinstance(parts[0], (str, dict)) else np.concatenate(parts)

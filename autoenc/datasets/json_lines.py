@@ -9,18 +9,18 @@ from autoenc.datasets.columns import FieldError, decoded, short
 
 
 def object_of(line: str) -> dict[str, Any]:
-    """The object in a line, which is UTF-8 read as Latin-1. Raises FieldError where it holds anything else."""
+    """The object in a line, which is UTF-8 read as Latin-1. Raises FieldError if the line holds anything else."""
     try:
         found = json.loads(decoded(line))
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise FieldError(f"{short(line)} is not an object of JSON")
+        raise FieldError(f"{short(line)} is not a JSON object")
     return found
 
 
 def text_of(found: dict[str, Any], key: str, role: str) -> str:
-    """A cell as a table has it, in UTF-8 read as Latin-1. Raises FieldError where it isn't text or a number."""
+    """A value as the cell of a table, in UTF-8 read as Latin-1. Raises FieldError if it isn't text or a number."""
     value = found.get(key)
     if value is None:
         raise FieldError(f"the {role} is missing: there is no {short(key)}")

@@ -1,9 +1,9 @@
-"""How a file of likes is laid out: decided from a sample of its lines and from what the caller says.
+"""The layout of a file of likes, decided from a sample of its lines and the caller's options.
 
-A guess needs evidence. A header is evidence by its names. Without one the first two columns are taken for user and item
-only where the lines themselves agree with that: all of one width, ids that look like ids, users that come again or a
-third column that looks like ratings. What contradicts a reading is named, and where two readings fit the caller is
-asked. Every reader, in memory or DuckDB's, gets its layout from here.
+A guess needs evidence. The names in a header are evidence. Without a header, the first two columns are taken for user
+and item only if the lines agree with that: all have the same number of columns, ids look like ids, and users are
+repeated or a third column looks like ratings. An error names what contradicts a reading, or the columns to pass if two
+readings are possible. All readers, in memory and DuckDB's, get the layout from here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from autoenc.datasets.names import KNOWN, bare, known_positions, say_which
 from autoenc.datasets.options import NO_OPTIONS, ROLES, Column, ReadOptions
 
 MOST_SAMPLED = 2_000
-"""Lines that are looked at."""
+"""Number of lines in the sample."""
 
 _DELIMITERS = ("\t", ",", ";", "|", BLANKS)
 _WITHOUT_HEADER = ("user", "item", "rating", "time")
@@ -47,9 +47,9 @@ class Table(NamedTuple):
 
     form: str  # what a line looks like, for error messages
     delimiter: str  # one character or "::"; BLANKS stands for one or more
-    at: dict[str, int]  # where the roles user, item and, if any, rating, time and weight stand
+    at: dict[str, int]  # the positions of the roles user, item and, if any, rating, time and weight
     n_columns: int
-    names: tuple[str, ...] = ()  # of the columns, where there is a header
+    names: tuple[str, ...] = ()  # of the columns, if there is a header
     skip: int = 0  # lines before the first row
     quoted: bool = True
     any_ids: bool = False  # ids may be strings
@@ -61,7 +61,7 @@ class Table(NamedTuple):
         return f"{kind} {'with' if self.names else 'without'} a header"
 
     def name_of(self, role: str) -> str:
-        """What a role's column is called: its name in the header, or its number."""
+        """The name of a role's column in the header, or its number."""
         position = self.at[role]
         return self.names[position] if self.names else f"column {position + 1}"
 
@@ -71,16 +71,16 @@ class Lists(NamedTuple):
 
     form: str
     delimiter: str
-    user: int | None  # the column of the user; None: the line's number, from 0
-    items: int  # the first of the columns with items
-    counts: bool = False  # whether a line begins with how many items follow
+    user: int | None  # the column of the user, or None if users are numbered by line, from 0
+    items: int  # the first column of items
+    counts: bool = False  # whether a line begins with the number of items that follow
     any_ids: bool = False
     is_said: bool = False
 
     @property
     def description(self) -> str:
         if self.counts:
-            return "lists, one line per user that begins with how many items follow: user = the line's number from 0"
+            return "lists, one line per user that begins with the number of items: user = the line's number from 0"
         user = "the line's number from 0" if self.user is None else f"column {self.user + 1}"
         return f"lists, one line per user: user = {user}, items = column {self.items + 1} and those after it"
 
@@ -112,27 +112,27 @@ Layout: TypeAlias = Table | Lists | Features | JsonLines
 
 
 def layout_of(lines: Sequence[str], options: ReadOptions = NO_OPTIONS) -> Layout:
-    """How a text is laid out.
+    """The layout of a text.
 
     Parameters
     ----------
     lines : sequence of str
-        The first of its lines, blank ones too; one at least is not blank.
+        Its first lines, including blank ones; at least one is not blank.
     options : ReadOptions
-        What the caller says of it.
+        The caller's options.
 
     Raises
     ------
     ValueError
-        Where the columns aren't known or the data contradict them: what was found, and the way out.
+        If the columns aren't known or the data contradict them. The message says what was found and what to do.
     """
     filled = [line for line in lines if line.strip()][:MOST_SAMPLED]
     if filled[0].lstrip().startswith("{") and options.delimiter is None:
         return _json_lines(filled, options)
     if filled[0].lstrip().startswith("["):
         raise ValueError(
-            f"begins with {short(filled[0][:80])}, and JSON is read as lines of one object each; "
-            "write it so (pandas: to_json(orient='records', lines=True))"
+            f"begins with {short(filled[0][:80])}, but JSON must have one object per line; "
+            "write it like that (pandas: to_json(orient='records', lines=True))"
         )
     first_items = _first_of_items(options.item)
     if first_items is not None:
@@ -144,12 +144,12 @@ def layout_of(lines: Sequence[str], options: ReadOptions = NO_OPTIONS) -> Layout
 def layout_of_names(names: Sequence[str], options: ReadOptions = NO_OPTIONS) -> Table:
     """The columns of a table that has names, such as parquet. Raises ValueError as `layout_of` does."""
     at = _roles(names, options)
-    _check_known(at, f"has the columns {', '.join(map(short, names))}, of which none is of")
+    _check_known(at, f"has the columns {', '.join(map(short, names))}, but no known column of")
     return Table(", ".join(names), ",", at, len(names), tuple(names), any_ids=True, said=_said(options))
 
 
 def _check_known(at: dict[str, int], found: str) -> None:
-    """Raise ValueError where users or items have no column; `found` says what there is instead."""
+    """Raise ValueError if users or items have no column; `found` says what there is instead."""
     lacking = [role for role in ("user", "item") if role not in at]
     if lacking:
         roles = " and ".join(f"{role}s" for role in lacking)
@@ -160,7 +160,7 @@ def _check_known(at: dict[str, int], found: str) -> None:
 
 
 def _with_header(lines: list[str], skip: int, options: ReadOptions) -> Table | None:
-    """None where the first line is no header."""
+    """The layout, or None if the first line is not a header."""
     if options.header is False:
         return None
     problem: ValueError | None = None
@@ -197,18 +197,18 @@ def _with_header(lines: list[str], skip: int, options: ReadOptions) -> Table | N
 
 def _nameless(header: str, names: Sequence[str], lacking: list[str]) -> ValueError:
     roles = " and ".join(f"{role}s" for role in lacking)
-    return ValueError(f"has the header {short(header)}, which names no column of {roles}; {say_which(*lacking)}")
+    return ValueError(f"has the header {short(header)}, which has no known column of {roles}; {say_which(*lacking)}")
 
 
 def _roles(names: Sequence[str], options: ReadOptions) -> dict[str, int]:
-    """Where the columns of the roles stand that the caller or the names themselves tell."""
+    """The positions of the roles, as given by the caller or recognized by name."""
     at = {}
     for role in ROLES:
         said = getattr(options, role)
         if said is not None:
             at[role] = position_of(role, said, names)
     unsaid = ["" if position in at.values() else name for position, name in enumerate(names)]
-    if {"user", "item"} <= at.keys():  # then nothing else has to be clear
+    if {"user", "item"} <= at.keys():  # then other names may be ambiguous
         unsaid = [name if not _is_one_of(name, ("user", "item")) else "" for name in unsaid]
     return known_positions(unsaid) | at
 
@@ -218,9 +218,9 @@ def _is_one_of(name: str, roles: tuple[str, ...]) -> bool:
 
 
 def position_of(role: str, said: Column, names: Sequence[str]) -> int:
-    """The position of a column by its name or by its number from 1 on.
+    """The position of a column, given by its name or its number, from 1.
 
-    Raises ValueError where there is none, or where two have the name.
+    Raises ValueError if there is none, or if two have the name.
     """
     if isinstance(said, str):
         found = [position for position, name in enumerate(names) if name == said]
@@ -228,12 +228,12 @@ def position_of(role: str, said: Column, names: Sequence[str]) -> int:
         if len(found) == 1:
             return found[0]
         if found:
-            raise ValueError(f"has {len(found)} columns {short(said)}; say which by its number: {role}=1, say")
+            raise ValueError(f"has {len(found)} columns {short(said)}; pass its number, such as {role}=1")
         if not _is_number(said):
             raise ValueError(f"has no column {short(said)}, but {', '.join(map(short, names))}; {say_which(role)}")
     number = int(said)
     if not 1 <= number <= len(names):
-        raise ValueError(f"has {len(names)} columns, and {role} is column {number}; columns are numbered from 1 on")
+        raise ValueError(f"has {len(names)} columns, but {role} is column {number}; columns are numbered from 1")
     return number - 1
 
 
@@ -253,7 +253,7 @@ def _without_header(lines: list[str], options: ReadOptions) -> Layout:
         return Features()
     if lines[0].startswith(("#", "%")) and options.user is None and options.item is None:
         raise ValueError(
-            f"begins with {short(lines[0])}, which looks like a comment; delete the lines that are none of likes"
+            f"begins with {short(lines[0])}, which looks like a comment; delete the lines that are not likes"
         )
     delimiter, rows = _columns(lines, options)
     width, n_of_width = Counter(map(len, rows)).most_common(1)[0]
@@ -269,9 +269,8 @@ def _without_header(lines: list[str], options: ReadOptions) -> Layout:
     numbers = None not in (whole(alike[0][0].strip()), whole(alike[0][1].strip()))
     if not numbers and not (width > 2 and all(map(is_number, columns[2]))):
         raise ValueError(
-            f"begins with {short(lines[0])}, which is neither a header that is known nor a row that tells what its "
-            f"columns are; {say_which('user', 'item')}, and whether there is a header by header= (--header, "
-            "--no-header)"
+            f"begins with {short(lines[0])}, which is neither a known header nor a row that shows what its "
+            f"columns are; {say_which('user', 'item')}, and header= (--header or --no-header)"
         )
     if len(alike) == len(rows):
         check_first_columns(columns, delimiter == BLANKS)
@@ -285,7 +284,7 @@ def _without_header(lines: list[str], options: ReadOptions) -> Layout:
 
 
 def _is_movielens(columns: Sequence[Sequence[str]]) -> bool:
-    """Whether four columns may be user, item, rating and time by what they are in MovieLens."""
+    """Whether four columns look like MovieLens' user, item, rating and time."""
     return len(columns) == 4 and are_likely_ratings(columns[2]) and all(map(is_whole, columns[3]))
 
 
@@ -299,15 +298,15 @@ def _table(
 
 
 def _columns(lines: list[str], options: ReadOptions) -> tuple[str, list[list[str]]]:
-    """What stands between the columns, and the rows: as all lines have equally many, or the first has several."""
+    """The delimiter, and the rows: the one that splits all lines into equally many columns, or else the first line."""
     if options.delimiter is not None:
         return options.delimiter, sampled_rows(lines, options.delimiter)
     split = {delimiter: sampled_rows(lines, delimiter) for delimiter in ("::", "\t", ";", "|", ",", BLANKS)}
     fitting = {d: rows for d, rows in split.items() if len(rows[0]) > 1 and len(set(map(len, rows))) == 1}
-    if len(fitting) > 1:  # then blanks stand in cells
+    if len(fitting) > 1:  # then blanks are part of cells
         fitting.pop(BLANKS, None)
     if len(fitting) > 1:
-        # an id that another delimiter would split speaks against the first
+        # an id that contains another delimiter is evidence against the first
         places = [int(said) - 1 for said in (options.user, options.item) if said is not None and _is_number(said)]
         ids = {
             d: {row[place] for row in rows for place in places or (0, 1) if place < len(row)}
@@ -327,7 +326,7 @@ def _columns(lines: list[str], options: ReadOptions) -> tuple[str, list[list[str
 
 
 def _fit_lists(rows: list[list[str]]) -> bool:
-    """Whether nothing speaks against lists of numbers, one line per user: no user again, no column of ratings."""
+    """Whether rows may be lists of numbers, one line per user: no user repeats, and no column looks like ratings."""
     if not all(is_whole(cell) for row in rows for cell in row) or len({row[0] for row in rows}) < len(rows):
         return False
     thirds = [row[2] for row in rows if len(row) > 2]
@@ -335,12 +334,12 @@ def _fit_lists(rows: list[list[str]]) -> bool:
 
 
 def _lists(delimiter: str, rows: list[list[str]]) -> Lists:
-    """Lists of numbers, one line per user, where the lines don't contradict that."""
+    """Lists of numbers, one line per user. Raises ValueError if the lines contradict that."""
     others = [row for row in rows if not all(map(is_whole, row))]
     if 2 * len(others) > len(rows) or (others and delimiter != BLANKS):
         raise ValueError(
-            f"has lines of different lengths, such as {short(delimiter.join(others[0]))}, where lists of ids, one line "
-            "per user, are whole numbers; say item='2-' (--item-column 2-) if they are such lists"
+            f"has lines of different lengths, such as {short(delimiter.join(others[0]))}, but lists of ids, one line "
+            "per user, must be whole numbers; pass item='2-' (--item-column 2-) if these are lists"
         )
     firsts = [row[0].strip() for row in rows]
     count_first = all(first.isdecimal() and int(first) == len(row) - 1 for first, row in zip(firsts, rows))
@@ -350,9 +349,9 @@ def _lists(delimiter: str, rows: list[list[str]]) -> Lists:
         return Lists(delimiter.join(["count", "item", "item", "..."]), delimiter, None, 1, counts=True)
     if count_first and len(rows) > 1:
         raise ValueError(
-            f"begins with {short(delimiter.join(rows[0])[:80])}: the first number of each line is the user, or how "
-            "many items follow, as both fit; say user=1, item='2-' (--user-column 1 --item-column 2-) if it is the "
-            "user, or item='2-' alone if it is a count"
+            f"begins with {short(delimiter.join(rows[0])[:80])}: the first number of each line may be the user or the "
+            "number of items that follow; pass user=1, item='2-' (--user-column 1 --item-column 2-) if it is the "
+            "user, or only item='2-' if it is a count"
         )
     return Lists(form, delimiter, 0, 1)
 
@@ -362,12 +361,12 @@ def _lists_as_said(lines: list[str], first: int, options: ReadOptions) -> Lists:
     width = max(len(split(line, delimiter)) for line in lines)
     user = None if options.user is None else position_of("user", options.user, [""] * width)
     if user is not None and user >= first:
-        raise ValueError(f"user is column {user + 1}, and items are the columns from {first + 1} on; they overlap")
+        raise ValueError(f"user is column {user + 1}, but items are the columns from {first + 1} on; they overlap")
     return Lists(delimiter.join(["user", "item", "item", "..."]), delimiter, user, first, any_ids=True, is_said=True)
 
 
 def _first_of_items(item: Column | None) -> int | None:
-    """The position of the first item's column, of an option such as "2-"."""
+    """The position of the first column of items, from an option such as "2-"."""
     found = re.fullmatch(r"([1-9]\d{0,8})-", item) if isinstance(item, str) else None
     return int(found[1]) - 1 if found else None
 
@@ -376,7 +375,7 @@ _FEATURES = re.compile(r"[^\t]*\t[^\t]*[:,][^\t]*")
 
 
 def _are_features(lines: list[str]) -> bool:
-    # the last of the lines may be cut off, which doesn't matter here
+    # the last line may be cut off, which doesn't matter here
     return all(line.count("\t") <= 1 for line in lines) and any(map(_FEATURES.fullmatch, lines))
 
 
@@ -394,23 +393,23 @@ def _json_lines(lines: list[str], options: ReadOptions) -> JsonLines:
             raise ValueError(f"begins like JSON lines, but {error}; write one object per line") from None
     names = list(keys)
     at = _roles(names, options)
-    _check_known(at, f"has JSON objects of {', '.join(map(short, names))}, which name no column of")
+    _check_known(at, f"has JSON objects with {', '.join(map(short, names))}, but no known column of")
     return JsonLines({role: names[position] for role, position in at.items()}, _said(options))
 
 
-# What all have in common
+# Common to all
 
 
 def unknown(line: str) -> ValueError:
     return ValueError(
-        f"begins with {short(line)}, which is none of the formats that are known: MovieLens' .dat, .csv and "
-        "u.data, a table with a header that names user and item, JSON lines, RecBole's .inter, LightGCN's and DSSTNE's "
-        "text, .npz and parquet"
+        f"begins with {short(line)}, which is not a known format; these are MovieLens' .dat, .csv and u.data, tables "
+        "with a header that names user and item, JSON lines, RecBole's .inter, LightGCN's and DSSTNE's text, .npz and "
+        "parquet"
     )
 
 
 def sampled_rows(lines: list[str], delimiter: str) -> list[list[str]]:
-    """The cells of the sample's rows: quotes count where all that are opened are closed."""
+    """The cells of the sample's rows, unquoted if all quotes are closed."""
     rows: list[list[str]] = []
     try:
         rows.extend(cells for _, cells in cells_of(lines, delimiter, quoted=True))
@@ -421,7 +420,7 @@ def sampled_rows(lines: list[str], delimiter: str) -> list[list[str]]:
 
 
 def _is_quoted(lines: list[str], delimiter: str) -> bool:
-    """Whether cells may be quoted: between tabs only where no quote contradicts it."""
+    """Whether cells may be quoted: never with "::", and with tabs only if all quotes are closed."""
     if delimiter != "\t":
         return delimiter != "::"
     try:
@@ -433,10 +432,10 @@ def _is_quoted(lines: list[str], delimiter: str) -> bool:
 
 
 def _checked(table: Table, rows: list[list[str]]) -> Table:
-    """The table, where the widths of its rows and the look of its ids don't contradict it."""
+    """The table. Raises ValueError if the widths of its rows or the form of its ids contradict it."""
     if table.names and number_the_rows([row[0] for row in rows if len(row) == table.n_columns + 1], len(rows)):
         raise ValueError(
-            f"has the header {short(table.form)}, which names {table.n_columns} columns, where its rows have one more "
+            f"has the header {short(table.form)}, which names {table.n_columns} columns, but its rows have one more "
             "and begin with their number; add a name for that column to the header"
         )
     for role in {"user", "item"} - table.said:

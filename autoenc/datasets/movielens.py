@@ -1,8 +1,7 @@
-"""MovieLens' editions: the one that comes with the package, and those that are fetched.
+"""The editions of MovieLens: a bundled one, and those that are downloaded.
 
-GroupLens lets the 20M, 25M, 32M and `latest` editions be redistributed, under the licence that
-stands beside the bundled one in bundled/README.txt, and the 100K, 1M and 10M editions not, so those
-are fetched from where it publishes them.
+GroupLens allows redistributing the 20M, 25M, 32M and `latest` editions, under the licence in
+bundled/README.txt, but not the 100K, 1M and 10M editions, so those are downloaded from GroupLens.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from typing import NamedTuple
 from autoenc.datasets.cache import cache_folder
 
 BUNDLED = "ml-latest-small"
-"""The edition of October 2016; today's download of that name is another, and so it is never fetched."""
+"""The edition of October 2016. It is never downloaded: the current download with that name is a different one."""
 
 URL = "https://files.grouplens.org/datasets/movielens"
 
 
 class Archive(NamedTuple):
-    """What is known of NAME.zip."""
+    """Facts about NAME.zip."""
 
     n_bytes: int
     hash: str
@@ -49,7 +48,7 @@ ARCHIVES = {
 def archive(
     name: str, cache_dir: str | os.PathLike[str] | None = None, base_url: str | None = None, progress: bool = False
 ) -> Iterator[Path]:
-    """The zip archive of an edition, as a path for as long as the context lasts."""
+    """A context that yields the path of an edition's zip archive."""
     if name == BUNDLED:
         with resources.as_file(resources.files(__package__) / "bundled" / f"{BUNDLED}.zip") as path:
             yield path
@@ -60,26 +59,28 @@ def archive(
 def fetch(
     name: str, cache_dir: str | os.PathLike[str] | None = None, base_url: str | None = None, progress: bool = False
 ) -> Path:
-    """Download an edition's archive, unless it is in the cache already.
+    """Download an edition's archive, unless it is already in the cache.
 
-    It is written under another name, and gets its own once its hash is the known one, so what is
-    there is whole. A broken download is tried once more.
+    It is written under a temporary name and renamed once its hash is verified, so an archive in the cache
+    is complete. A failed download is tried once more.
 
     Parameters
     ----------
     name : str
         One of `ARCHIVES`.
     cache_dir : path, optional
-        By default the environment variable AUTOENC_CACHE_DIR, or else the platform's folder for caches.
+        The default is the environment variable AUTOENC_CACHE_DIR, or else the platform's cache folder.
     base_url : str, optional
-        Where NAME.zip stands. By default the environment variable AUTOENC_MOVIELENS_URL, or else `URL`.
+        The URL of the folder with NAME.zip. The default is the environment variable AUTOENC_MOVIELENS_URL, or else
+        `URL`.
     progress : bool
         Show a progress bar on stderr.
 
     Raises
     ------
     OSError
-        Where it can't be had, with what to fetch by hand and where to put it, or no folder to keep it in is known.
+        If it can't be downloaded (the message says what to fetch by hand and where to put it), or there is no cache
+        folder.
     """
     import pooch
 
@@ -104,7 +105,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server answers {error.response.status_code}"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "the connection broke off"
+        return "the connection was lost"
     if isinstance(error, requests.Timeout):
         return "the server takes too long"
     if isinstance(error, requests.ConnectionError):
@@ -112,5 +113,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, requests.RequestException):
         return str(error)
     if isinstance(error, ValueError):
-        return "what comes has another hash"
+        return "the download has a wrong hash"
     return str(error)

@@ -1,7 +1,7 @@
-"""What the columns of likes are called, in well-known data sets and elsewhere.
+"""The names of the columns of likes, in well-known data sets and elsewhere.
 
-A name is compared without case, punctuation, a trailing "id" and RecBole's ":type". Of several that fit, the one in
-the earliest set of its row counts; two within one set are two readings, and the caller is asked.
+Names are compared without case, punctuation, a trailing "id" and RecBole's ":type". If several columns match a role,
+the one whose name is in the earliest set wins; two names from the same set are ambiguous, and an error.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ KNOWN: dict[str, tuple[frozenset[str], ...]] = {
 
 
 def bare(name: str) -> str:
-    """A column's name as it is compared."""
+    """A column's name in the form used for comparison."""
     return re.sub(r"[\W_]", "", name.partition(":")[0].lower()).removesuffix("id")
 
 
 def candidates(role: str, names: Sequence[str]) -> list[int]:
-    """Where a header has what may be the column of a role, all equally good."""
+    """The positions of the columns in a header that may have a role, all equally likely."""
     bared = [bare(name) for name in names]
     for known in KNOWN[role]:
         found = [position for position, name in enumerate(bared) if name in known]
@@ -65,9 +65,9 @@ def candidates(role: str, names: Sequence[str]) -> list[int]:
 
 
 def known_positions(names: Sequence[str]) -> dict[str, int]:
-    """Where a header has each role of `KNOWN`.
+    """The position of each role of `KNOWN` in a header.
 
-    Raises ValueError where two columns may be the users, or the items.
+    Raises ValueError if two columns may be the users, or the items.
     """
     at = {}
     for role in KNOWN:
@@ -83,7 +83,7 @@ def known_positions(names: Sequence[str]) -> dict[str, int]:
 
 
 def say_which(*roles: str) -> str:
-    """The way out where it isn't clear which columns are meant."""
+    """What to do if it isn't clear which columns are meant."""
     arguments = " and ".join(f"{role}=" for role in roles)
     flags = ", ".join(f"--{role}-column" for role in roles)
-    return f"say which is meant by {arguments} ({flags})"
+    return f"pass {arguments} ({flags})"

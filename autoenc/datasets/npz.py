@@ -20,14 +20,14 @@ from autoenc.storage.reading import FAULTS
 
 
 def read_npz(path: Path, wanted: frozenset[str], options: ReadOptions = NO_OPTIONS) -> Ratings:
-    """A matrix of users x items as scipy.sparse.save_npz writes it.
+    """Read a users x items matrix as written by scipy.sparse.save_npz.
 
-    Ids are the positions from 0 on, or what stands beside the matrix as user_ids and item_ids, with
-    titles, as `autoenc prepare` writes it. Weights and, where they are wanted, times stand beside it as
-    well, one per stored value. The values are ratings where those are wanted, and weights where weight="data" says so.
+    Ids are the positions, from 0, or the arrays user_ids and item_ids next to the matrix, with titles, as
+    `autoenc prepare` writes them. Weights and, if wanted, times are arrays with one entry per stored value. The
+    values of the matrix are ratings if those are wanted, and weights if weight="data".
 
-    What scipy.sparse.load_npz leaves unchecked is checked before SciPy's C code sees it: sizes that
-    are out of proportion, and indices out of range.
+    Some things that scipy.sparse.load_npz doesn't check are checked before SciPy's C code sees them: sizes
+    that are out of proportion, and indices that are out of range.
     """
     _check_options(path, options)
     kind = _array(path, "format").tobytes().replace(b"\0", b"").decode("latin-1")
@@ -35,12 +35,12 @@ def read_npz(path: Path, wanted: frozenset[str], options: ReadOptions = NO_OPTIO
     if names is None:
         raise ValueError(f"{path} holds a matrix of format {short(kind)}; save matrix.tocsr() instead.")
     places = [_array(path, name) for name in names]
-    # Ones compress beyond any ratio, but there are only as many as there are places.
+    # Ones compress beyond any ratio, but there are no more of them than indices.
     data = _array(path, "data", max_bytes=16 * places[0].size + 4096)
     if data.dtype.kind not in "biuf" or any(place.dtype.kind not in "iu" for place in places):
         raise ValueError(f"{path} holds a matrix of {data.dtype}; save one of numbers.")
     if np.isnan(data).any():
-        raise ValueError(f"{path} holds NaN; drop what is missing from the matrix and save it again.")
+        raise ValueError(f"{path} holds NaN; drop the missing values from the matrix and save it again.")
     try:
         shape = tuple(_array(path, "shape").ravel().tolist())
         if kind == "coo":
@@ -89,7 +89,7 @@ def _holds(path: Path, name: str) -> bool:
 
 
 def _beside(path: Path, name: str, liked: np.ndarray) -> np.ndarray | None:
-    """The weights or times that stand beside the matrix, of the values that are likes; None where it has none."""
+    """The weights or times of the values that are likes; None if there are none next to the matrix."""
     if not _holds(path, name):
         return None
     values = _array(path, name)
@@ -116,7 +116,7 @@ def _array(path: Path, name: str, max_bytes: int | None = None) -> np.ndarray:
     if member is None:
         raise ValueError(f"{path} lacks {name}.npy, so it is not a matrix that scipy.sparse.save_npz wrote.")
     if max_bytes is not None and member.file_size > max_bytes:
-        raise ValueError(f"{path} holds more values than places for them; save the matrix again.")
+        raise ValueError(f"{path} holds more values than fit into its shape; save the matrix again.")
     source = Source(path, member)
     max_ratio = MAX_RATIO if max_bytes is None else float("inf")
     try:
@@ -131,8 +131,8 @@ def _array(path: Path, name: str, max_bytes: int | None = None) -> np.ndarray:
 def save_likes(likes: Interactions, path: str | os.PathLike[str]) -> None:
     """Write likes as one .npz that `autoenc.datasets.load(path=...)` reads back, atomically.
 
-    It is what `scipy.sparse.save_npz` writes, and `scipy.sparse.load_npz` reads, with user_ids,
-    item_ids and, where there are any, titles, times and weights beside it; no pickle.
+    The file is one that `scipy.sparse.save_npz` writes and `scipy.sparse.load_npz` reads, with the arrays user_ids,
+    item_ids and, if there are any, titles, times and weights added. It contains no pickle.
     """
     matrix = likes.user_items
     arrays = {
@@ -148,4 +148,4 @@ def save_likes(likes: Interactions, path: str | os.PathLike[str]) -> None:
     optional = {"titles": likes.titles, "times": likes.times, "weights": likes.weights}
     arrays |= {name: array for name, array in optional.items() if array is not None}
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)  # none is of objects, so there is nothing to pickle
+        np.savez(file, **arrays)  # none has dtype object, so nothing is pickled

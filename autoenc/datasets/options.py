@@ -1,4 +1,4 @@
-"""How likes are to be read, as far as the caller says it: which columns, which rows, which of the users and items."""
+"""The options for reading likes: which columns, which rows, which users and items."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ _DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "bar": 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What `autoenc.datasets.load` and the commands that read likes are told of a file.
+    """The options that `autoenc.datasets.load` and the commands that read likes have in common.
 
     Parameters
     ----------
     user, item, rating, time, weight : str or int, optional
-        The name of a column, or its number from 1 on, which may be written as text. Of lists, one line per user, the
-        items are the columns "2-". A column that is named is taken at its word: its ids may look like anything.
-        Ratings are likes whatever their value, but for `min_rating`; they are weights only where `weight` says so.
+        The name of a column, or its number, from 1, which may be a string. In lists with one line per user, the
+        items are the columns "2-". Ids in a column that is given here may have any form.
+        Without `min_rating`, ratings are likes whatever their value; they are weights only if given as `weight`.
     delimiter : str, optional
-        What stands between columns: a character, "::", or one of the words tab, comma, semicolon, bar and blank.
+        The column separator: a character, "::", or one of the words tab, comma, semicolon, bar and blank.
     header : bool, optional
-        Whether the first line has the names of the columns. By default as the lines themselves tell.
+        Whether the first line has the names of the columns. By default, this is detected.
     min_rating : float, optional
-        Only rows of this rating or a higher one are likes.
+        Only rows with this rating or a higher one are likes.
     min_likes_per_user, min_likes_per_item : int
-        Users and items with fewer likes are left out, until nothing changes.
+        Users and items with fewer likes are left out, repeatedly until nothing changes.
 
     Raises
     ------
     ValueError, TypeError
-        Where one of them is something else.
+        If an option is invalid.
     """
 
     user: Column | None = None
@@ -58,9 +58,9 @@ class ReadOptions:
         for role in ROLES:
             value = getattr(self, role)
             if isinstance(value, bool) or not (value is None or isinstance(value, (str, int))):
-                raise TypeError(f"{role} is {shown(value)}; pass the name of a column, or its number from 1 on.")
+                raise TypeError(f"{role} is {shown(value)}; pass the name of a column, or its number, from 1.")
             if isinstance(value, int) and value < 1:
-                raise ValueError(f"{role} is {value}; columns are numbered from 1 on.")
+                raise ValueError(f"{role} is {value}; columns are numbered from 1.")
         if self.delimiter is not None:
             delimiter = _DELIMITERS.get(self.delimiter.lower(), self.delimiter)
             if delimiter != "::" and len(delimiter) != 1:
@@ -78,7 +78,7 @@ class ReadOptions:
 
     @property
     def of_columns(self) -> Mapping[str, Any]:
-        """Those that say how a text or a table is laid out, where they are said."""
+        """The options about columns and ratings that are set."""
         names = (*ROLES, "delimiter", "header")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
@@ -93,30 +93,30 @@ NO_OPTIONS = ReadOptions()
 
 
 def check_no_columns(what: str, options: ReadOptions) -> None:
-    """Raise ValueError, which begins with `what`, where columns or ratings are said of likes that have none."""
+    """Raise ValueError, which begins with `what`, if options about columns or ratings are set for likes without any."""
     said = [*options.of_columns, *(["min_rating"] if options.min_rating is not None else [])]
     if said:
         raise ValueError(f"{what}, without columns and ratings; leave out {said[0]}=.")
 
 
 def how_read(kind: str, names: Mapping[str, str], options: ReadOptions = NO_OPTIONS) -> str:
-    """How likes were read, in words.
+    """Say in words how likes were read.
 
     Parameters
     ----------
     kind : str
-        What the file is.
+        The kind of file.
     names : mapping of role to str
-        What the columns are called that were found.
+        The names of the columns that were found.
     options : ReadOptions
 
     Examples
     --------
     >>> how_read("CSV with a header", {"user": "visitorid", "item": "itemid", "rating": "stars"})
-    'read as CSV with a header: user = visitorid, item = itemid, rating = stars (each is a like, whatever its value)'
+    'read as CSV with a header: user = visitorid, item = itemid, rating = stars (every rating is a like)'
     """
     parts = {role: f"{role} = {printable(names[role])}" for role in ROLES if role in names}
     if "rating" in parts:
         from_ = options.min_rating
-        parts["rating"] += " (each is a like, whatever its value)" if from_ is None else f" (a like from {from_:g} on)"
+        parts["rating"] += " (every rating is a like)" if from_ is None else f" (a like if {from_:g} or higher)"
     return f"read as {kind}" + (f": {', '.join(parts.values())}" if parts else "")

@@ -16,10 +16,9 @@ from autoenc.storage.reading import FAULTS
 
 
 def read_parquet(path: Path, wanted: frozenset[str], options: ReadOptions = NO_OPTIONS) -> Ratings:
-    """A table whose columns have the names that a text table's may have, or that the caller says. Needs pyarrow.
+    """Read a table, whose columns are found by name as in a text table, or named in `options`. Needs pyarrow.
 
-    Strings are read as a dictionary, in which each stands once however often it occurs, since a file
-    of a few bytes may repeat a long one a billion times.
+    Strings are read dictionary-encoded, since a file of a few bytes may repeat a long one a billion times.
     """
     try:
         import pyarrow
@@ -67,7 +66,7 @@ def _check_growth(metadata: Any, n_columns: int, max_bytes: float) -> None:
     n_bytes = max(8 * n_rows * n_columns, sum(group.total_byte_size for group in groups))
     if not 0 <= n_bytes <= max_bytes:
         raise ValueError(
-            f"it grows to {n_bytes:,} bytes when it is decompressed, past the bound of {max_bytes:,.0f}; save it as CSV"
+            f"it grows to {n_bytes:,} bytes when decompressed, beyond the limit of {max_bytes:,.0f}; save it as CSV"
         )
 
 
@@ -82,7 +81,7 @@ def _texts(column: Any) -> list[str]:
 
 
 def _ids(name: str, column: Any, max_bytes: float, is_said: bool) -> np.ndarray:
-    """As in text: int64 where all are whole numbers, otherwise str."""
+    """As in text: int64 if all ids are whole numbers, otherwise str."""
     import pyarrow
 
     _check_whole(name, column)
@@ -97,18 +96,18 @@ def _ids(name: str, column: Any, max_bytes: float, is_said: bool) -> np.ndarray:
         ids.rows.frombytes(numbers[rows].tobytes())
         if (n_bytes := ids.n_characters) > max_bytes:
             raise ValueError(
-                f"the column {name} grows to {n_bytes:,} bytes of text, past the bound of {max_bytes:,.0f}; "
+                f"the column {name} grows to {n_bytes:,} bytes of text, beyond the limit of {max_bytes:,.0f}; "
                 "save it as CSV"
             )
         return ids.to_array()
     array = _primitive(name, column)
     if array.dtype.kind not in "iuf":
-        raise ValueError(f"the column {name} is of {column.type}; make it whole numbers or strings")
+        raise ValueError(f"the column {name} has type {column.type}; convert it to integers or strings")
     if array.dtype.kind == "f" and not (np.isfinite(array) & (array == np.floor(array))).all():
-        raise ValueError(f"the column {name} holds a number that is not whole; make it whole numbers or strings")
+        raise ValueError(f"the column {name} holds a number that is not an integer; convert it to integers or strings")
     if len(array) and not 0 <= int(array.min()) <= int(array.max()) < 2**63:
         raise ValueError(
-            f"the column {name} holds {array.min()} to {array.max()}, where ids are from 0 and below 2**63"
+            f"the column {name} holds {array.min()} to {array.max()}, but ids must be at least 0 and below 2**63"
         )
     return array.astype(np.int64)
 
@@ -119,12 +118,12 @@ def _numbers(name: str, column: Any) -> np.ndarray:
         return np.array([number(text, name) for text in _texts(column)])
     array = _primitive(name, column)
     if array.dtype.kind not in "iuf" or not (np.abs(array.astype(np.float64)) < 2**53).all():
-        raise ValueError(f"the column {name}, of {column.type}, holds what is not a number below 2**53")
+        raise ValueError(f"the column {name}, of type {column.type}, holds a value that is not a number below 2**53")
     return array
 
 
 def _times(column: Any) -> np.ndarray:
-    """Seconds since 1970 of timestamps, dates, numbers or ISO times."""
+    """Seconds since 1970, from timestamps, dates, numbers or ISO times."""
     _check_whole("time", column)
     if _is_text(column.type):
         times = Times()
@@ -141,11 +140,11 @@ def _primitive(name: str, column: Any) -> np.ndarray:
     from pyarrow import types
 
     if not (types.is_primitive(column.type) and not types.is_boolean(column.type)):
-        raise ValueError(f"the column {name} is of {column.type}; make it numbers")
+        raise ValueError(f"the column {name} has type {column.type}; convert it to numbers")
     array: np.ndarray = column.to_numpy()
     return array
 
 
 def _check_whole(name: str, column: Any) -> None:
     if column.null_count:
-        raise ValueError(f"the column {name} lacks {column.null_count:,} values; drop those rows")
+        raise ValueError(f"the column {name} has {column.null_count:,} missing values; drop those rows")

@@ -1,17 +1,17 @@
-"""A prepared folder: likes as memory-mapped arrays, which are trained on without being read into memory.
+"""A prepared folder: likes as memory-mapped arrays, to train on without reading them into memory.
 
-    manifest.json    what is here: the format's version, counts, and each array's size and checksum
-    indptr.npy       int32 (n_users + 1,): user u's likes are the entries indptr[u] to indptr[u + 1] of
+    manifest.json    the format's version, the counts, and each array's size and checksum
+    indptr.npy       int32 (n_users + 1,): user u's likes are indices[indptr[u]:indptr[u + 1]]
     indices.npy      int32 (n_likes,): items, ascending for each user
-    data.npy         float32 (n_likes,): ones, which SciPy's matrices have
+    data.npy         float32 (n_likes,): ones, the values of the CSR matrix
     user_ids.npy     int64 or str (n_users,), ascending
     item_ids.npy     int64 or str (n_items,), ascending
-    titles.npy       str (n_items,), where there are any
-    times.npy        int64 (n_likes,), seconds since 1970, where they were asked for
-    weights.npy      float32 (n_likes,), how much each like counts, likewise
+    titles.npy       str (n_items,), if there are titles
+    times.npy        int64 (n_likes,), seconds since 1970, if --times was passed
+    weights.npy      float32 (n_likes,), how much each like counts, if there is a column of weights
 
-The arrays are .npy files of NumPy's format 1.0, with no pickle in them. The manifest is written last, and
-the folder takes its name when it is whole.
+The arrays are .npy files in NumPy's format 1.0, without pickles. The manifest is written last, and the
+folder gets its name only when it is complete.
 """
 
 from __future__ import annotations
@@ -42,29 +42,29 @@ MADE_BY_FILE_MANAGERS = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
 def is_prepared(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a prepared folder, or one that was not finished."""
+    """Whether a path is a prepared folder, finished or not."""
     return any((Path(path) / name).is_file() for name in (MANIFEST, "indices.npy"))
 
 
 def read_prepared(
     folder: str | os.PathLike[str], *, times: bool | None = False, check: bool = True, name: str = ""
 ) -> Interactions:
-    """The likes of a prepared folder, over its files, with their weights where it has any.
+    """The likes of a prepared folder, as memory maps of its files, with their weights if it has any.
 
     Parameters
     ----------
     folder : str or Path
     times : bool, optional
-        Whether to take the times too; None: where there are any.
+        Whether to read the times too. If None, they are read if the folder has any.
     check : bool
-        Whether to compare the checksums, a second a gigabyte.
+        Whether to compare the checksums, which takes about a second per gigabyte.
     name : str
-        What the likes are called.
+        The name of the likes.
 
     Raises
     ------
     ValueError
-        Where the folder is not whole, or damaged, or has no times.
+        If the folder is incomplete or damaged, or has no times.
     """
     folder = Path(folder)
     with reading(folder):
@@ -76,7 +76,7 @@ def read_prepared(
     shape = manifest["users"], manifest["items"]
     try:
         if manifest["likes"] != len(arrays["indices"]):
-            raise ValueError(f"{manifest['likes']:,} likes in the manifest, and {len(arrays['indices']):,} in indices")
+            raise ValueError(f"{manifest['likes']:,} likes in the manifest, but {len(arrays['indices']):,} in indices")
         check_compressed(arrays["indptr"], arrays["indices"], shape)
         user_items = sparse.csr_array((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
         return Interactions(
@@ -93,9 +93,9 @@ def read_prepared(
 
 
 def read_rows(folder: str | os.PathLike[str], users: slice) -> Interactions:
-    """Some users of a prepared folder, in memory, with all its items; only what is read is checked.
+    """Some users of a prepared folder, in memory, with all its items.
 
-    They carry the times and weights that the folder has.
+    They include the folder's times and weights.
     """
     folder = Path(folder)
     with reading(folder):
@@ -121,7 +121,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(
-            f"{folder} has arrays but no {MANIFEST}: `autoenc prepare` did not finish, or not all was copied; "
+            f"{folder} has arrays but no {MANIFEST}: `autoenc prepare` did not finish, or the copy is incomplete; "
             "prepare it again."
         ) from None
     except (ValueError, RecursionError):
@@ -130,7 +130,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{folder / MANIFEST} is not the manifest of a prepared folder; prepare it again.")
     if manifest.get("version") != VERSION:
         raise ValueError(
-            f"{folder} is of version {shown(manifest.get('version'))} of the format, and this autoenc reads {VERSION}; "
+            f"{folder} has version {shown(manifest.get('version'))} of the format, but this autoenc reads {VERSION}; "
             "prepare it again."
         )
     arrays = manifest.get("arrays")
@@ -138,7 +138,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if not all(type(count) is int and 0 <= count < 2**31 for count in counts) or not (
         isinstance(arrays, dict) and set(NEEDED) <= set(arrays) and all(isinstance(a, dict) for a in arrays.values())
     ):
-        raise ValueError(f"{folder / MANIFEST} lacks counts or arrays; prepare it again.")
+        raise ValueError(f"{folder / MANIFEST} has missing or invalid counts or arrays; prepare it again.")
     return manifest
 
 
@@ -147,15 +147,15 @@ def _checked(folder: Path, name: str, facts: dict[str, Any], check: bool) -> np.
     try:
         n_bytes = path.stat().st_size
         if n_bytes != facts.get("bytes"):
-            raise ValueError(f"it has {n_bytes:,} bytes, and the manifest says {shown(facts.get('bytes'))}")
+            raise ValueError(f"it has {n_bytes:,} bytes, but the manifest says {shown(facts.get('bytes'))}")
         if check and checksum(path) != facts.get("crc32"):
-            raise ValueError("its checksum is not the manifest's")
+            raise ValueError("its checksum differs from the manifest's")
         array = map_npy(path)
         check_text(array)
         return array
     except (ValueError, OSError) as error:
         problem = error.strerror if isinstance(error, OSError) else error
-        raise ValueError(f"{path} can't be taken ({problem}); prepare the folder again.") from None
+        raise ValueError(f"{path} can't be read ({problem}); prepare the folder again.") from None
 
 
 def checksum(path: Path) -> int:
@@ -168,9 +168,9 @@ def checksum(path: Path) -> int:
 
 
 class Column:
-    """An .npy file of one dimension that grows at its end.
+    """A one-dimensional .npy file that can be appended to.
 
-    NumPy pads a header so that it stays as long as it is however long the array becomes.
+    NumPy pads the header, so that its length doesn't change as the array grows.
     """
 
     def __init__(self, path: Path, dtype: npt.DTypeLike):
@@ -201,7 +201,7 @@ class Column:
 
 
 def new_folder(folder: str | os.PathLike[str]) -> contextlib.AbstractContextManager[Path]:
-    """A context that yields a temporary folder beside `folder`, which takes its place when the block ends well.
+    """A context that yields a temporary folder next to `folder`, and renames it to `folder` if the block succeeds.
 
     Raises FileExistsError as `check_replaceable` does.
     """
@@ -209,7 +209,7 @@ def new_folder(folder: str | os.PathLike[str]) -> contextlib.AbstractContextMana
 
 
 def check_replaceable(folder: Path) -> None:
-    """Raise FileExistsError unless there is nothing at a path, an empty folder, or what `prepare` wrote alone."""
+    """Raise FileExistsError unless a path doesn't exist, or is an empty folder or one that `prepare` wrote."""
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -225,12 +225,12 @@ def check_replaceable(folder: Path) -> None:
     others = [name for name in others if name not in MADE_BY_FILE_MANAGERS]
     if others:
         raise FileExistsError(
-            f"{folder} holds {others[0]} beside what `autoenc prepare` wrote; move that, or name another for --out."
+            f"{folder} holds {others[0]}, which `autoenc prepare` did not write; move it, or name another for --out."
         )
 
 
 def write_manifest(folder: Path, users: int, items: int, likes: int) -> None:
-    """Describe the arrays that stand in a folder: the last thing that is written."""
+    """Write the manifest of the arrays in a folder, as the last step of preparing it."""
     arrays = {}
     for path in sorted(folder.glob("*.npy")):
         with open(path, "rb") as file:

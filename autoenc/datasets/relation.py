@@ -1,4 +1,4 @@
-"""The files of a table as DuckDB reads them: by the layouts and the rules of the readers in memory."""
+"""The files of a table as DuckDB reads them, with the layouts and rules of the readers in memory."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Tables(NamedTuple):
     """The files of one table, as DuckDB reads them."""
 
     paths: list[Path]
-    layout: Table | JsonLines | None  # None: parquet, which says itself
-    found: Layout | None = None  # how they were laid out before some were rewritten
+    layout: Table | JsonLines | None  # None for parquet, which describes itself
+    found: Layout | None = None  # the layout of the files before some were rewritten
     titles: Source | None = None
 
 
 def is_partitioned(path: Path) -> bool:
-    """Whether a path is a folder of parquet, or of several files of text that no other format explains."""
+    """Whether a path is a folder of parquet, or of several text files that are not a known data set."""
     if not path.is_dir():
         return False
     if _files(path, (".parquet",)):
@@ -45,13 +45,13 @@ def is_partitioned(path: Path) -> bool:
 
 
 def find_tables(path: Path, folder: Path, options: ReadOptions = NO_OPTIONS, times: bool = False) -> Tables:
-    """The table at a path: a folder of parquet, CSV or JSON lines, however deep, or what else is read as text.
+    """The table at a path: a folder of parquet, CSV or JSON lines, at any depth, or whatever else is read as text.
 
     Parameters
     ----------
     path : Path
     folder : Path
-        Where to write what DuckDB doesn't read itself, as what it does: see `autoenc.datasets.spool`.
+        Where to write files that DuckDB can't read, in a form that it can: see `autoenc.datasets.spool`.
     options : ReadOptions
     times : bool
         Whether times are wanted.
@@ -59,9 +59,9 @@ def find_tables(path: Path, folder: Path, options: ReadOptions = NO_OPTIONS, tim
     Raises
     ------
     FileNotFoundError
-        Where there is nothing.
+        If the path doesn't exist.
     ValueError
-        Where there is no table, or it can't be read: the file and, in text that is rewritten, the line.
+        If there is no table, or it can't be read: the file and, in text that is rewritten, the line.
     """
     check_exists(path)
     sources, titles, are_parts = _sources_at(path)
@@ -71,8 +71,8 @@ def find_tables(path: Path, folder: Path, options: ReadOptions = NO_OPTIONS, tim
     for source, layout in zip(sources, layouts):
         if _columns_of(layout) != _columns_of(layouts[0]):
             raise ValueError(
-                f"{source} has the header {_header_of(layout)}, and {sources[0]} {_header_of(layouts[0])}; "
-                "make them one."
+                f"{source} has the header {_header_of(layout)}, but {sources[0]} has {_header_of(layouts[0])}; "
+                "give all files the same header."
             )
     if to_rewrite := [layout for layout in layouts if _is_unknown_to_duckdb(layout)]:
         as_csv = spool.layout_of_csv(to_rewrite, options.wanted(times))
@@ -112,9 +112,9 @@ def _header_of(layout: Layout) -> str:
 
 
 def _with_quotes(sources: list[Source], layouts: list[Table | JsonLines]) -> Table | JsonLines:
-    """The layout of all files: quoted where every quote in them is closed as it must be.
+    """The layout of all files, which is quoted if all quotes in them are closed.
 
-    Raises ValueError, which names file and line, where that leaves rows swallowed.
+    Raises ValueError, which names file and line, if a quote that is not closed would swallow rows.
     """
     first = layouts[0]
     if not isinstance(first, Table):
@@ -134,7 +134,7 @@ def _with_quotes(sources: list[Source], layouts: list[Table | JsonLines]) -> Tab
 
 
 def _check_quotes(source: Source, table: Table) -> None:
-    """Raise QuoteError where a quote is opened that isn't closed before other rows: DuckDB would swallow them."""
+    """Raise QuoteError if a quote is not closed before the next rows, which DuckDB would swallow."""
     if not table.quoted:
         return
     try:
@@ -152,7 +152,7 @@ def _check_quotes(source: Source, table: Table) -> None:
 
 
 def rows_of(tables: Tables) -> str:
-    """The FROM of a query over the files of text: columns c0, c1, ... of a table, the keys of JSON lines."""
+    """The FROM clause of a query over text files: columns c0, c1, ... of a table, or the keys of JSON lines."""
     paths = f"[{', '.join(quoted(_literal(file)) for file in tables.paths)}]"
     layout = tables.layout
     if layout is None:
@@ -175,7 +175,7 @@ def rows_of(tables: Tables) -> str:
 
 
 def _form_of(source: Source) -> tuple[str, str]:
-    """How a file is compressed and encoded, in DuckDB's words where it has one."""
+    """How a file is compressed and encoded, as DuckDB's options name it if it has such a form."""
     if source.member is not None:
         return "zip", "utf-8"
     with source.path.open("rb") as file:
@@ -184,7 +184,7 @@ def _form_of(source: Source) -> tuple[str, str]:
 
 
 def _files(folder: Path, endings: tuple[str, ...]) -> list[Path]:
-    """Those below a folder, without what is hidden, as _SUCCESS and .crc files are."""
+    """The files below a folder that are not hidden, as _SUCCESS and .crc files are."""
     return sorted(
         file
         for file in folder.rglob("*")
@@ -195,10 +195,10 @@ def _files(folder: Path, endings: tuple[str, ...]) -> list[Path]:
 
 
 def _literal(path: Path) -> str:
-    """A path that DuckDB takes for this file alone: it reads `*`, `?` and `[` as patterns, and `~/` as a home."""
+    """A path that DuckDB takes literally: it expands `*`, `?` and `[` as patterns, and `~/` as the home folder."""
     return re.sub(r"[*?[]", r"[\g<0>]", str(path.absolute()))
 
 
 def quoted(text: str) -> str:
-    """A text as SQL writes it."""
+    """A string as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"

@@ -1,11 +1,11 @@
-"""Where ratings stand: a file, a folder, a zip archive or a pipe, each read as a stream and never unpacked.
+"""Sources of ratings: a file, a folder, a zip archive or a pipe, read as streams and never unpacked.
 
-What is read may come from anybody, so:
+Files may be untrusted, so:
 
-- A member's name, ../../ratings.csv say, is compared and never used as a path. Nothing is written but a copy of what
-  comes through a pipe, which can't be read twice: it is kept on disk while it is read.
+- A member's name, such as ../../ratings.csv, is compared but never used as a path. The only thing written is a copy of
+  the input from a pipe, which can't be read twice: it is kept on disk while it is read.
 - A compressed stream that grows beyond MAX_BYTES, or beyond MAX_RATIO times its size on disk, is an
-  error. Ratings shrink to a fifth or a tenth when compressed, a zip bomb to a thousandth.
+  error. Ratings compress to a fifth or a tenth of their size, a zip bomb to a thousandth.
 - A line, which is held in memory, has at most MAX_LINE bytes.
 """
 
@@ -44,16 +44,16 @@ MAX_RATIO = 100
 MAX_LINE = 16 * 2**20
 
 SMALL = 8 * 2**20
-"""Up to this size a stream's ratio isn't looked at: a small file may well be a thousand equal lines."""
+"""Up to this size a stream's ratio isn't checked: a small file may well consist of a thousand equal lines."""
 
 SAMPLE = 2**16
-"""Bytes of a file's beginning by which it is recognized."""
+"""Number of bytes from the beginning of a file that are used to recognize it."""
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
-# The files that hold ratings, in the order in which they are looked for, with those that hold titles.
+# The files that hold ratings, in the order of the search, each with the file that holds the titles.
 _MOVIELENS = {"ratings.csv": "movies.csv", "ratings.dat": "movies.dat", "u.data": "u.item"}
-# The parts of LightGCN's data sets. The split is made again, so together they are the ratings.
+# The parts of LightGCN's data sets. As likes are split again, all parts together are the ratings.
 _PARTS = ("train.txt", "valid.txt", "test.txt")
 
 
@@ -69,13 +69,13 @@ class Source:
 
     @property
     def name(self) -> str:
-        """Its bare name, without .gz or the like."""
+        """Its file name, without .gz or the like."""
         place = self.path if self.member is None else PurePosixPath(self.member.filename)
         return without_compression(place.name)
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is a file of nothing but text in UTF-8 or Latin-1, by its name and by how it begins."""
+        """Whether it is an uncompressed text file in UTF-8 or Latin-1, by its name and its first bytes."""
         if self.member is not None or self.path.suffix in COMPRESSED:
             return False
         with self.path.open("rb") as file:
@@ -88,9 +88,9 @@ class Source:
         max_line: float = float("inf"),
         watch: Callable[[bytes], None] | None = None,
     ) -> io.BufferedReader:
-        """Its bytes, decompressed and in UTF-8, within the bounds on top of this module.
+        """Its bytes, decompressed and in UTF-8, within the limits at the top of this module.
 
-        `watch` gets each chunk as it passes, and may raise.
+        `watch` is called with each chunk, and may raise.
         """
         max_bytes, name = self.max_bytes(max_ratio), str(self)
         told = f"{MAX_BYTES:,} bytes or {MAX_RATIO} times its size"
@@ -113,14 +113,14 @@ class Source:
         return io.BufferedReader(outer, BUFFER)
 
     def max_bytes(self, max_ratio: float = MAX_RATIO) -> float:
-        """To how many bytes it may grow when it is decompressed."""
+        """The most bytes that it may have when decompressed."""
         n_on_disk = self.path.stat().st_size
         if self.member is not None:
             n_on_disk = min(n_on_disk, self.member.compress_size)
         return min(MAX_BYTES, max(SMALL, max_ratio * n_on_disk))
 
     def lines(self, watch: Callable[[bytes], None] | None = None) -> io.TextIOWrapper:
-        """Its lines, each byte of UTF-8 a character (Latin-1), whatever the line ends; without a byte order mark."""
+        """Its lines, decoded as Latin-1, with any kind of line ending and without a byte order mark."""
         return io.TextIOWrapper(InBlocks(self.open(max_line=MAX_LINE, watch=watch)), encoding="latin-1")
 
     def head(self) -> bytes:
@@ -135,19 +135,19 @@ def without_compression(name: str) -> str:
 
 
 def find(path: Path) -> tuple[list[Source], Source | None]:
-    """The files that hold the ratings at a path, and the one that holds the titles.
+    """The files that hold the ratings at a path, and the file that holds the titles.
 
     Parameters
     ----------
     path : Path
-        A folder or a zip archive: its ratings.csv, ratings.dat or u.data with movies.csv, movies.dat
-        or u.item beside it; or else its train.txt, valid.txt and test.txt together; or else its only
-        .inter file; or else its only file. Or such a file itself, or one in an archive: archive.zip/ratings.csv.
+        A file, a file in an archive (archive.zip/ratings.csv), or a folder or zip archive. In the last two, the ratings
+        are ratings.csv, ratings.dat or u.data (titles: movies.csv, movies.dat, u.item); or else train.txt, valid.txt
+        and test.txt together; or else the only .inter file; or else the only file.
 
     Raises
     ------
     SourceError
-        Where there is none, or more than one to choose from.
+        If there is no such file, or more than one to choose from.
     """
     if path.is_dir():
         files = [file for pattern in ("*", "*/*") for file in sorted(path.glob(pattern)) if file.is_file()]
@@ -171,7 +171,7 @@ def find(path: Path) -> tuple[list[Source], Source | None]:
 
 
 def archive_of(path: Path) -> Path | None:
-    """The zip archive that a path names, or that it names a file in; None where it does neither."""
+    """The zip archive that a path names, or that contains the file it names; None if there is none."""
     file = next((place for place in (path, *path.parents) if place.is_file()), None)
     return file if file is not None and zipfile.is_zipfile(file) else None
 
@@ -186,7 +186,7 @@ def members(path: Path) -> list[zipfile.ZipInfo]:
 
 
 def check_exists(path: Path) -> None:
-    """Raise FileNotFoundError where there is nothing at a path, ValueError where it is a URL."""
+    """Raise FileNotFoundError if a path doesn't exist, ValueError if it is a URL."""
     if not path.exists() and archive_of(path) is None:
         check_no_url(path)
         raise FileNotFoundError(f"There is no file or folder {path}.")
@@ -197,14 +197,14 @@ STDIN = "standard input"
 
 @contextlib.contextmanager
 def on_disk(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A path that can be read again and again: of a pipe, or of "-" for standard input, a copy while the block lasts.
+    """A context that yields a path to read more than once: for a pipe or "-", standard input, a temporary copy.
 
-    Errors name what was passed.
+    Errors name the original path.
     """
     given = Path(path)
     is_stdin = str(path) == "-"
     if not is_stdin and not _is_pipe(given):
-        check_no_url(path)  # before Path takes away a slash
+        check_no_url(path)  # before Path removes a slash
         yield given
         return
     name = STDIN if is_stdin else str(given)
@@ -263,7 +263,7 @@ def _open_member(source: Source, member: zipfile.ZipInfo) -> IO[bytes]:
     if member.flag_bits & 1:
         raise SourceError(f"{source} is encrypted with a password; unpack it first.")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise SourceError(f"{source} is compressed by another method than deflate; unpack it first.")
+        raise SourceError(f"{source} is compressed by a method other than deflate; unpack it first.")
     try:
         with zipfile.ZipFile(source.path) as archive:
             return archive.open(member)

@@ -1,7 +1,7 @@
-"""Streams of bytes from files that may come from anybody: decompressed, brought to UTF-8, and bounded.
+"""Streams of bytes from untrusted files: decompressed, converted to UTF-8, and limited in size.
 
-gzip, bzip2 and xz are read by the standard library; zstd by Python 3.14's `compression.zstd`, or by the same module
-of the extra `zst`. UTF-16 and UTF-32 are known by their byte order mark, and come out as UTF-8.
+gzip, bzip2 and xz are read by the standard library, zstd by Python 3.14's `compression.zstd` or its backport in the
+extra `zst`. UTF-16 and UTF-32 are recognized by their byte order mark and converted to UTF-8.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from collections.abc import Callable
 from typing import IO, Any
 
 BUFFER = 2**16
-"""Bytes that are read at a time."""
+"""Number of bytes to read at a time."""
 
 MOST_OF_XZ = 2**27
-"""Bytes that decompressing xz may take: `xz -9` asks for half of that, a hostile file for any number."""
+"""Bytes that decompressing xz may use: `xz -9` needs half of that, a hostile file may ask for any number."""
 
 _BYTE_ORDER_MARKS = {
-    b"\xff\xfe\0\0": "utf-32",  # before UTF-16's, with which it begins
+    b"\xff\xfe\0\0": "utf-32",  # before UTF-16's mark, which is its beginning
     b"\0\0\xfe\xff": "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
@@ -32,21 +32,21 @@ _BYTE_ORDER_MARKS = {
 
 
 class SourceError(ValueError):
-    """What stands at a path cannot be read as a stream: damaged, too large, or not there."""
+    """A file cannot be read as a stream: it is damaged, too large, or doesn't exist."""
 
 
 FAULTS = (SourceError, EOFError, OSError, UnicodeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
-"""What reading a stream may raise."""
+"""The exceptions that reading a stream may raise."""
 
 
 def compression_of(head: bytes) -> str | None:
-    """By which method a stream that begins so is compressed: "gzip", "bzip2", "xz", "zstd" or None."""
+    """The compression of a stream that begins with `head`: "gzip", "bzip2", "xz", "zstd" or None."""
     magic = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
     return next((name for start, name in magic.items() if head.startswith(start)), None)
 
 
 def decompressed(stream: IO[bytes], method: str) -> io.BufferedReader:
-    """The bytes of a compressed stream. Raises SourceError where `method` is zstd and no module reads it."""
+    """The bytes of a compressed stream. Raises SourceError if `method` is zstd and no module for it is installed."""
     if method == "gzip":
         return io.BufferedReader(gzip.GzipFile(fileobj=stream), BUFFER)
     if method == "bzip2":
@@ -68,7 +68,7 @@ def _zstd() -> Any:
 
 
 class _Decompressed(io.RawIOBase):
-    """One compressed stream after another, as `cat a.xz b.xz` makes them, by a decompressor of bz2's interface."""
+    """Concatenated compressed streams, as `cat a.xz b.xz` makes, read by a decompressor with bz2's interface."""
 
     def __init__(self, stream: IO[bytes], new: Callable[[], Any]):
         self._stream, self._new = stream, new
@@ -93,7 +93,7 @@ class _Decompressed(io.RawIOBase):
                 chunk = self._decompressor.decompress(unused, len(buffer))
             except MemoryError:
                 raise
-            except Exception as error:  # each module has its own
+            except Exception as error:  # each module has its own exception
                 raise zlib.error(str(error)) from None
             if chunk:
                 buffer[: len(chunk)] = chunk
@@ -101,7 +101,7 @@ class _Decompressed(io.RawIOBase):
 
 
 def as_utf8(stream: io.BufferedReader) -> io.BufferedReader:
-    """The same text in UTF-8 and without a byte order mark; what has none passes as it is."""
+    """The text in UTF-8 without a byte order mark; a stream without a mark is returned as it is."""
     start = stream.peek(4)[:4]
     if start.startswith(codecs.BOM_UTF8):
         stream.read(len(codecs.BOM_UTF8))
@@ -111,7 +111,7 @@ def as_utf8(stream: io.BufferedReader) -> io.BufferedReader:
 
 
 def encoding_of(head: bytes) -> str | None:
-    """ "utf-16" or "utf-32" of a text that begins with such a byte order mark."""
+    """ "utf-16" or "utf-32" if a text begins with the byte order mark of either, otherwise None."""
     return next((name for mark, name in _BYTE_ORDER_MARKS.items() if head.startswith(mark)), None)
 
 
@@ -135,7 +135,7 @@ class _Transcoded(io.RawIOBase):
 
 
 def named(name: str, error: Exception) -> Exception:
-    """What to raise where a stream is found damaged: a SourceError that names it, but the disk's errors as they are."""
+    """The exception to raise for a damaged stream: a SourceError that names it, or a disk's error as it is."""
     if isinstance(error, SourceError):
         return error if str(error).startswith(name) else SourceError(f"{name}: {error}.")
     if isinstance(error, OSError) and error.errno is not None:
@@ -144,23 +144,23 @@ def named(name: str, error: Exception) -> Exception:
 
 
 class Bounded(io.RawIOBase):
-    """A stream that ends in a SourceError where it is damaged, or grows beyond its bounds.
+    """A stream that raises SourceError if it is damaged or exceeds its limits.
 
     Parameters
     ----------
     stream : binary file
     name : str
-        What errors call it.
+        Its name in error messages.
     max_bytes : float
-        How many may come out of it.
+        The largest number of bytes to read from it.
     told : str
-        What an error says that the bound is.
+        The description of `max_bytes` in an error message.
     max_line : float
-        How many bytes there may be without the end of a line.
+        The largest number of bytes in a line.
     watch : callable, optional
-        Gets each chunk as it passes, and may raise.
+        Called with each chunk; may raise.
     under : file, optional
-        What is closed with the stream.
+        A file to close together with the stream.
     """
 
     def __init__(
@@ -189,8 +189,8 @@ class Bounded(io.RawIOBase):
         self._n_bytes += len(chunk)
         if self._n_bytes > self._max_bytes:
             raise SourceError(
-                f"{self._name} grows to more than {self._max_bytes:,} bytes when it is decompressed, "
-                f"past the bound of {self._told}; if it is meant to, unpack it."
+                f"{self._name} grows to more than {self._max_bytes:,} bytes when decompressed, "
+                f"beyond the limit of {self._told}; if this is intended, unpack it."
             )
         line_end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
         self._n_line = len(chunk) - 1 - line_end if line_end >= 0 else self._n_line + len(chunk)
@@ -211,7 +211,7 @@ class Bounded(io.RawIOBase):
 
 
 class InBlocks(io.BufferedReader):
-    """A stream that gives BUFFER bytes to who asks for a few, as io.TextIOWrapper does for 8 KiB."""
+    """A stream that always returns BUFFER bytes to io.TextIOWrapper, which asks for 8 KiB."""
 
     def read1(self, size: int = -1) -> bytes:
         return super().read1(BUFFER)

@@ -1,17 +1,17 @@
-"""Likes made up in the shape of MovieLens 10M, or of any other size, for where the real ones can't be had.
+"""Synthetic likes with the size of MovieLens 10M, or any other size, for use where real ones are not available.
 
-Each item has a popularity and a taste, each user a taste, all drawn at random:
+Each item has a popularity and a taste, and each user a taste, all drawn at random:
 
     appeal[u, i] = log_popularity[i] + user_taste[u] @ item_taste[i]
 
-and user u likes n_likes[u] different items, drawn one after another, each with probability
-proportional to exp(appeal[u, i]) among those left (Plackett and Luce's model). Such a sample is the
-finish of a race in which item i takes a time of Exponential(1) / exp(appeal[u, i]): the first
-n_likes[u] to arrive.
+and user u likes n_likes[u] different items, drawn without replacement, each with probability
+proportional to exp(appeal[u, i]) among those left (the Plackett-Luce model). Such a sample consists of
+the items with the n_likes[u] smallest values of E[u, i] / exp(appeal[u, i]), with E drawn from
+Exponential(1).
 
-Popularities are log-normal, and so is what a user's number of likes exceeds the least by. With the
-spreads below the default shape has users of 20 to 7,474 likes (a median of 69), items of 0 to 36,530
-(a median of 325), and the task's network reaches p@1 .54 in its epoch, where popularity has .19.
+Popularities are log-normal, and so is the number of a user's likes above the minimum. With the
+spreads below and the default size, users have 20 to 7,474 likes (median 69) and items 0 to 36,530
+(median 325); the task's network reaches a p@1 of 0.54 in one epoch, and popularity 0.19.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ from autoenc.machine import compute_threads
 TASTES = 12  # dimensions
 SPREAD_OF_TASTE = 1.75  # standard deviation of user_taste[u] @ item_taste[i]
 SPREAD_OF_POPULARITY = 1.9  # standard deviation of log_popularity
-SPREAD_OF_ACTIVITY = 1.35  # standard deviation of the log of a user's likes above the least
+SPREAD_OF_ACTIVITY = 1.35  # standard deviation of the log of a user's likes above the minimum
 LEAST_LIKES = 20
-LARGEST_SHARE = 0.7  # of the items that one user likes
+LARGEST_SHARE = 0.7  # the largest share of all items that a user likes
 
-_CELLS_AT_A_TIME = 1 << 22  # of the users x items matrix, never held whole
+_CELLS_AT_A_TIME = 1 << 22  # of the users x items matrix, which is never held in full
 
 
 def synthetic(n_users: int = 69_878, n_items: int = 10_677, n_likes: int = 10_000_054, seed: int = 0) -> Interactions:
-    """Draw likes with long-tailed users, long-tailed items and tastes that can be learnt.
+    """Draw likes with long-tailed users, long-tailed items and tastes that can be learned.
 
     Parameters
     ----------
     n_users, n_items, n_likes : int
-        The shape, exactly; the defaults are MovieLens 10M's. Each user has at least 20 likes, or half
-        of the mean where that is less; in small sets an item may have none.
+        The exact size; the defaults are those of MovieLens 10M. Each user has at least 20 likes, or half
+        the mean if that is less; in small sets an item may have none.
     seed : int
 
     Returns
     -------
     Interactions
-        Called "synthetic", with ids from 1 and no titles. One seed gives the same likes at any
+        The likes, named "synthetic", with ids from 1 and no titles. The same seed gives the same likes at any
         number of threads; another kind of processor may give slightly different ones.
 
     Raises
     ------
     ValueError
-        Where there are fewer likes than users, or more than users times items.
+        If there are fewer likes than users, or more than users times items.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def synthetic(n_users: int = 69_878, n_items: int = 10_677, n_likes: int = 10_00
 
 
 def _likes_of_users(n_users: int, n_items: int, n_likes: int, rng: np.random.Generator) -> np.ndarray:
-    """How many items each user likes: least + scale * log-normal, at scale's value for the sum."""
+    """Each user's number of likes: least + scale * log-normal, with scale chosen so that they sum to n_likes."""
     mean = n_likes / n_users
     least = max(1, min(LEAST_LIKES, int(mean / 2)))
     most = min(n_items, int(np.ceil(max(LARGEST_SHARE * n_items, (mean + n_items) / 2))))

@@ -1,11 +1,11 @@
-"""From tables of any size to a prepared folder, in bounded memory, by DuckDB.
+"""Write tables of any size into a prepared folder, in bounded memory, with DuckDB.
 
-    user_ids, item_ids    the distinct ids, ascending: an id's number is its place
-    likes                 every row as one number, user * 2**32 + item, sorted; of equal ones the first
+    user_ids, item_ids    the distinct ids, ascending: an id's number is its position
+    likes                 every row as one integer, user * 2**32 + item, sorted and without duplicates
 
-DuckDB reads, hashes, joins and sorts, and what exceeds its memory goes to disk beside the folder, about
-as much as the tables themselves. A pair's numbers in one integer make the sort one of integers, from
-which the CSR is written as it comes.
+DuckDB reads, hashes, joins and sorts. What exceeds its memory is spilled to disk next to the folder,
+about as much as the tables themselves. As a pair is one integer, only integers are sorted, and the CSR
+matrix is written from the sorted stream.
 
 The rules for ids are those of `autoenc.datasets.formats`, and the result is that of
 `Interactions.from_pairs` on the same rows.
@@ -64,7 +64,7 @@ class Counts(NamedTuple):
     items: int
     likes: int
     rows: int  # of the tables; a pair that occurs twice is one like
-    source: str = ""  # how they were read
+    source: str = ""  # how the tables were read
 
 
 def prepare(
@@ -81,18 +81,18 @@ def prepare(
     Parameters
     ----------
     path : str or Path
-        A folder of parquet, CSV or JSON lines, however deep, or whatever else `autoenc.datasets.read` does but .npz.
-        What DuckDB doesn't read itself takes disk beside the folder, as much as it does decompressed.
+        What `find_tables` accepts: see `autoenc.datasets.formats`. Files that DuckDB can't read take disk space next
+        to the folder, as much as they take decompressed.
     folder : str or Path
-        What to write. A prepared folder that stands there is replaced once the new one is whole.
+        The folder to write. A prepared folder there is replaced once the new one is complete.
     memory : float
-        How many bytes to take at most, 500 MB or more. More is faster.
+        The most memory to use in bytes, 500 MB or more. More is faster.
     times : bool
-        Whether to keep when each like came.
+        Whether to keep the time of each like.
     threads : int, optional
-        How many compute; by default as many as there are processors.
+        Number of threads. The default is the number of processors.
     options : ReadOptions
-        Which columns are meant, and what else the caller says. A column of weights is kept.
+        How to read the table. A column of weights is kept.
 
     Returns
     -------
@@ -101,16 +101,15 @@ def prepare(
     Raises
     ------
     ValueError
-        Where DuckDB isn't installed, the table can't be read, an id is missing, or there are more likes
-        than fit.
+        If DuckDB isn't installed, the table can't be read, an id is missing, or there are too many likes.
     OSError
-        Where there is nothing at `path`, or the folder can't be written.
+        If `path` doesn't exist, or the folder can't be written.
     """
     if not memory >= LEAST_MEMORY or math.isinf(memory):
         raise ValueError(f"memory is {memory:,.0f} bytes; give at least {LEAST_MEMORY:,}, such as 2GB.")
     if options.min_likes_per_user or options.min_likes_per_item:
         raise ValueError(
-            "min_likes_per_user and min_likes_per_item take likes in memory; pass them where they are read."
+            "min_likes_per_user and min_likes_per_item need the likes in memory; pass them when the folder is read."
         )
     duckdb = _duckdb()
     times = times or options.time is not None
@@ -136,9 +135,9 @@ class _Preparation:
         self.db, self.folder, self.name, self.options = db, folder, name, options
 
     def run(self, tables: Tables, times: bool) -> Counts:
-        self.db.execute("SET TimeZone = 'UTC'")  # of times that don't say theirs
-        self.db.execute("SET enable_progress_bar = false")  # which it draws where a query takes long, unasked
-        self.db.execute("PRAGMA disable_checkpoint_on_shutdown")  # what it would write is deleted
+        self.db.execute("SET TimeZone = 'UTC'")  # for times without a time zone
+        self.db.execute("SET enable_progress_bar = false")  # DuckDB draws one during long queries by default
+        self.db.execute("PRAGMA disable_checkpoint_on_shutdown")  # the database is deleted
         layout, types = self._open(tables, times)
         n_rows = self._check_rows(list(types))
         if tables.found is None:
@@ -164,7 +163,7 @@ class _Preparation:
         return rows
 
     def _open(self, tables: Tables, times: bool) -> tuple[Table | JsonLines, dict[str, str]]:
-        """Make `likes` of the columns that are wanted, called by their roles; return the layout, and the types."""
+        """Create `likes` with the columns needed, named by their roles; return the layout and the types."""
         rows = rows_of(tables)
         types = {name: type_ for name, type_, *_ in self._ask(f"DESCRIBE SELECT * FROM {rows}")}
         try:
@@ -173,7 +172,7 @@ class _Preparation:
             raise ValueError(f"{self.name} {error}.") from None
         wanted = self.options.wanted(times)
         for role in sorted(wanted - layout.at.keys()):
-            raise ValueError(f"{self.name} has no column of {role}s that is known; {say_which(role)}.")
+            raise ValueError(f"{self.name} has no known column of {role}s; {say_which(role)}.")
         names = {role: self._column_of(layout, role, tables) for role in ROLES if role in wanted}
         if isinstance(layout, JsonLines):
             self._check_json(rows, names)
@@ -182,7 +181,7 @@ class _Preparation:
         else:
             select = ", ".join(f"{_identifier(name)} AS {role}" for role, name in names.items())
             found = {role: types[name] for role, name in names.items()}
-        # Text is taken apart once; parquet is read faster than a table would be written.
+        # Text is parsed only once; parquet is read faster than a table would be written.
         kind = "VIEW" if tables.layout is None else "TABLE"
         self.db.execute(f"CREATE {kind} rows AS SELECT {select} FROM {rows}")
         self.db.execute("CREATE VIEW likes AS SELECT * FROM rows")
@@ -202,7 +201,7 @@ class _Preparation:
                 raise ValueError(f"a {role}, {short(wrong[0][0])}, is neither text nor a number; fix or drop its row.")
 
     def _leave_out_below(self, least: float, type_: str, n_rows: int) -> str:
-        """Make `likes` those of high enough a rating, and say how many are not."""
+        """Restrict `likes` to ratings of at least `least`, and return a sentence with the number left out."""
         rating = self._as_number("rating", type_)
         [(n_below,)] = self._ask(f"SELECT count(*) FROM likes WHERE NOT {rating} >= {least!r}")
         self.db.execute(f"CREATE OR REPLACE VIEW likes AS SELECT * FROM rows WHERE {rating} >= {least!r}")
@@ -211,9 +210,9 @@ class _Preparation:
         return f"\nleft out {n_below:,} of {n_rows:,} rows, with a rating below {least:g}"
 
     def _as_number(self, role: str, type_: str) -> str:
-        """A column as numbers below 2**53, as `columns.number` has them."""
+        """A column as numbers below 2**53, as in `columns.number`."""
         if type_ not in _NUMBERS and type_ != "VARCHAR":
-            raise ValueError(f"the column of {role}s is of {type_}; make it numbers.")
+            raise ValueError(f"the column of {role}s has type {type_}; convert it to numbers.")
         number = f"TRY_CAST({role} AS DOUBLE)"
         if type_ == "VARCHAR" and role != "time":
             is_with_comma = f"regexp_full_match(trim({role}), {quoted(DECIMAL_COMMA)})"
@@ -229,11 +228,13 @@ class _Preparation:
             raise ValueError(f"{self.name} holds no likes; pass a table with at least one row.")
         for column, n in zip(columns, n_there):
             if n < n_rows:
-                raise ValueError(f"the column of {column}s lacks {n_rows - n:,} of {n_rows:,} values; drop those rows.")
+                raise ValueError(
+                    f"the column of {column}s has {n_rows - n:,} missing values of {n_rows:,}; drop those rows."
+                )
         return int(n_rows)
 
     def _number(self, column: str, type_: str, layout: Table | JsonLines) -> int:
-        """Make the table {column}_ids, ids ascending, and {column}_rows from what the table says to an id's number."""
+        """Create {column}_ids, the ids in ascending order, and {column}_rows, from values of the table to positions."""
         if type_ == "VARCHAR":
             as_text = f"trim(key, {quoted(SPACES)})"
             self.db.execute(f"CREATE TABLE {column}_texts AS SELECT DISTINCT {column} AS key FROM likes")
@@ -262,13 +263,13 @@ class _Preparation:
             self.db.execute(f"CREATE VIEW {column}_rows AS SELECT id::{type_} AS key, rowid AS row FROM {column}_ids")
         [(n_ids,)] = self._ask(f"SELECT count(*) FROM {column}_ids")
         if n_ids > MOST_ENTRIES:
-            raise ValueError(f"there are {n_ids:,} {column}s, where at most {MOST_ENTRIES:,} fit.")
+            raise ValueError(f"there are {n_ids:,} {column}s, but at most {MOST_ENTRIES:,} are supported.")
         return int(n_ids)
 
     def _check_texts(self, column: str, as_text: str, is_said: bool) -> None:
         faults = {
             "is missing": f"lower({as_text}) IN ({', '.join(map(quoted, sorted(MISSING)))})",
-            "is negative, where ids are from 0 on": f"regexp_full_match({as_text}, {quoted(NEGATIVE)})",
+            "is negative, but ids must be 0 or greater": f"regexp_full_match({as_text}, {quoted(NEGATIVE)})",
             f"is longer than {MAX_ID} characters": f"length({as_text}) > {MAX_ID}",
             "holds the character NUL": f"contains({as_text}, chr(0))",
         }
@@ -286,20 +287,20 @@ class _Preparation:
 
     def _check_numbers(self, column: str, type_: str) -> None:
         if type_ not in _INTEGERS and type_ not in ("DOUBLE", "FLOAT"):
-            raise ValueError(f"the column of {column}s is of {type_}; make it whole numbers or strings.")
+            raise ValueError(f"the column of {column}s has type {type_}; convert it to integers or strings.")
         least, most = self._ask(f"SELECT min({column}), max({column}) FROM likes")[0]
         bound = 2**53 if type_ in ("DOUBLE", "FLOAT") else 2**63
         if not 0 <= least <= most < bound:
             raise ValueError(
-                f"the column of {column}s holds {least} to {most}, where ids are from 0 and below {bound}."
+                f"the column of {column}s holds {least} to {most}, but ids must be at least 0 and below {bound}."
             )
         if type_ not in _INTEGERS and self._ask(f"SELECT 1 FROM likes WHERE {column} <> floor({column}) LIMIT 1"):
             raise ValueError(
-                f"the column of {column}s holds a number that is not whole; make it whole numbers or strings."
+                f"the column of {column}s holds a number that is not an integer; convert it to integers or strings."
             )
 
     def _write_ids(self, column: str, n_ids: int) -> bool:
-        """Write them, and say whether they are numbers."""
+        """Write the ids, and return whether they are numbers."""
         [(type_,)] = self._ask(f"SELECT any_value(typeof(id)) FROM {column}_ids")
         is_number: bool = type_ == "BIGINT"
         dtype = "<i8" if is_number else f"<U{self._ask(f'SELECT max(length(id)) FROM {column}_ids')[0][0]}"
@@ -318,7 +319,7 @@ class _Preparation:
         np.save(self.folder / "titles.npy", np.array(found), allow_pickle=False)
 
     def _seconds(self, type_: str) -> str:
-        """The time of a row in whole seconds since 1970, as `columns.Times` has it."""
+        """The time of a row in whole seconds since 1970, as in `columns.Times`."""
         if type_.startswith("TIMESTAMP") or type_ == "DATE":
             return "floor(epoch(time))::BIGINT"
         if type_ == "VARCHAR" and not self._ask(
@@ -342,7 +343,7 @@ class _Preparation:
         """The weight of a row, which is a number above 0."""
         weight = self._as_number("weight", type_)
         if wrong := self._ask(f"SELECT weight FROM likes WHERE NOT {weight} > 0 LIMIT 1"):
-            raise ValueError(f"the weight {short(str(wrong[0][0]))} is not above 0; drop what does not count.")
+            raise ValueError(f"the weight {short(str(wrong[0][0]))} is not above 0; drop the rows that don't count.")
         return weight
 
     def _write_likes(self, n_users: int, n_rows: int, seconds: str | None, weight: str | None) -> int:
@@ -374,10 +375,10 @@ class _Preparation:
                     column.append(found[of_batch][is_new])
                 if indices.n > MOST_ENTRIES:
                     raise ValueError(
-                        f"{self.name} holds more likes than fit, {MOST_ENTRIES:,}; prepare a part of the users."
+                        f"{self.name} holds more than {MOST_ENTRIES:,} likes; prepare some of the users only."
                     )
         if n_seen != n_rows:
-            raise ValueError(f"{self.name} had {n_rows:,} rows, and then {n_seen:,}: it changed while it was read.")
+            raise ValueError(f"{self.name} had {n_rows:,} rows, then {n_seen:,}: it changed while it was read.")
         with Column(self.folder / "indptr.npy", "<i4") as indptr:
             indptr.append(np.zeros(1, np.int32))
             indptr.append(np.cumsum(counts, dtype=np.int32))
@@ -388,7 +389,7 @@ class _Preparation:
 
 
 def _query_of_likes(seconds: str | None, weight: str | None) -> str:
-    """Each row's pair of user and item as one number, in order, and the first of its times; its weights are added."""
+    """Each pair of user and item as one integer, in order, with its earliest time and the sum of its weights."""
     columns = f"{', ' + seconds + ' AS seconds' if seconds else ''}{', ' + weight + ' AS weight' if weight else ''}"
     rows = (
         f"SELECT (u.row << 32) | i.row AS pair{columns} FROM likes "
@@ -409,8 +410,8 @@ def _duckdb() -> Any:
         import pyarrow  # noqa: F401
     except ImportError:
         raise ValueError(
-            "tables of any size take DuckDB: pip install --editable '.[scale]'; one file that fits into memory "
-            "doesn't, without --memory."
+            "reading a table in parts needs DuckDB: pip install --editable '.[scale]'; a file that fits into memory "
+            "can be prepared without it if --memory is left out."
         ) from None
     return duckdb
 
@@ -421,21 +422,21 @@ def _in_sentences(duckdb: Any, path: str | os.PathLike[str], memory: float) -> I
         yield
     except duckdb.OutOfMemoryException as error:
         raise ValueError(
-            f"{path} takes more than the {memory:,.0f} bytes of memory, or the disk beside the folder is full "
-            f"({_in_short(error)}); give more by --memory, or room."
+            f"{path} needs more than {memory:,.0f} bytes of memory, or the disk that holds the folder is full "
+            f"({_in_short(error)}); pass a larger --memory, or free some space."
         ) from None
     except (RuntimeError, duckdb.InterruptException) as error:
         if "interrupted" not in str(error).lower():
             raise
-        raise KeyboardInterrupt from None  # which DuckDB makes these of
+        raise KeyboardInterrupt from None  # DuckDB raises these for it
     except duckdb.Error as error:
         raise ValueError(sentence(f"{path} can't be read: {_in_short(error)}.")) from None
     except ValueError as error:
-        raise ValueError(sentence(error)) from None  # it may quote names and ids
+        raise ValueError(sentence(error)) from None  # the message may quote names and ids
 
 
 def _in_short(error: Exception) -> str:
-    """What is wrong, and where, without DuckDB's advice on its own options."""
+    """DuckDB's error, without its advice on options."""
     lines = str(error).strip().splitlines()
     ends = (n for n, line in enumerate(lines) if not line.strip() or line.startswith("Possible"))
     return ", ".join(" ".join(line.split()).rstrip(".,") for line in lines[: next(ends, len(lines))][:4])

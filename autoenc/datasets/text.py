@@ -1,7 +1,7 @@
-"""Likes in text, as a layout has it: tables with a row per like, lists with a line per user, and JSON lines.
+"""Likes in text of a known layout: tables with one row per like, lists with one line per user, and JSON lines.
 
-A table of numbers without quotes is read by np.loadtxt, 0.3 us a line. Where something speaks against that, Python
-reads it once more at 1 us a line, and either finds ids that are strings or can say what is wrong, and in which line.
+A table of numbers without quotes is read by np.loadtxt, in 0.3 us per line. If something in it is not as expected,
+Python reads it again in 1 us per line, and either finds ids that are strings or reports what is wrong on which line.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from autoenc.datasets.streams import SourceError
 from autoenc.datasets.watch import AT_ONCE, Watch
 
 Roles = frozenset[str]
-"""Which columns are wanted: user and item always, rating, time and weight where they are asked for."""
+"""The columns wanted: user and item always; rating, time and weight on request."""
 
 
 def read_text(source: Source, layout: Layout, wanted: Roles) -> Ratings:
-    """The likes of a text that is laid out so. Raises ValueError: the file, the line and the text at fault."""
+    """Read a text with this layout. Raises ValueError, which names the file, the line and the text."""
     if isinstance(layout, Table):
         return read_table(source, layout, wanted)
     if isinstance(layout, JsonLines):
@@ -42,23 +42,23 @@ def read_text(source: Source, layout: Layout, wanted: Roles) -> Ratings:
 
 
 def read_table(source: Source, table: Table, wanted: Roles) -> Ratings:
-    """A row per like."""
+    """Read a table with one row per like."""
     table = table._replace(at={role: position for role, position in table.at.items() if role in wanted})
     return _table_of_numbers(source, table) or _table_of_text(source, table)
 
 
 def _table_of_numbers(source: Source, table: Table) -> Ratings | None:
-    """None where a cell is not a number, is out of range, or may mean something else to the other reader."""
+    """Read a table of numbers; None if a cell is not a number, is out of range, or must be read by Python."""
     if table.delimiter == BLANKS:
         return None
     dtypes = {"user": np.int64, "item": np.int64, "rating": np.float32, "time": np.float64, "weight": np.float32}
-    # np.loadtxt knows delimiters of one character; between two colons is then a column, an empty one.
+    # np.loadtxt takes delimiters of one character, so there is an empty column between two colons.
     each = len(table.delimiter)
     gaps = [position for position in range(each * max(table.at.values())) if position % each]
     watch = Watch(table)
     try:
         with _for_loadtxt(source, watch) as lines, warnings.catch_warnings():
-            warnings.simplefilter("error")  # NumPy warns where there is no line, and of 1.5 as an integer
+            warnings.simplefilter("error")  # NumPy warns about empty input, and about 1.5 as an integer
             rows = np.loadtxt(
                 lines,
                 dtype=[(role, dtypes[role]) for role in table.at] + [(str(gap), "S1") for gap in gaps],
@@ -74,11 +74,11 @@ def _table_of_numbers(source: Source, table: Table) -> Ratings | None:
         raise
     except (ValueError, Warning):
         return None
-    if watch.n_delimiters != (table.n_columns - 1) * each * len(rows):  # np.loadtxt minds no cell too many
+    if watch.n_delimiters != (table.n_columns - 1) * each * len(rows):  # np.loadtxt ignores surplus cells
         return None
     if any((rows[str(gap)] != b"").any() for gap in gaps):
         return None
-    # a column of its own each, as those of `rows` are strided, and keep the whole alive
+    # copies, as columns of `rows` are strided and keep all of it alive
     columns = {role: rows[role].copy() for role in table.at}
     if columns["user"].min() < 0 or columns["item"].min() < 0:
         return None
@@ -95,7 +95,7 @@ def _table_of_numbers(source: Source, table: Table) -> Ratings | None:
 
 @contextlib.contextmanager
 def _for_loadtxt(source: Source, watch: Watch) -> Iterator[str | TextIO]:
-    """What np.loadtxt reads: a plain file by its path, once it was watched, which takes half the time of lines."""
+    """The input of np.loadtxt: the path of a plain file, once watched, which takes half the time of lines."""
     if not source.is_plain:
         with source.lines(watch) as lines:
             yield lines
@@ -110,7 +110,7 @@ def _table_of_text(source: Source, table: Table) -> Ratings:
     try:
         return _read_rows(source, _Rows(table.at.keys(), table.any_ids, table.said), table_rows(source, table))
     except QuoteError as error:
-        if table.delimiter == "\t":  # a file that doesn't quote
+        if table.delimiter == "\t":  # a file without quoting
             return _table_of_text(source, table._replace(quoted=False))
         raise fault(source, error.line, error) from None
 
@@ -134,7 +134,7 @@ def table_rows(source: Source, table: Table) -> Iterator[tuple[int, dict[str, st
 
 
 def row_like(table: Table) -> Any:
-    """Whether cells look like those of a row: as many, and with ids in their places."""
+    """Whether cells look like a row: their number is right, and there are ids where ids are expected."""
 
     def is_row(cells: list[str]) -> bool:
         ids = [cells[table.at[role]] for role in ("user", "item")] if len(cells) == table.n_columns else [""]
@@ -143,7 +143,7 @@ def row_like(table: Table) -> Any:
     return is_row
 
 
-# What tables and JSON have in common
+# Common to tables and JSON
 
 
 class _Rows:
@@ -199,7 +199,7 @@ def _json_rows(source: Source, layout: JsonLines, wanted: Roles) -> Iterator[tup
 
 
 def _read_lists(source: Source, layout: Lists | Features) -> Ratings:
-    """One line per user, and what they like."""
+    """Read lists with one line per user."""
     users, items = (Ids(role, layout.any_ids, layout.is_said) for role in ("user", "item"))
     for line, user, liked in list_rows(source, layout):
         try:
@@ -211,7 +211,7 @@ def _read_lists(source: Source, layout: Lists | Features) -> Ratings:
 
 
 def list_rows(source: Source, layout: Lists | Features) -> Iterator[tuple[int, str, list[str]]]:
-    """The number of each line, its user, and the items in it. Raises ValueError where lines contradict the layout."""
+    """The number of each line, its user, and the items in it. Raises ValueError if a line contradicts the layout."""
     take_apart = _features if isinstance(layout, Features) else partial(_list, layout=layout)
     line_of_user: dict[str, int] = {}
     with source.lines() as lines:
@@ -231,8 +231,8 @@ def list_rows(source: Source, layout: Lists | Features) -> Iterator[tuple[int, s
 
 def _twice(user: str, first: int) -> str:
     return (
-        f"the user {short(user)} stands in line {first:,} already, where each line would be a user; say user=1, item=2 "
-        "(--user-column 1 --item-column 2) if each line is one like, or user=1, item='2-' if users do come again"
+        f"the user {short(user)} also has line {first:,}, but each line should be one user; pass user=1, item=2 "
+        "(--user-column 1 --item-column 2) if each line is one like, or user=1, item='2-' if users may be repeated"
     )
 
 
@@ -241,15 +241,15 @@ def _list(line: str, n_before: int, layout: Lists) -> tuple[str, list[str]]:
     cells = split(line, layout.delimiter)
     if layout.counts and cells[0].strip() != str(len(cells) - 1):
         raise FieldError(
-            f"{short(line)} begins with {short(cells[0])}, where in all lines before it the first number is how many "
-            f"items follow, which are {len(cells) - 1}"
+            f"{short(line)} begins with {short(cells[0])}, but is followed by {len(cells) - 1} items; all lines "
+            "before it begin with the number of items that follow"
         )
     user = str(n_before) if layout.user is None else cells[layout.user]
     return user, [cell for cell in cells[layout.items :] if cell.strip()]
 
 
 def _features(line: str, n_before: int) -> tuple[str, list[str]]:
-    """As DSSTNE's NetCDFhelper.cpp takes a line apart. Its values may be anything, and aren't kept."""
+    """The user and the items of a line, parsed as in DSSTNE's NetCDFhelper.cpp. Values are ignored."""
     user, tab, features = line.strip("\r\n").partition("\t")
     if not tab:
         raise FieldError(f"{short(line)} does not have the form user<TAB>item:item:...")
@@ -265,7 +265,7 @@ def _to_array(source: Source, ids: Ids) -> np.ndarray:
 
 
 def read_titles(source: Source, numbers: bool) -> dict[Any, str]:
-    """Items' titles by id, of movies.csv, movies.dat or u.item; `numbers`: their ids are numbers."""
+    """Items' titles by id, from movies.csv, movies.dat or u.item; `numbers` says whether ids are numbers."""
     delimiter = {"movies.csv": ",", "movies.dat": "::", "u.item": "|"}[source.name]
     titles: dict[Any, str] = {}
     with source.lines() as lines:

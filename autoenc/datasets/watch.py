@@ -1,4 +1,4 @@
-"""What passes np.loadtxt without a word, though it means something else: seen in the bytes as they pass it."""
+"""Detect in the bytes read by np.loadtxt what it would silently misread."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import numpy as np
 from autoenc.datasets.layout import Table
 
 AT_ONCE = 2**17
-"""Bytes that are looked at together: as many as stay in the processor's cache."""
+"""Number of bytes to examine at a time: as many as fit into the processor's cache."""
 
 
 class Watch:
-    """A table's bytes, chunk after chunk. It raises Suspicion at what takes a reader that looks at each cell.
+    """Examines a table's bytes chunk by chunk, and raises Suspicion if cells must be parsed one by one.
 
-    That is a quote that isn't one of two around a cell of one line, since more rows may be behind it; and with
-    `numbers` an id with a leading zero, which it keeps, or a plus.
+    This is the case for a quote that isn't one of a pair around a cell on a single line, as it may swallow rows; and,
+    with `numbers`, for an id with a leading zero, which must be kept, or a plus sign.
 
     Attributes
     ----------
     n_delimiters : int
-        How many there are in the rows, where a cell is quoted those in it too.
+        The number of delimiters in the rows, including those in quoted cells.
     """
 
     class Suspicion(ValueError):
-        """Something that means more than it seems to."""
+        """Bytes that np.loadtxt would misread."""
 
     def __init__(self, table: Table, numbers: bool = True):
         self._numbers = numbers
@@ -75,7 +75,7 @@ class Watch:
             pairs = codes[odd : odd + (len(codes) - odd) // 2 * 2].view("<u2")
             for byte in before:
                 at = 2 * np.flatnonzero(pairs == int.from_bytes(byte + b"0", "little")) + odd
-                if byte == b" ":  # only after a delimiter, where it does not belong to the id
+                if byte == b" ":  # only after a delimiter, where it is not part of the id
                     at = at[self._is_bound[codes[at - 1]]]
                 after = codes[at + 2]
                 if ((after >= ord("0")) & (after <= ord("9"))).any():

@@ -199,7 +199,8 @@ class BlockwiseEngine(PlainEngine):
         def of_block(block: slice) -> np.ndarray:
             with compute_threads():
                 embeddings[block], lengths[block] = self.layer.item_embeddings(block)
-                return embeddings[block].T @ embeddings[block]
+                part: np.ndarray = embeddings[block].T @ embeddings[block]
+                return part
 
         for part in pool.map(of_block, self.blocks):
             gram += part

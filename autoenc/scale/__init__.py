@@ -1,1 +1,1 @@
-"""More than one process: items shared out over MPI's ranks, users over Dask's workers."""
+"""More than one process: items divided among MPI ranks, users among Dask workers."""

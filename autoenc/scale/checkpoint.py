@@ -1,4 +1,4 @@
-"""Checkpoints of a training whose items are shared out: each rank writes and reads its own part."""
+"""Checkpoints of training with items divided among ranks: each rank writes and reads its own part."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ShardPeers(Peers):
 
 
 class ShardedCheckpoints(Checkpoints):
-    """`Checkpoints` of a Trainer whose engine is a ShardedEngine; all ranks have one."""
+    """`Checkpoints` for a Trainer whose engine is a ShardedEngine; each rank has one."""
 
     def on_train_begin(self, trainer: Trainer) -> None:
         assert isinstance(trainer.engine, ShardedEngine)

@@ -1,14 +1,13 @@
-"""What is parallel over users, by Dask: recommendations and measurements of parts of a population.
+"""Recommend and evaluate in parallel over users, with Dask.
 
-Parts, not workers, say what is done: a part is so many users, whoever works on it, so rows and their
-order don't depend on how many workers there are, nor on which of them die. A part is read from a
-prepared folder and its answer written to a file of its own, which is there whole or not at all, so doing
-it twice is doing it once. Workers read and write the same paths as whoever asks; between machines those
-are on a disk that they share.
+The work is divided into parts with a fixed number of users, so rows and their order depend neither on the
+number of workers nor on which of them die. A part is read from a prepared folder, and its result is written
+to its own file atomically, so running a part twice does no harm. Workers read and write the same paths as
+the client; on several machines, these must be on a shared disk.
 
-Of the model there is one copy a worker, and a worker works on one part at a time with one thread, whatever
-threads Dask gives it: numba's threads may not be entered by several of Python's on every platform, and
-the parallelism is in the workers.
+Each worker has one copy of the model, and works on one part at a time with one thread, whatever number of
+threads Dask gives it: not every platform allows several Python threads to use numba's, and the workers
+already run in parallel.
 """
 
 from __future__ import annotations
@@ -67,14 +66,14 @@ def recommend_dask(
     weight: str | None = None,
     shuffle: bool = True,
 ) -> Any:
-    """The n best items of every user in a Dask DataFrame of likes, as another: nothing is computed yet.
+    """The n best items of every user in a Dask DataFrame of likes, as a lazy DataFrame.
 
     Parameters
     ----------
     model : Recommender
         Fitted. Each worker gets a copy once.
     ddf : dask.dataframe.DataFrame
-        A row a like.
+        One row per like.
     n : int
     user, item : str
         The names of the columns with the external ids.
@@ -82,25 +81,25 @@ def recommend_dask(
         Those with when each like came and how much it counts, as `Interactions.from_table` has them. Without the first
         a model with a half-life counts all of a user's likes alike.
     shuffle : bool
-        Bring each user's rows into one partition first. Pass False where they are in one already, as
+        Whether to move each user's rows into one partition first. Pass False if they already are, as
         after `ddf.set_index(user).reset_index()`.
 
     Returns
     -------
     dask.dataframe.DataFrame
-        The columns user, rank, item, score and by_popularity, as `autoenc recommend` writes them: as many
-        partitions as `ddf` has, users ascending in each. Likes of items that the model doesn't know are left out.
+        The columns user, rank, item, score and by_popularity, as written by `autoenc recommend`: as many partitions
+        as `ddf` has, with users ascending in each. Likes of items unknown to the model are left out.
 
     Raises
     ------
     ValueError
-        Where the model is not fitted, there is no such column, or n is below 1.
+        If the model is not fitted, a column doesn't exist, or n is below 1.
     """
     import pandas as pd
     from dask.delayed import delayed
 
     if not isinstance(n, (int, np.integer)) or n < 1:
-        raise ValueError(f"n is {n!r}; pass how many items to recommend, 1 or more.")
+        raise ValueError(f"n is {n!r}; pass the number of items to recommend, 1 or more.")
     columns = [user, item, *(name for name in (time, weight) if name is not None)]
     for column in columns:
         if column not in ddf.columns:
@@ -138,33 +137,32 @@ def _recommend_frame(frame: Any, model: Recommender, n: int, of_table: dict[str,
 
 @contextlib.contextmanager
 def cluster(scheduler: str | None = None, workers: int | None = None, say: Say = lambda line: None) -> Iterator[Any]:
-    """Yield Dask's client of a running scheduler, or of a cluster of processes on this machine.
+    """Yield a Dask client of a running scheduler, or of a cluster of processes on this machine.
 
-    The latter is closed to everybody else: it listens on this machine alone, by TLS, with a certificate of
-    its own.
+    The latter is closed to others: it listens on this machine only, over TLS, with its own certificate.
 
     Parameters
     ----------
     scheduler : str, optional
         Its address, such as tcp://host:8786.
     workers : int, optional
-        How many processes, where there is no scheduler; by default as many as processors.
+        The number of processes, if there is no scheduler. The default is the number of processors.
     say : callable
-        Told where Dask's dashboard is.
+        Called with the address of Dask's dashboard.
 
     Raises
     ------
     ValueError
-        Where Dask or, for a cluster here, cryptography isn't installed, or both are given.
+        If Dask or, for a cluster on this machine, cryptography isn't installed, or if both arguments are given.
     OSError
-        Where there is no scheduler at the address.
+        If there is no scheduler at the address.
     """
     try:
         from dask.distributed import Client
     except ImportError:
-        raise ValueError("--engine dask takes Dask: pip install --editable '.[dask]'") from None
+        raise ValueError("--engine dask needs Dask: pip install --editable '.[dask]'") from None
     if scheduler is not None and workers is not None:
-        raise ValueError("--workers is of a cluster on this machine; leave it out where --scheduler names one")
+        raise ValueError("--workers is for a cluster on this machine; leave it out if --scheduler is given")
     with contextlib.ExitStack() as stack:
         if scheduler is None:
             with deferred_interrupt(block=True):
@@ -175,12 +173,12 @@ def cluster(scheduler: str | None = None, workers: int | None = None, say: Say =
                 client = stack.enter_context(Client(scheduler, timeout=SECONDS_TO_CONNECT))
             except (OSError, ValueError, TimeoutError) as error:
                 raise OSError(
-                    f"there is no Dask scheduler at {scheduler} ({error}); start one by `dask scheduler`"
+                    f"there is no Dask scheduler at {scheduler} ({error}); start one with `dask scheduler`"
                 ) from None
         if importlib.util.find_spec("bokeh"):
             say(f"Dask's dashboard: {client.dashboard_link}")
         else:
-            say("Dask's dashboard takes bokeh: pip install bokeh")
+            say("Dask's dashboard needs bokeh: pip install bokeh")
         yield client
 
 
@@ -219,31 +217,31 @@ def recommend_parts(
     users_a_part: int = USERS_A_PART,
     progress: Progress | None = None,
 ) -> tuple[int, int, int]:
-    """Write the n best items of every user of a prepared folder into a folder of parquet, a file a part.
+    """Write the n best items of every user of a prepared folder into a folder of parquet files, one per part.
 
     Parameters
     ----------
     client : dask.distributed.Client
     model_path : str or Path
-        What `Recommender.save` wrote.
+        A model file.
     folder : str or Path
         A prepared folder.
     out : str or Path
-        A folder, new or empty; it is there when all is done. Its files' names are in the order of the users.
+        A new or empty folder, replaced when all is done. Its files' names are in the order of the users.
     n : int
     users_a_part : int
     progress : callable, optional
-        Told the users done and to do.
+        Called with the numbers of users done and in total.
 
     Returns
     -------
     n_users, n_likes_left_out, n_by_popularity : int
-        The second of items that the model doesn't know; the third of users who got the most popular items alone.
+        The numbers of users, of likes of items unknown to the model, and of users who got only popular items.
 
     Raises
     ------
     ValueError, OSError
-        Where the folder isn't prepared, the model can't be read or knows none of the items, or `out` can't be
+        If the folder isn't prepared, the model can't be read or knows none of the items, or `out` can't be
         written.
     """
     out = Path(out)
@@ -255,11 +253,11 @@ def recommend_parts(
         parts = _parts(likes.n_users, users_a_part)
         tasks = [(*paths, users, temporary / f"part-{number:06}.parquet", n) for number, users in enumerate(parts)]
         n_left_out, n_by_popularity = map(sum, zip(*_run(client, _recommend_part, tasks, parts, progress)))
-        for rest in temporary.glob(".*"):  # of workers that died
+        for rest in temporary.glob(".*"):  # from workers that died
             rest.unlink()
         found = sorted(path.name for path in temporary.iterdir())
         if found != [task[3].name for task in tasks]:
-            raise OSError(f"{len(tasks)} parts were to be in {temporary}, and {len(found)} are; is the disk shared?")
+            raise OSError(f"{temporary} has {len(found)} parts instead of {len(tasks)}; is the disk shared?")
     return likes.n_users, n_left_out, n_by_popularity
 
 
@@ -274,20 +272,20 @@ def evaluate_parts(
     users_a_part: int = USERS_A_PART,
     progress: Progress | None = None,
 ) -> Comparison:
-    """What `autoenc.compare` says of models on the weak split of a prepared folder, to rounding.
+    """The result of `autoenc.compare` for models on the weak split of a prepared folder, up to rounding.
 
     Parameters
     ----------
     client : dask.distributed.Client
     model_paths : dict of str to path
-        The models by name, all of the same items.
+        The models by name, with the same items.
     folder : str or Path
-        A prepared folder; `shares_per_user` is of all its users, the rest is split where it is read.
+        A prepared folder; `shares_per_user` is computed for all its users, and each part is split where it is read.
     ks : sequence of int
     seed : int
-        Of the split.
+        The seed of the split.
     beside_popular : str, optional
-        What to call a Popular of the likes that are trained on, last.
+        The name of a Popular to add at the end, fitted on the training likes.
     users_a_part : int
     progress : callable, optional
 
@@ -298,7 +296,7 @@ def evaluate_parts(
     Raises
     ------
     ValueError, OSError
-        As `recommend_parts` and `autoenc.evaluate` do.
+        As in `recommend_parts` and `autoenc.evaluate`.
     """
     likes = prepared(folder)
     first = load_model(next(iter(model_paths.values())))
@@ -330,25 +328,25 @@ def evaluate_parts(
 
 
 def prepared(folder: str | Path) -> Interactions:
-    """The likes of a prepared folder, checked; raises ValueError where it is none."""
+    """The likes of a prepared folder, checked. Raises ValueError if it isn't one."""
     if not Path(folder).exists():
         raise FileNotFoundError(f"There is no file or folder {folder}.")
     if not is_prepared(folder):
         raise ValueError(
             f"{folder} is not a prepared folder, which --engine dask reads; "
-            f"make one by `autoenc prepare {folder} --out FOLDER --memory 2GB`."
+            f"make one with `autoenc prepare {folder} --out FOLDER --memory 2GB`."
         )
     return read_prepared(folder, times=None)
 
 
 def check_new(out: Path) -> None:
-    """Raise FileExistsError where something stands at a path that isn't an empty folder."""
+    """Raise FileExistsError if a path exists and is not an empty folder."""
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise FileExistsError(f"{out} is there; name a new folder for the parts.")
+        raise FileExistsError(f"{out} already exists; name a new folder for the parts.")
 
 
 def _check_knows(model: Recommender, likes: Interactions) -> None:
-    """Raise ValueError where the model knows none of the items."""
+    """Raise ValueError if the model knows none of the items."""
     on_items_of(model, Interactions.from_csr(likes.user_items[:0], item_ids=likes.item_ids))
 
 
@@ -363,7 +361,7 @@ def _run(
     parts: list[slice],
     progress: Progress | None,
 ) -> list[T]:
-    """What the function answers to each of the tasks, in their order."""
+    """The results of the function for the tasks, in order."""
     from dask.distributed import KilledWorker, as_completed
 
     futures = [client.submit(function, *task, pure=False) for task in tasks]
@@ -380,15 +378,15 @@ def _run(
                 progress(n_done, parts[-1].stop)
     except KilledWorker as error:
         raise OSError(
-            f"a part of the users ended {error.allowed_failures + 1} workers, one after another; "
-            "have they memory for the model and a part?"
+            f"a part of the users killed {error.allowed_failures + 1} workers, one after another; "
+            "do they have enough memory for the model and a part?"
         ) from None
     finally:
         client.cancel(futures)
     return answers
 
 
-# What a worker does.
+# The work of a worker.
 
 
 @contextlib.contextmanager
@@ -409,7 +407,7 @@ def _model(path: Path) -> Recommender:
 
 
 def _recommend_part(model_path: Path, folder: Path, users: slice, out: Path, n: int) -> tuple[int, int]:
-    """How many likes were left out, and how many users answered by popularity alone."""
+    """The numbers of likes left out, and of users who got only the most popular items."""
     likes = read_rows(folder, users)
     with _one_part():
         model = _model(model_path)

@@ -1,4 +1,4 @@
-"""The kernels on one rank's items. In a file of its own, as it imports numba."""
+"""The kernels on one rank's items, in a separate file because it imports numba."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autoenc.training.fused import FusedEngine
 
 
 class FusedShard(FusedEngine):
-    """The fused engine with its two sums over items made over the ranks."""
+    """The fused engine, with its two sums over items extended over the ranks."""
 
     def __init__(self, network: AutoEncoderNetwork, adam: Adam | None, ranks: Communicator):
         super().__init__(network, adam)

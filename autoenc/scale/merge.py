@@ -1,7 +1,7 @@
-"""From a checkpoint, of any number of shards, to the ordinary model file.
+"""Merge a checkpoint, with any number of shards, into an ordinary model file.
 
-Some rows at a time, so that a network which no single machine could train can still be put
-together on one. Embedding rows that lag behind are brought to the checkpoint's step on the way.
+This is done some rows at a time, so that a network that is too large to train on a single machine can
+still be merged on one. Embedding rows that lag behind are brought to the checkpoint's step.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ ATTEMPTS = 10
 
 
 def merge(folder: str | os.PathLike[str], path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Write the model of the checkpoint in `folder` to `path`; return what the file tells of it.
+    """Write the model of the checkpoint in `folder` to `path`, and return its entry `about`.
 
-    Where the training keeps its best weights, these are the model's. It may still be running.
+    If training keeps the best weights, the model has those. Training may still be running.
 
     Raises
     ------
     FileNotFoundError
         If there is no checkpoint in `folder`.
     ValueError
-        If it is damaged, or of another network than AutoEncoder's.
+        If it is damaged, or holds another network than AutoEncoder's.
     FloatingPointError
         If a weight is not finite.
     OSError
-        If `path` can't be written, or the training replaces its checkpoints faster than they are opened.
+        If `path` can't be written, or training replaces its checkpoints faster than they can be opened.
     """
     manifest_path = Path(folder) / MANIFEST
     if not manifest_path.is_file():
@@ -51,14 +51,14 @@ def merge(folder: str | os.PathLike[str], path: str | os.PathLike[str]) -> dict[
         except ValueError:
             if read_manifest(manifest_path) == manifest:
                 raise
-        # A training has put another checkpoint there, and deleted the shards of the one that was being opened.
-    raise OSError(f"a training replaces the checkpoint in {folder} before it can be opened; merge it when that is over")
+        # Training has written another checkpoint, and deleted the shards of the one that was being opened.
+    raise OSError(f"the checkpoint in {folder} is replaced before it can be opened; merge it when training is done")
 
 
 def _merge(manifest: dict[str, Any], folder: str | os.PathLike[str], path: str | os.PathLike[str]) -> dict[str, Any]:
     if manifest["network"] != "AutoEncoderNetwork":
         raise ValueError(
-            f"{folder} holds a training of {shown(manifest['network'])}; only the task's network is merged"
+            f"{folder} holds a checkpoint of {shown(manifest['network'])}; only the task's network can be merged"
         )
     with contextlib.ExitStack() as stack:
         with reading(folder):
@@ -73,7 +73,7 @@ def _merge(manifest: dict[str, Any], folder: str | os.PathLike[str], path: str |
 
 
 def _weights(shards: ShardFiles, prefix: str) -> dict[str, Any]:
-    """The network's arrays, those by item as rows that are yet to be read."""
+    """The network's arrays; those with one row per item are read later."""
     manifest = shards.manifest
     if "embedding.weight" not in shards.names[0]:
         raise ValueError(f"{shards.paths[0]} lacks embedding.weight; {START_AGAIN}")
@@ -93,7 +93,7 @@ def _weights(shards: ShardFiles, prefix: str) -> dict[str, Any]:
 
 
 class _Rows:
-    """An array by item in the order of the items, as `model_file.write_safetensors` takes it."""
+    """An array with one row per item, in the order of the items, in the form `model_file.write_safetensors` takes."""
 
     def __init__(self, shards: ShardFiles, name: str, dtype: np.dtype, shape: tuple[int, ...]):
         self.shards, self.name, self.dtype, self.shape = shards, name, dtype, shape
@@ -108,7 +108,7 @@ class _Rows:
 
 
 class _CaughtUp(_Rows):
-    """The embedding, whose rows stand at the steps that last_step says."""
+    """The embedding, whose rows are at the steps given by last_step."""
 
     def __init__(self, shards: ShardFiles, name: str, dtype: np.dtype, shape: tuple[int, ...]):
         from autoenc.training.fused import DriftTable
@@ -117,7 +117,7 @@ class _CaughtUp(_Rows):
         rows = np.broadcast_to(dtype.type(0), shape)
         wanted = {f"{which}_moment/{name}": rows for which in ("first", "second")}
         last_steps = {"training/last_step": np.broadcast_to(np.int64(0), shape[:1])}
-        shards.check(np.arange(shards.n_items), wanted | last_steps)  # kernels check nothing
+        shards.check(np.arange(shards.n_items), wanted | last_steps)  # kernels don't check anything
         manifest = shards.manifest
         adam = Adam({}, manifest["lr"], manifest["betas"], manifest["eps"])
         drift = DriftTable(adam)
@@ -141,7 +141,7 @@ class _CaughtUp(_Rows):
 
 
 def _model_file(manifest: dict[str, Any], shards: ShardFiles) -> ModelFile:
-    """The model's name, params and the items' names; without arrays."""
+    """The model's name, its params and the items' names, without arrays."""
     told = manifest.get("model")
     if told is None:
         _, emb_dim, hidden_dim = manifest["shape"]

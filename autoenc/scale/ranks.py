@@ -1,11 +1,11 @@
-"""The processes of one training, and the little that they say to each other.
+"""The processes of one training job, and their communication.
 
-`mpiexec -n N` starts N equal processes, the ranks; each sees in its environment that it is one of
-several, and then speaks through mpi4py. A process that was started by itself is `ALONE`: the same
-calls, each of which gives back what it got. mpi4py is imported only where there is somebody to speak to.
+`mpiexec -n N` starts N equal processes, the ranks. Each recognizes from its environment that it is one of
+several, and then communicates through mpi4py. A process started by itself is `ALONE`: it has the same
+calls, which return their arguments. mpi4py is imported only if there are several ranks.
 
-AUTOENC_MPI=0 in the environment says that a process is alone whatever started it, AUTOENC_MPI=1
-that it is not.
+Set the environment variable AUTOENC_MPI=0 if a process is alone, whatever started it, or AUTOENC_MPI=1 if
+it is not.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ import numpy as np
 
 from autoenc.messages import EXPECTED, exit_code, one_line
 
-# What a launcher sets: MPICH's, Intel's, Microsoft's and Slurm's pmi2; Open MPI's; any with PMIx.
+# Variables set by launchers: MPICH's, Intel's, Microsoft's and Slurm's pmi2; Open MPI's; any with PMIx.
 SET_BY_LAUNCHERS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
-PATIENCE = 2.0  # seconds in which ranks that fail alike all do
+PATIENCE = 2.0  # seconds to wait for the other ranks to fail in the same way
 
 
 class Communicator:
-    """One process by itself, and the meaning of each call where there are several.
+    """A single process; the docstrings also say what each call does if there are several.
 
     Attributes
     ----------
     rank, size : int
-        Which of how many this is.
+        The index of this process, and the number of processes.
     on_host : int
-        How many of them share this machine.
+        The number of processes on this machine.
     waited, sent : float, int
-        Seconds spent in sums, and bytes given to them.
+        Seconds spent in sums, and bytes passed to them.
     """
 
     rank, size = 0, 1
@@ -47,7 +47,7 @@ class Communicator:
 
     @property
     def is_root(self) -> bool:
-        """Whether this is the one that prints."""
+        """Whether this is the rank that prints."""
         return self.rank == 0
 
     def all_reduce(self, array: np.ndarray) -> np.ndarray:
@@ -55,25 +55,25 @@ class Communicator:
         return array
 
     def all_reduce_number(self, number: float) -> float:
-        """The same of one number, in float64."""
+        """The sum of all ranks' numbers, in float64."""
         return float(self.all_reduce(np.array([number], np.float64))[0])
 
     def all_gather(self, value: Any) -> list[Any]:
-        """All ranks' values, small ones, on each, by rank."""
+        """All ranks' values, which should be small, in the order of the ranks, on each rank."""
         return [value]
 
     def gather_rows(self, rows: np.ndarray, counts: list[int]) -> np.ndarray | None:
-        """All ranks' rows, counts[rank] of each, one below the other: on the root; None elsewhere."""
+        """All ranks' rows, counts[rank] from each, concatenated, on the root; None on other ranks."""
         return rows
 
     @contextlib.contextmanager
     def root_first(self) -> Iterator[None]:
-        """The root runs the block before the others do, as where it leaves them something on the disk."""
+        """Run the block on the root before the other ranks, for example if it writes files for them."""
         yield
 
     @contextlib.contextmanager
     def together(self, name: str) -> Iterator[None]:
-        """Run the block as a job of all ranks: the root alone prints, and a rank that fails alone ends the job."""
+        """Run the block as a job of all ranks: only the root prints, and if a single rank fails, the job ends."""
         yield
 
 
@@ -81,14 +81,14 @@ ALONE = Communicator()
 
 
 class Ranks(Communicator):
-    """The ranks that a launcher has started, over mpi4py."""
+    """The ranks started by a launcher, over mpi4py."""
 
     def __init__(self) -> None:
         try:
             from mpi4py import MPI
         except ImportError:
             raise ValueError(
-                "this process is one of several of an MPI launcher, and mpi4py can't be imported: "
+                "this process is one of several started by an MPI launcher, but mpi4py can't be imported: "
                 "pip install --editable '.[mpi]', or start it without mpiexec"
             ) from None
         self.mpi = MPI
@@ -129,7 +129,7 @@ class Ranks(Communicator):
     def together(self, name: str) -> Iterator[None]:
         stderr = sys.stderr
         if not self.is_root:
-            # For good: where all ranks fail alike, the caller says so on each of them.
+            # Permanently: if all ranks fail in the same way, the caller reports it on each of them.
             sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         try:
             yield
@@ -139,13 +139,13 @@ class Ranks(Communicator):
             raise
 
     def _wait_for_all(self) -> None:
-        """A barrier that sleeps, as the rank that is waited for may need the processor."""
+        """A barrier that sleeps, as the rank it waits for may need the processor."""
         request = self._aside.Ibarrier()
         while not request.Test():
             time.sleep(0.01)
 
     def _all_fail(self) -> bool:
-        """Whether every rank arrives here soon, as with a bad argument."""
+        """Whether all ranks get here soon, as with an invalid argument."""
         give_up = time.monotonic() + PATIENCE
         request = self._failures.Ibarrier()
         while not request.Test():
@@ -158,14 +158,14 @@ class Ranks(Communicator):
         if not isinstance(error, (KeyboardInterrupt, *EXPECTED)):
             traceback.print_exc(file=stderr)
         print(f"{name}: rank {self.rank} of {self.size} ended the job: {one_line(error)}", file=stderr, flush=True)
-        time.sleep(0.5)  # for the launcher to pass on the sentence
+        time.sleep(0.5)  # so that the launcher can forward the message
         self.world.Abort(exit_code(error))
 
 
 def world() -> Communicator:
-    """The ranks that this process is one of, or ALONE.
+    """The ranks that this process belongs to, or ALONE.
 
-    Raises ValueError if a launcher has started several, and there is no mpi4py.
+    Raises ValueError if a launcher has started several, but mpi4py isn't installed.
     """
     wanted = os.environ.get("AUTOENC_MPI")
     several = any(name in os.environ for name in SET_BY_LAUNCHERS) if wanted is None else wanted != "0"

@@ -1,23 +1,23 @@
-"""A network whose items are shared out among ranks: the same training, in which nothing is sent
-whose size grows with the number of items.
+"""A network whose items are divided among ranks: the same training, without communicating
+anything whose size grows with the number of items.
 
-Each rank holds its items' rows of the embedding and of the output layer, with their Adam state; the
-middle is small, and each rank has all of it. A step is then the usual one on a rank's own items, but
-for two sums over items, which are made over the ranks:
+Each rank holds its items' rows of the embedding and of the output layer, with their Adam state. The
+middle layers are small, and each rank has all of them. A step is then the usual one on a rank's own
+items, except that two sums over items are extended over the ranks:
 
-    item_sum    (batch, emb_dim)        on the way up, after the embedding
-    grad_hidden (batch, hidden_dim)     on the way down, after the output layer; and the loss, a number
+    item_sum    (batch, emb_dim)        in forward, after the embedding
+    grad_hidden (batch, hidden_dim)     in backward, after the output layer; and the loss, a number
 
-From equal sums each rank computes the same BatchNorm over the whole batch, draws the same dropout
-masks from the same keys, and moves its copy of the middle in the same way. Only the order of
-summation differs from that of one rank.
+As the sums are equal, each rank computes the same BatchNorm over the whole batch, draws the same dropout
+masks from the same keys, and updates its copy of the middle layers in the same way. Only the order of
+summation differs from training in one process.
 
-To rank items, each rank finds the best of its own and the ranks merge what they found.
+To rank items, each rank finds the best of its own, and the ranks merge them.
 
 Source
     Shoeybi et al. 2019, Megatron-LM (arXiv 1909.08053), section 3: tensor parallelism, whose f and g
-    are SummedBackward and SummedForward here. Amazon's DSSTNE shards such layers over GPUs. Masks by
-    counters are Salmon et al. 2011 (Philox).
+    are SummedBackward and SummedForward here. Amazon's DSSTNE shards such layers over GPUs. For
+    counter-based masks, see Salmon et al. 2011 (Philox).
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def initial_shard(
     seed: int = 0,
     dtype: type = np.float32,
 ) -> dict[str, np.ndarray]:
-    """One rank's rows of what `autoencoder.initial_state` draws for all items, which are never there at once."""
-    state = initial_state(1, emb_dim, hidden_dim, bias_offset, seed, dtype)  # what has no row per item stays
+    """One rank's rows of what `autoencoder.initial_state` draws for all items, without holding all of them."""
+    state = initial_state(1, emb_dim, hidden_dim, bias_offset, seed, dtype)  # arrays without a row per item are kept
     rng = np.random.Generator(np.random.Philox(seed))
     state["embedding.weight"] = _own_rows(partial(draw_normal, rng), emb_dim, shard).astype(dtype, copy=False)
     state["bottleneck.weight"] = draw_uniform(rng, (hidden_dim, emb_dim)).astype(dtype, copy=False)
@@ -70,7 +70,7 @@ def _own_rows(draw: Callable[[tuple[int, int]], np.ndarray], columns: int, shard
 
 
 class SummedForward:
-    """A layer whose output is summed over the ranks; its gradient is already the same on each."""
+    """A layer whose output is summed over the ranks; its gradient is the same on each rank."""
 
     def __init__(self, layer: SparseEmbedding, ranks: Communicator):
         self.layer, self.ranks = layer, ranks
@@ -84,7 +84,7 @@ class SummedForward:
 
 
 class SummedBackward:
-    """A layer whose input's gradient is summed over the ranks; its input is already the same on each."""
+    """A layer whose input's gradient is summed over the ranks; its input is the same on each rank."""
 
     def __init__(self, layer: Linear, ranks: Communicator):
         self.layer, self.ranks = layer, ranks
@@ -110,7 +110,7 @@ class PlainShard(PlainEngine):
         return self.ranks.all_reduce_number(super().train_step(user_items, key))
 
     def encode(self, user_items: sparse.csr_array) -> np.ndarray:
-        # Summed over the ranks once, and not for each block of rows: ranks may have different ones.
+        # Summed over the ranks once, not for each block of rows, as ranks may have different blocks.
         item_sum = self.network.embedding.forward(user_items, training=False)
         n_likes = np.diff(user_items.indptr)
         return by_fixed_rows(self.network.encode_sums, item_sum, n_likes, weights=self.network.dense_weights)
@@ -125,29 +125,29 @@ def fused_shard(network: AutoEncoderNetwork, adam: Adam | None, ranks: Communica
     from autoenc.scale.fused_shard import FusedShard  # imports numba
     from autoenc.training.warm_up import compile_kernels
 
-    with ranks.root_first():  # what it compiles is kept on the disk
+    with ranks.root_first():  # compiled kernels are cached on disk
         compile_kernels()
     return FusedShard(network, adam, ranks)
 
 
 class ShardedEngine:
-    """One rank's engine as an engine of all items; see `training.engine.Engine`.
+    """One rank's engine, with the interface of an engine of all items; see `training.engine.Engine`.
 
-    Its methods are called by all ranks at once, with the same users and all of their likes.
+    All ranks call its methods together, with the same users and all of their likes.
 
     Parameters
     ----------
     network : AutoEncoderNetwork
-        Of this rank's items, with the task's loss.
+        The network of this rank's items, with the task's loss.
     adam : Adam or None
     shard : Shard
-        Which items those are.
+        This rank's items.
     backend : "numba" or "numpy"
 
     Raises
     ------
     ValueError
-        If it isn't the task's network with its loss: others have more sums over items.
+        If it isn't the task's network with its loss; others have more sums over items.
     """
 
     network: Network
@@ -160,7 +160,7 @@ class ShardedEngine:
         self.own: Engine = make_own(network, adam, shard.ranks)
         self.network, self.adam, self.shard = network, adam, shard
         self.n_items = shard.n_items
-        # As many on each rank, whatever its processors.
+        # The same number on each rank, whatever its processors.
         self.users_at_once = 256 if backend == "numpy" else 2048
 
     def train_step(self, user_items: sparse.csr_array, key: Key) -> float:
@@ -186,7 +186,7 @@ class ShardedEngine:
         return best_of_candidates(np.concatenate(items_of_ranks, axis=1), np.concatenate(scores_of_ranks, axis=1), n)
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """This rank's part of the state as of the last step."""
+        """This rank's part of the state after the last step."""
         return self.own.state_dict()
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
@@ -204,7 +204,7 @@ class ShardedEngine:
 
 
 def sharded_by(shard: Shard, backend: str = "numba") -> MakeEngine:
-    """What a Trainer takes as `make_engine`, to train one rank's part of a network."""
+    """The argument `make_engine` of a Trainer that trains one rank's part of a network."""
 
     def make_engine(network: Network, adam: Adam) -> Engine:
         return ShardedEngine(network, adam, shard, backend)
@@ -213,9 +213,10 @@ def sharded_by(shard: Shard, backend: str = "numba") -> MakeEngine:
 
 
 def best_of_candidates(items: np.ndarray, scores: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """The n best of candidates, (batch, n_candidates) each, of which item -1 is padding: (batch, n) each.
+    """The n best candidates and their scores, (batch, n) each.
 
-    Best first; of equal scores the lower item comes first, and padding last.
+    `items` and `scores` are (batch, n_candidates) each; the item -1 is padding. The result is sorted by score,
+    and by item among equal scores, with padding at the end.
     """
     last = np.where(items >= 0, items, np.iinfo(np.int32).max)
     best = np.lexsort((last, -scores), axis=1)[:, :n]
@@ -223,10 +224,10 @@ def best_of_candidates(items: np.ndarray, scores: np.ndarray, n: int) -> tuple[n
 
 
 class RowsOfRanks:
-    """An array with one row per item whose rows are spread over the ranks, in the order of the items.
+    """An array with one row per item, whose rows are distributed over the ranks, in the order of the items.
 
-    Looks like an array to `model_file.write_safetensors`, which asks for its `blocks`: all ranks do
-    so at once, and the root gets them.
+    It has the interface that `model_file.write_safetensors` needs. All ranks must iterate over its `blocks`
+    together; the root gets the rows.
     """
 
     def __init__(self, own: np.ndarray, shard: Shard, rows_at_once: int = 4096):
@@ -235,7 +236,7 @@ class RowsOfRanks:
         self.nbytes = self.dtype.itemsize * int(np.prod(self.shape))
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """The rows in blocks; empty ones on ranks that are not the root."""
+        """The rows in blocks, which are empty on all ranks except the root."""
         ranks = self.shard.ranks
         for first in range(0, self.shape[0], self.rows_at_once):
             start, stop = np.searchsorted(self.shard.items, (first, first + self.rows_at_once))

@@ -2,9 +2,8 @@
 
     mpiexec -n 4 python train.py            where train.py has ShardedAutoEncoder().fit(likes).save(path)
 
-All ranks call the same methods with the same arguments, and get the same answers. What is saved is
-an AutoEncoder's file, which `load_model` reads on one machine. By itself, without mpiexec, it is an
-AutoEncoder.
+All ranks call the same methods with the same arguments, and get the same results. The saved file is that
+of an AutoEncoder, which `load_model` reads on one machine. Without mpiexec, it behaves like an AutoEncoder.
 """
 
 from __future__ import annotations
@@ -27,28 +26,28 @@ from autoenc.training.engine import MakeEngine
 
 
 class ShardedAutoEncoder(AutoEncoder):
-    """The task's autoencoder, shared out over MPI ranks by items; parameters as AutoEncoder has them.
+    """The task's autoencoder, with its items divided among MPI ranks; it has the parameters of AutoEncoder.
 
-    The loss is "bce", and `random_state` a whole number, as the ranks must agree on it. What looks
-    into single weights, such as `explain`, is for the model that `load_model` makes of its file.
+    The loss must be "bce", and `random_state` an integer, as the ranks must agree on it. Methods that need
+    individual weights, such as `explain`, are available after `load_model`.
 
     Attributes
     ----------
     network_ : AutoEncoderNetwork
-        Of this rank's items.
+        The network of this rank's items.
     """
 
     _shard: Shard
 
     def _fit(self, user_items: sparse.csr_array) -> None:
         if not isinstance(self.random_state, (int, np.integer)):
-            raise ValueError(f"random_state must be a whole number, for all ranks alike, got {self.random_state!r}")
+            raise ValueError(f"random_state must be a whole number, the same on all ranks, got {self.random_state!r}")
         self._shard = Shard.dealt(likes_per_item(user_items), world())
         super().check_memory(user_items.shape[0], len(self._shard.items))
         super()._fit(user_items)
 
     def check_memory(self, n_users: int, n_items: int) -> None:
-        """Of this rank's share, whose size is known when the items are dealt out."""
+        """Do nothing: the memory of this rank's share is checked once the items are distributed."""
 
     def _initial_state(self, n_items: int) -> dict[str, np.ndarray]:
         return initial_shard(self._shard, self.emb_dim, self.hidden_dim, self.bias_offset, self.seed_)
@@ -61,10 +60,10 @@ class ShardedAutoEncoder(AutoEncoder):
         return {name: RowsOfRanks(a, self._shard) if is_by_item(name) else a for name, a in state.items()}
 
     def _grow(self, growth: Growth) -> None:
-        raise ValueError("ranks take in no new items; save the model, and update what `load_model` makes of the file.")
+        raise ValueError("new items can't be added on several ranks; save the model, load it, and update that.")
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an AutoEncoder's file, on the root's disk, gathering some rows at a time. All ranks call it."""
+        """Write an AutoEncoder's file to the root's disk, gathering some rows at a time. All ranks must call it."""
         self._check_fitted()
         content = self._file_content(AutoEncoder.__name__)
         if self._shard.ranks.is_root:

@@ -1,14 +1,14 @@
-"""Which rank holds which items.
+"""The distribution of items over ranks.
 
-Memory goes by the number of items, and the work on the embedding by their likes, of which a few
-items have most. So items are dealt in rounds of one each, the most liked first: in a round the
-rank with the fewest likes so far gets the item with the most.
+Memory depends on the number of items, and the work on the embedding on their likes, most of which belong
+to a few items. So items are distributed in rounds, in which each rank gets one, the most liked first: the
+rank with the fewest likes so far gets the item with the most likes in the round.
 
     sizes differ by at most 1
     likes differ by at most the widest gap within a round, and so by at most the likes of one item
 
-For if ranks of likes a <= b get items of likes p >= q, they then differ by |(b - a) - (p - q)|, which
-is no more than the larger of b - a and p - q.
+Proof: if ranks with likes a <= b get items with likes p >= q, they then differ by |(b - a) - (p - q)|, which
+is at most the larger of b - a and p - q.
 
 Example
     >>> [shard.tolist() for shard in deal(np.array([100, 60, 30, 9, 5, 1]), 2)]
@@ -26,13 +26,13 @@ from autoenc.scale.ranks import ALONE, Communicator
 
 
 def deal(likes: np.ndarray, n_ranks: int) -> list[np.ndarray]:
-    """The items of each rank, ascending, int64: by their likes (n_items,), the same on every rank.
+    """The items of each rank, ascending, int64, given the items' likes (n_items,); the same on every rank.
 
     Raises ValueError if there are fewer items than ranks.
     """
     n_items = len(likes)
     if n_items < n_ranks:
-        raise ValueError(f"{n_items} items can't be dealt to {n_ranks} ranks; start no more ranks than there are items")
+        raise ValueError(f"{n_items} items can't be divided among {n_ranks} ranks; start at most one rank per item")
     by_likes = np.argsort(-likes, kind="stable")
     owner = np.empty(n_items, np.int64)
     total = np.zeros(n_ranks, np.int64)
@@ -46,16 +46,16 @@ def deal(likes: np.ndarray, n_ranks: int) -> list[np.ndarray]:
 
 @dataclass(frozen=True)
 class Shard:
-    """One rank's items among all. No rank keeps who holds the others.
+    """One rank's items. No rank stores which rank holds the others.
 
     Attributes
     ----------
     items : array (n_own,), int64
-        This rank's, ascending.
+        This rank's items, ascending.
     n_items : int
-        Of all ranks together.
+        The number of items of all ranks.
     ranks : Communicator
-        All of them, of which this is one.
+        All ranks.
     """
 
     items: np.ndarray
@@ -64,7 +64,7 @@ class Shard:
 
     @classmethod
     def dealt(cls, likes: np.ndarray, ranks: Communicator = ALONE) -> Shard:
-        """This rank's, of items that are dealt to all ranks by their likes (n_items,)."""
+        """This rank's shard of items that are distributed over all ranks by their likes (n_items,)."""
         return cls(deal(likes, ranks.size)[ranks.rank], len(likes), ranks)
 
     def own(self, user_items: sparse.csr_array) -> sparse.csr_array:

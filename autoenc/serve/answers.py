@@ -1,7 +1,7 @@
-"""What the API answers: plain dicts, made without HTTP from a model and checked arguments.
+"""The API's answers: plain dicts, computed from a model and checked arguments, without HTTP.
 
-An item is {"id", "title"} everywhere. A LookupError says that there is no such thing. The layers of a
-network note what they would need for a backward, so app.py asks one thing at a time.
+An item is always {"id", "title"}. A LookupError means that something doesn't exist. The layers of a
+network store what they would need for backward, so app.py runs one request at a time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from autoenc.serve.starters import Starter, starters
 
 Answer = dict[str, Any]
 BATCH = 256
-"""Users in the batch that training mode shows: the task's, the one who is looked at among them."""
+"""Users in the batch shown in training mode, including the user of the page: the task's batch size."""
 MOST_STARTERS = 24
 
 
@@ -37,9 +37,9 @@ class Answers:
     Parameters
     ----------
     model : Recommender
-        It is put on the plain layers.
+        Its networks are made to use the plain layers.
     network : OnDemand, optional
-        A network of the same items, to be looked into where the model has no layers.
+        A network of the same items, to show if the model has no layers.
     """
 
     def __init__(self, model: Recommender, network: OnDemand | None = None):
@@ -96,15 +96,15 @@ class Answers:
         return {"item": self._item(column), "similar": self._ranked(self.model.similar_items([column], n))}
 
     def network_at_work(self, like: list[str], without: str | None, training: bool, seed: int) -> Answer:
-        """Each layer's answer to these likes, and with `without` what leaving out that one of them changes."""
+        """Each layer's output for these likes, and the changes if the like `without` is left out."""
         model = self.model if self._other is None else self._other.model()
         network: Network | None = getattr(model, "network_", None)
         if network is None:
-            raise LookupError(f"{type(self.model).__name__} has no layers to show; the models that are networks have.")
+            raise LookupError(f"{type(self.model).__name__} has no layers to show; only networks have layers.")
         likes = self._columns(like)
         left_out = None if without is None else self.catalogue.column_of(without)
         if left_out is not None and left_out not in likes:
-            raise LookupError(f"without is {without!r}, which is none of the likes; leave out one that is there.")
+            raise LookupError(f"without is {without!r}, which is not one of the likes; pass one of them.")
         others = self._others(seed) if training else self._row([])[:0]
 
         def steps(columns: list[int]) -> list[strips.Step]:
@@ -122,7 +122,7 @@ class Answers:
             "highest": self._extremes(with_all[-1].output, 10, likes),
         }
         if rest is not None:
-            change = with_all[-1].output - rest[-1].output  # of the probabilities
+            change = with_all[-1].output - rest[-1].output  # in probability
             answer |= {"rises": self._extremes(change, 5, likes), "falls": self._extremes(-change, 5, likes, sign=-1)}
         return answer
 
@@ -139,7 +139,7 @@ class Answers:
         return starters(self.model, self.catalogue.search("", self.model.n_items), MOST_STARTERS)
 
     def _add_shares(self, recommended: list[Answer], likes: list[int], columns: np.ndarray) -> None:
-        """Add how many users of the fit like each item, where the model's are known."""
+        """Add the share of the training users who like each item, if they are known."""
         if self._crowd.of_the_fit:
             of_all, of_likers = self._crowd.shares(likes, columns)
             for item, share, shares in zip(recommended, of_all, of_likers.T):
@@ -152,7 +152,7 @@ class Answers:
         return as_user_items([self._columns(like)], self.model.n_items)
 
     def _contributions(self, row: sparse.csr_array, column: int, likes: list[int]) -> list[float]:
-        """How much score each like brings, in the order of `likes`."""
+        """The contribution of each like to the score, in the order of `likes`."""
         if not likes:
             return []
         columns, contributions = self.model.explain(row, column)
@@ -175,19 +175,19 @@ class Answers:
         ]
 
     def _extremes(self, values: np.ndarray, n: int, likes: list[int], sign: int = 1) -> list[Answer]:
-        """The n items of the highest values that are not liked already, with sign * value."""
+        """The n items with the highest values that are not yet liked, with sign * value."""
         best = np.argsort(-values, kind="stable")[: n + len(likes)]
         best = best[~np.isin(best, likes)][:n]
         return [self._item(int(column)) | {"value": sign * number(values[column])} for column in best]
 
 
 def put_on_plain_layers(model: Recommender) -> None:
-    """Have the networks in a model score by their layers: the results are the same, and any thread may run them.
+    """Make the networks in a model score with their layers: the results are the same, and any thread may run them.
 
-    The kernels run in numba's threads, which abort the process where two callers meet in its
-    "workqueue" layer.
+    The kernels run in numba's threads, which abort the process if two callers use its "workqueue" threading
+    layer at the same time.
     """
-    for part in getattr(model, "models_", []):  # of a blend
+    for part in getattr(model, "models_", []):  # the parts of a blend
         put_on_plain_layers(part)
     if isinstance(getattr(model, "network_", None), Network):
         model.set_params(backend="numpy", threads=None)

@@ -1,4 +1,4 @@
-"""The API's operations: one table, from which requests are read and the description is written."""
+"""The API's operations: one table, used to read requests and to write the description."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ MOST_ITEMS = 100
 LONGEST_TEXT = 200
 MOST_SEED = 2**31 - 1
 LONGEST_QUERY = 32 * 1024
-"""Bytes of a query: room for the most likes."""
+"""Longest query in bytes, enough for the largest number of likes."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of the query; `schema` is its JSON schema, of which `read` knows what is used below."""
+    """A query parameter; `schema` is its JSON schema, of which `read` supports the parts used below."""
 
     name: str
     description: str
@@ -28,15 +28,17 @@ class Parameter:
     required: bool = False
 
     def read(self, texts: list[str]) -> Any:
-        """The value of the texts that the query gives it. Raises ValueError where they are none."""
+        """The value of the texts given in the query. Raises ValueError if they are invalid."""
         if self.schema["type"] == "array":
             if len(texts) > self.schema["maxItems"]:
-                raise ValueError(f"{self.name} is given {len(texts):,} times; {self.schema['maxItems']} is the most.")
+                raise ValueError(
+                    f"{self.name} is given {len(texts):,} times; at most {self.schema['maxItems']} are allowed."
+                )
             if self.required and not texts:
                 raise ValueError(f"{self.name} is missing: {self.description}")
             return [self._one(self.schema["items"], text) for text in texts]
         if len(texts) > 1:
-            raise ValueError(f"{self.name} is given {len(texts)} times; give it once.")
+            raise ValueError(f"{self.name} is given {len(texts)} times; pass it once.")
         if texts:
             return self._one(self.schema, texts[0])
         if self.required:
@@ -63,7 +65,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Operation:
-    """GET `path`: the method `answer` of Answers with the parameters as arguments."""
+    """GET `path` calls the method `answer` of Answers with the parameters as arguments."""
 
     path: str
     answer: str
@@ -72,11 +74,11 @@ class Operation:
     response: dict[str, Any]
 
     def read(self, query: bytes) -> dict[str, Any]:
-        """The arguments that a query string gives. Raises ValueError with one sentence."""
+        """The arguments in a query string. Raises ValueError with one sentence."""
         try:
             pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
         except UnicodeError:
-            raise ValueError("the query is not UTF-8; encode it so.") from None
+            raise ValueError("the query is not UTF-8; encode it as UTF-8.") from None
         known = [parameter.name for parameter in self.parameters]
         for name, _ in pairs:
             if name not in known:
@@ -90,7 +92,7 @@ def integer(low: int, high: int, default: int) -> dict[str, Any]:
 
 
 def fields(**properties: Any) -> dict[str, Any]:
-    """The schema of an object that has just these."""
+    """The schema of an object with exactly these properties."""
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
@@ -102,10 +104,10 @@ TEXT, NUMBER = {"type": "string"}, {"type": "number"}
 NAME = {"type": "string", "format": "item", "minLength": 1, "maxLength": LONGEST_TEXT}
 ITEM = {"id": TEXT, "title": TEXT}
 
-LIKE = Parameter("like", "the id or the title of an item that is liked; again for each.", listed(NAME, MOST_LIKES))
+LIKE = Parameter("like", "id or title of a liked item; repeat for each like.", listed(NAME, MOST_LIKES))
 LIKE_OR_MORE = Parameter(LIKE.name, LIKE.description, LIKE.schema | {"minItems": 1}, required=True)
-ONE_ITEM = Parameter("item", "the id or the title of an item.", NAME, required=True)
-N = Parameter("n", "how many items.", integer(1, MOST_ITEMS, 10))
+ONE_ITEM = Parameter("item", "id or title of an item.", NAME, required=True)
+N = Parameter("n", "number of items.", integer(1, MOST_ITEMS, 10))
 
 STRIP = fields(
     name=TEXT,
@@ -119,13 +121,13 @@ STRIP = fields(
     forward_code=TEXT,
     backward_code=TEXT,
 )
-STRIP["properties"] |= {  # where there is something to say
+STRIP["properties"] |= {  # optional
     "change": listed(NUMBER),
     "dropped": listed({"type": "integer"}),
     "statistics": {"type": "object", "additionalProperties": listed(NUMBER)},
 }
 TRUTH = {"type": "boolean"}
-RANKED = fields(**ITEM, score=NUMBER, by_popularity=TRUTH)  # whether popularity alone put it there
+RANKED = fields(**ITEM, score=NUMBER, by_popularity=TRUTH)  # whether it is recommended only for its popularity
 RECOMMENDED = fields(**ITEM, score=NUMBER, by_popularity=TRUTH)
 RECOMMENDED["properties"] |= {"contributions": listed(NUMBER), "liked_by": NUMBER, "liked_by_likers": listed(NUMBER)}
 AT_WORK = fields(
@@ -142,7 +144,7 @@ OPERATIONS = (
     Operation(
         "/api/health",
         "health",
-        "Whether the server is there, and which model it serves",
+        "Whether the server is running, and which model it serves",
         (),
         fields(
             status={"const": "ok"},
@@ -150,14 +152,14 @@ OPERATIONS = (
             dataset=TEXT,
             n_items={"type": "integer"},
             network=TRUTH,
-            behind_popularity=TRUTH,  # on its own held-out likes, as far as its file tells
+            behind_popularity=TRUTH,  # on its own held-out likes, if its file says so
             autoenc=TEXT,
         ),
     ),
     Operation(
         "/api/items",
         "items",
-        "Find items by title; by no words, the most liked",
+        "Find items by title; without words, the most liked items",
         (
             Parameter(
                 "search", "words of a title, or their beginnings.", TEXT | {"maxLength": LONGEST_TEXT, "default": ""}
@@ -169,32 +171,32 @@ OPERATIONS = (
     Operation(
         "/api/titles",
         "titles",
-        "The titles of all items by number, as the network's output has them",
+        "The titles of all items, in the order of the network's output",
         (),
         fields(titles=listed(TEXT)),
     ),
     Operation(
         "/api/starters",
         "starters",
-        "Well-known items to begin with, unlike each other, and what liking each alone recommends",
+        "Well-known, dissimilar items to start with, and what is recommended to a user who likes only one of them",
         (N,),
         fields(starters=listed(fields(**ITEM, brings=listed(fields(**ITEM))))),
     ),
     Operation(
         "/api/recommend",
         "recommend",
-        "The best items for somebody with these likes, and the scale of the scores: the median of all and the best",
+        "The best items for a user with these likes, and the scale of the scores: the median of all and the best",
         (
             LIKE,
             N,
             Parameter(
                 "explain",
-                "whether each comes with its contributions, what its score would lose without each of the likes, and "
-                "where the users of the fit are known with how many of all and of those who like each like it.",
+                "whether to add the amounts that each item's score would lose without each of the likes and, if the "
+                "training users are known, the shares of all of them and of those with each of the likes who like it.",
                 {"type": "boolean", "default": False},
             ),
             Parameter(
-                "exclude", "the id or the title of an item to leave out; again for each.", listed(NAME, MOST_LIKES)
+                "exclude", "id or title of an item to leave out; repeat for each item.", listed(NAME, MOST_LIKES)
             ),
         ),
         fields(
@@ -206,30 +208,30 @@ OPERATIONS = (
     Operation(
         "/api/explain",
         "explain",
-        "What an item's score would lose without each like: one at a time, exactly",
+        "The exact amounts that an item's score would lose without each like, left out one at a time",
         (LIKE_OR_MORE, ONE_ITEM),
         fields(item=fields(**ITEM, score=NUMBER), is_liked=TRUTH, because=listed(fields(**ITEM, contribution=NUMBER))),
     ),
     Operation(
         "/api/similar",
         "similar",
-        "The items most like one: what is recommended to somebody who likes it alone",
+        "The most similar items: those recommended to a user who likes only this item",
         (ONE_ITEM, N),
         fields(item=fields(**ITEM), similar=listed(RANKED)),
     ),
     Operation(
         "/api/network",
         "network_at_work",
-        "What every layer of the network answers to these likes",
+        "The output of every layer of the network for these likes",
         (
             LIKE,
-            Parameter("without", "one of the likes: also answer what leaving it out changes.", NAME),
+            Parameter("without", "one of the likes; adds the changes if it is left out.", NAME),
             Parameter(
                 "training",
-                "whether dropout and the statistics of a batch are at work, as in training.",
+                "whether to use dropout and the batch's statistics, as in training.",
                 {"type": "boolean", "default": False},
             ),
-            Parameter("seed", "names what is random in training.", integer(0, MOST_SEED, 0)),
+            Parameter("seed", "seed of the randomness in training.", integer(0, MOST_SEED, 0)),
         ),
         AT_WORK,
     ),
@@ -237,7 +239,7 @@ OPERATIONS = (
 
 
 def openapi(examples: Iterable[str]) -> dict[str, Any]:
-    """The API's OpenAPI description; `examples` are ids that there are."""
+    """The API's OpenAPI description; `examples` are existing ids."""
     error = {"description": "One sentence.", "content": {"application/json": {"schema": fields(error=TEXT)}}}
     ids = list(examples)
 
@@ -264,7 +266,7 @@ def openapi(examples: Iterable[str]) -> dict[str, Any]:
             "title": "autoenc",
             "version": __version__,
             "description": "A recommender's answers. Each request is a GET without a body, each error one sentence. "
-            "An item is named by its id or its whole title; where there is none, the error names the nearest titles.",
+            "An item is named by its id or its full title; if it doesn't exist, the error suggests similar titles.",
         },
         "paths": {o.path: {"get": operation(o)} for o in OPERATIONS},
     }

@@ -1,7 +1,7 @@
-"""The page and the API over HTTP: one request computes at a time, all are bounded, and all carry headers.
+"""The page and the API over HTTP: requests are limited in size, computed one at a time, and answered with headers.
 
-The headers let the page load nothing but this server's own files, be shown in no other page's
-frame, and tell no other site which likes its address holds.
+The headers prevent the page from loading anything but this server's own files, from being shown in
+another page's frame, and from revealing the likes in its address to other sites.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ def make_app(model: Recommender, hosts: tuple[str, ...] | None = LOOPBACK, netwo
     ----------
     model : Recommender
     hosts : tuple of str, optional
-        The names by which a request may call this server, without the port. On loopback just its
-        own: else a page from elsewhere whose name is made to point here could ask it. None: any.
+        The host names, without the port, that requests may use. On loopback these are the server's own;
+        otherwise another site whose name resolves to this machine could query it. None allows any name.
     network : OnDemand, optional
-        A network of the same items, to be looked into where the model has no layers.
+        A network of the same items, to show if the model has no layers.
     """
     answers = Answers(model, network)
     one_at_a_time = anyio.Lock()
@@ -65,11 +65,11 @@ def make_app(model: Recommender, hosts: tuple[str, ...] | None = LOOPBACK, netwo
         async def answer(request: Request) -> Response:
             query = request.scope["query_string"]
             try:
-                if operation.answer == "health":  # answers while another computes
+                if operation.answer == "health":  # answered while another request is computed
                     content = compute(query)
                 else:
                     async with one_at_a_time:
-                        if await request.is_disconnected():  # while it waited
+                        if await request.is_disconnected():  # while it was waiting
                             return Response()
                         content = await anyio.to_thread.run_sync(compute, query)
             except LookupError as unknown:
@@ -89,7 +89,7 @@ def make_app(model: Recommender, hosts: tuple[str, ...] | None = LOOPBACK, netwo
         return Response(description, media_type="application/json")
 
     async def refuse(request: Request, error: Exception) -> Response:
-        status, sentence, headers = 500, "the server failed at this; its own output says why.", None
+        status, sentence, headers = 500, "the request failed; the server's output says why.", None
         if isinstance(error, HTTPException):
             status, sentence, headers = error.status_code, error.detail, error.headers
         if not request.url.path.startswith("/api/") and "text/html" in request.headers.get("accept", ""):
@@ -109,7 +109,7 @@ def make_app(model: Recommender, hosts: tuple[str, ...] | None = LOOPBACK, netwo
 
 
 def refusal_page(status: int, sentence: str) -> str:
-    """The page that a browser gets where there is nothing to show."""
+    """The page that a browser gets if there is nothing to show."""
     if status == 404:
         sentence = "There is no page at this address."
     template = (STATIC / "refusal.html").read_text(encoding="utf-8")
@@ -121,7 +121,7 @@ def to_json(answer: dict[str, Any]) -> bytes:
 
 
 class Guard:
-    """Refuses what the application need not see, and adds HEADERS to every response."""
+    """Refuses invalid requests before they reach the application, and adds HEADERS to every response."""
 
     def __init__(self, app: ASGIApp, hosts: tuple[str, ...] | None):
         self.app = app
@@ -143,7 +143,7 @@ class Guard:
             await response(scope, receive, send_with_headers)
 
     def refusal(self, scope: Scope) -> tuple[int, str] | None:
-        """The status and sentence that a request gets instead of an answer, if any."""
+        """The status and sentence for a request that is refused, otherwise None."""
         headers = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1")
         name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
@@ -151,7 +151,7 @@ class Guard:
             allowed = " or ".join(", ".join(self.hosts).rsplit(", ", 1))
             return 400, f"Host {name[:80]!r} is not allowed; use {allowed}, or start the server with --host"
         if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
-            return 413, "requests have no body here; put the parameters into the query."
+            return 413, "requests must have no body; put the parameters into the query."
         if len(scope["query_string"]) > LONGEST_QUERY:
-            return 414, f"the query has {len(scope['query_string']):,} bytes; {LONGEST_QUERY:,} is the most."
+            return 414, f"the query has {len(scope['query_string']):,} bytes; at most {LONGEST_QUERY:,} are allowed."
         return None

@@ -1,4 +1,4 @@
-"""The items of a model as the API names them: by id or by title."""
+"""The items of a model, as named in the API: by id or title."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Catalogue:
     Parameters
     ----------
     model : Recommender
-        Where it knows no titles an item is called by its id, where it knows no ids by its number.
+        Without titles, an item is named by its id; without ids, by its number.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class Catalogue:
     Raises
     ------
     ValueError
-        If a score is infinite or NaN, which finite weights can come to.
+        If a score is infinite or NaN, which may happen even with finite weights.
 
     Examples
     --------
@@ -33,9 +33,9 @@ class Catalogue:
     >>> from autoenc.models import Popular
     >>> films = {1: "Amélie (2001)", 2: "Alien (1979)", 3: "Aliens (1986)", 4: "Matrix, The (1999)"}
     >>> known = Catalogue(Popular().fit(Interactions.from_pairs([7, 7, 8, 8, 8], [1, 3, 3, 2, 4], titles=films)))
-    >>> [known.titles[column] for column in known.search("al", 5)]     # the more popular first
+    >>> [known.titles[column] for column in known.search("al", 5)]     # the more popular item first
     ['Aliens (1986)', 'Alien (1979)']
-    >>> [known.titles[column] for column in known.search("alien", 5)]  # but what is just this before it
+    >>> [known.titles[column] for column in known.search("alien", 5)]  # but an exact match before it
     ['Alien (1979)', 'Aliens (1986)']
     >>> known.ids[known.column_of("the matrix")]
     '4'
@@ -53,11 +53,11 @@ class Catalogue:
         self._column_of_id = {item: column for column, item in enumerate(self.ids)}
 
     def search(self, text: str, n: int) -> list[int]:
-        """The columns of at most n items, as `Titles.search` has it: of equally good ones the most liked first."""
+        """The columns of at most n items found by `Titles.search`; equally good matches are sorted by likes."""
         return self._index.search(text, n)
 
     def column_of(self, item: str) -> int:
-        """The column of an id or else of a title. Raises LookupError where there is none, or more than one."""
+        """The column of an id, or else of a title. Raises LookupError if there is none, or more than one."""
         if item in self._column_of_id:
             return self._column_of_id[item]
         [column] = columns_of_items(item, self._item_ids, self._index)

@@ -1,4 +1,4 @@
-"""A connection that its client can't keep waiting: whoever sends or reads nothing is closed, and makes room first."""
+"""Connections with time limits: a client that sends or reads nothing is disconnected, first if there are too many."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ SECONDS_TO_ASK = 10.0
 
 
 class Connection(H11Protocol):
-    """uvicorn's connection, aborted where its client takes longer than SECONDS_TO_ASK.
+    """uvicorn's connection, aborted if its client takes longer than SECONDS_TO_ASK.
 
-    A client has this long from connecting, or from an answer, until its next request's head is whole, however its
-    bytes trickle in; and as long to read some of an answer. uvicorn itself limits the silence after an answer alone.
-    At the limit of connections a new one takes the place of the one that has been waited for longest.
+    A client has this long from connecting, or from a response, to send the complete head of its next request, and
+    this long to read some more of a response. uvicorn itself only limits the silence after a response. When the
+    limit of connections is reached, a new one replaces the one that has been waiting for its client longest.
     """
 
     def __init__(self, *args: object, **kwargs: object):
@@ -65,7 +65,7 @@ class Connection(H11Protocol):
 
     def _give_up(self) -> None:
         self._waiting = None
-        if 0 < self.transport.get_write_buffer_size() < self._unread:  # a slow reader, but one that reads
+        if 0 < self.transport.get_write_buffer_size() < self._unread:  # it reads, if slowly
             self._wait_or_not()
         else:
             self._abort()

@@ -1,4 +1,4 @@
-"""Users beside whom somebody can stand: in a batch of the network, and in a sentence about a recommendation."""
+"""Other users, to form a batch with, and to quote in the reason for a recommendation."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Crowd(NamedTuple):
     ----------
     user_items : csr_array (n_users, n_items)
     name : str
-        Who they are.
+        A description of them.
     of_the_fit : bool
-        Whether the model was fitted on them, so that they tell what it has seen.
+        Whether the model was fitted on them, so that their shares describe its training data.
     """
 
     user_items: sparse.csr_array
@@ -33,9 +33,9 @@ class Crowd(NamedTuple):
     of_the_fit: bool
 
     def shares(self, likes: list[int], columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The share of them that likes each column: of all, and of those who like each of `likes`.
+        """The share of users who like each column, among all of them and among those who like each of `likes`.
 
-        (n_columns,) and (n_likes, n_columns).
+        The shapes are (n_columns,) and (n_likes, n_columns).
 
         Examples
         --------
@@ -51,7 +51,7 @@ class Crowd(NamedTuple):
 
 
 def crowd_of(model: Recommender) -> Crowd:
-    """The users of the bundled ratings, where the model knows their items, or else made-up ones."""
+    """The users of the bundled ratings, if the model knows their items, or else random ones."""
     dataset = str(model.about_.get("dataset", ""))
     if dataset.startswith("ml-"):
         try:
@@ -59,9 +59,9 @@ def crowd_of(model: Recommender) -> Crowd:
             likes = on_items_of(model, bundled).user_items
             return Crowd(likes, "users of the bundled MovieLens ratings", dataset == bundled.name)
         except ValueError:
-            pass  # another catalogue under that name
+            pass  # another catalogue with the same name
     rng = np.random.default_rng(0)
     n_likes = min(MADE_UP_LIKES, model.n_items)
     lists = [rng.choice(model.n_items, n_likes, replace=False) for _ in range(MADE_UP_USERS)]
-    name = f"made-up lists of {n_likes} random likes (a model file holds no users)"
+    name = f"lists of {n_likes} random likes (a model file holds no users)"
     return Crowd(as_user_items(lists, model.n_items), name, False)

@@ -1,6 +1,6 @@
-"""What is served where no model is named: EASE ranks, and a network of the same ratings can be looked into.
+"""The models served by default: EASE for ranking, and a network trained on the same ratings to look into.
 
-EASE is fitted at each start, in seconds. The network is trained when its view is first opened, and then kept.
+EASE is fitted at each start, in seconds. The network is trained when its view is first opened, and then stored.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NETWORK: dict[str, Any] = {
     "emb_dim": 200, "hidden_dim": 100, "dropout": 0.3, "batch_size": 128, "epochs": 4, "lr": 0.005,
     "schedule": "cosine", "backend": "numpy",
 }  # fmt: skip
-"""Trained by the plain layers, since compiling the kernels would take as long."""
+"""The network uses the plain layers, as compiling the kernels would take as long as training."""
 PIECE = 12
 BUNDLED = Path(datasets.__file__).parent / "bundled" / "ml-latest-small.zip"
 
@@ -33,10 +33,10 @@ BUNDLED = Path(datasets.__file__).parent / "bundled" / "ml-latest-small.zip"
 def ranking() -> Recommender:
     """EASE, fitted on all of the bundled ratings.
 
-    For the few likes that somebody picks it ranks better than the network: shown four likes of users who were not in
-    the fit, .486 of its ten best are among their others, where the network has .443 (python -m benchmarks.serving
-    --demonstration). With a larger l2 it is more, .515 at 2,000, since what is popular is recommended then: the lists
-    would be less of what was picked.
+    For short lists of likes it ranks better than the network: given four likes of users who were not in the training
+    data, a share of 0.486 of its ten best items are among their other likes, compared with 0.443 for the network
+    (python -m benchmarks.serving --demonstration). A larger l2 has a higher share, 0.515 at 2,000, as it recommends
+    more popular items, but its lists depend less on the likes.
     """
     return EASE().fit(datasets.load())
 
@@ -44,24 +44,24 @@ def ranking() -> Recommender:
 def network(report: Report, say: Callable[[str], object]) -> Recommender:
     """An autoencoder fitted on all of the bundled ratings: trained once, then read from `network_file`.
 
-    `report` is told how far the training is, and `say` where the file is kept.
+    `report` is called with the progress of training, and `say` with the path of the file.
     """
     try:
         path = network_file()
     except OSError as error:
-        say(f"training a network on the bundled ratings, for its view; it can't be kept: {error}")
+        say(f"training a network on the bundled ratings, for its view; it can't be saved: {error}")
         return trained_network(report)
     if path.is_file():
         try:
             return load_model(path)
         except ValueError:
-            say(f"{path} is not what this autoenc writes, so it is trained again")
-    say(f"training a network on the bundled ratings, for its view, once; it is kept in {path}")
+            say(f"{path} was not written by this version of autoenc, so the network is trained again")
+    say(f"training a network on the bundled ratings, for its view, once; it is saved in {path}")
     model = trained_network(report)
     try:
         model.save(path)
     except OSError as error:
-        say(f"it can't be kept for the next time: {error}")
+        say(f"the network can't be saved for the next time: {error}")
     return model
 
 
@@ -78,10 +78,10 @@ class _Reporting(Callback):
 
 
 def network_file() -> Path:
-    """Where the network is kept: under AUTOENC_CACHE_DIR, or else the platform's folder for caches.
+    """The file of the network, under AUTOENC_CACHE_DIR or else in the platform's cache folder.
 
-    Its name has a digest of all that makes it: the ratings, the settings and the version.
-    Raises OSError where no folder is known.
+    Its name contains a digest of everything it depends on: the ratings, the settings and the version.
+    Raises OSError if no folder is known.
     """
     made_of = hashlib.sha256(BUNDLED.read_bytes())
     made_of.update(json.dumps([NETWORK, PIECE, __version__]).encode())
@@ -89,9 +89,9 @@ def network_file() -> Path:
 
 
 def in_pieces(ratings: Interactions) -> Interactions:
-    """Everybody's likes whole, and cut at random into lists of about twelve: as short as what somebody picks.
+    """All users' likes, both complete and cut at random into lists of about twelve, as short as those on the page.
 
-    A network that has only seen long lists has batch statistics of long lists.
+    A network trained only on long lists has the batch statistics of long lists.
     """
     rng = np.random.default_rng(0)
     whole = np.split(ratings.user_items.indices, ratings.user_items.indptr[1:-1])

@@ -1,4 +1,4 @@
-"""A model that is made when it is first asked for, while the server answers other questions."""
+"""A model that is created on first use, while the server answers other requests."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from concurrent.futures import Future, wait
 from autoenc.models import Recommender
 
 Report = Callable[[float], object]
-"""Told how much is done, from 0 to 1."""
+"""Called with the share that is done, from 0 to 1."""
 
 SECONDS_TO_READ = 0.5
 
 
 class NotYetMade(Exception):
-    """The model is being made; says how far it is."""
+    """The model is being created; the message says how much is done."""
 
 
 class OnDemand:
-    """A model by a thread of its own.
+    """A model that is created in its own thread.
 
     Parameters
     ----------
@@ -41,8 +41,8 @@ class OnDemand:
         self._done = 0.0
 
     def model(self) -> Recommender:
-        """The model. Raises NotYetMade while it is being made, and what `make` raised if it failed: then it is tried
-        again the next time."""
+        """The model. Raises NotYetMade while it is being created. If `make` failed, its exception is raised, and the
+        next call tries again."""
         with self._starting:
             if self._made is None:
                 self._made = Future()

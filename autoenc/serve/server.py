@@ -21,7 +21,7 @@ SECONDS_TO_FINISH = 5
 
 
 def check_installed() -> None:
-    """Raise ValueError unless the extra `serve` is there."""
+    """Raise ValueError unless the extra `serve` is installed."""
     for name in ("starlette", "uvicorn"):
         if importlib.util.find_spec(name) is None:
             raise ValueError(f"serving needs {name}, which is not installed: pip install --editable '.[serve]'")
@@ -34,11 +34,11 @@ def serve(
     say: Callable[[str], object],
     network: OnDemand | None = None,
 ) -> None:
-    """Serve a fitted model on a socket that `listen` made on `host`, until Ctrl-C or SIGTERM.
+    """Serve a fitted model on a socket that `listen` opened on `host`, until Ctrl-C or SIGTERM.
 
-    The first of them lets it finish what it is at, for SECONDS_TO_FINISH at most or until Ctrl-C.
-    Then uvicorn raises them again, for the handlers that were there before. `say` is told the address.
-    `network` is looked into where the model has no layers.
+    After the first signal, requests in progress may finish within SECONDS_TO_FINISH or until Ctrl-C. Then
+    uvicorn raises the signals again, for the previous handlers. `say` is called with the address. `network`
+    is shown if the model has no layers.
     """
     import uvicorn
 
@@ -51,7 +51,7 @@ def serve(
             http=Connection,
             ws="none",
             lifespan="off",
-            log_level="error",  # its warnings are of requests, one each
+            log_level="error",  # it warns about each invalid request
             access_log=False,
             server_header=False,
             backlog=MOST_CONNECTIONS,
@@ -73,12 +73,12 @@ def serve(
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on a name or address of this machine; port 0 takes a free one.
+    """A socket that listens on a name or address of this machine; port 0 stands for any free port.
 
-    Raises OSError if it can't, ValueError if there is no such port.
+    Raises OSError if it can't listen, ValueError if there is no such port.
     """
     if not 0 <= port <= 65535:
-        raise ValueError(f"port is {port}; pass 0 to 65535, where 0 takes a free one.")
+        raise ValueError(f"port is {port}; pass a number from 0, for any free port, to 65535.")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         made = socket.create_server(address[:2], family=family, backlog=MOST_CONNECTIONS)
@@ -87,14 +87,14 @@ def listen(host: str, port: int) -> socket.socket:
         raise OSError(
             f"can't listen on {host} port {port}: {reason}; pass another --port, or 0 for a free one"
         ) from None
-    # asyncio sends small packets without delay only where the protocol is named; else an answer waits 40 ms
+    # asyncio sends small packets without delay only if the protocol is given; otherwise a response waits 40 ms
     return socket.socket(made.family, made.type, socket.IPPROTO_TCP, made.detach())
 
 
 def own_names(host: str, listening: socket.socket) -> tuple[str, ...] | None:
-    """The names by which a request may call a server on `host`; None (any name) if the address is not loopback.
+    """The host names that requests to a server on `host` may use; None (any name) if the address is not loopback.
 
-    The address that is bound decides: there are many ways to write 127.0.0.1.
+    This is decided by the bound address, as there are many ways to write 127.0.0.1.
     """
     from autoenc.serve.app import LOOPBACK
 
@@ -106,7 +106,7 @@ def own_names(host: str, listening: socket.socket) -> tuple[str, ...] | None:
 
 
 def most_connections() -> int:
-    """MOST_CONNECTIONS, or half of the files that this process may have open, where that is less."""
+    """MOST_CONNECTIONS, or half the number of files that this process may open, if that is less."""
     try:
         import resource
     except ImportError:  # on Windows
@@ -116,9 +116,9 @@ def most_connections() -> int:
 
 
 def without_descriptors(say: Callable[[str], object]) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
-    """An event loop's handler of exceptions that says once that no connection can be accepted for want of descriptors.
+    """An exception handler of an event loop that reports once that connections can't be accepted without descriptors.
 
-    asyncio tries again every second, and reports each try with a traceback.
+    asyncio tries again every second, and would report each attempt with a traceback.
     """
     said = False
 
@@ -129,6 +129,6 @@ def without_descriptors(say: Callable[[str], object]) -> Callable[[asyncio.Abstr
             loop.default_exception_handler(context)
         elif not said:
             said = True
-            say(f"new clients have to wait: {error.strerror}; raise the limit by `ulimit -n`")
+            say(f"new clients have to wait: {error.strerror}; raise the limit with `ulimit -n`")
 
     return handle

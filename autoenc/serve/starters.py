@@ -1,4 +1,4 @@
-"""What to begin with: well-known items that say much of who likes them."""
+"""Items to start with: well-known items that say much about the users who like them."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ SHOWN = 3
 
 
 class Starter(NamedTuple):
-    """An item and the SHOWN best of what is recommended to somebody who likes it alone, as columns."""
+    """An item and the SHOWN best recommendations for a user who likes only this item, as columns."""
 
     column: int
     brings: list[int]
 
 
 def starters(model: Recommender, popular: list[int], n: int) -> list[Starter]:
-    """At most n of the popular items, of which no two are near each other.
+    """At most n popular items, no two of which are near each other.
 
-    Those come first whose recommendations are their own: whose three best score higher than they do for the other
-    candidates, counted in standard deviations. Near is what is among the ten best.
+    They are sorted by how specific their recommendations are: by how much higher their three best score than they
+    do for the other candidates, in standard deviations. An item's ten best recommendations are near it.
 
     Parameters
     ----------
     model : Recommender
         Fitted.
     popular : list of int
-        Columns, the most popular first; CANDIDATES of them are looked at.
+        Columns, the most popular first; the first CANDIDATES are considered.
     n : int
     """
     candidates = np.array(popular[:CANDIDATES])

@@ -1,8 +1,8 @@
-"""The network at work: what every layer answers to one user's likes.
+"""The network at work: the output of every layer for one user's likes.
 
-A network is run as it is, with each layer in a copy that writes down its output. The copies keep
-what the layers would keep, and in training mode their running statistics move: nothing of the
-network itself changes, so it may be asked by several threads at once.
+The network is run unchanged, with each layer replaced by a copy that records its output. Only the copies
+store arrays for backward and, in training mode, update their running statistics, so several threads may
+use the network at once.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from autoenc.layers.sigmoid_bce import sigmoid
 from autoenc.networks.base import Key, Network
 
 MOST_VALUES = 20_000
-"""A strip holds no more of a layer than this many values, the first."""
+"""The largest number of values of a layer in a strip, which are its first ones."""
 
 
 class Step(NamedTuple):
     """One layer at work.
 
-    `layer` is the copy that ran, `x` what it got for the batch, `output` what it answered to the
-    first user, (features,).
+    `layer` is the copy that ran, `x` its input for the batch, and `output` its output for the first user,
+    (features,).
     """
 
     name: str
@@ -55,24 +55,24 @@ class _Watched:
 
 
 def run(network: Network, user_items: sparse.csr_array, training: bool, key: Key = (0, 0, 0)) -> list[Step]:
-    """Every layer's answer to the first row, up to the probabilities.
+    """Every layer's output for the first row, up to the probabilities.
 
     Parameters
     ----------
     network : Network
     user_items : (batch, n_items)
-        The likes that are looked at, and in training those of the users beside them.
+        The likes to show and, in training, those of the other users in the batch.
     training : bool
-        Whether dropout drops, and batch normalization takes the statistics of the batch.
+        Whether dropout is applied, and batch normalization uses the batch's statistics.
     key : (seed, epoch, step)
-        Names what is random in training.
+        Determines the randomness in training.
     """
     steps: list[Step] = []
     watched = copy.copy(network)
     for name, layer in network.layers.items():
         setattr(watched, name, _Watched(name, layer, steps))
     hidden = watched.encode(user_items, training, key)  # (batch, hidden_dim)
-    logits = watched.output.forward(hidden[:1])  # (1, n_items): of the other users nobody asks
+    logits = watched.output.forward(hidden[:1])  # (1, n_items): the other users' are not needed
     loss = copy.copy(network.loss)
     loss.forward(logits, user_items[[0]])
     if isinstance(loss, Multinomial):
@@ -85,7 +85,7 @@ def run(network: Network, user_items: sparse.csr_array, training: bool, key: Key
 def strips(
     network: Network, steps: list[Step], steps_without: list[Step] | None, training: bool
 ) -> list[dict[str, Any]]:
-    """The steps as plain numbers and strings; with a like left out also what that changes, step by step."""
+    """The steps as plain numbers and strings; if a like is left out, also the changes in each step."""
     result = []
     for step, without in itertools.zip_longest(steps, steps_without or []):
         strip: dict[str, Any] = {
@@ -119,7 +119,7 @@ def plain(values: np.ndarray) -> list[float]:
 
 
 def lesson(layer: type, training: bool) -> dict[str, str]:
-    """A layer's equations, as its module's docstring has them, and its lines of code."""
+    """A layer's equations, from its module's docstring, and its lines of code."""
     forward = inspect.getsource(layer.forward)  # type: ignore[attr-defined]
     if layer is SigmoidBCE:
         forward = inspect.getsource(sigmoid) + "\n\n" + textwrap.dedent(forward)
@@ -136,7 +136,7 @@ def lesson(layer: type, training: bool) -> dict[str, str]:
 
 
 def equations_of(section: str) -> str:
-    """The lines of a section that are equations or go on with one, and notes beside them brought near.
+    """The lines of a section that are equations or continue one, with the notes to their right moved closer.
 
     >>> equations_of("h = sigmoid(z)          of each\\n  = 1 / (1 + exp(-z))\\nThe sum runs over all.")
     'h = sigmoid(z)    of each\\n  = 1 / (1 + exp(-z))'

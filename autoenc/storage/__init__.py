@@ -1,1 +1,1 @@
-"""Files: written whole or not at all, the model file, and arrays that are read where they lie."""
+"""Files: atomic writes, the model file, and memory-mapped arrays."""

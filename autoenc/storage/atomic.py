@@ -1,8 +1,9 @@
 """Replace files and folders atomically: the old one stays until the new one is complete.
 
-What is new is written beside its place under a name of its own, `.autoenc-XXXXXXXX-YYYYYYYY.part`, X by its
-name to be, Y at random, and is locked meanwhile. What a killed process left of it is deleted by the next
-that writes to the same place, or stays where the system or the file system has no locks (Windows).
+The new one is written in the same folder under a temporary name, `.autoenc-XXXXXXXX-YYYYYYYY.part`, where X
+is derived from the final name and Y is random, and is locked while it is written. What a killed process
+leaves behind is deleted by the next one that writes to the same path; it stays if the system or the file
+system has no locks (Windows).
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ PART, OLD = "part", "old"
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; when the block ends well it takes `path`'s place at once.
+    """Yield a temporary path next to `path`, which replaces `path` if the block succeeds.
 
-    Creates the folder where it is missing. When the block raises, or the process dies, what stood
-    at `path` stands there still. A file that is replaced keeps its mode, and a symbolic link is followed.
-    A device or a pipe is yielded itself, to be written to. Raises OSError where `path` can't be written to.
+    The folder is created if it doesn't exist. If the block raises, or the process dies, `path` is unchanged.
+    A file that is replaced keeps its mode, and a symbolic link is followed. A device or a pipe is yielded
+    itself, to be written to. Raises OSError if `path` can't be written to.
     """
     path = Path(path)
     there = _status(path)
@@ -50,14 +51,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replacing_folder(path: str | os.PathLike[str], check: Callable[[Path], object]) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`, which takes its place when the block ends well.
+    """Yield a temporary folder next to `path`, which replaces `path` if the block succeeds.
 
     Parameters
     ----------
     path : str or Path
     check : callable
-        Called with `path` before the block and again when it ended; raises where what stands there must not
-        be replaced.
+        Called with `path` before and after the block; raises if `path` must not be replaced.
     """
     path = _followed(Path(path))
     check(path)
@@ -75,13 +75,13 @@ def replacing_folder(path: str | os.PathLike[str], check: Callable[[Path], objec
 
 @contextlib.contextmanager
 def scratch_folder(beside: Path) -> Iterator[Path]:
-    """Yield a folder for temporary files, beside a file or folder."""
+    """Yield a folder for temporary files, next to a file or folder."""
     with _temporary(beside, _new_folder) as folder:
         yield folder
 
 
 def check_writable(path: str | os.PathLike[str], *read: str | os.PathLike[str] | None) -> None:
-    """Raise OSError if `path` could not be written, ValueError if it is one of the files `read`: before the work."""
+    """Raise OSError if `path` can't be written, or ValueError if it is one of the files `read`: before a long job."""
     path = Path(path)
     there = _status(path)
     for other in read:
@@ -94,7 +94,7 @@ def check_writable(path: str | os.PathLike[str], *read: str | os.PathLike[str] |
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file, so there can be no {path}; name a file in a folder")
     if not os.access(folder, os.W_OK):
-        raise PermissionError(f"{path.parent} can't be written to; name a file in a folder of yours")
+        raise PermissionError(f"{path.parent} can't be written to; name a file in another folder")
 
 
 def _check_is_file(path: Path, there: os.stat_result | None) -> None:
@@ -104,20 +104,20 @@ def _check_is_file(path: Path, there: os.stat_result | None) -> None:
 
 
 def _check_access(path: Path, there: os.stat_result | None) -> None:
-    """Raise PermissionError where what is there may not be changed, though a rename would replace it."""
+    """Raise PermissionError if the existing file may not be changed, although a rename could replace it."""
     if there is not None and not os.access(path, os.W_OK):
         raise PermissionError(f"{path} is read-only; choose another path or change its permissions")
 
 
 def delete_leftovers(folder: Path, target: Path | None = None) -> None:
-    """Delete what killed processes left in a folder: of one target, or all where the caller alone writes there.
+    """Delete what killed processes left in a folder: for one target, or all if only the caller writes there.
 
-    A folder that was moved aside, and nothing into its place, is moved back.
+    A folder that was moved aside, but not replaced, is moved back.
     """
     key = "[0-9a-f]{8}" if target is None else _key(target)
     ours = re.compile(rf"\.autoenc-{key}-[0-9a-f]{{8}}\.({PART}|{OLD})")
     names: list[str] = []
-    with contextlib.suppress(OSError):  # a folder may be written to and not read
+    with contextlib.suppress(OSError):  # a folder may be writable but not readable
         names = os.listdir(folder)
     for path in [folder / name for name in names if ours.fullmatch(name)]:
         is_part = path.suffix == f".{PART}"
@@ -129,11 +129,11 @@ def delete_leftovers(folder: Path, target: Path | None = None) -> None:
 
 
 def exchange(new: Path, old: Path) -> None:
-    """Give each of two folders the other's name: in one step, where the system and the file system can."""
+    """Swap the names of two folders, in one step if the system and the file system support it."""
     if exchanged_in_one_step(new, old):
         return
     aside = _name_beside(old, OLD)
-    with _locked(old, needed=False):  # another writer must not take `aside` for a leftover
+    with _locked(old, needed=False):  # another writer must not mistake `aside` for a leftover
         try:
             old.rename(aside)
             new.rename(old)
@@ -141,21 +141,21 @@ def exchange(new: Path, old: Path) -> None:
             if aside.exists() and not old.exists():
                 aside.rename(old)
             raise
-        with contextlib.suppress(OSError):  # the next writer deletes it
+        with contextlib.suppress(OSError):  # otherwise the next writer deletes it
             aside.rename(new)
 
 
 @contextlib.contextmanager
 def _temporary(target: Path, make: Callable[[Path, int], int], there: os.stat_result | None = None) -> Iterator[Path]:
-    """Yield something new beside `target`, locked. Whatever still has the temporary name at the end is deleted.
+    """Yield a new file or folder next to `target`, locked. It is deleted if it still has the temporary name at the end.
 
-    Of the mode and the owner of what is `there`, where that is allowed.
+    It gets the mode and the owner of what is `there`, if that is allowed.
     """
     delete_leftovers(target.parent, target)
     temporary, descriptor = _made(target, make, 0o777 if there is None else 0o700)
     try:
         if there is not None:
-            with contextlib.suppress(AttributeError, PermissionError):  # Windows has no owners, and others' aren't ours
+            with contextlib.suppress(AttributeError, PermissionError):  # Windows has no owners; chown may be forbidden
                 os.chown(temporary, there.st_uid, there.st_gid)
             temporary.chmod(stat.S_IMODE(there.st_mode))
         yield temporary
@@ -174,7 +174,7 @@ def _made(target: Path, make: Callable[[Path, int], int], mode: int) -> tuple[Pa
             continue
         if descriptor < 0:
             return path, descriptor
-        with contextlib.suppress(BlockingIOError):  # another process has just taken it for a leftover
+        with contextlib.suppress(BlockingIOError):  # another process has just mistaken it for a leftover
             lock_if_possible(descriptor)
             if is_at(path, descriptor):
                 return path, descriptor
@@ -182,7 +182,7 @@ def _made(target: Path, make: Callable[[Path, int], int], mode: int) -> tuple[Pa
 
 
 def _new_file(path: Path, mode: int) -> int:
-    """Make a file, of a mode less the umask, and return a descriptor; where it can't be locked close it, and -1."""
+    """Create a file with a mode (minus the umask); return its descriptor, or -1 if it can't be locked."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode & 0o666)
     if HAS_LOCKS:
         return descriptor
@@ -197,7 +197,7 @@ def _new_folder(path: Path, mode: int) -> int:
 
 @contextlib.contextmanager
 def _locked(path: Path, needed: bool) -> Iterator[None]:
-    """Raises OSError where another process has the lock; where there are no locks, if it is `needed`."""
+    """Hold a lock. Raises OSError if another process has it, or if it is `needed` and locks are not supported."""
     if not HAS_LOCKS:
         if needed:
             raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
@@ -231,7 +231,7 @@ def _name_beside(target: Path, ending: str) -> Path:
 
 
 def _followed(path: Path) -> Path:
-    """What a symbolic link points to; another path as it is."""
+    """The target of a symbolic link; any other path as it is."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 

@@ -1,4 +1,4 @@
-"""The system's call that exchanges two names at once, where the system and the file system have one."""
+"""The system call that swaps two names atomically, if the system and the file system have one."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 
 
 def exchanged_in_one_step(new: Path, old: Path) -> bool:
-    """Give each of two paths the other's name. Returns False, with nothing done, where there is no such call.
+    """Swap the names of two paths. Returns False, without doing anything, if there is no such call.
 
-    Raises OSError where the call fails.
+    Raises OSError if the call fails.
     """
     names = os.fsencode(new.absolute()), os.fsencode(old.absolute())
     if sys.platform not in ("linux", "darwin"):
         return False
     libc = ctypes.CDLL(None, use_errno=True)
-    at_fdcwd, rename_exchange, rename_swap = -100, 2, 2  # of Linux's and of Apple's headers
+    at_fdcwd, rename_exchange, rename_swap = -100, 2, 2  # from Linux's and Apple's headers
     try:
         if sys.platform == "linux":
             failed = libc.renameat2(at_fdcwd, names[0], at_fdcwd, names[1], rename_exchange)

@@ -1,4 +1,4 @@
-"""Locks of files and folders, which the system releases when the process that holds them ends, however it ends."""
+"""Locks on files and folders, which the system releases when the process that holds them ends for any reason."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def lock(descriptor: int) -> None:
     Raises
     ------
     BlockingIOError
-        Where another process holds the lock.
+        If another process holds the lock.
     OSError
-        Where the file system has no locks.
+        If the file system has no locks.
     """
     if sys.platform == "win32":
         try:
@@ -35,7 +35,7 @@ def lock(descriptor: int) -> None:
 
 
 def lock_if_possible(descriptor: int) -> None:
-    """The same, but where the file system has no locks do nothing."""
+    """Like `lock`, but do nothing if the file system has no locks."""
     try:
         lock(descriptor)
     except BlockingIOError:
@@ -45,7 +45,7 @@ def lock_if_possible(descriptor: int) -> None:
 
 
 def is_at(path: Path, descriptor: int) -> bool:
-    """Whether a file that was opened still has its name: another process may have deleted it before it was locked."""
+    """Whether an open file still has its name; another process may have deleted it before it was locked."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(descriptor))
     except FileNotFoundError:
@@ -53,9 +53,9 @@ def is_at(path: Path, descriptor: int) -> bool:
 
 
 class FolderLock:
-    """Keeps a folder for one process, by a file `.lock` in it that is there only in the meantime.
+    """Reserves a folder for one process with a file `.lock` in it, which is deleted on release.
 
-    What a killed process leaves of it locks nothing.
+    A `.lock` left by a killed process locks nothing.
     """
 
     def __init__(self, folder: Path):
@@ -63,24 +63,24 @@ class FolderLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Raises BlockingIOError where another process has it, OSError where the file can't be written."""
+        """Take the lock. Raises BlockingIOError if another process has it, OSError if the file can't be written."""
         while self._descriptor is None:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 lock_if_possible(descriptor)
             except BlockingIOError:
                 os.close(descriptor)
-                raise BlockingIOError(f"another process is at work in {self.folder}") from None
+                raise BlockingIOError(f"another process is using {self.folder}") from None
             if is_at(self.path, descriptor):
                 self._descriptor = descriptor
             else:
                 os.close(descriptor)
 
     def release(self) -> None:
-        """Does nothing where it is not held."""
+        """Release the lock, if it is held."""
         if self._descriptor is None:
             return
-        if not DELETES_OPEN_FILES:  # nor then one that another process has just locked
+        if not DELETES_OPEN_FILES:  # then one that another process has just locked is safe too
             os.close(self._descriptor)
         with contextlib.suppress(OSError):
             self.path.unlink()

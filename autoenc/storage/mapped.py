@@ -1,9 +1,9 @@
-"""Likes on disk: a CSR over memory-mapped files, and others made from it that stand on disk as well.
+"""Likes on disk: a CSR matrix over memory-mapped files, and matrices derived from it, which are on disk as well.
 
-A mapped array is read through the system's page cache, whose pages the system takes back whenever it
-needs them: what counts against a process is only what it copies out, a batch of users at a time.
-Whatever is made of a mapped matrix and is as long as it, such as the halves of a split, goes into
-temporary files beside it for the same reason; they have no name, and are gone with the process.
+A mapped array is read through the page cache, whose pages the system reclaims when it needs them: a
+process only needs memory for what it copies, a batch of users at a time. For the same reason, whatever is
+derived from a mapped matrix and has a similar size, such as the halves of a split, is written to temporary
+files next to it. They are unlinked, so they disappear with the process.
 """
 
 from __future__ import annotations
@@ -25,30 +25,31 @@ LIKES_AT_ONCE = 2**20
 
 
 def is_mapped(array: np.ndarray) -> bool:
-    """Whether an array, or what it is a view of, is a file's."""
+    """Whether an array, or the array it is a view of, is memory-mapped."""
     return _file_of(array) is not None
 
 
 def empty_rows(like: sparse.csr_array, lengths: np.ndarray) -> sparse.csr_array:
-    """A CSR of rows with so many entries, yet to be filled: on disk where `like` is.
+    """A CSR matrix of rows with these lengths, to be filled; on disk if `like` is.
 
     Parameters
     ----------
     like : csr_array (any number of rows, n_items)
-        What it is going to be made from: gives its width and its data's dtype.
+        The matrix that it will be derived from, which determines its width and the dtype of its data.
     lengths : array (n_rows,), int
+        The number of entries of each row.
 
     Returns
     -------
     csr_array (n_rows, n_items)
-        int32 indices and indptr; its `indices` and `data` hold anything.
+        With int32 indices and indptr; `indices` and `data` are uninitialized.
 
     Raises
     ------
     ValueError
-        Where these are more entries than 32 bits count.
+        If there are more entries than 32 bits can count.
     OSError
-        Where the disk has no room for them.
+        If the disk is full.
     """
     indptr = indptr_of(lengths)
     if is_mapped(like.indices):
@@ -59,7 +60,7 @@ def empty_rows(like: sparse.csr_array, lengths: np.ndarray) -> sparse.csr_array:
 
 
 def take_rows(user_items: sparse.csr_array, rows: np.ndarray) -> sparse.csr_array:
-    """`user_items[rows]`, on disk where `user_items` is."""
+    """`user_items[rows]`, on disk if `user_items` is."""
     if not is_mapped(user_items.indices):
         return user_items[rows]
     taken = empty_rows(user_items, np.diff(user_items.indptr)[rows])
@@ -71,18 +72,18 @@ def take_rows(user_items: sparse.csr_array, rows: np.ndarray) -> sparse.csr_arra
 
 
 def blocks_of_rows(indptr: np.ndarray) -> Iterator[slice]:
-    """Slices of rows that come to about LIKES_AT_ONCE entries each, and one row at least."""
+    """Slices of at least one row, with about LIKES_AT_ONCE entries each."""
     n_rows, start = len(indptr) - 1, 0
     while start < n_rows:
         most = np.int64(indptr[start]) + LIKES_AT_ONCE
         stop = max(start + 1, int(np.searchsorted(indptr, most, side="right")) - 1)
-        stop = min(stop, start + LIKES_AT_ONCE)  # rows without entries take room as well
+        stop = min(stop, start + LIKES_AT_ONCE)  # rows without entries need memory as well
         yield slice(start, stop)
         start = stop
 
 
 def _like_on_disk(n: int, dtype: npt.DTypeLike, beside: np.ndarray) -> np.ndarray:
-    """An array (n,) in a temporary file in the folder of the file that another is of, or else in the system's."""
+    """An array (n,) in a temporary file, in the folder of the file behind `beside`, or else in the system's."""
     if not n:
         return np.empty(0, dtype)
     file_of_other = _file_of(beside)
@@ -95,18 +96,18 @@ def _like_on_disk(n: int, dtype: npt.DTypeLike, beside: np.ndarray) -> np.ndarra
 
 
 def _reserve(file: IO[bytes], n_bytes: int) -> None:
-    """Take the room on the disk: on one that is full, writing to a mapped file kills the process."""
+    """Reserve disk space: writing to a mapped file on a full disk kills the process."""
     try:
         try:
             os.posix_fallocate(file.fileno(), 0, n_bytes)
         except (AttributeError, OSError) as error:
             if getattr(error, "errno", None) == errno.ENOSPC:
                 raise
-            _fill(file, n_bytes)  # the system, or the file system, reserves nothing
+            _fill(file, n_bytes)  # the system, or the file system, can't reserve space
     except OSError as error:
         folder = Path(file.name).parent
         raise OSError(
-            f"{folder} has no room for {n_bytes:,} bytes of likes ({error.strerror}); free some space"
+            f"{folder} has no space for {n_bytes:,} bytes of likes ({error.strerror}); free some space"
         ) from None
 
 

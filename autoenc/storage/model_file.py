@@ -1,24 +1,24 @@
-"""A model as one safetensors file: arrays by name, and a few lines of JSON about them.
+"""A model as one safetensors file: named arrays, and a few lines of JSON about them.
 
 Format, version 2
-    arrays      what the model has learned, by the names that it gives them; the network's are
+    arrays      what the model has learned, by the model's own names; the network's are
                 PyTorch's, in its layout: `output.weight` (n_items, hidden_dim)
-    item_ids    (n_items,) int64; or, where ids are text, item_ids.text; neither where the model was
-                fitted on a matrix, whose items are called by their columns
-    titles.text where there are titles
-    item_counts (n_items,), optional: how many users like each item in what was trained on, int64, or
-                float64 where likes don't all count 1
-    NAME.text   (bytes,) uint8: UTF-8 strings end to end; with NAME.ends (n,) int64, where each ends
-    metadata    one entry, autoenc: a JSON object of version: 2; model: the class's name, such as
-                "AutoEncoder"; params: an object, the constructor's arguments, each null, a truth
-                value, a number or a string; about: an object, what is known of the training
+    item_ids    (n_items,) int64; or item_ids.text, if ids are strings; neither if the model was
+                fitted on a matrix, whose items have no ids but their columns
+    titles.text if there are titles
+    item_counts (n_items,), optional: the number of users who like each item in the training data, int64,
+                or float64 if likes don't all count 1
+    NAME.text   (bytes,) uint8: concatenated UTF-8 strings; with NAME.ends (n,) int64, the end of each
+    metadata    one entry, autoenc: a JSON object with version: 2; model: the class's name, such as
+                "AutoEncoder"; params: an object, the constructor's arguments, each null, a
+                boolean, a number or a string; about: an object, information about the training
                 (dataset, seed, epochs ...)
 
-Version 1 lacks item_counts (but of the model Popular, which is nothing else), and is read as well.
+Version 1 lacks item_counts, except for the model Popular, which consists of them. It can be read as well.
 
-Equal models are equal files, byte for byte. The file is replaced atomically. Reading it runs no code
-and trusts no number: arrays are of the dtypes below and finite, and the model looks at their names
-and shapes before it takes them.
+Equal models have equal files, byte for byte. The file is replaced atomically. Reading it runs no code
+and trusts no values: arrays must have one of the dtypes below and be finite, and the model checks their
+names and shapes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ DTYPES = ("F32", "F64", "I32", "I64", "U8")
 
 @dataclass
 class ModelFile:
-    """What a model file holds.
+    """The content of a model file.
 
     Attributes
     ----------
@@ -57,9 +57,9 @@ class ModelFile:
     item_ids : array (n_items,), int64 or str, or None
     titles : array (n_items,) of str, or None
     about : dict
-        What JSON holds: on what and how the model was trained.
+        Information about the training, which must be representable in JSON.
     item_counts : array (n_items,), int64, or None
-        How many users like each item in what it was trained on.
+        The number of users who like each item in the training data.
     """
 
     model: str
@@ -74,20 +74,20 @@ class ModelFile:
 def write_model_file(path: str | os.PathLike[str], content: ModelFile) -> None:
     """Write `content` to `path` as one safetensors file, atomically.
 
-    Raises OSError where that cannot be written, FloatingPointError where an array holds a number that isn't
-    finite, which no model file may.
+    Raises OSError if the file can't be written, FloatingPointError if an array holds a number that isn't
+    finite.
     """
     metadata = {"version": VERSION, "model": content.model, "params": content.params, "about": content.about}
     try:
         write_safetensors(path, content.arrays | names_as_arrays(content), {FORMAT: json.dumps(metadata)}, finite=True)
     except OSError as error:
-        if error.filename is not None:  # it says what is wrong with which place
+        if error.filename is not None:  # then it names the path and the problem
             raise
-        raise OSError(f"{path} can't be written ({error}); make room, or name another place") from None
+        raise OSError(f"{path} can't be written ({error}); free some space, or choose another path") from None
 
 
 def names_as_arrays(content: ModelFile) -> dict[str, np.ndarray]:
-    """The items' ids, titles and counts by the names that they have in a file."""
+    """The items' ids, titles and counts as arrays, by their names in a file."""
     arrays = {} if content.item_counts is None else {"item_counts": content.item_counts}
     for name, values in (("item_ids", content.item_ids), ("titles", content.titles)):
         if values is not None:
@@ -98,7 +98,7 @@ def names_as_arrays(content: ModelFile) -> dict[str, np.ndarray]:
 def names_from_arrays(
     path: str | os.PathLike[str], arrays: dict[str, np.ndarray]
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """The items' ids and titles, taken out of `arrays`. Raises ValueError, about `path`, where they are none."""
+    """The items' ids and titles, removed from `arrays`. Raises ValueError, about `path`, if they are invalid."""
     item_ids = _unpack_text(path, "item_ids", arrays) if "item_ids.text" in arrays else arrays.pop("item_ids", None)
     titles = _unpack_text(path, "titles", arrays) if "titles.text" in arrays else None
     if item_ids is not None and not (
@@ -115,13 +115,13 @@ def write_safetensors(
     *,
     finite: bool = False,
 ) -> None:
-    """Write `arrays` to `path` as a safetensors file, atomically and one at a time; all `finite`, if they must be.
+    """Write `arrays` to `path` as a safetensors file, atomically and one at a time; with `finite`, check their values.
 
-    An array may be anything that has dtype, shape and nbytes, and `blocks()`, its rows in order.
+    An array may be any object with dtype, shape and nbytes, and `blocks()`, which yields its rows in order.
 
     safetensors' own save_file copies all arrays, writes metadata in a random order, and leaves a file
-    beside `path` when it is killed. The layout is the same: a header of JSON, whose length stands in
-    the first 8 bytes, then the arrays' bytes, the widest numbers first so that all are aligned.
+    next to `path` if it is killed. The layout is the same: a JSON header, whose length is in the first 8
+    bytes, then the arrays' bytes, those with the widest elements first so that all are aligned.
     """
     header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
     names = in_file_order(arrays)
@@ -129,7 +129,7 @@ def write_safetensors(
     for name in names:
         array = arrays[name]
         if array.dtype.kind not in "fiu":
-            raise TypeError(f"{path} holds numbers, and {name} is of {array.dtype}; make it floats or integers")
+            raise TypeError(f"{path} must hold numbers, but {name} has dtype {array.dtype}; convert it to numbers")
         dtype = f"{array.dtype.kind.upper()}{8 * array.dtype.itemsize}"
         header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": [end, end + array.nbytes]}
         end += array.nbytes
@@ -151,15 +151,15 @@ def in_file_order(arrays: Mapping[str, Any]) -> list[str]:
 
 
 def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
-    """Read what `write_model_file` wrote, to the same bits.
+    """Read a file written by `write_model_file`, bit for bit.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is not such a file: truncated, foreign, of a later version, or with metadata, ids or
-        numbers that no model has.
+        If it is not such a file: truncated, in another format, of a later version, or with metadata, ids or
+        numbers that no model can have.
     """
     path = Path(path)
     if not path.is_file():
@@ -180,10 +180,10 @@ def _read_model_file(path: Path) -> ModelFile:
                     raise ValueError(f"{path}: the array {name} is {dtype}, not {', '.join(DTYPES)}; write it again")
             arrays = {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
-        raise ValueError(f"{path} is not a whole safetensors file ({error}); write it again") from None
+        raise ValueError(f"{path} is not a complete safetensors file ({error}); write it again") from None
     for name, array in arrays.items():
         if not array.size and array.shape != (0,):
-            raise ValueError(f"{path}: the array {name} is of shape {array.shape}, which is empty; write it again")
+            raise ValueError(f"{path}: the array {name} has shape {array.shape}, which is empty; write it again")
         if not np.isfinite(array).all():
             raise ValueError(f"{path}: the array {name} holds a number that is not finite; train again with a lower lr")
 
@@ -198,7 +198,7 @@ def _read_model_file(path: Path) -> ModelFile:
 
 def _read_metadata(path: Path, entries: dict[str, str]) -> dict[str, Any]:
     if FORMAT not in entries:
-        raise ValueError(f"{path} is a safetensors file, but not a model of autoenc's: its metadata names none")
+        raise ValueError(f"{path} is a safetensors file, but not a model of autoenc: its metadata names none")
     try:
         metadata = json.loads(entries[FORMAT])
     except (ValueError, RecursionError):
@@ -207,14 +207,14 @@ def _read_metadata(path: Path, entries: dict[str, str]) -> dict[str, Any]:
         raise ValueError(f"{path}: its metadata is not a JSON object; write it again")
     if metadata.get("version") not in READ:
         raise ValueError(
-            f"{path} has format version {shown(metadata.get('version'))}, and this autoenc reads "
+            f"{path} has format version {shown(metadata.get('version'))}, but this autoenc reads "
             f"{' and '.join(map(str, READ))}: "
             "use the autoenc that wrote it, or train again"
         )
     for key, kind in (("model", str), ("params", dict), ("about", dict)):
         if not isinstance(metadata.get(key), kind):
             what = "a string" if kind is str else "a JSON object"
-            raise ValueError(f"{path}: its metadata lacks {key} as {what}; write it again")
+            raise ValueError(f"{path}: {key} in its metadata is missing or not {what}; write it again")
     if not all(value is None or isinstance(value, (bool, int, float, str)) for value in metadata["params"].values()):
         raise ValueError(f"{path}: its params are not all numbers and strings; write it again")
     return metadata

@@ -1,9 +1,8 @@
 """Arrays in .npy files and in the members of an .npz, read without trusting their headers.
 
-NumPy's own readers make room for whatever a header says, take dtypes of any kind, and let a header of a
-few bytes raise nearly anything. Here a header is of a bounded length and a literal, its dtype is one
-of those below, its shape has two dimensions at most, or one where the elements are read, and the array
-fits into what is there.
+NumPy's own readers allocate whatever a header asks for, accept any dtype, and may raise nearly any exception
+for a header of a few bytes. Here, a header must be a literal of limited length, with one of the dtypes below
+and a shape of at most two dimensions (one, if the elements are read), and the array must fit into the file.
 """
 
 from __future__ import annotations
@@ -19,30 +18,30 @@ import numpy as np
 
 from autoenc.messages import shown
 
-MOST_HEADER = 1024  # bytes; NumPy writes 118, and more for structured dtypes alone
+MOST_HEADER = 1024  # bytes; NumPy writes 118, and more only for structured dtypes
 AT_ONCE = 2**20
 
 _DTYPE = re.compile(r"[<>|=]?(\?|b1|[iu][1248]|f[248]|[US][1-9][0-9]{0,6})", re.ASCII)
 _OBJECTS = re.compile(r"\|?O8?")
 _MAGIC = b"\x93NUMPY"
-_WIDTH_OF_LENGTH = {b"\x01\x00": 2, b"\x02\x00": 4}  # by the format's version
+_WIDTH_OF_LENGTH = {b"\x01\x00": 2, b"\x02\x00": 4}  # by format version
 
 
 def read_header(file: IO[bytes], n_bytes: float, objects: bool = False) -> tuple[np.dtype, tuple[int, ...]]:
-    """The dtype and the shape of an array, with `file` left where its elements begin.
+    """The dtype and the shape of an array. Leaves `file` at the beginning of the elements.
 
     Parameters
     ----------
     file : binary file
     n_bytes : float
-        How many bytes there can be at most, the header's among them.
+        The largest possible number of bytes, including the header.
     objects : bool
-        Whether the array may be one of objects, whose elements are a pickle of any size.
+        Whether the array may have dtype object, whose elements are a pickle of any size.
 
     Raises
     ------
     ValueError
-        Where it is not such a header, or says more than `n_bytes`.
+        If the header is invalid, or the array would be larger than `n_bytes`.
     """
     start = file.read(8)
     width = _WIDTH_OF_LENGTH.get(start[6:])
@@ -66,7 +65,7 @@ def read_header(file: IO[bytes], n_bytes: float, objects: bool = False) -> tuple
     size = math.prod(shape) * dtype.itemsize
     left = n_bytes - len(start) - width - length
     if not of_objects and size > left:
-        raise ValueError(f"its header says {size:,} bytes, and there are {left:,.0f} at most")
+        raise ValueError(f"its header says {size:,} bytes, but there are at most {left:,.0f}")
     return dtype, shape
 
 
@@ -81,7 +80,7 @@ def _literal(text: str) -> dict[str, Any]:
 
 
 def _read_header_of_vector(file: IO[bytes], n_bytes: float) -> tuple[np.dtype, tuple[int, ...]]:
-    """The same of an array of at most one dimension: of two, the elements may be in another order."""
+    """Like `read_header`, for at most one dimension; with two, the elements may be in another order."""
     dtype, shape = read_header(file, n_bytes)
     if len(shape) > 1:
         raise ValueError(f"its header says that its shape is {shown(shape)}")
@@ -89,7 +88,7 @@ def _read_header_of_vector(file: IO[bytes], n_bytes: float) -> tuple[np.dtype, t
 
 
 def read_npy(file: IO[bytes], n_bytes: float) -> np.ndarray:
-    """An array of `n_bytes` at most, in memory. Raises ValueError where it is none, or is cut off."""
+    """Read an array of at most `n_bytes` into memory. Raises ValueError if it is invalid or cut off."""
     dtype, shape = _read_header_of_vector(file, n_bytes)
     array = np.empty(shape, dtype)
     raw = array.reshape(-1).view(np.uint8)
@@ -102,30 +101,30 @@ def read_npy(file: IO[bytes], n_bytes: float) -> np.ndarray:
 
 
 def map_npy(path: str | os.PathLike[str]) -> np.ndarray:
-    """An .npy file as a read-only array that stays on disk. Raises ValueError where it is none or has another size."""
+    """An .npy file as a read-only memory-mapped array. Raises ValueError if it is invalid or has a wrong size."""
     n_bytes = Path(path).stat().st_size
     with open(path, "rb") as file:
         dtype, shape = _read_header_of_vector(file, n_bytes)
         start = file.tell()
     if start + math.prod(shape) * dtype.itemsize != n_bytes:
-        raise ValueError(f"it has {n_bytes:,} bytes, which is not what its header says")
+        raise ValueError(f"it has {n_bytes:,} bytes, which is not the size given in its header")
     if start == n_bytes:
-        return np.empty(shape, dtype)  # what is empty can't be mapped
+        return np.empty(shape, dtype)  # an empty array can't be mapped
     return np.asarray(np.memmap(path, dtype, "r", start, shape))
 
 
 def check_strings(n: int, longest: int, n_characters: int) -> None:
-    """Raise ValueError where an array of n strings is out of proportion to the characters that they have in all.
+    """Raise ValueError if an array of n strings would be too large for their total number of characters.
 
-    NumPy gives each string the room of the longest, 4 bytes a character, so that a single one makes an
-    array of short ones a thousand times as large.
+    NumPy gives each string the width of the longest, at 4 bytes per character, so a single long one can make
+    an array of short ones a thousand times larger.
     """
     if 4 * n * longest > 2**26 + 256 * n_characters:
         raise ValueError(f"one of {n:,} strings has {longest:,} characters, far more than the rest; shorten it")
 
 
 def check_text(array: np.ndarray) -> None:
-    """Raise ValueError where an array of strings holds numbers that are not characters, on which Python fails."""
+    """Raise ValueError if an array of strings holds code points that don't exist, which make Python fail."""
     if array.dtype.kind == "U" and array.size:
         codes = array.reshape(-1).view(np.dtype("u4").newbyteorder(array.dtype.byteorder))
         if codes.max() > 0x10FFFF:

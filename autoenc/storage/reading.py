@@ -1,4 +1,4 @@
-"""Files that may be damaged or hostile: whatever they make Python raise becomes a sentence that names them."""
+"""Files that may be damaged or hostile: any exception while reading one becomes a sentence that names it."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ FAULTS = (
     *(SystemError, TypeError, ValueError, ZeroDivisionError, struct.error, tokenize.TokenError),
     *(zipfile.BadZipFile, zlib.error, SafetensorError),
 )
-"""What parsers raise of content that they don't expect; a RecursionError is a RuntimeError."""
+"""The exceptions that parsers raise for unexpected content; a RecursionError is a RuntimeError."""
 
 
 @contextlib.contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Raise a ValueError of one sentence that names `path` where the block fails because of what is in the file.
+    """Raise a ValueError with one sentence that names `path` if the block fails because of the file's content.
 
-    A ValueError that begins with the path passes, escaped and shortened where it quotes the file. An
-    OSError passes: there is no such file, or the disk fails.
+    A ValueError that begins with the path passes, with quotations from the file escaped and shortened. An
+    OSError passes as it is: the file doesn't exist, or the disk fails.
     """
     try:
         yield
     except MemoryError:
-        raise ValueError(f"{path} takes more memory to read than there is; pass a smaller file") from None
+        raise ValueError(f"{path} needs more memory to read than there is; pass a smaller file") from None
     except FAULTS as error:
         told = str(error)
         if not (isinstance(error, ValueError) and told.startswith((str(path), str(Path(path))))):

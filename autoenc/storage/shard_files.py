@@ -1,7 +1,7 @@
-"""The shards of a checkpoint read as one set of arrays, some items' rows at a time.
+"""The shards of a checkpoint, read as one set of arrays, some items' rows at a time.
 
-A shard that has `items` (n_own,), ascending, has of each array by item the rows of those; one
-without has all. The rest of the arrays are in the first shard.
+A shard with an array `items` (n_own,), ascending, has the rows of those items from each array with one
+row per item; a shard without has all rows. The other arrays are in the first shard.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ BY_ITEM = ("embedding.weight", "output.weight", "output.bias", "last_step")
 
 
 def is_by_item(name: str) -> bool:
-    """Whether an array of that name, or of that name behind a prefix and a slash, has one row per item."""
+    """Whether an array with this name, or with this name after a prefix and a slash, has one row per item."""
     return name.rpartition("/")[2] in BY_ITEM
 
 
 class ShardFiles:
-    """The open files of the shards that a manifest names. Nothing is read before it is asked for.
+    """The open files of the shards in a manifest. Arrays are read on request.
 
-    A context manager. Entering it raises ValueError where a file isn't the one that the manifest names
-    (by its size), is not a safetensors file, or the shards' items are not all items once.
+    A context manager. Entering it raises ValueError if a file doesn't have the size given in the manifest
+    or is not a safetensors file, or if the shards don't contain each item once.
     """
 
     def __init__(self, folder: str | os.PathLike[str], manifest: dict[str, Any]):
@@ -46,14 +46,16 @@ class ShardFiles:
             self.files, self.raw = [], []
             for path, shard in zip(self.paths, self.manifest["shards"]):
                 with self._whole(path):
-                    # Once it is open, a training that goes on may delete it.
+                    # Once it is open, a running training job may delete it.
                     self.raw.append(stack.enter_context(open(path, "rb")))
                     if (n_bytes := os.fstat(self.raw[-1].fileno()).st_size) != shard["bytes"]:
                         raise ValueError(f"{n_bytes} bytes instead of {shard['bytes']}")
                     self.files.append(stack.enter_context(safe_open(path, framework="numpy")))
             self.names = [set(file.keys()) for file in self.files]
             if self.n_items > (n_bytes := sum(os.fstat(file.fileno()).st_size for file in self.raw)):
-                what = f"{self.paths[0]} is not whole: {self.n_items:,} items don't fit into {n_bytes:,} bytes"
+                what = (
+                    f"{self.paths[0]} is incomplete or damaged: {self.n_items:,} items don't fit into {n_bytes:,} bytes"
+                )
                 raise ValueError(f"{what}; {START_AGAIN}")
             self.items = [
                 file.get_tensor("items") if "items" in names else np.arange(self.n_items)
@@ -69,17 +71,17 @@ class ShardFiles:
         self._stack.close()
 
     def check(self, own: np.ndarray, wanted: dict[str, np.ndarray]) -> None:
-        """Look at the checksums of the shards that hold some of the items `own`, and at the arrays there.
+        """Check the checksums of the shards that hold some of the items `own`, and their arrays.
 
-        Raises ValueError where one is damaged, or lacks an array of the dtype of `wanted`'s, and but for
-        the number of rows of its shape.
+        Raises ValueError if one is damaged, or lacks an array with the dtype in `wanted` and, apart from the
+        number of rows, the shape.
         """
         for k, (path, shard) in enumerate(zip(self.paths, self.manifest["shards"])):
             if k > 0 and not np.isin(self.items[k], own).any():
                 continue
             with self._whole(path):
                 if _crc32(self.raw[k]) != shard["crc32"]:
-                    raise ValueError("its checksum is another")
+                    raise ValueError("its checksum is wrong")
             for name, array in wanted.items():
                 if k > 0 and not is_by_item(name):
                     continue
@@ -88,15 +90,15 @@ class ShardFiles:
                     raise ValueError(f"{path} lacks {name}, {array.dtype} of shape {shape}; {START_AGAIN}")
 
     def below(self, prefix: str) -> list[str]:
-        """The names that begin so, of all arrays, without the prefix."""
+        """The names of all arrays that begin with a prefix, without it."""
         return sorted(name.removeprefix(prefix) for name in self.names[0] if name.startswith(prefix))
 
     def read_below(self, prefix: str, own: np.ndarray) -> dict[str, np.ndarray]:
-        """All arrays whose names begin so, without the prefix; of those by item the rows `own`."""
+        """All arrays whose names begin with a prefix, by their names without it; of those by item, the rows `own`."""
         return {name: self.read(prefix + name, own) for name in self.below(prefix)}
 
     def read(self, name: str, own: np.ndarray) -> np.ndarray:
-        """An array; of one by item the rows `own`, ascending."""
+        """An array; of one with a row per item, the rows `own`, ascending."""
         with self._whole(self.paths[0]):
             if not is_by_item(name):
                 array: np.ndarray = self.files[0].get_tensor(name)
@@ -107,7 +109,7 @@ class ShardFiles:
         return rows
 
     def read_into(self, array: np.ndarray, name: str, own: np.ndarray) -> None:
-        """The same, into an array that is there."""
+        """Like `read`, into an existing array."""
         if not is_by_item(name):
             array[:] = self.files[0].get_tensor(name)
             return
@@ -137,11 +139,11 @@ class ShardFiles:
         try:
             yield
         except (OSError, ValueError, TypeError, SafetensorError) as error:  # TypeError: a dtype that NumPy lacks
-            raise ValueError(f"{path} is not whole ({error}); {START_AGAIN}") from None
+            raise ValueError(f"{path} is incomplete or damaged ({error}); {START_AGAIN}") from None
 
 
 def crc32_of(path: str | os.PathLike[str]) -> int:
-    """Of a file's bytes."""
+    """The CRC-32 of a file."""
     with open(path, "rb") as file:
         return _crc32(file)
 

@@ -1,1 +1,1 @@
-"""The same task in other hands, one file each."""
+"""The same task in other libraries, one file each."""

@@ -1,4 +1,4 @@
-"""What a network has to beat: the most liked items for everybody, and EASE, a linear model in closed form."""
+"""Baselines that a network has to beat: the most popular items, and EASE, a linear model in closed form."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from scipy import linalg, sparse
 
 
 class Popular:
-    """An item's score is how many users like it."""
+    """An item's score is the number of users who like it."""
 
     def __init__(self, user_items: sparse.csr_array):
         self.n_items = user_items.shape[1]

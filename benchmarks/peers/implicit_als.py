@@ -1,7 +1,7 @@
-"""What a user on a CPU would otherwise pick: alternating least squares of `implicit`, with its defaults.
+"""The most likely alternative on a CPU: alternating least squares of `implicit`, with its defaults.
 
-Another model than the network (100 factors, no layers), so its time stands beside ours for scale;
-what each is worth is `benchmarks.ranking`'s. Its figures are of the version that is installed (0.7 here).
+As it is a different model (100 factors, no layers), its times are only given for scale;
+`benchmarks.ranking` compares the quality. The figures are for the installed version (here 0.7).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ ITERATIONS = 15  # its default
 
 
 class StopTraining(Exception):
-    """Raised by a callback: implicit has no other way to stop early."""
+    """Raised by a callback, as implicit has no other way to stop early."""
 
 
 def new(seed: int = 0) -> AlternatingLeastSquares:
-    with warnings.catch_warnings():  # of BLAS's threads, which `train` limits as it asks for
+    with warnings.catch_warnings():  # about BLAS's threads, which `train` limits as implicit recommends
         warnings.simplefilter("ignore")
         return AlternatingLeastSquares(iterations=ITERATIONS, random_state=seed)
 
@@ -41,15 +41,15 @@ def train(model: AlternatingLeastSquares, user_items: sparse.csr_array, on_itera
 
 
 def top_n(model: AlternatingLeastSquares, users: np.ndarray, user_items: sparse.csr_array, n: int):
-    """The n best items of users (batch,) that it was trained on, without liked ones: ids and scores (batch, n)."""
+    """The n best items of training users (batch,), without liked ones: ids and scores (batch, n)."""
     return model.recommend(users, sparse.csr_matrix(user_items), N=n)
 
 
 class Als:
-    """The same as a model: `fit`, then scores of users whom it need not have seen, by their likes alone.
+    """The same as a model: `fit`, then scores of any users, given only their likes.
 
-    A user's factors are solved for again from the items', which is the half of an iteration that
-    training would do next; so those trained on and newcomers are scored alike.
+    A user's factors are computed from the items', like the next half of an iteration in training, so
+    training users and new users are scored in the same way.
     """
 
     def __init__(self, factors: int = 100, regularization: float = 0.01, alpha: float = 1.0, random_state: int = 0):

@@ -1,11 +1,11 @@
-"""Mult-VAE (Liang et al. 2018, arXiv 1802.05814) in PyTorch, as somebody writes it who has looked at its time.
+"""Mult-VAE (Liang et al. 2018, arXiv 1802.05814) in PyTorch, written for speed.
 
     mean, log_var = tanh(bag(x)) @ W + B                   600 wide, a code of 200
     y             = tanh(z @ W + B) @ W_output + B_output
-    loss          = -sum(x * log_softmax(y)) + beta * KL, the mean over users
+    loss          = -sum(x * log_softmax(y)) + beta * KL, averaged over users
 
-The input, likes divided by the root of their number and then dropped out by half, is a weighted
-EmbeddingBag: no dense row of items. beta rises to its value over the first half of the steps.
+The input, likes divided by the root of their number with a dropout of one half, is a weighted
+EmbeddingBag, without a dense row of items. beta rises to its value over the first half of the steps.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tuned network in bfloat16 by autocast, as PyTorch's documentation recommends it.
+"""The tuned network in bfloat16 with autocast, as recommended in PyTorch's documentation.
 
 The forward and the loss are computed inside autocast, the backward and Adam outside. The products of
 the linear layers are bfloat16; weights, gradients and Adam's moments stay float32.
@@ -21,7 +21,7 @@ def autocast() -> torch.autocast:
 
 
 def step(model: torch_tuned.Autoencoder, adam: torch.optim.Adam, user_items: sparse.csr_array) -> float:
-    """One minibatch, a CSR of float32 ones (batch, n_items); returns its summed loss."""
+    """Train on one minibatch, a CSR matrix of float32 ones (batch, n_items); return its summed loss."""
     adam.zero_grad()
     with autocast():
         loss = torch_tuned.loss_of(model, user_items)

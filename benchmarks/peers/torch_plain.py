@@ -1,7 +1,7 @@
-"""The task as one writes it in PyTorch from its description: padded lists, nn.Embedding, summed; dense cross-entropy.
+"""The task written in PyTorch directly from its description: summed nn.Embedding of padded lists, dense cross-entropy.
 
-The three lines of the network are the task's, and so are its settings. `torch_tuned` is the same
-network as somebody writes it who has looked at where the time goes.
+The three lines of the network and its settings are the task's. `torch_tuned` is the same network, optimized
+for speed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Autoencoder(nn.Module):
 
 
 def initialize(model: nn.Module, bias_offset: float) -> None:
-    """The task's start: N(0, .01) for the embedding, uniform within 1 / sqrt(fan_in), biases 0 and bias_offset."""
+    """The task's initialization: N(0, 0.01) for the embedding, U(±1 / sqrt(fan_in)), biases 0 and bias_offset."""
     nn.init.normal_(model.embedding.weight, std=0.01)
     for layer in (model.bottleneck, model.output):
         scale = layer.in_features**-0.5
@@ -48,7 +48,7 @@ def initialize(model: nn.Module, bias_offset: float) -> None:
 
 
 def pad(user_items: sparse.csr_array) -> torch.Tensor:
-    """A list of item ids for each user, filled up with PAD to the longest: int64 (batch, longest)."""
+    """A list of item ids for each user, padded to the longest with PAD: int64 (batch, longest)."""
     lists = np.split(torch.from_numpy(user_items.indices.astype(np.int64) + 1), user_items.indptr[1:-1])
     return nn.utils.rnn.pad_sequence(lists, batch_first=True, padding_value=PAD)
 
@@ -60,7 +60,7 @@ def new(n_items: int, seed: int = 0, **sizes) -> tuple[Autoencoder, torch.optim.
 
 
 def step(model: Autoencoder, adam: torch.optim.Adam, user_items: sparse.csr_array) -> float:
-    """One minibatch, a CSR of float32 ones (batch, n_items); returns its summed loss."""
+    """Train on one minibatch, a CSR matrix of float32 ones (batch, n_items); return its summed loss."""
     targets = torch.from_numpy(user_items.toarray())
     adam.zero_grad()
     loss = F.binary_cross_entropy(model(pad(user_items)), targets, reduction="sum")
@@ -70,13 +70,13 @@ def step(model: Autoencoder, adam: torch.optim.Adam, user_items: sparse.csr_arra
 
 
 def train(user_items: sparse.csr_array, epochs: int = 1, seed: int = 0, on_epoch=None, batch_size: int = 256) -> Scorer:
-    """Train on all users; on_epoch(epoch, scorer) is called after each epoch, which count from 1."""
+    """Train on all users; on_epoch(epoch, scorer) is called after each epoch, numbered from 1."""
     model, adam = new(user_items.shape[1], seed)
     return fit(model, adam, step, Scorer(model), user_items, epochs, on_epoch, batch_size)
 
 
 def fit(model, adam, step, scorer, user_items, epochs, on_epoch, batch_size):
-    """The epochs, which `torch_tuned` has in common: shuffle, step through the minibatches, call back."""
+    """Run the epochs, also for `torch_tuned`: shuffle, step through the minibatches, call back."""
     for epoch in range(1, epochs + 1):
         model.train()
         for users in minibatches(user_items.shape[0], batch_size):
@@ -87,13 +87,13 @@ def fit(model, adam, step, scorer, user_items, epochs, on_epoch, batch_size):
 
 
 def minibatches(n_users: int, batch_size: int) -> list[np.ndarray]:
-    """The users in random order, a batch at a time; not a last one of a single user, on which BatchNorm raises."""
+    """The users in random order, in batches; a last batch of one user, on which BatchNorm raises, is left out."""
     pieces = torch.randperm(n_users).split(batch_size)
     return [users.numpy() for users in pieces if len(users) > 1]
 
 
 class Scorer:
-    """What `autoenc.evaluate` asks: every item's probability, and the best n of those not yet liked."""
+    """A scorer for `autoenc.evaluate`: every item's probability, and the best n of those not yet liked."""
 
     def __init__(self, model: Autoencoder):
         self.model = model

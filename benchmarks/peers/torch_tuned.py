@@ -1,8 +1,8 @@
 """The task in PyTorch, tuned: EmbeddingBag, BCEWithLogitsLoss and the fused Adam.
 
-The same network, start and settings as `torch_plain`. What is faster: no padded lists, whose
-rows would fill gigabytes; no sigmoid of its own; Adam in one pass over each array; the batch's
-arrays handed over as SciPy has them, without a copy; top-n by torch.topk on the logits.
+The same network, initialization and settings as `torch_plain`. It is faster because it has no padded
+lists, whose rows would need gigabytes, and no separate sigmoid; it runs Adam in one pass over each array,
+uses the arrays of SciPy's batch without a copy, and finds the top n with torch.topk on the logits.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ class Autoencoder(nn.Module):
         torch_plain.initialize(self, bias_offset)
 
     def forward(self, items, offsets):
-        """Item ids end to end (n_likes,), and where each user's begin (batch + 1,), to logits (batch, n_items)."""
+        """Concatenated item ids (n_likes,), and each user's start (batch + 1,), to logits (batch, n_items)."""
         h1 = self.dropout(self.batchnorm1(F.relu(self.embedding(items, offsets))))
         h2 = self.dropout(self.batchnorm2(F.relu(self.bottleneck(h1))))
         return self.output(h2)
 
 
 def logits(model: Autoencoder, user_items: sparse.csr_array) -> torch.Tensor:
-    """A CSR's own arrays are EmbeddingBag's input."""
+    """Logits, with the arrays of a CSR matrix as EmbeddingBag's input."""
     return model(torch.from_numpy(user_items.indices), torch.from_numpy(user_items.indptr))
 
 
@@ -51,7 +51,7 @@ def loss_of(model: Autoencoder, user_items: sparse.csr_array) -> torch.Tensor:
 
 
 def step(model: Autoencoder, adam: torch.optim.Adam, user_items: sparse.csr_array) -> float:
-    """One minibatch, a CSR of float32 ones (batch, n_items); returns its summed loss."""
+    """Train on one minibatch, a CSR matrix of float32 ones (batch, n_items); return its summed loss."""
     adam.zero_grad()
     loss = loss_of(model, user_items)
     loss.backward()
@@ -75,6 +75,6 @@ def train(
     step=step,
     make_scorer=Scorer,
 ) -> torch_plain.Scorer:
-    """Train on all users by `step`; on_epoch(epoch, scorer) is called after each epoch, which count from 1."""
+    """Train on all users with `step`; on_epoch(epoch, scorer) is called after each epoch, numbered from 1."""
     model, adam = new(user_items.shape[1], seed)
     return torch_plain.fit(model, adam, step, make_scorer(model), user_items, epochs, on_epoch, batch_size)

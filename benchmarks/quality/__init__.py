@@ -1,1 +1,1 @@
-"""How good: ours beside PyTorch on the same splits, by the same settings."""
+"""Quality: autoenc compared with PyTorch on the same splits, with the same settings."""

@@ -1,15 +1,15 @@
-"""Ours beside PyTorch: the same splits of the same data, the same settings, several seeds; PASS or FAIL.
+"""Compare autoenc with PyTorch: same data, splits and settings, several seeds; PASS or FAIL.
 
-    python -m benchmarks.quality                                what results/quality.jsonl lacks, then the table
+    python -m benchmarks.quality                                runs missing in results/quality.jsonl, then the table
     python -m benchmarks.quality --datasets gowalla --again     gowalla again
     python -m benchmarks.quality --protocol weak                all models, tuned: benchmarks.ranking
 
-A seed is the seed of the split, of the start, of the order of users and of the masks, so ours and
-the peer's are paired by the split they share. Each run trains for the last of its data set's
-epochs and is evaluated at all of them. EASE, which has no epochs, is run where items squared fit.
+A seed determines the split, the initial weights, the order of users and the masks, so autoenc and PyTorch
+are paired by split. Each run trains for the largest number of epochs of its data set and is evaluated after
+each of the numbers. EASE, which has no epochs, is run if an items x items matrix fits.
 
-Every run is a few lines in results/quality.jsonl, one for each number of epochs at which it was
-evaluated. What is there is not run again. `report.verdict` has the rule of the verdict.
+Every run is stored as a few lines in results/quality.jsonl, one for each number of epochs, and is not
+repeated. `report.verdict` has the rule for the verdict.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ MODELS = PLANS["ml-latest-small"].models
 
 
 def run(model: str, train, plan: Plan, seed: int, on_epoch) -> str:
-    """Train `model` on one thread, call on_epoch(epoch, scorer) after each epoch, and return whose version it was."""
+    """Train `model` on one thread, calling on_epoch(epoch, scorer) after each epoch; return the library's version."""
     if model == OURS:
         network = AutoEncoderNetwork(initial_state(train.shape[1], seed=seed))
         Trainer(network, epochs=plan.epochs[-1], seed=seed, threads=1, callbacks=[AfterEpoch(on_epoch)]).fit(train)
@@ -73,7 +73,7 @@ class AfterEpoch(Callback):
 
 
 def measure(model: str, name: str, seed: int, train, held_out) -> list[dict]:
-    """One run, as a line for each number of epochs at which it was evaluated."""
+    """One run, as one line for each number of epochs."""
     plan = PLANS[name]
     reports = {}
 
@@ -91,7 +91,7 @@ def measure(model: str, name: str, seed: int, train, held_out) -> list[dict]:
 
 
 def run_missing(results: Results, missing: list[tuple], minutes: float) -> int:
-    """Run what there is time for, and return how many runs there wasn't time for."""
+    """Run what there is time for, and return the number of runs left."""
     start = time.perf_counter()
     loaded = None
     for done, (name, seed, model) in enumerate(missing):
@@ -117,11 +117,13 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(
         "python -m benchmarks.quality", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--datasets", nargs="+", choices=PLANS, help="default: what can be loaded or has results")
+    parser.add_argument(
+        "--datasets", nargs="+", choices=PLANS, help="default: those that can be loaded or have results"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4], metavar="N")
-    parser.add_argument("--models", nargs="+", choices=MODELS, help="run these alone")
-    parser.add_argument("--minutes", type=float, default=60, help="start no run after so many (default: %(default)g)")
-    parser.add_argument("--again", action="store_true", help="run also what there are results of")
+    parser.add_argument("--models", nargs="+", choices=MODELS, help="run only these")
+    parser.add_argument("--minutes", type=float, default=60, help="start no more runs after (default: %(default)g)")
+    parser.add_argument("--again", action="store_true", help="repeat runs that have results")
     parser.add_argument("--results", type=Path, default=RESULTS, help="default: benchmarks/results/quality.jsonl")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     args = parser.parse_args(argv)
@@ -148,7 +150,7 @@ def main(argv=None) -> int:
     passed, lines = verdict(results, plans, args.seeds)
     print("", *lines, sep="\n")
     if unfinished:
-        print(f"{unfinished} runs are still to be done: the same command goes on with them")
+        print(f"{unfinished} runs are left: repeat the command to continue")
     print("PASS" if passed else "FAIL")
     return 0 if passed else 1
 

@@ -1,4 +1,4 @@
-"""From the lines that `python -m benchmarks.quality` stores to its table and its verdict."""
+"""The table and verdict of the lines stored by `python -m benchmarks.quality`."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ METRICS = {"p_at_01": "precision@1", "p_at_05": "precision@5", "p_at_10": "preci
 
 
 class Plan(NamedTuple):
-    """What is run on a data set: the epochs after which networks are evaluated, the models, and EASE's l2."""
+    """The runs on a data set: the epochs after which networks are evaluated, the models, and EASE's l2."""
 
     epochs: tuple[int, ...]
     models: tuple[str, ...]
     l2: float | None = None
 
     def epochs_of(self, model: str) -> tuple[int, ...]:
-        """What is in closed form is evaluated once, after 0 epochs."""
+        """The epochs after which a model is evaluated; (0,) for models in closed form."""
         return (0,) if model in ("popular", "ease") else self.epochs
 
 
 class Results:
     """The lines of a results file by (dataset, seed, model, epochs).
 
-    A later line replaces an earlier one, and all those of another split of its data set and seed.
+    A later line replaces an earlier one, and all lines with another split of the same data set and seed.
     """
 
     def __init__(self, path: Path):
@@ -51,16 +51,16 @@ class Results:
             self._take(line)
 
     def value(self, name: str, seed: int, model: str, epochs: int, key: str) -> float:
-        """NaN where there is none."""
+        """A stored figure, or NaN if there is none."""
         line = self.lines.get((name, seed, model, epochs))
         return line[key] if line and line["split"] == self.splits[name, seed] else np.nan
 
     def values(self, name: str, model: str, epochs: int, key: str, seeds) -> np.ndarray:
-        """A figure for each seed: (n_seeds,)."""
+        """The figure for each seed: (n_seeds,)."""
         return np.array([self.value(name, seed, model, epochs, key) for seed in seeds])
 
     def differences(self, name: str, epochs: int, key: str, seeds) -> np.ndarray:
-        """Ours less the peer's, on the same split, for each seed: (n_seeds,)."""
+        """Our figure minus the peer's, on the same split, for each seed: (n_seeds,)."""
         return self.values(name, OURS, epochs, key, seeds) - self.values(name, PEER, epochs, key, seeds)
 
     def has(self, name: str, seed: int, model: str, plan: Plan) -> bool:
@@ -68,7 +68,7 @@ class Results:
 
 
 def digest(user_items) -> str:
-    """A few letters that tell one split from another."""
+    """A short digest that identifies a split."""
     sha = hashlib.sha256(user_items.indptr.tobytes())
     sha.update(user_items.indices.tobytes())
     return sha.hexdigest()[:12]
@@ -87,7 +87,7 @@ def mean_and_error(values: np.ndarray) -> tuple[float, float, int]:
 
 
 def interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean, and the ends of its 95% interval by Student's t.
+    """The mean, and the ends of its 95% confidence interval (Student's t).
 
     >>> [round(x, 3) for x in interval(np.array([0.0, 1.0, 2.0]))]
     [1.0, -1.484, 3.484]
@@ -112,7 +112,7 @@ def n_found(values: np.ndarray) -> str:
 
 
 def table(results: Results, plans: dict[str, Plan], seeds) -> list[list[str]]:
-    """The head and the rows: means with their standard errors, then the differences with their intervals."""
+    """The header and the rows: means with standard errors, then differences with their intervals."""
     rows = [["data set", "epochs", "model", "seeds", *METRICS.values()]]
     for name, plan in plans.items():
         for model in plan.models:
@@ -142,9 +142,9 @@ def verdict(results: Results, plans: dict[str, Plan], seeds) -> tuple[bool, list
         if np.isfinite(differences).all(axis=0).sum() > 1:
             counted.append(name)
         else:
-            lines.append(f"{name} is not counted: it takes two seeds of both {OURS} and {PEER}")
+            lines.append(f"{name} is not counted: it needs two seeds of both {OURS} and {PEER}")
     if not counted:
-        return False, [*lines, "there is nothing to judge by"]
+        return False, [*lines, "there are no results to judge"]
     for key, metric in METRICS.items():
         by_set = []
         for name in counted:

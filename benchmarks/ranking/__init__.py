@@ -1,1 +1,1 @@
-"""How good: all models and their peers on the same splits, each tuned on validation."""
+"""Ranking quality of all models and their peers on the same splits, each tuned on validation likes."""

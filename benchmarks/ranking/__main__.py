@@ -1,15 +1,15 @@
-"""All models on the same splits, each tuned on validation.
+"""All models on the same splits, each tuned on validation likes.
 
-    python -m benchmarks.ranking --protocol weak                          what is lacking, then the tables
-    python -m benchmarks.ranking --protocol strong --datasets pinterest   one data set's
+    python -m benchmarks.ranking --protocol weak                          the missing runs, then the tables
+    python -m benchmarks.ranking --protocol strong --datasets pinterest   for one data set
 
-weak: every user is trained on, a fifth of their likes is held out. strong: a share of the users is
-held out; of these a model sees four fifths of their likes, when it is asked for the rest.
+weak: all users are in the training data, and a fifth of each user's likes is held out. strong: a share of the
+users is held out; a model is shown four fifths of their likes and evaluated on the rest.
 
-Validation chooses, on likes held out of the training likes in the same way; the test likes are
-looked at once. Each run has a process of its own and is a line of results/ranking-PROTOCOL.jsonl;
-what is there is not run again. `plans` says what is run and tuned on which data set. What
-each model is worth to each user is kept in a cache, where the runs after it are paired with it.
+Hyperparameters are chosen on validation likes, which are held out of the training likes in the same way; the
+test likes are used once. Each run has its own process and is one line of results/ranking-PROTOCOL.jsonl; it is
+not repeated. `plans` has the models and hyperparameters for each data set. Each model's metrics for each user
+are stored in a cache, for paired comparisons in later runs.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from benchmarks.tables import as_markdown, as_text
 
 
 def lacking(lines: Lines, names, seeds, models, folder: Path, again: bool) -> list[tuple]:
-    """The runs to be done, (dataset, seed, model): on each split the reference, then `best`, then the others.
+    """The runs to do, (dataset, seed, model): on each split the reference, then `best`, then the others.
 
-    The reference is added where its values aren't kept, as all are paired with them. `best`, which
-    takes long, is not: whoever runs before it is paired with it by a `--refit`.
+    The reference is added if its values aren't stored, as all models are paired with it. `best` is not
+    added, as it takes long: models that ran before it are paired with it by `--refit`.
     """
     runs = []
     for name in names:
@@ -57,12 +57,14 @@ def main(argv=None) -> int:
         "python -m benchmarks.ranking", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--protocol", choices=("weak", "strong"), required=True)
-    parser.add_argument("--datasets", nargs="+", choices=PLANS, help="default: what can be loaded or has results")
+    parser.add_argument(
+        "--datasets", nargs="+", choices=PLANS, help="default: those that can be loaded or have results"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="default: the data set's plan")
-    parser.add_argument("--models", nargs="+", choices=MODELS, metavar="MODEL", help="run these alone")
-    parser.add_argument("--minutes", type=float, default=60, help="start no run after so many (default: %(default)g)")
-    parser.add_argument("--again", action="store_true", help="run also what there are results of")
-    parser.add_argument("--refit", action="store_true", help="the same, with what its search chose then")
+    parser.add_argument("--models", nargs="+", choices=MODELS, metavar="MODEL", help="run only these")
+    parser.add_argument("--minutes", type=float, default=60, help="start no more runs after (default: %(default)g)")
+    parser.add_argument("--again", action="store_true", help="repeat runs that have results")
+    parser.add_argument("--refit", action="store_true", help="repeat them with the stored hyperparameters")
     parser.add_argument("--results", type=Path, metavar="FOLDER", default=RESULTS, help="default: benchmarks/results")
     parser.add_argument("--cache", type=Path, metavar="FOLDER", default=default_folder(),
                         help="for the values of each user (default: %(default)s)")  # fmt: skip
@@ -81,14 +83,14 @@ def main(argv=None) -> int:
 
     met = [show(lines, name, args.markdown) for name in names if lines.models(name, PLANS[name])]
     if unfinished:
-        print(f"{unfinished} runs are still to be done: the same command goes on with them")
+        print(f"{unfinished} runs are left: repeat the command to continue")
     if runs:
         print(picture(lines, args.results))
     return 0 if all(met) else 1
 
 
 def run_all(lines: Lines, runs: list[tuple], minutes: float, folder: Path, refit: bool) -> int:
-    """Run what there is time for, and return how many runs there wasn't time for."""
+    """Run what there is time for, and return the number of runs left."""
     begun = time.perf_counter()
     for done, (name, seed, model) in enumerate(runs):
         spent = (time.perf_counter() - begun) / 60
@@ -101,7 +103,7 @@ def run_all(lines: Lines, runs: list[tuple], minutes: float, folder: Path, refit
 
 
 def show(lines: Lines, name: str, markdown: bool) -> bool:
-    """Print a data set's table, what was chosen and the verdict; return whether all of that is met."""
+    """Print a data set's table, the choices and the verdict; return whether all targets are met."""
     plan = PLANS[name]
     as_table = as_markdown if markdown else as_text
     print(setting(lines, name, plan), "", as_table(table(lines, name, plan)), "", sep="\n")

@@ -1,11 +1,11 @@
-"""The picture of a comparison: quality against training seconds, a point a model, a panel a data set."""
+"""The picture of a comparison: quality against training time, one point per model, one panel per data set."""
 
 from __future__ import annotations
 
 from benchmarks.ranking.lines import Lines
 from benchmarks.speed.chart import plain_numbers
 
-# By model: its marker and color. Popular is not drawn: it would be the whole height below the others.
+# Markers and colors by model. Popular is not drawn, as it is so far below the others.
 POINTS = {
     "best": ("*", "#3182bd"),
     "fast": ("s", "#3182bd"),
@@ -24,7 +24,7 @@ POINTS = {
 
 
 def draw(all_lines: list[Lines], plans: dict):
-    """The figure: a row a protocol, a column a data set, of what there are lines."""
+    """The figure: one row per protocol and one column per data set with lines."""
     from matplotlib import pyplot as plt
 
     panels = [[(lines, name) for name, plan in plans.items() if lines.models(name, plan)] for lines in all_lines]
@@ -49,7 +49,7 @@ def draw(all_lines: list[Lines], plans: dict):
 
 
 def points(ax, lines: Lines, dataset: str, plan) -> dict[str, object]:
-    """nDCG@100 by seconds; the bars are paired standard errors of the difference to the reference, a dotted line."""
+    """nDCG@100 by seconds, with paired standard errors of the difference from the reference (dotted line) as bars."""
     handles = {}
     for model in (model for model in lines.models(dataset, plan) if model in POINTS):
         marker, color = POINTS[model]

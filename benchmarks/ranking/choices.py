@@ -1,20 +1,18 @@
-"""What is in `best`, chosen by leaving one data set out in turn; and whether its search finds the best weights.
+"""Choose the parts of `best` by leaving out one data set at a time, and check that its search finds the best weights.
 
-    python -m benchmarks.ranking.choices                        what is stored, and what is lacking of the small sets
-    python -m benchmarks.ranking.choices --run pinterest:weak   runs this data set and protocol
+    python -m benchmarks.ranking.choices                        stored results, and missing runs on small data sets
+    python -m benchmarks.ranking.choices --run pinterest:weak   run this data set and protocol
 
-A run fits every part that was considered once, on a part of the training likes, and looks for weights of
-each set of parts, for scores as they are and for scores standardized by user. Each blend is compared, on
-the test likes, with EASE alone, whose l2 is the one that validated best; where EASE doesn't fit into memory,
-with IALS.
+A run fits every part that was considered once, on training likes only, and searches for the weights of each
+set of parts, with scores on their own scales and standardized per user. Each blend is compared on the test
+likes with EASE, whose l2 is the best on validation likes; with IALS, if EASE doesn't fit into memory.
 
-The check: on the validation users, the search's best is at least as good as each part alone and each pair,
-and as the best of a fine grid of several hundred points, to .0005.
+The check: on the validation users, the weights found by the search are at least as good as each part alone,
+each pair, and a fine grid of several hundred points, up to 0.0005.
 
-Leaving one set out: the blend is chosen that is furthest ahead of the reference in the mean over the other
-sets, each difference divided by the reference's nDCG@100 there. What counts is how it does on the set that
-was left out, compared with the blend that is best there. Sets where EASE doesn't fit are chosen among
-themselves.
+Leaving one set out: the blend that is furthest ahead of the reference on average over the other sets, with
+differences relative to the reference's nDCG@100, is evaluated on the set that was left out, and compared with
+the best blend there. Sets that are too large for EASE are compared among themselves.
 """
 
 from __future__ import annotations
@@ -50,7 +48,7 @@ MOST_TESTED = 4_000  # users
 
 
 def measure(dataset: str, protocol: str, seed: int = 0) -> dict:
-    """The line of a run: the check, and how far each blend is ahead of EASE on the test likes."""
+    """The line of a run: the check, and the lead of each blend over EASE on the test likes."""
     likes = datasets.load(dataset).user_items
     train, shown, held_out = split(likes, protocol, seed, PLANS[dataset].test_users)
     tested = np.flatnonzero(np.diff(held_out.indptr))
@@ -107,7 +105,7 @@ class Remembered:
 
 
 def fitted_parts(train: sparse.csr_array, judge: Judge) -> dict:
-    """The parts of `best` and one more, chosen and stopped as the fit of `best` does it, by name."""
+    """The parts of `best` and one more, with hyperparameters and early stopping as in its fit, by name."""
     best = preset("best")
     best.search_, best._progress, best._replaced = [], no_progress, {}
     network, *others = (best._that_fits(name, model, train.shape) for name, model in best.named_models())
@@ -135,7 +133,7 @@ def blended(scorers: list, validation: Judge, tests: list[Judge]) -> tuple[dict,
 
 
 def check(scorers: list, validation: Judge, best: float) -> dict:
-    """How far the search's best is ahead of each part alone, each pair, and a fine grid, at the least."""
+    """The smallest lead of the search's best over each part alone, each pair, and a fine grid."""
     alone = np.eye(len(scorers))
     pairs = [a * share + b * (1 - share) for a, b in itertools.combinations(alone, 2) for share in shares()]
     everywhere = np.exp(np.random.default_rng(0).uniform(-5, 5, (FINE_POINTS, len(scorers))))
@@ -147,7 +145,7 @@ def check(scorers: list, validation: Judge, best: float) -> dict:
 
 
 def shares() -> np.ndarray:
-    """Of a pair, from next to nothing to nearly all."""
+    """Shares of the first model of a pair, from almost 0 to almost 1."""
     return 1 / (1 + np.exp(np.linspace(-5, 5, 21)))
 
 
@@ -157,7 +155,7 @@ def is_met(line: dict) -> bool:
 
 
 def check_table(lines: list[dict]) -> list[list[str]]:
-    rows = [["likes", "blend", "best", "ahead of each alone", "of each pair", "of a fine grid", "chosen", ""]]
+    rows = [["likes", "blend", "best", "lead over each alone", "over each pair", "over a fine grid", "chosen", ""]]
     for line in lines:
         for blend, found in line["check"].items():
             figures = [f"{found[kind]:+.4f}" for kind in ("alone", "pairs", "fine grid")]
@@ -167,8 +165,8 @@ def check_table(lines: list[dict]) -> list[list[str]]:
 
 
 def left_out_table(lines: list[dict]) -> list[list[str]]:
-    """A row per set left out and protocol: what the others choose, and how that does on it."""
-    rows = [["left out", "chosen on the others", "ahead of EASE", "the best there", "ahead of EASE"]]
+    """One row per set left out and protocol: the blend chosen on the others, and its lead over the reference."""
+    rows = [["left out", "chosen on the others", "lead over EASE", "best on the set left out", "lead over EASE"]]
     for name in dict.fromkeys(line["dataset"] for line in lines):
         for line in (line for line in lines if line["dataset"] == name):
             others = [o for o in lines if o["dataset"] != name and o["reference"] == line["reference"]]
@@ -180,7 +178,7 @@ def left_out_table(lines: list[dict]) -> list[list[str]]:
 
 
 def mean_ahead(lines: list[dict], blend: str) -> float:
-    """The mean over sets of the mean over a set's protocols, as a share of the reference's metric."""
+    """The mean lead over sets, each the mean over its protocols, relative to the reference's figure."""
     by_set: dict[str, list[float]] = {}
     for line in lines:
         by_set.setdefault(line["dataset"], []).append(line["blends"][blend]["ahead"][0] / line["alone"])
@@ -198,7 +196,7 @@ def name_of(line: dict) -> str:
 
 
 def stored(path: Path = STORED) -> list[dict]:
-    """The lines, the last of each data set and protocol."""
+    """The last line of each data set and protocol."""
     lines = map(json.loads, path.read_text(encoding="utf-8").splitlines()) if path.exists() else ()
     return list({(line["dataset"], line["protocol"]): line for line in lines}.values())
 

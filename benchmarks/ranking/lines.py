@@ -1,4 +1,4 @@
-"""The lines that a comparison stores, a run each, and the figures that they come to together."""
+"""The stored lines of a comparison, one per run, and the figures computed from them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 RESULTS = Path(__file__).parents[1] / "results"
-ROUNDING = 2e-6  # of three figures of six digits
+ROUNDING = 2e-6  # of three figures with six digits
 
 
 class Figure(NamedTuple):
-    """A mean over seeds and users, with its standard error; NaN where there is none."""
+    """A mean over seeds and users, with its standard error; NaN if there is none."""
 
     value: float
     error: float
@@ -50,21 +50,21 @@ class Lines:
         self._take(line)
 
     def of(self, dataset: str, model: str) -> list[dict]:
-        """A model's lines, a seed each."""
+        """A model's lines, one per seed."""
         return [self.lines[key] for key in sorted(self.lines) if (key[0], key[2]) == (dataset, model)]
 
     def mean(self, dataset: str, model: str, metric: str) -> Figure:
         return self._combined([line["metrics"][metric] for line in self.of(dataset, model)])
 
     def difference(self, dataset: str, model: str, metric: str) -> Figure:
-        """To the reference, paired by user on each seed's split."""
+        """The difference from the reference, paired by user on each seed's split."""
         lines = [line for line in self.of(dataset, model) if line["differences"]]
         return self._combined([line["differences"][metric] for line in lines])
 
     def behind_best(self, dataset: str, model: str, metric: str) -> Figure:
-        """By how much `best` is ahead of it, paired like `difference`.
+        """The lead of `best` over the model, paired like `difference`.
 
-        NaN where a seed has no pairs, or has those of another run of `best` than the one stored.
+        NaN if a seed has no pairs, or pairs with a run of `best` that is not the one stored.
         """
         pairs = []
         for line in self.of(dataset, model):
@@ -78,11 +78,11 @@ class Lines:
         return self._combined(pairs)
 
     def _combined(self, pairs: list[list[float]]) -> Figure:
-        """Of a mean and a standard error a seed.
+        """The mean over seeds, given a mean and a standard error for each.
 
-        Under strong generalization each seed draws the users that it tests, of whom few are drawn
-        twice, and the errors are taken as independent. Under weak all seeds have the same users: their errors'
-        root mean square is what that of the mean is at most.
+        Under strong generalization, each seed draws its own test users, few of whom are drawn twice, so the
+        errors are treated as independent. Under weak generalization, all seeds have the same users: the root
+        mean square of their errors is an upper bound for the error of the mean.
         """
         if not pairs:
             return Figure(np.nan, np.nan)
@@ -91,10 +91,10 @@ class Lines:
         return Figure(float(values.mean()), float(error / (len(pairs) ** 0.5 if self.protocol == "strong" else 1)))
 
     def median(self, dataset: str, model: str, key: str) -> float:
-        """Of the seeds' seconds or megabytes."""
+        """The median over the seeds' seconds or megabytes."""
         return float(np.median([line[key] for line in self.of(dataset, model)]))
 
     def models(self, dataset: str, plan) -> list[str]:
-        """Those that have lines, the best first."""
+        """The models that have lines, best first."""
         found = [model for model in plan.spaces if self.of(dataset, model)]
         return sorted(found, key=lambda model: -self.mean(dataset, model, "ndcg@100").value)

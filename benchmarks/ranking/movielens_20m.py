@@ -1,19 +1,20 @@
-"""The published protocol of MovieLens 20M, on a file that the user has.
+"""The published protocol of MovieLens 20M, on the user's own copy of the data.
 
     python -m benchmarks.ranking.movielens_20m ml-20m.zip                       EASE, IALS and MultVAE
     python -m benchmarks.ranking.movielens_20m ratings.csv --models best fast
 
-A rating above 3.5 is a like, and users with fewer than 5 likes are left out. Of the others 10,000,
-drawn at random, validate and 10,000 are tested; a model is fitted on the rest. Items that none of the rest
-likes are left out. A model is shown the likes of a user who is tested but for a fifth of them, rounded down,
-and is asked for these; who has fewer than 5 likes left has nothing to be asked for. What has values to choose among
-is tuned for nDCG@100 on the users who validate, who are shown as much.
+A rating above 3.5 is a like, and users with fewer than 5 likes are left out. Of the others, 10,000 random
+users are for validation and 10,000 for testing; a model is fitted on the rest. Items that none of the rest
+likes are left out. A fifth of the likes of each test user, rounded down, is held out; a model is shown the
+others and evaluated on those held out. Users with fewer than 5 remaining likes have none held out. Models
+with hyperparameters to choose are tuned for nDCG@100 on the validation users, in the same way.
 
-Recall counts what was found among k, over what k places had room for: metrics.capped_recall_at_k.
+Recall is the number of hits among k, divided by the smaller of k and the number of held-out likes:
+metrics.capped_recall_at_k.
 
 Source
     Liang, Krishnan, Hoffman and Jebara 2018, Variational Autoencoders for Collaborative Filtering
-    (arXiv 1802.05814), sections 4.1 to 4.3, and its code; the users that it drew are others.
+    (arXiv 1802.05814), sections 4.1 to 4.3, and its code, which draws other users.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from benchmarks.tables import as_text
 LIKED_ABOVE, LEAST_LIKES = 3.5, 5
 METRICS = ("ndcg@100", "capped_recall@20", "capped_recall@50")
 
-# nDCG@100, recall@20 and recall@50, as their authors give them.
+# nDCG@100, recall@20 and recall@50, as published by the authors.
 PUBLISHED = {
     "RecVAE": ((0.442, 0.414, 0.553), "Shenbin et al. 2020"),
     "Mult-VAE": ((0.426, 0.395, 0.537), "Liang et al. 2018"),
@@ -45,7 +46,7 @@ PUBLISHED = {
     "Mult-DAE": ((0.419, 0.387, 0.524), "Liang et al. 2018"),
 }
 
-# An unfitted model of these hyperparameters, and what is tuned among which values.
+# Unfitted models with given hyperparameters, and the values to tune.
 MODELS = {
     "EASE": (partial(models.EASE, max_memory=np.inf), {"l2": [200.0, 500.0, 1000.0]}),
     "EDLAE": (partial(models.EDLAE, max_memory=np.inf), {"l2": [200.0, 500.0, 1000.0], "dropout": [0.2, 0.33, 0.5]}),
@@ -64,7 +65,7 @@ MODELS = {
 
 
 class Asked(NamedTuple):
-    """Users who are asked about: what a model is shown of each, and what it is to find; (n, n_items) both."""
+    """Users to evaluate on: the likes shown to a model, and those it should find, (n, n_items) each."""
 
     shown: sparse.csr_array
     held_out: sparse.csr_array
@@ -77,7 +78,7 @@ class Split(NamedTuple):
 
 
 def likes_of(path: str) -> sparse.csr_array:
-    """The likes of the users who have enough, from a file of ratings."""
+    """The likes of the users with enough of them, from a file of ratings."""
     ratings = datasets.read(path, values=True)
     if ratings.ratings is None:
         raise ValueError(f"{path} has no column of ratings; pass ml-20m.zip or its ratings.csv.")
@@ -87,12 +88,12 @@ def likes_of(path: str) -> sparse.csr_array:
 
 
 def split(likes: sparse.csr_array, n_held_out: int, seed: int) -> Split:
-    """Draw `n_held_out` users to validate and as many to test, and hold out a fifth of the likes of each."""
+    """Draw `n_held_out` users for validation and as many for testing, and hold out a fifth of the likes of each."""
     n_users = likes.shape[0]
     if n_users <= 2 * n_held_out:
         raise ValueError(
             f"there are {n_users:,} users with {LEAST_LIKES} likes or more, of whom {2 * n_held_out:,} cannot be held "
-            "out; pass a larger file, or fewer by --held-out-users."
+            "out; pass a larger file, or a smaller --held-out-users."
         )
     rng = np.random.default_rng(seed)
     validating, tested, trained_on = np.split(rng.permutation(n_users), [n_held_out, 2 * n_held_out])
@@ -113,7 +114,7 @@ def hold_out(likes: sparse.csr_array, rng: np.random.Generator) -> Asked:
 
 
 def measured(name: str, users: Split) -> list[str]:
-    """A model's row of the table, tuned on those who validate and then asked about those who are tested."""
+    """A model's row of the table, tuned on the validation users and evaluated on the test users."""
     make, space = MODELS[name]
     chosen: dict = {}
     if space:
@@ -140,10 +141,10 @@ def main(argv=None) -> int:
     )
     parser.add_argument("data", metavar="FILE", help="ml-20m.zip, or ratings.csv from it")
     parser.add_argument("--models", nargs="+", choices=MODELS, metavar="MODEL", default=["EASE", "IALS", "MultVAE"],
-                        help=f"of {', '.join(MODELS)} (default: EASE IALS MultVAE)")  # fmt: skip
+                        help=f"any of {', '.join(MODELS)} (default: EASE IALS MultVAE)")  # fmt: skip
     parser.add_argument("--held-out-users", type=int, default=10_000, metavar="N",
-                        help="as many validate and as many are tested (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="draws the users and their likes (default: %(default)s)")
+                        help="number of validation users, and of test users (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="seed for drawing users and likes (default: %(default)s)")
     args = parser.parse_args(argv)
     try:
         users = split(likes_of(args.data), args.held_out_users, args.seed)
@@ -159,7 +160,7 @@ def main(argv=None) -> int:
         rows.append([f"{name}, published", *(f"{figure:.3f}" for figure in figures), "", source])
     print(as_text(rows))
     n_asked = int((np.diff(test.held_out.indptr) > 0).sum())
-    print(f"means over {n_asked:,} users who are tested, with their standard errors")
+    print(f"means over {n_asked:,} test users, with their standard errors")
     return 0
 
 

@@ -1,8 +1,8 @@
-"""Makes docs/which_model_first.md: the words of page.md, the figures of the stored lines.
+"""Generate docs/which_model_first.md from the text of page.md and the figures of the stored lines.
 
     python -m benchmarks.ranking.page
 
-What stands in double braces there is asked of the lines: {{difference pinterest weak best ndcg@100}}.
+Queries in double braces are replaced by figures: {{difference pinterest weak best ndcg@100}}.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks.tables import as_markdown
 PAGE = Path(__file__).parents[2] / "docs" / "which_model_first.md"
 PROTOCOLS = ("weak", "strong")
 
-TITLES = ("likes", "model", "nDCG@100", "to reference", "p@1 to reference", "CPU s")
+TITLES = ("likes", "model", "nDCG@100", "difference", "difference in p@1", "CPU s")
 
 TEXT = Path(__file__).parent / "page.md"
 
@@ -32,9 +32,9 @@ def stored(folder: Path = RESULTS) -> dict[str, Lines]:
 
 
 HOW = {
-    "weak": "A fifth of each user's likes is held out; every user is trained on.",
-    "strong": "A fifth of the users (of Pinterest and Gowalla a tenth) is held out; a model is shown four fifths of "
-    "their likes and asked for the rest.",
+    "weak": "A fifth of each user's likes is held out; all users are in the training data.",
+    "strong": "A fifth of the users (a tenth on Pinterest and Gowalla) is held out; a model is shown four fifths of "
+    "their likes and evaluated on the rest.",
 }
 
 
@@ -43,13 +43,13 @@ def seeds(n: int) -> str:
 
 
 class Answers:
-    """What can be asked of the lines: a method a kind of question, its arguments the words after it."""
+    """The queries: one method for each kind, with the words after it as arguments."""
 
     def __init__(self, lines: dict[str, Lines]):
         self.lines = lines
 
     def tables(self) -> str:
-        """A section a protocol: how it is measured, and a table of all data sets."""
+        """One section per protocol: its description, and a table of all data sets."""
         return "\n".join(
             f"\n### {protocol}\n\n{HOW[protocol]}\n\n{as_markdown([list(TITLES), *self.rows(lines)])}"
             for protocol, lines in self.lines.items()
@@ -57,7 +57,7 @@ class Answers:
         )
 
     def rows(self, lines: Lines) -> list[list[str]]:
-        """A row for each model of each data set that there are lines of; of a set the first row has its name."""
+        """One row for each model of each data set with lines; the first row of a data set has its name."""
         rows = []
         for dataset, plan in PLANS.items():
             for i, model in enumerate(lines.models(dataset, plan)):
@@ -76,14 +76,14 @@ class Answers:
         return rows
 
     def choices(self) -> str:
-        """What is in `best`, chosen by leaving one set out."""
+        """The table of blends chosen by leaving out one data set."""
         return as_markdown(left_out_table(stored_choices()))
 
     def difference(self, dataset: str, protocol: str, model: str, metric: str) -> str:
         return self.lines[protocol].difference(dataset, model, metric).signed()
 
     def ahead(self, dataset: str, protocol: str, model: str, metric: str) -> str:
-        """Best less the model."""
+        """The figure of `best` minus that of the model."""
         return self.lines[protocol].behind_best(dataset, model, metric).signed()
 
     def mean(self, dataset: str, protocol: str, model: str, metric: str) -> str:
@@ -105,12 +105,12 @@ class Answers:
         kind, *words = (word.replace("_", " ") for word in question.split())
         answer = getattr(self, kind)(*words)
         if answer in ("", "nan"):
-            raise ValueError(f"no stored line answers {question}")
+            raise ValueError(f"there is no stored line for {question}")
         return answer
 
 
 def page(lines: dict[str, Lines], text: str) -> str:
-    """The page: the text with its questions answered."""
+    """The page: the text with its queries replaced by figures."""
     answers = Answers(lines)
     return re.sub(r"\{\{(.*?)\}\}", lambda found: answers.answer(found[1]), text)
 

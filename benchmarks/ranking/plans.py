@@ -1,4 +1,4 @@
-"""Who ranks what: the models, and for each data set what is tuned and how."""
+"""The models, and for each data set the hyperparameters to tune."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _torch_mult_vae(**params):
     return MultVae(**params)
 
 
-# An unfitted model of these hyperparameters: with `fit`, and a scorer once it is fitted.
+# Unfitted models with given hyperparameters, which have `fit` and are scorers once fitted.
 MODELS: dict[str, Callable] = {
     "best": partial(preset, "best"),
     "fast": partial(preset, "fast"),
@@ -43,13 +43,13 @@ Space = Mapping[str, Sequence]
 
 
 class Plan(NamedTuple):
-    """What is run on a data set: by model what is tuned, and which model the others are compared with."""
+    """The runs on a data set: the hyperparameters to tune by model, and the reference model."""
 
     spaces: dict[str, Space]
     reference: str
     seeds: tuple[int, ...]
-    strong_seeds: tuple[int, ...] | None = None  # under strong generalization, where they are others
-    test_users: float = 0.1  # the share that is held out under strong generalization
+    strong_seeds: tuple[int, ...] | None = None  # under strong generalization, if different
+    test_users: float = 0.1  # the share held out under strong generalization
     cpu_minutes: float | None = None  # for tuning and the last fit; None: until no value is better
 
     def seeds_of(self, protocol: str) -> tuple[int, ...]:
@@ -78,7 +78,7 @@ PLANS = {
         },
         reference="EASE",
         seeds=(0, 1, 2),
-        strong_seeds=(0, 1, 2, 3, 4),  # a fifth of the users five times: as many as there are
+        strong_seeds=(0, 1, 2, 3, 4),  # a fifth of the users five times, in total as many as there are
         test_users=0.2,
     ),
     "lastfm-2k": Plan(

@@ -1,4 +1,4 @@
-"""From the lines of a comparison to its table and its verdict."""
+"""The table and verdict of a comparison."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ COLUMNS = {
     "recall@50": "recall@50",
 }
 COMPARED = ("ndcg@100", "precision@1")
-MANY_USERS = 5_000  # from so many on, ahead means by two standard errors
+MANY_USERS = 5_000  # with at least this many, a lead must be two standard errors
 
 
 UNPAIRED = "not paired; run best, then --refit --models with this one"
 
 
 def table(lines: Lines, dataset: str, plan) -> list[list[str]]:
-    """The head and a row a model."""
+    """The header, and one row per model."""
     head = ["model"]
     for metric, title in COLUMNS.items():
         head += [title, f"to {plan.reference}"] if metric in COMPARED else [title]
@@ -47,7 +47,7 @@ def table(lines: Lines, dataset: str, plan) -> list[list[str]]:
 
 
 def setting(lines: Lines, dataset: str, plan) -> str:
-    """Under which rules the table came about, in a few sentences."""
+    """The rules behind the table, in a few sentences."""
     seeds = sorted({seed for name, seed, _ in lines.lines if name == dataset})
     users = max(line["users"] for (name, *_), line in lines.lines.items() if name == dataset)
     if lines.protocol == "weak":
@@ -58,18 +58,18 @@ def setting(lines: Lines, dataset: str, plan) -> str:
         )
     budget = "until no neighbouring value of ranking/plans.py validates better"
     if plan.cpu_minutes is not None:
-        budget = f"{plan.cpu_minutes:g} CPU minutes a model, its last fit included"
+        budget = f"{plan.cpu_minutes:g} CPU minutes per model, including its last fit"
     return (
-        f"{dataset}, {lines.protocol} generalization: {held_out}; seeds {', '.join(map(str, seeds))}, which draw the "
-        "split and the start. What has trials is tuned for nDCG@100 on likes held out of the training likes in the "
-        f"same way: {budget}; what has none has its defaults, or chooses for itself. Differences are to "
-        f"{plan.reference}, standard errors over users, paired. CPU s: the last fit's processor time, summed over "
-        "threads; best chooses within it. MB: its peak above the likes."
+        f"{dataset}, {lines.protocol} generalization: {held_out}; seeds {', '.join(map(str, seeds))} of the split and "
+        "the initial weights. Models with trials are tuned for nDCG@100 on likes held out of the training likes in the "
+        f"same way: {budget}; the others use their defaults, or choose for themselves. Differences are from "
+        f"{plan.reference}, with standard errors over users, paired. CPU s: the last fit's processor time, summed over "
+        "threads, including the choices of best. MB: its peak memory, without the likes."
     )
 
 
 def choices(lines: Lines, dataset: str, plan) -> list[str]:
-    """What validation chose, a model a line, its seeds apart by semicolons."""
+    """The choices made on validation likes, one line per model, with seeds separated by semicolons."""
     found = []
     for model in lines.models(dataset, plan):
         each = [
@@ -81,11 +81,11 @@ def choices(lines: Lines, dataset: str, plan) -> list[str]:
 
 
 def verdict(lines: Lines, dataset: str, plan) -> list[tuple[bool, str]]:
-    """Whether `best` is where it should be: met or not, and the sentence that says it.
+    """Whether `best` meets its targets, and a sentence for each.
 
-    Ahead at nDCG@100, of the reference and of every model in other hands; of the reference, where
-    there are many users, by two paired standard errors. At p@1 not behind by more than one. What has no
-    paired error, since the values of each user weren't kept, is not met.
+    It must be ahead of the reference and of all models of other libraries in nDCG@100; of the reference, if
+    there are many users, by two paired standard errors. In p@1, it must not be behind by more than one. A
+    target without a paired error, as the values of each user weren't stored, is not met.
     """
     if not lines.of(dataset, "best"):
         return []

@@ -25,12 +25,12 @@ from benchmarks.ranking.search import search
 from benchmarks.ranking.values import METRICS, differences, store, values_file, values_of
 
 CHOSEN_BY = "ndcg@100"
-MOST_USERS = 4_000  # to validate on: more say little more
+MOST_USERS = 4_000  # for validation; more would add little information
 KS = (1, 5, 10, 20, 50, 100)
 
 
 def split(user_items, protocol: str, seed: int, test_users: float):
-    """What is trained on, what a model is shown of those whom it is asked about, and what it has to predict."""
+    """The training likes, the likes of the test users shown to a model, and those it should predict."""
     if protocol == "weak":
         train, held_out = holdout_per_user(user_items, seed=seed)
         return train, train, held_out
@@ -39,7 +39,7 @@ def split(user_items, protocol: str, seed: int, test_users: float):
 
 
 def new(name: str, params: dict, protocol: str, seed: int):
-    """An unfitted model, all that is random in it by the seed; a blend validates as it will be asked."""
+    """An unfitted model with the seed for all its randomness; a blend validates with the given protocol."""
     model = MODELS[name](**params)
     if isinstance(model, Blend):
         model.set_params(validation=protocol)
@@ -50,7 +50,7 @@ def new(name: str, params: dict, protocol: str, seed: int):
 
 
 def tuned(name: str, space: Space, train, protocol: str, seed: int, test_users: float, seconds: float | None):
-    """The hyperparameters that validate best on likes of `train` alone, and the trials."""
+    """The best hyperparameters on validation likes taken from `train`, and the trials."""
     if not space:
         return {}, []
     inner, shown, held_out = split(train, protocol, seed, test_users)
@@ -65,9 +65,9 @@ def tuned(name: str, space: Space, train, protocol: str, seed: int, test_users: 
 
 
 def measure(dataset: str, protocol: str, seed: int, name: str, folder: Path, earlier: dict | None = None) -> dict:
-    """The line of a run. `folder` holds each model's values of each user, which the others' are paired with.
+    """The line of a run. `folder` holds each model's values of each user, for paired comparisons.
 
-    With `earlier`, a line of the same run, what its search chose is fitted without another search.
+    With `earlier`, a line of the same run, its hyperparameters are fitted without another search.
     """
     plan = PLANS[dataset]
     train, shown, held_out = split(datasets.load(dataset).user_items, protocol, seed, plan.test_users)
@@ -75,7 +75,7 @@ def measure(dataset: str, protocol: str, seed: int, name: str, folder: Path, ear
     others = {key: values_of(folder, dataset, protocol, seed, model, train)
               for key, model in pairs.items() if model != name}  # fmt: skip
     if "differences" in others and others["differences"] is None:
-        raise FileNotFoundError(f"{folder} lacks the values of {plan.reference}; run it first")
+        raise FileNotFoundError(f"{folder} has no values for {plan.reference}; run it first")
     warm_up(name, protocol)
     before = resident_megabytes("VmRSS")
 
@@ -89,7 +89,7 @@ def measure(dataset: str, protocol: str, seed: int, name: str, folder: Path, ear
         n_trials, tuning_seconds = earlier["trials"], earlier["tuning_seconds"]
 
     model = new(name, params, protocol, seed)
-    forget_peak()  # that of the search
+    forget_peak()  # of the search
     started, wall = time.process_time(), time.perf_counter()
     model.fit(train)
     fit_seconds, wall = time.process_time() - started, time.perf_counter() - wall
@@ -117,7 +117,7 @@ def measure(dataset: str, protocol: str, seed: int, name: str, folder: Path, ear
 
 
 def chosen(model, params: dict) -> dict:
-    """What validation chose: by the search, or in a blend by itself."""
+    """The choices made on validation likes, by the search or by a blend itself."""
     if not isinstance(model, Blend):
         return params
     found = {f"{type(part).__name__}'s weight": round(float(w), 3) for part, w in zip(model.models_, model.weights_)}
@@ -137,7 +137,7 @@ def version(name: str) -> str:
 
 
 def warm_up(name: str, protocol: str) -> None:
-    """Make kernels and libraries ready by a fit of next to nothing, so that they count as nobody's time or memory."""
+    """Load kernels and libraries with a tiny fit, so that their time and memory are not measured."""
     model = new(name, {}, protocol, 0)
     if isinstance(model, Blend):
         model = model.models[0]
@@ -148,15 +148,15 @@ def warm_up(name: str, protocol: str) -> None:
 
 
 def forget_peak() -> None:
-    """Let the peak of memory begin again, where the system can."""
+    """Reset the peak of memory, if the system supports it."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def in_own_process(function: Callable, *args):
-    """The function's answer from a process that has done nothing else, so that its memory is the function's own.
+    """The function's result from a new process, whose memory is only the function's.
 
-    Its OpenMP threads sleep while they wait: on a busy machine they would otherwise spend processor time on nothing.
+    Its OpenMP threads sleep while waiting; on a busy machine, they would otherwise waste processor time.
     """
     os.environ["OMP_WAIT_POLICY"] = "passive"
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:

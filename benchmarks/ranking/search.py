@@ -1,8 +1,8 @@
-"""A search that every contestant gets: one hyperparameter after another, from the middle of its values outwards.
+"""The search used for every contestant: one hyperparameter at a time, from the middle of its values outwards.
 
-Each is moved to its neighbouring value as long as that validates better, first upwards, then
-downwards, and all of them in turn until a round moves none. It draws no random numbers, and what
-has been tried is not tried again.
+Each is moved to a neighbouring value as long as validation improves, first upwards, then downwards. This is
+repeated for all of them until a round makes no move. The search draws no random numbers and tries nothing
+twice.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 
 class _OutOfTime(Exception):
-    """No trial is to begin any more."""
+    """There is no time for another trial."""
 
 
 def search(
@@ -21,19 +21,19 @@ def search(
     seconds: float | None = None,
     clock: Callable[[], float] = time.process_time,
 ) -> tuple[dict, list[dict]]:
-    """The best hyperparameters, and all trials as {"params", "value"}.
+    """Find the best hyperparameters; return them with all trials as {"params", "value"}.
 
     Parameters
     ----------
     judge : callable
-        Fits with these hyperparameters, and says how that validates: the higher the better.
+        Fits with given hyperparameters and returns a validation value, to be maximized.
     space : mapping of str to sequence
-        The values of each, in their order.
+        The values of each hyperparameter, in order.
     seconds : float, optional
-        By `clock`. No trial begins that would end later, if it and the last fit, which is the
-        caller's, take as long as the longest so far.
+        The time limit. A trial only begins if it and the caller's last fit would finish in time, assuming that
+        each takes as long as the longest trial so far.
     clock : callable
-        By default this process's processor time, summed over threads.
+        The default is this process's processor time, summed over threads.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What each model is worth to each user, stored by its run so that the others can be paired with it."""
+"""Each model's metrics for each user, stored by its run for paired comparisons."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ METRICS = ("ndcg@100", "precision@1", "precision@5", "precision@10", "recall@20"
 
 
 def values_file(folder: Path, dataset: str, protocol: str, seed: int, model: str, split: str) -> Path:
-    """Where a model's values of each user are kept; `split` is the digest of the training likes, or *."""
+    """The file of a model's values for each user; `split` is the digest of the training likes, or *."""
     return folder / f"ranking-{dataset}-{protocol}-{seed}-{re.sub('[^A-Za-z]+', '-', model)}-{split}.npz"
 
 
@@ -26,7 +26,7 @@ def store(report: Report, path: Path) -> None:
 
 
 def values_of(folder: Path, dataset: str, protocol: str, seed: int, model: str, train) -> Report | None:
-    """What `store` stored of a model on this split, None where it has not been run."""
+    """A model's values on this split, written by `store`; None if it has not been run."""
     path = values_file(folder, dataset, protocol, seed, model, digest(train))
     if not path.exists():
         return None
@@ -36,7 +36,7 @@ def values_of(folder: Path, dataset: str, protocol: str, seed: int, model: str, 
 
 
 def differences(report: Report, other: Report | None) -> dict[str, list[float]]:
-    """By metric the mean over users of the report's values less the other's, and its standard error."""
+    """By metric, the mean over users of the report's values minus the other's, and its standard error."""
     if other is None:
         return {}
     found = {metric: paired_difference(report, other, metric) for metric in METRICS}

@@ -1,1 +1,1 @@
-"""How far: training over MPI ranks, on one machine and predicted for several, and likes too many for memory."""
+"""Scaling: training on MPI ranks, measured on one machine and predicted for several, and likes larger than memory."""

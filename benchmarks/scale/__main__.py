@@ -1,10 +1,10 @@
-"""How a training scales over ranks: measured on this machine, and predicted for several.
+"""How training scales with the number of ranks: measured on this machine, and predicted for several.
 
-    python -m benchmarks.scale                     measure at 1, 2 and 4 ranks, fit, predict, draw
-    python -m benchmarks.scale --memory 1000000    what each of 2 ranks holds at so many items
+    python -m benchmarks.scale                     measure with 1, 2 and 4 ranks, fit, predict, draw
+    python -m benchmarks.scale --memory 1000000    the memory of each of 2 ranks with this many items
 
-A rank computes on one thread. Measured are seconds a step, what of them passes in sums over the
-ranks (waiting for the slowest included), and the bytes that a rank gives to those sums.
+Each rank computes on one thread. The seconds per step are measured, their share spent in sums over the
+ranks (including waiting for the slowest), and the bytes that a rank passes to these sums.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RANKS = (1, 2, 4)
 
 
 def run_ranks(n, n_items, n_steps):
-    """What each of n ranks says of its steps."""
+    """The results of n ranks for their steps."""
     mpiexec = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "OMP_WAIT_POLICY": "passive", "PYTHONPATH": path}
@@ -47,7 +47,7 @@ def measure(n_steps):
             row["bytes"] = of_ranks[0]["bytes"]
             measured.append(row)
             print(
-                f"{n_items:>7,} items, {n} ranks: {row['seconds'] * 1e3:6.1f} ms a step, {row['waited'] * 1e3:5.2f} "
+                f"{n_items:>7,} items, {n} ranks: {row['seconds'] * 1e3:6.1f} ms per step, {row['waited'] * 1e3:5.2f} "
                 f"of them in sums ({row['waited'] / row['seconds']:.1%}), {row['bytes']:,} bytes"
             )
     return measured
@@ -58,18 +58,18 @@ def table(model, cores):
         for link, (bandwidth, latency) in LINKS.items():
             times = [predicted(model, n_items, n, bandwidth, latency, cores) for n in MACHINES]
             cells = "  ".join(f"{n}: {seconds * 1e3:.1f}" for n, seconds in zip(MACHINES, times))
-            print(f"{n_items:>9,} items, {cores:>2} cores, {link}: ms a step at {cells}")
+            print(f"{n_items:>9,} items, {cores:>2} cores, {link}: ms per step with {cells}")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         "python -m benchmarks.scale", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=12, help="a measurement (default: %(default)s)")
-    parser.add_argument("--memory", type=int, metavar="ITEMS", help="look at the memory of 2 ranks instead")
+    parser.add_argument("--steps", type=int, default=12, help="steps per measurement (default: %(default)s)")
+    parser.add_argument("--memory", type=int, metavar="ITEMS", help="measure the memory of 2 ranks instead")
     parser.add_argument("--refit", action="store_true", help="predict and draw from the stored measurements")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "scaling",
-                        help="beginning of .json and .png")  # fmt: skip
+                        help="path without .json and .png")  # fmt: skip
     args = parser.parse_args()
     if args.memory:
         whole = 3 * 4 * args.memory * (EMB_DIM + HIDDEN_DIM + 1) / 1e6
@@ -77,13 +77,13 @@ def main() -> int:
             print(
                 f"rank {rank}: {r['state_mb']:,} MB of state of {whole:,.0f} ({r['state_mb'] / whole:.1%}), peak "
                 f"{r['peak_mb']:,} MB ({r['peak_mb'] / whole:.1%}), {r['before_mb']} before the network; "
-                f"{r['seconds']:.3f} s a step"
+                f"{r['seconds']:.3f} s per step"
             )
         return 0
     path = args.out.with_suffix(".json")
     measured = json.loads(path.read_text(encoding="utf-8"))["measured"] if args.refit else measure(args.steps)
     model = fit(measured)
-    print(f"replicated {model['replicated'] * 1e3:.2f} ms, and {model['an_item'] * 1e6:.3f} us an item")
+    print(f"replicated {model['replicated'] * 1e3:.2f} ms, and {model['an_item'] * 1e6:.3f} us per item")
     for r in measured:
         if r["ranks"] == 2:
             expected = model["replicated"] + model["an_item"] * r["items"] / 2

@@ -1,4 +1,4 @@
-"""The picture: how many times as fast N machines are as one, predicted, and what was measured on one."""
+"""The picture: the predicted speedup with N machines, and the measurements on one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def draw(measured, model, path):
                 speedups = [one / predicted(model, n_items, n, bandwidth, latency, cores) for n in MACHINES]
                 axes.plot(MACHINES, speedups, style, color=color, label=f"{n_items:,} items, {link}")
         axes.plot(MACHINES, MACHINES, color="lightgray", zorder=0)
-        axes.set(xscale="log", yscale="log", xlabel="machines", title=f"{cores} core{'s' * (cores > 1)} a machine")
+        axes.set(xscale="log", yscale="log", xlabel="machines", title=f"{cores} core{'s' * (cores > 1)} per machine")
         axes.set_xticks(MACHINES, MACHINES)
         axes.set_yticks(MACHINES, MACHINES)
         axes.minorticks_off()
@@ -29,6 +29,6 @@ def draw(measured, model, path):
         left.plot(
             *zip(*points), "o", color=color, fillstyle="none", label=f"{n_items:,} items, measured on one machine"
         )
-    left.set_ylabel("times as fast as one machine (predicted)")
+    left.set_ylabel("predicted speedup over one machine")
     left.legend(fontsize=7)
     figure.savefig(path, dpi=120)

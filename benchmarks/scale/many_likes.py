@@ -1,9 +1,9 @@
-"""Likes of which there are too many for memory, as parquet, for `autoenc prepare` and what comes after it.
+"""Write more likes than fit into memory as parquet, for `autoenc prepare` and training.
 
-    python -m benchmarks.scale.many_likes likes          100 million rows in 20 files, some 700 MB
+    python -m benchmarks.scale.many_likes likes          100 million rows in 20 files, about 700 MB
 
-Few users and few items have most of the likes. Four in ten go by one popularity for everybody, and six
-by one of a user's own taste, of a hundred: the same popularity, with the items turned round.
+Few users and few items have most of the likes. Four in ten likes are drawn by the overall popularity, and six
+by that of the user's taste, one of a hundred: the same popularity, with the items rotated.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ N_FILES, N_TASTES = 20, 100
 
 
 def rows(n, n_users, n_items, rng):
-    """The columns user and item of n rows, some of which are the same."""
+    """The columns user and item of n rows, some of which are duplicates."""
     users = (n_users * rng.random(n) ** 1.5).astype(np.int64)
     items = (n_items * rng.random(n) ** 3).astype(np.int64)
     by_taste = rng.random(n) < 0.6
@@ -32,7 +32,7 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folder", type=Path, help="made if it is missing")
+    parser.add_argument("folder", type=Path, help="folder to write, created if it doesn't exist")
     parser.add_argument("--users", type=int, default=500_000)
     parser.add_argument("--items", type=int, default=40_000)
     parser.add_argument("--rows", type=int, default=100_000_000)

@@ -1,8 +1,8 @@
-"""One rank of a training: what its steps take, printed as a line of JSON by the first of the ranks.
+"""One rank of a training job: the time of its steps, printed as one line of JSON by the root.
 
     mpiexec -n 2 python -m benchmarks.scale.rank_job ITEMS STEPS
 
-A rank computes on one thread. The users are synthetic and the same on every rank.
+Each rank computes on one thread. The users are synthetic and the same on every rank.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from autoenc.train_job import peak_memory_mb
 from autoenc.training.warm_up import warm_up
 from benchmarks.scale.model import BATCH, EMB_DIM, HIDDEN_DIM
 
-LIKES = 115  # of a user
+LIKES = 115  # per user
 
 
 def popularity(n_items):
@@ -34,7 +34,7 @@ def popularity(n_items):
 
 
 def batches(n_items, n):
-    """Users who like items by their popularity, the same on every rank."""
+    """Batches of users who like items according to their popularity, the same on every rank."""
     rng = np.random.default_rng(0)
     bounds = np.cumsum(popularity(n_items))
     bounds /= bounds[-1]
@@ -49,7 +49,7 @@ def batches(n_items, n):
 
 
 def rank_job(n_items, n_steps):
-    """One rank: train some steps and print what they took, on the root."""
+    """Train some steps on one rank, and print their time on the root."""
     ranks = world()
     warm_up()
     before = peak_memory_mb()
@@ -61,7 +61,7 @@ def rank_job(n_items, n_steps):
     seconds, waits = [], []
     with compute_threads(1):
         for step in range(n_steps):
-            ranks.all_reduce_number(0)  # all begin at once
+            ranks.all_reduce_number(0)  # so that all begin at the same time
             ranks.waited, ranks.sent = 0.0, 0
             started = time.perf_counter()
             model.train_step(users[step % len(users)], (0, 0, step))

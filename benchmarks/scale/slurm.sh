@@ -1,9 +1,9 @@
 #!/bin/sh
 # The Slurm job of docs/how_to/mpi.md on one Linux machine: a controller, and two nodes that are both this host.
 #
-#     sudo -E sh benchmarks/scale/slurm.sh          takes Debian's slurm-wlm and munge, munged running, and autoenc on the PATH
+#     sudo -E sh benchmarks/scale/slurm.sh          needs Debian's slurm-wlm and munge, munged running, and autoenc on the PATH
 #
-# The script is the page's, on 2 nodes, the bundled ratings, and a temporary folder for the one that all nodes see.
+# It runs the page's script on 2 nodes, with the bundled ratings and a temporary folder as the shared one.
 set -e
 folder=$(mktemp -d)
 export SLURM_CONF="$folder/slurm.conf"
@@ -31,7 +31,7 @@ done
 sed -n '/^#!\/bin\/bash/,/^```/{/^```/!p}' "$(dirname "$0")/../../docs/how_to/mpi.md" |
     sed "s/--nodes=4/--nodes=2/; s/ --data ratings.csv//; s,/shared,$folder,; s,model.safetensors,$folder/&," > "$folder/job"
 cat "$folder/job"
-for again in 1 2; do  # the second goes on from the checkpoint of the first, which has nothing left to do
+for again in 1 2; do  # the second job resumes from the checkpoint of the first, which is complete
     sbatch --wait --output="$folder/out" "$folder/job"
     cat "$folder/out"
 done

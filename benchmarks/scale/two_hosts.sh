@@ -1,10 +1,10 @@
 #!/bin/sh
-# Two hosts on one Linux machine, for the model of model.py: network namespaces with a link of a given rate between.
+# Two hosts on one Linux machine, for the model in model.py: network namespaces connected at a given rate.
 #
-#     sudo sh benchmarks/scale/two_hosts.sh 1gbit          takes iproute2, and mpiexec and python on the PATH
+#     sudo sh benchmarks/scale/two_hosts.sh 1gbit          needs iproute2, and mpiexec and python on the PATH
 #
-# Prints what the two ranks say of a step at MovieLens 10M's 10,677 items. The rate is limited by a token
-# bucket, small enough that a step's bytes don't pass in one burst; latency stays the kernel's own.
+# Prints the results of two ranks for a step with MovieLens 10M's 10,677 items. The rate is limited by a token
+# bucket that is too small for a step's bytes to pass in one burst; the latency is the kernel's.
 set -e
 root=$(cd "$(dirname "$0")/../.." && pwd)
 rate=${1:-1gbit}

@@ -1,1 +1,1 @@
-"""How fast: training, ranking, memory and start beside PyTorch and implicit, and each kernel beside its layer."""
+"""Speed: training, ranking, memory and start compared with PyTorch and implicit, and each kernel with its layer."""

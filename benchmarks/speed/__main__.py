@@ -1,20 +1,20 @@
-"""How fast: training, ranking, memory and start of ours and of others, in turns on the same likes.
+"""Training, ranking, memory and start of autoenc and others, in alternating turns on the same likes.
 
     python -m benchmarks.speed                      everything (`make bench`), about an hour
     python -m benchmarks.speed --quick              the main ratios, in about four minutes
-    python -m benchmarks.speed --only score         one part again; the others' figures stay
+    python -m benchmarks.speed --only score         one part again; the other figures are kept
     python -m benchmarks.speed --threads 1 2 4 8 16
 
-Every contestant has a process of its own and waits asleep while another measures, one turn each,
-and again; a ratio is the median over the turns. The likes are synthetic, of MovieLens 10M's shape,
-four fifths of them to train on. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are cleared for all, so
-that each library picks its own kernels.
+Every contestant has its own process, which sleeps while another measures, in alternating turns; a ratio is
+the median over the turns. The likes are synthetic, with the size of MovieLens 10M; four fifths are for
+training. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are cleared for all, so that each library chooses its own
+kernels.
 
-Training, ranking and the profile are measured with each number of threads, the rest with the largest
-that isn't more than the processors. Numbers above the processors show what over-subscription costs.
+Training, ranking and the profile are measured with each number of threads, the rest with the largest that is
+not above the number of processors. Numbers above it show the cost of over-subscription.
 
-The figures go to benchmarks/results/speed/, a file for each processor, with a picture beside it,
-and from there to docs/kernels.md.
+The figures are stored in benchmarks/results/speed/, one file per processor, with a picture, and shown in
+docs/kernels.md.
 """
 
 from __future__ import annotations

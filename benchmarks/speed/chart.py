@@ -1,4 +1,4 @@
-"""Pictures of the stored figures: of all processors by threads, and of one the bars and the scaling curves."""
+"""Pictures of the stored figures: all processors by threads, and the bars and scaling curves of one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BARS = (
 
 
 def draw_threads(stored: list[dict], path: Path) -> Path:
-    """Draw what is stored of each processor against the number of threads: a row for each. Returns `path`."""
+    """Draw the figures of each processor against the number of threads, one row each. Returns `path`."""
     stored = [one for one in stored if "epoch" in one["parts"]]
     if not stored:
         return path
@@ -55,7 +55,7 @@ def draw_threads(stored: list[dict], path: Path) -> Path:
 
 
 def finish_threads(ax, threads: list[int], stored: dict, title: str) -> None:
-    """An axis of threads; what is over-subscribed is shaded."""
+    """Finish an axis of threads, with over-subscription shaded."""
     processors = processor_of(stored).count
     if threads:
         ax.set_xscale("log", base=2)
@@ -73,7 +73,7 @@ def finish_threads(ax, threads: list[int], stored: dict, title: str) -> None:
 
 
 def draw(stored: dict, path: Path) -> Path:
-    """Draw what one processor's results hold; parts that were not measured stay out. Returns `path`."""
+    """Draw one processor's results, without parts that were not measured. Returns `path`."""
     parts = stored["parts"]
     bars = [bar for bar in BARS if bar[0] in parts]
     curves = [curve for curve in (by_size, by_users) if "scaling" in parts]
@@ -93,7 +93,7 @@ def draw(stored: dict, path: Path) -> Path:
 
 
 def bar_chart(ax, values: dict[str, list[float]], title: str) -> None:
-    """A bar for each contestant's median, the first on top, its turns as dots."""
+    """A bar for each contestant's median, the first at the top, with its turns as dots."""
     names = list(values)
     medians = [statistics.median(values[name]) for name in names]
     colors = [OURS if name.startswith("autoenc") else OTHERS for name in names]
@@ -109,7 +109,7 @@ def bar_chart(ax, values: dict[str, list[float]], title: str) -> None:
 
 
 def by_size(ax, part: dict) -> None:
-    """Epoch seconds against the number of users, likes or items, and what linear growth would be."""
+    """Epoch seconds against the number of users, likes or items, compared with linear growth."""
     for axis, color in AXES.items():
         spread(ax, part[axis], color, axis)
     first = statistics.median(part["users"]["1"])
@@ -124,7 +124,7 @@ def by_size(ax, part: dict) -> None:
 
 
 def by_users(ax, part: dict) -> None:
-    """Peak memory against users, above the data itself."""
+    """Peak memory against the number of users, compared with the data itself."""
     spread(ax, part["memory"], AXES["users"], "peak above the imports")
     data = part["data_megabytes"]
     ax.plot([float(s) for s in data], list(data.values()), "--", color=DOTS, label="the likes themselves")
@@ -135,7 +135,7 @@ def by_users(ax, part: dict) -> None:
 
 
 def spread(ax, values: dict, color: str, name: str) -> None:
-    """Medians as a line, the range of the turns as bars."""
+    """Medians as a line, with the range of the turns as bars."""
     x = [float(key) for key in values]
     medians = [statistics.median(turns) for turns in values.values()]
     below = [median - min(turns) for median, turns in zip(medians, values.values())]
@@ -144,7 +144,7 @@ def spread(ax, values: dict, color: str, name: str) -> None:
 
 
 def plain_numbers(axis, subs) -> None:
-    """A logarithmic axis with a tick at each of `subs` times a power of ten, written as 0.3 and not 3 x 10^-1."""
+    """A logarithmic axis with ticks at `subs` times powers of ten, written as 0.3 instead of 3 x 10^-1."""
     axis.set_major_locator(matplotlib.ticker.LogLocator(subs=subs))
     axis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
     axis.set_minor_locator(matplotlib.ticker.NullLocator())

@@ -1,8 +1,8 @@
-"""Who is measured, each behind one face: train(user_items, clock), which returns recommend(users).
+"""The contestants, with a common interface: train(user_items, clock), which returns recommend(users).
 
-A training tells the clock when it starts, its model being made, and after each step; where the
-clock's answer is True it ends there. recommend(users) takes a slice of the users trained on and
-returns their 10 best items that they haven't liked.
+Training calls the clock when it starts, after the model is created, and after each step; it ends when the
+clock returns True. recommend(users) takes a slice of the training users and returns the 10 best items that
+they haven't liked.
 
 A contestant's imports are in its __init__, so that a worker can measure them.
 """
@@ -19,7 +19,7 @@ N = 10
 
 
 class Autoenc:
-    """Ours: the kernels, or the plain layers (backend "numpy")."""
+    """autoenc: the kernels, or the plain layers (backend "numpy")."""
 
     def __init__(self, backend: str):
         import autoenc.training.trainer
@@ -41,12 +41,12 @@ class Autoenc:
 
 
 class Torch:
-    """The same network in PyTorch: the file of peers/ that is named."""
+    """The same network in PyTorch, from the given file in peers/."""
 
     def __init__(self, peer: str):
         self.peer = importlib.import_module(f"benchmarks.peers.{peer}")
         self.minibatches = importlib.import_module("benchmarks.peers.torch_plain").minibatches
-        self.peer.new(1)  # PyTorch imports a good part of itself when it first makes an optimizer
+        self.peer.new(1)  # PyTorch imports much of itself when the first optimizer is created
 
     def train(self, user_items, clock):
         model, adam = self.peer.new(user_items.shape[1])
@@ -61,7 +61,7 @@ class Torch:
 
 
 class ImplicitAls:
-    """implicit's alternating least squares with its defaults; a step is an iteration, and 15 are a training."""
+    """implicit's alternating least squares with its defaults; a step is one of its 15 iterations."""
 
     def __init__(self):
         from benchmarks.peers import implicit_als
@@ -76,7 +76,7 @@ class ImplicitAls:
 
 
 class NumpyMatmul:
-    """No recommender: what NumPy's BLAS reaches on this machine, in a large square matmul."""
+    """Not a recommender: the speed of NumPy's BLAS on this machine, in a large square matmul."""
 
     def __init__(self, size: int = 4096):
         self.a, self.b, self.out = np.ones((3, size, size), np.float32)
@@ -87,7 +87,7 @@ class NumpyMatmul:
 
 
 class TorchMatmul(NumpyMatmul):
-    """The same of PyTorch's BLAS."""
+    """The same for PyTorch's BLAS."""
 
     def __init__(self, size: int = 4096):
         import torch
@@ -100,7 +100,7 @@ class TorchMatmul(NumpyMatmul):
         self.matmul(self.a, self.b, out=self.out)
 
 
-# name: how it is called in tables, the package that it needs, how it is made
+# name: its label in tables, the package that it needs, and its constructor
 CONTESTANTS = {
     "autoenc": ("autoenc", "numba", lambda: Autoenc("numba")),
     "autoenc-numpy": ("autoenc, NumPy alone", "numpy", lambda: Autoenc("numpy")),
@@ -118,6 +118,6 @@ def label(name: str) -> str:
 
 
 def missing_package(name: str) -> str | None:
-    """The package that a contestant needs and that isn't installed, if so."""
+    """The package that a contestant needs, if it isn't installed, otherwise None."""
     package = CONTESTANTS[name][1]
     return None if importlib.util.find_spec(package) else package

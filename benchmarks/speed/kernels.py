@@ -1,12 +1,12 @@
-"""Each layer beside the kernel that stands for it, on the same arrays of the task's sizes: milliseconds, bound, ulp.
+"""Each layer compared with the kernel that replaces it, on the same arrays at the task's sizes: time, bound, ulp.
 
     python -m benchmarks.speed.kernels
 
-The layers run on as many threads as NumPy's BLAS likes, the kernels as they do in training. Apart
-means the largest difference of any output, in units in the last place (ulp) of the largest number
-of its kind; beside it, by the same measure, how far each is from the layer computed in float64.
+The layers run on as many threads as NumPy's BLAS chooses, the kernels as in training. "ulp apart" is the
+largest difference of any output, in units in the last place (ulp) of the output's largest number. The next
+columns have the differences of both from the layer in float64.
 
-The figures are printed, and kept in benchmarks/results/speed/, of which `kernels_page.py` makes
+The figures are printed and stored in benchmarks/results/speed/, from which `kernels_page.py` generates
 docs/kernels.md.
 """
 
@@ -48,7 +48,7 @@ def farthest(a: dict, b: dict) -> tuple[float, str]:
 
 
 def milliseconds(layers, kernels, rounds: int) -> tuple[float, float]:
-    """Medians of both sides, in turns of three; a side is run once before its turn, to have the threads to itself."""
+    """Medians of both sides, in turns of three; each runs once before its turn, so that the other's threads sleep."""
     took: tuple[list[float], list[float]] = ([], [])
 
     def turn(side, into):
@@ -67,7 +67,7 @@ def milliseconds(layers, kernels, rounds: int) -> tuple[float, float]:
 
 
 def bound_ms(kernels, blas: float, copy: float) -> float:
-    """What the kernels' flops or bytes take at least, as in profile.py."""
+    """A lower bound for the time of the kernels' flops or bytes, as in profile.py."""
     stopwatch = Stopwatch()
     run = kernels()
     with timed(stopwatch, pairs), timed(stopwatch, fused):
@@ -77,7 +77,7 @@ def bound_ms(kernels, blas: float, copy: float) -> float:
 
 
 def measure(batches, threads: int, rounds: int = 5, emb_dim=EMB_DIM, hidden_dim=HIDDEN_DIM) -> dict:
-    """All pairs on the first of two batches of users."""
+    """Measure all pairs on the first of two batches of users."""
     blas, copy = matmul_rate(4096, 1.5), copy_rate(threads)
     single, double = (Problem(batches, emb_dim, hidden_dim, dtype) for dtype in ("float32", "float64"))
     rows = []
@@ -104,7 +104,7 @@ def measure(batches, threads: int, rounds: int = 5, emb_dim=EMB_DIM, hidden_dim=
 
 
 def rows_of_table(part: dict) -> list[list[str]]:
-    rows = [["", "layer, ms", "kernel, ms", "times", "share of bound", "ulp apart", "layer, ulp", "kernel, ulp"]]
+    rows = [["", "layer, ms", "kernel, ms", "speedup", "share of bound", "ulp apart", "layer, ulp", "kernel, ulp"]]
     for pair in part["pairs"]:
         rows.append([
             pair["title"],

@@ -1,9 +1,9 @@
-"""Makes docs/kernels.md: which kernel stands for which layers, and how fast on each processor that is stored.
+"""Generate docs/kernels.md: which kernel replaces which layers, and how fast it is on each processor measured.
 
     python -m benchmarks.speed.kernels_page
 
-The text is kernels_page.md beside this file, in which names in double braces stand for what is made here
-from benchmarks/results/speed/. The picture by threads is drawn there, too.
+The text is in kernels_page.md next to this file. Names in double braces are replaced by what is generated here
+from benchmarks/results/speed/, where the picture by threads is drawn, too.
 """
 
 from __future__ import annotations
@@ -35,36 +35,36 @@ TEXT = Path(__file__).with_suffix(".md")
 PAGE = ROOT / "docs" / "kernels.md"
 PICTURE = "![Training and ranking by the number of threads](../benchmarks/results/speed/threads.png)"
 
-# Of each phase of the profile: what it is bound by, and why.
+# For each phase of the profile: what it is bound by, and why.
 WHY = {
-    "batch: slice": "SciPy copies the batch's likes out of the matrix of all users, on one thread: 0.2 MB.",
-    "batch: transpose": "SciPy sorts them by item, on one thread. The output layer and the embedding's update need for "
-    "each item the users who like it.",
+    "batch: slice": "SciPy copies the batch's likes from the matrix of all users, on one thread: 0.2 MB.",
+    "batch: transpose": "SciPy sorts the likes by item, on one thread. The output layer and the embedding's update "
+    "need the users who like each item.",
     "dropout masks": "Bound by arithmetic, on one thread: Philox draws 16 random bits per value.",
-    "embedding: catch up": "Bound by memory, and by a square root and a division per number. Adam moves every row at "
-    "each step, but a row is only computed when a batch needs it: the steps that it missed are then done in one.",
+    "embedding: catch up": "Bound by memory, and by a square root and a division per number. Adam changes every row in "
+    "each step, but a row is only computed when a batch needs it: the missed steps are then done at once.",
     "embedding: gather": "Bound by memory. The rows of all liked items are read, 29,000 of 3.2 kB per step. Rows of "
-    "popular items come from the last level of cache, so this can be faster than a copy from memory.",
+    "popular items come from the last-level cache, so this can be faster than a copy from memory.",
     "middle, forward": "Bound by arithmetic (one product of 0.16 GFLOP), but short: between its products, ReLU, "
     "BatchNorm and dropout read and write each value once more, and every parallel region waits for its last thread.",
-    "output tiles": "Bound by arithmetic: three products of 2.2 GFLOP, nine tenths of a step's. A tile's products are "
-    "smaller than those by which BLAS's rate is measured, so BLAS spends more of its time on packing; the sigmoid and "
-    "Adam, which reads and writes three arrays of 17 MB, come on top. At the end the parts' gradients of 0.4 MB each "
-    "are summed.",
-    "middle, backward": "Bound by arithmetic (two products of 0.16 GFLOP), but cut into few blocks: the rows of "
-    "narrow ones would be short, and each is waited for.",
+    "output tiles": "Bound by arithmetic: three products of 2.2 GFLOP, nine tenths of those in a step. A tile's "
+    "products are smaller than the product that measures BLAS's speed, so BLAS spends more of its time on packing. The "
+    "sigmoid and Adam, which reads and writes three arrays of 17 MB, take additional time. Finally, the parts' "
+    "gradients of 0.4 MB each are summed.",
+    "middle, backward": "Bound by arithmetic (two products of 0.16 GFLOP), but divided into few blocks: narrower "
+    "blocks would have short rows, and there is a wait at the end of each.",
     "embedding: update": "Bound by memory. The gradient of an item's row is the sum over the users who like it, 3.2 kB "
-    "each. It goes straight into Adam, which reads and writes the row and its two moments.",
-    "the rest, Python": "What is between the kernels: about a dozen calls with their arguments, on one thread.",
+    "each. It is used immediately by Adam, which reads and writes the row and its two moments.",
+    "the rest, Python": "The code between the kernels: about a dozen calls with their arguments, on one thread.",
     "middle": "Bound by arithmetic (0.64 MFLOP per user).",
-    "scores and top 10": "Bound by arithmetic (8.5 MFLOP per user). Every score is then compared once with the user's "
-    "tenth best so far, which few of them exceed.",
+    "scores and top 10": "Bound by arithmetic (8.5 MFLOP per user). Every score is then compared with the user's tenth "
+    "best so far, which few scores exceed.",
 }
 RANKING_ONLY = {"middle", "scores and top 10"}
 
 
 def page(stored: list[dict], text: str) -> str:
-    """The page's text, of what is stored of all processors."""
+    """The page's text, with the stored figures of all processors."""
     pieces = {
         "kernels": as_markdown(rows_of_kernels(), "---"),
         "processors": "\n\n".join([PICTURE, *map(section, stored)]) if stored else "No figures are stored.",
@@ -76,8 +76,8 @@ def page(stored: list[dict], text: str) -> str:
 
 
 def rows_of_kernels() -> list[list[str]]:
-    """Each kernel's file, the first line of its docstring, and the files of the definitions that it stands for."""
-    rows = [["kernel", "what it computes", "stands for"]]
+    """Each kernel's file, the first line of its docstring, and the files of the definitions that it replaces."""
+    rows = [["kernel", "what it computes", "replaces"]]
     for path in sorted((ROOT / "kernels").glob("[!_]*.py")):
         title = inspect.getdoc(importlib.import_module(f"autoenc.kernels.{path.stem}")).partition("\n")[0]
         functions = [f for pair in PAIRS if pair.file == path.stem for f in pair.definition]
@@ -91,13 +91,13 @@ def links(functions: list[Callable]) -> str:
 
 
 def section(stored: dict) -> str:
-    """What is stored of one processor: by threads, by phase, and by kernel."""
+    """The stored figures of one processor: by threads, by phase, and by kernel."""
     parts = stored["parts"]
     blocks = [f"## {processor_of(stored)}"]
     if "epoch" in parts:
         blocks += ["Training, an epoch:", as_markdown(training_rows(stored))]
     if "score" in parts:
-        blocks += ["The ten best items, of a call and of all users:", as_markdown(ranking_rows(stored))]
+        blocks += ["The ten best items, for one call and for all users:", as_markdown(ranking_rows(stored))]
     if "profile" in parts:
         profiles = by_threads(parts["profile"])
         blocks += ["The phases of a training step, in ms, with the bound in brackets:"]
@@ -106,7 +106,7 @@ def section(stored: dict) -> str:
         blocks += [as_markdown(phase_rows(profiles, "evaluation", stored))]
     if "busy" in parts:
         threads, busy = parts["busy"]["threads"], parts["busy"]["busy"]
-        blocks += [f"The phases' parts of a step with {threads} threads, alone and beside {busy} busy processes:"]
+        blocks += [f"The phases' shares of a step with {threads} threads, alone and next to {busy} busy processes:"]
         blocks += [as_markdown(busy_rows(parts["busy"]))]
     if "kernels" in parts:
         blocks += [f"Kernels and layers with {parts['kernels']['threads']} threads:", as_markdown(pair_rows(parts))]
@@ -120,7 +120,7 @@ def dated(part: dict) -> list[dict]:
 
 
 def phase_rows(profiles: dict[int, dict], key: str, stored: dict) -> list[list[str]]:
-    """A row for each phase: what it is bound by, and its time at each number of threads."""
+    """One row per phase: what it is bound by, and its time for each number of threads."""
     processors = processor_of(stored).count
     rows = [["phase", "bound by", *(threads_named(n, processors) for n in profiles)]]
     measured = [profile[key] for profile in profiles.values()]
@@ -137,14 +137,14 @@ def phase_rows(profiles: dict[int, dict], key: str, stored: dict) -> list[list[s
 
 def busy_rows(part: dict) -> list[list[str]]:
     idle, beside = parts_of_a_step(part["idle"]), parts_of_a_step(part["beside"])
-    rows = [["phase", "alone", "beside busy processes", "times"]]
+    rows = [["phase", "alone", "next to busy processes", "ratio"]]
     rows += [[name, f"{idle[name]:.1%}", f"{beside[name]:.1%}", f"{beside[name] / idle[name]:.1f}"] for name in idle]
     whole = [part[key][-1]["ms"] for key in ("idle", "beside")]
     return [*rows, ["all, ms", *(f"{ms:.1f}" for ms in whole), f"{whole[1] / whole[0]:.1f}"]]
 
 
 def pair_rows(parts: dict) -> list[list[str]]:
-    """`kernels.rows_of_table`, its three columns of ulp in one."""
+    """`kernels.rows_of_table`, with its three columns of ulp joined."""
     return [
         [*row[:5], "ulp apart" if not row[0] else f"{row[5]} ({row[6]}, {row[7]})"]
         for row in rows_of_table(parts["kernels"])
@@ -158,7 +158,7 @@ def phases() -> str:
 
 
 def rows_of_sharing() -> list[list[str]]:
-    """Into how many blocks a step's phases are cut, and what part of so many threads has work to the end."""
+    """The numbers of blocks of a step's phases, and the share of time during which the average thread has work."""
     blocks = {
         "output tiles": parts_of(ITEMS),
         "middle, the embedding's features": n_blocks(EMB_DIM),
@@ -185,12 +185,12 @@ def not_measured(stored: list[dict]) -> str:
     said = []
     if most and max(counts, default=0) > most:
         said.append(
-            f"No machine here has more than {most} processors. What is over-subscribed shows that more threads than "
-            "processors do little harm, and not how many processors would be used."
+            f"No machine here has more than {most} processors. The over-subscribed figures show that more threads than "
+            "processors do little harm, but not how many processors could be used."
         )
     if kinds:
-        said.append(f"Of processors, none of these kinds: {', '.join(kinds)}.")
-    said.append("Nothing was measured on ARM or on macOS, nor on machines with several sockets.")
+        said.append(f"No processors of these kinds were measured: {', '.join(kinds)}.")
+    said.append("Nothing was measured on ARM, on macOS, or on machines with several sockets.")
     return textwrap.fill(" ".join(said), 120)
 
 

@@ -1,4 +1,4 @@
-"""The likes that all contestants train on: the synthetic set in any size, its 80% kept in a cache folder as .npz."""
+"""The training likes of all contestants: 80% of the synthetic set in any size, stored in a cache folder as .npz."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from autoenc.storage.atomic import replacing
 
 
 def train_file(folder: Path, n_users: int, n_items: int, n_likes: int) -> Path:
-    """The file of the 80% of a synthetic set, made where it isn't there yet."""
+    """The file with 80% of a synthetic set, created if it doesn't exist."""
     path = folder / f"train-{n_users}-{n_items}-{n_likes}.npz"
     if not path.exists():
         from autoenc.datasets.synthetic import synthetic
@@ -23,7 +23,7 @@ def train_file(folder: Path, n_users: int, n_items: int, n_likes: int) -> Path:
 
 
 def with_users(base: Path, times: float) -> Path:
-    """The same likes with `times` as many users: every so many-th of them, or all of them more than once."""
+    """The same likes with `times` as many users: a regular selection, or all of them repeated."""
     path = base.with_name(f"{base.stem}-users-{times:g}.npz")
     if times == 1:
         return base
@@ -43,7 +43,7 @@ def save(path: Path, user_items: sparse.csr_array) -> None:
 
 
 def load(path) -> sparse.csr_array:
-    """CSR of float32 ones (n_users, n_items), its indices int32, sorted."""
+    """A CSR matrix of float32 ones (n_users, n_items), with sorted int32 indices."""
     with np.load(path) as arrays:
         indices = arrays["indices"].astype(np.int32, copy=False)
         indptr = arrays["indptr"].astype(np.int32, copy=False)
@@ -51,7 +51,7 @@ def load(path) -> sparse.csr_array:
 
 
 def tiny() -> sparse.csr_array:
-    """Next to nothing, for a warm-up: 4 users, 3 items."""
+    """A tiny set for a warm-up: 4 users, 3 items."""
     return sparse.csr_array(np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1], [1, 1, 1]], np.float32))
 
 

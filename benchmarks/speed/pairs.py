@@ -1,4 +1,4 @@
-"""Which kernel stands for which layers, and how both sides are run on the same arrays."""
+"""Which kernel replaces which layers, and how both sides are run on the same arrays."""
 
 from __future__ import annotations
 
@@ -28,9 +28,8 @@ from autoenc.training.fused import DriftTable, FusedEngine
 from autoenc.training.plain import train_step
 from benchmarks.speed.problem import KEY, Problem, next_rates, trained
 
-# Each of the functions below returns two others, the layers' side and the kernels'. A side
-# prepares, and returns what is timed: a function whose outputs are arrays by name, or functions
-# that make them afterwards.
+# Each function below returns two others, for the layers and for the kernels. These prepare, and return the
+# function to time, whose outputs are arrays by name, or functions that compute them afterwards.
 
 
 def gather(p: Problem):
@@ -209,7 +208,7 @@ def multinomial_output(p: Problem):
 
 
 def scatter(p: Problem):
-    """The second step of two, so that rows of the batch have missed one."""
+    """The second of two steps, so that rows of the batch have missed one."""
     before, now = p.batches[1], p.batches[0]
 
     def layers():
@@ -342,7 +341,7 @@ def exp_of_all(x, out):
 
 def whole_step(p: Problem):
     def network():
-        # The parameters are Adam's copies, the buffers copies too.
+        # The parameters are Adam's copies; the buffers are copies too.
         adam = p.adam(AutoEncoderNetwork(p.state).params)
         buffers = {name: w.copy() for name, w in p.state.items() if name not in adam.params}
         return AutoEncoderNetwork(adam.params | buffers), adam
@@ -366,9 +365,9 @@ def whole_step(p: Problem):
 
 
 class Pair(NamedTuple):
-    """What stands for what: a kernel's file, the definitions that it computes, and how both are run."""
+    """A kernel's file, the definitions that it replaces, and how both are run."""
 
-    file: str  # of kernels/
+    file: str  # in kernels/
     title: str
     definition: list[Callable]
     make: Callable
@@ -415,7 +414,7 @@ PAIRS = [
     ),
     Pair(
         "log_normalizer",
-        "The same under the multinomial loss",
+        "The same with the multinomial loss",
         [Multinomial.forward, Multinomial.backward],
         multinomial_output,
     ),

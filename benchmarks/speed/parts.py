@@ -1,4 +1,4 @@
-"""The parts of a run: what is measured of whom, each a function of the plan that returns its figures."""
+"""The parts of a run, each a function that takes the plan and returns its figures."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ FAST = ("autoenc", "torch-tuned", "torch-bfloat16")
 
 
 class Plan(NamedTuple):
-    """What a part needs to know: where the likes are kept, their shape, the threads, and how much is measured."""
+    """The settings of a part: the folder and size of the likes, the threads, and the number of measurements."""
 
     folder: Path
     shape: tuple[int, int, int]
     threads: int
     turns: int
     quick: bool = False
-    others: bool = True  # whether the slow contestants are measured too, and not only ours and PyTorch at its best
+    others: bool = True  # whether to measure the slow contestants too, not only autoenc and tuned PyTorch
 
     @property
     def env(self) -> dict[str, str]:
@@ -49,7 +49,7 @@ def command(contestant: str, task: str, **options) -> list[str]:
 
 
 def installed(*names: str) -> list[str]:
-    """Those contestants that can be measured here; of the others it is said why not."""
+    """The contestants that can be measured here; reports why the others can't."""
     for name in names:
         if package := missing_package(name):
             say(f"{label(name)} is left out: {package} is not installed (pip install {package}, or make bench)")
@@ -57,7 +57,7 @@ def installed(*names: str) -> list[str]:
 
 
 def epoch(plan: Plan) -> dict:
-    """Seconds of a training epoch, reckoned from the median of a few steps."""
+    """Seconds of a training epoch, extrapolated from the median of a few steps."""
     steps = dict.fromkeys(FAST, 20 if plan.quick else 60)
     if plan.others:
         steps |= {"autoenc-numpy": 20, "torch-plain": 3, "implicit-als": 3}
@@ -79,7 +79,7 @@ def epoch(plan: Plan) -> dict:
 
 
 def score(plan: Plan) -> dict:
-    """Seconds of a call for 256 users' ten best, for 4,096 users', and of all users', without liked ones."""
+    """Seconds for the ten best items, without liked ones: in calls of 256 and 4,096 users, and for all users."""
     users = min(4096, plan.shape[0]) if plan.quick else plan.shape[0]
     warm_up = dict.fromkeys(FAST, 20) | ({"implicit-als": 1} if plan.others else {})
     tasks = {name: plan.on_likes(name, "score", users=users, warm_up=warm_up[name]) for name in installed(*warm_up)}
@@ -112,7 +112,7 @@ def rates(answers: dict) -> dict:
 
 
 def memory(plan: Plan) -> dict:
-    """Megabytes that a training holds at most, above what its process holds after its imports."""
+    """Peak memory of training in megabytes, above that of its process after the imports."""
     steps = {"autoenc": 60, "torch-tuned": 60, "implicit-als": 1}
     found: dict[str, list[dict]] = {name: [] for name in installed(*steps)}
     for turn in range(1 if plan.quick else plan.turns):
@@ -133,14 +133,14 @@ def start(plan: Plan) -> dict:
     names = installed("autoenc", "torch-tuned", "implicit-als")
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(plan.turns + 1):
-        say(f"turn {turn} of {plan.turns}" if turn else "files are read once before")
+        say(f"turn {turn} of {plan.turns}" if turn else "reading files once before")
         for name in names:
             took = once(*plan.on_likes(name, "first-step"), env=plan.env)["seconds"]
             if turn:
                 seconds[name].append(took)
     compiled = []
     for _ in range(1 if plan.quick else 3):
-        say("compiles all kernels")
+        say("compiling all kernels")
         with tempfile.TemporaryDirectory() as empty:
             compiled.append(once("autoenc", "compile", env=environment(plan.threads, NUMBA_CACHE_DIR=empty))["seconds"])
     helped = [seconds_of([sys.executable, "-m", "autoenc", "--help"], plan.env) for _ in range(plan.turns + 1)][1:]
@@ -154,10 +154,10 @@ def seconds_of(program: list[str], env: dict[str, str]) -> float:
 
 
 def scaling(plan: Plan) -> dict:
-    """Seconds of an epoch and peak memory where there are more or fewer users, likes or items.
+    """Seconds of an epoch and peak memory with more or fewer users, likes or items.
 
-    More users are the same ones several times; for likes and items a twelfth of the users is
-    enough to take steps from, which are then counted as if all were there.
+    More users are the same ones repeated. For likes and items, steps are measured on a twelfth of the users
+    and extrapolated to all.
     """
     n_users, n_items, n_likes = plan.shape
     few = max(512, n_users // 12)
@@ -195,7 +195,7 @@ def profile(plan: Plan) -> dict:
 
 
 def busy(plan: Plan) -> dict:
-    """The profile beside as many busy processes as there are threads."""
+    """The profile next to as many busy processes as there are threads."""
     return measured_by("benchmarks.speed.profile", plan, busy=[plan.threads])["busy"]
 
 
@@ -204,7 +204,7 @@ def kernels(plan: Plan) -> dict:
 
 
 def measured_by(module: str, plan: Plan, **more: list) -> dict:
-    """The parts that a module measures and stores by itself."""
+    """The parts that a module measures and stores itself."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "part.json"
         options = {"shape": plan.shape, "cache": [plan.folder], "threads": [plan.threads], "out": [out], **more}

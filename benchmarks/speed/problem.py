@@ -1,4 +1,4 @@
-"""The arrays of a training step in its middle, of the task's sizes, for layers and kernels alike."""
+"""The arrays of a training step at the task's sizes, for both layers and kernels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEY = (0, 0, 0, 1)
 
 
 class Problem:
-    """The arrays of a step in mid-training: drawn in float32 and the same numbers in any dtype."""
+    """The arrays of a step during training, drawn in float32 so that they have the same values in any dtype."""
 
     def __init__(self, batches: list[sparse.csr_array], emb_dim: int, hidden_dim: int, dtype="float32"):
         self.dtype = np.dtype(dtype)
@@ -39,7 +39,7 @@ class Problem:
         return np.random.default_rng(seed).standard_normal(shape, np.float32).astype(self.dtype)
 
     def adam(self, params: dict[str, np.ndarray]) -> Adam:
-        """Adam of copies of `params` after a hundred steps. At the first ones it is near sign(gradient)."""
+        """Adam with copies of `params` after a hundred steps, as its first steps are close to sign(gradient)."""
         adam = Adam({name: w.copy() for name, w in params.items()})
         adam.step_count = 100
         for seed, (name, w) in enumerate(params.items()):

@@ -1,4 +1,4 @@
-"""The processor at hand: what tells it from others, and how much of it may be used."""
+"""The processor of this machine: what identifies it, and how much of it may be used."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from autoenc.machine import processors
 
 
 class Processor(NamedTuple):
-    """What figures are stored by.
+    """The processor that figures are stored for.
 
     Parameters
     ----------
     name : str
-        The maker's name with family and model number, without which "AMD EPYC" may be any generation.
+        The maker's name with family and model number, as "AMD EPYC" alone may be any generation.
     vectors : str
         "AVX-512", "AVX2", or "other vectors".
     count : int
-        How many of them this process may use.
+        The number of processors that this process may use.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Processor(NamedTuple):
 
 
 def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> Processor:
-    """The one that this runs on, as Linux describes it; elsewhere its name alone."""
+    """The processor of this machine, as described by Linux; on other systems, only its name."""
     found = processors()
     facts = described(cpuinfo)
     name = " ".join(re.sub(r"\((R|TM)\)|CPU|@.*", "", found["model"]).split())

@@ -1,15 +1,14 @@
-"""Where a training step's time goes, phase by phase, and how near each phase is to its own bound.
+"""The time of each phase of a training step, compared with a lower bound.
 
     python -m benchmarks.speed.profile
-    python -m benchmarks.speed.profile --busy 2     again beside two processes that never rest
+    python -m benchmarks.speed.profile --busy 2     also next to two busy processes
 
-The functions that autoenc.training.fused calls are wrapped in a stopwatch, and a training runs through
-them. A phase's bound is the time that its flops take at the rate of NumPy's BLAS in a large square
-matmul, or its bytes at the rate of a large copy, both measured here on all threads: of each kernel
-the longer of the two. Rows that still lie in a cache come faster than a copy from memory, so a
-share above 100% is possible. The rest is Python between the kernels.
+The functions that autoenc.training.fused calls are wrapped in a stopwatch during training. A phase's bound is the
+time of its flops at the speed of NumPy's BLAS in a large square matmul, or of its bytes at the speed of a large
+copy, both measured here on all threads; for each kernel, the longer of the two. Rows that are still in a cache are
+read faster than a copy from memory, so a share above 100% is possible. The rest is Python code between the kernels.
 
-The figures are printed, and kept in benchmarks/results/speed/.
+The figures are printed and stored in benchmarks/results/speed/.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from benchmarks.speed.task import BATCH
 from benchmarks.speed.turns import run_again_if_pinned
 from benchmarks.tables import as_text
 
-# The functions of each phase. What is sliced and transposed are the batch's likes.
+# The functions of each phase. The batch's likes are sliced and transposed.
 TRAINING = {
     "batch: slice": ["slice"],
     "batch: transpose": ["tocsc"],
@@ -63,7 +62,8 @@ FUNCTIONS = {name for functions in (*TRAINING.values(), *EVALUATION.values()) fo
 def phase_rows(samples: list[tuple], phases: dict, blas: float, copy: float, average=statistics.median) -> list[dict]:
     """Each phase's average milliseconds, its bound in milliseconds and what it is bound by.
 
-    samples are (whole seconds, seconds by function, work by function), one a step; phases names each one's functions.
+    samples has one tuple per step: (total seconds, seconds by function, work by function); phases has the functions
+    of each phase.
     """
     rows = []
     for phase, functions in phases.items():
@@ -90,7 +90,7 @@ def phase_rows(samples: list[tuple], phases: dict, blas: float, copy: float, ave
 
 
 class Profiled:
-    """A training and a ranking whose kernels are timed; ready after `warm_up` steps."""
+    """Training and ranking with timed kernels, ready after `warm_up` steps."""
 
     def __init__(self, user_items, warm_up: int = 20):
         self.user_items = user_items
@@ -109,7 +109,7 @@ class Profiled:
         return time.perf_counter() - start, *self.stopwatch.read()
 
     def training(self, steps: int) -> list[tuple]:
-        """A sample a step, as `phase_rows` takes them."""
+        """One sample per step, for `phase_rows`."""
         transpose = self.stopwatch.timed("tocsc", sparse.csr_array.tocsc)
         samples = []
         with (
@@ -123,7 +123,7 @@ class Profiled:
         return samples
 
     def ranking(self) -> list[tuple]:
-        """A sample a call of `users_at_once` users; training is over."""
+        """One sample per call with `users_at_once` users, after training."""
         self.model.flush()
         users = self.model.users_at_once
         starts = range(0, self.user_items.shape[0], users)
@@ -135,7 +135,7 @@ class Profiled:
 
 
 def measure(user_items, threads: int, steps: int = 60, warm_up: int = 20) -> dict:
-    """The profile of `steps` training steps, after others to warm up, and of ranking `users_at_once` users."""
+    """The profile of `steps` training steps, after a warm-up, and of ranking `users_at_once` users."""
     blas, copy = matmul_rate(4096, 1.5), copy_rate(threads)
     profiled = Profiled(user_items, warm_up)
     return {
@@ -148,10 +148,10 @@ def measure(user_items, threads: int, steps: int = 60, warm_up: int = 20) -> dic
 
 
 def measure_busy(user_items, threads: int, busy: int, steps: int = 60, warm_up: int = 20) -> dict:
-    """Training steps on their own and beside `busy` processes that never rest, in two turns each.
+    """Training steps alone and next to `busy` busy processes, in two turns each.
 
-    Phases are averaged by their mean here, since what waits for a thread that the system has taken away
-    waits in few steps, but long.
+    The mean of each phase is used here, as a phase that waits for a preempted thread waits in few steps, but
+    for a long time.
     """
     blas, copy = matmul_rate(4096, 1.5), copy_rate(threads)
     profiled = Profiled(user_items, warm_up)
@@ -169,7 +169,7 @@ def measure_busy(user_items, threads: int, busy: int, steps: int = 60, warm_up: 
 
 @contextlib.contextmanager
 def busy_processes(number: int) -> Iterator[list[subprocess.Popen]]:
-    """So many processes that never rest, until the block ends."""
+    """A number of busy processes, until the block ends."""
     loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
     try:
         yield loops
@@ -190,7 +190,7 @@ def table(title: str, rows: list[dict]) -> str:
 
 
 def busy_table(part: dict) -> str:
-    text = [["a training step", "ms", "of the whole", f"beside {part['busy']} busy, ms", "of the whole", "times"]]
+    text = [["a training step", "ms", "of the whole", f"next to {part['busy']} busy, ms", "of the whole", "ratio"]]
     idle, beside = parts_of_a_step(part["idle"]), parts_of_a_step(part["beside"])
     for row, other in zip(part["idle"], part["beside"]):
         phase = row["phase"]
@@ -204,8 +204,8 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(
         "python -m benchmarks.speed.profile", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=60, help="to measure (default: %(default)s)")
-    parser.add_argument("--busy", type=int, metavar="N", help="compare with steps beside N processes that never rest")
+    parser.add_argument("--steps", type=int, default=60, help="number of steps (default: %(default)s)")
+    parser.add_argument("--busy", type=int, metavar="N", help="compare with steps next to N busy processes")
     add_threads(parser)
     add_arguments(parser)
     args = parser.parse_args(argv)

@@ -1,4 +1,4 @@
-"""The figures of a run as text, beside their targets."""
+"""The figures of a run as text, with their targets."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from benchmarks.tables import as_text
 
 
 def tables(stored: dict, is_the_tasks: bool) -> str:
-    """The figures of all parts as text, beside their targets where the shape is the task's."""
+    """The figures of all parts as text, with their targets if the size is the task's."""
     parts, blocks = stored["parts"], []
     if "epoch" in parts:
-        blocks.append(f"Training, an epoch's seconds\n{as_text(training_rows(stored))}")
+        blocks.append(f"Training, seconds per epoch\n{as_text(training_rows(stored))}")
         blocks += [
             f"With {threads} threads (implicit's ALS: 15 iterations)\n{as_text(comparison(part['seconds'], 'seconds'))}"
             for threads, part in by_threads(parts["epoch"]).items()
@@ -32,19 +32,19 @@ def tables(stored: dict, is_the_tasks: bool) -> str:
     if "memory" in parts:
         at_work = ", ".join(f"{label(name)} {mb:.0f}" for name, mb in parts["memory"]["at_work"].items())
         data = f"{parts['memory']['data']:.0f}"
-        blocks.append(f"Of these megabytes the likes take {data}, and the libraries, once at work: {at_work}")
+        blocks.append(f"Of these megabytes, the likes take {data}, and the libraries during training: {at_work}")
     if "scaling" in parts:
-        blocks.append("An epoch's seconds by size\n" + as_text(scaling_rows(parts["scaling"])))
+        blocks.append("Seconds per epoch by size\n" + as_text(scaling_rows(parts["scaling"])))
     if is_the_tasks:
         head = ["target", "measured", "wanted", ""]
         blocks.append(as_text([head, *(target.row() for target in targets(stored))]))
     else:
-        blocks.append("The targets are for MovieLens 10M's shape, so nothing is held against them here.")
+        blocks.append("The targets are for MovieLens 10M's size, so they are not checked here.")
     return "\n\n".join(blocks)
 
 
 def training_rows(stored: dict) -> list[list[str]]:
-    """An epoch by threads: ours, and PyTorch at its best in float32 and in bfloat16, with p@1 in the head."""
+    """Epochs by threads: autoenc, and tuned PyTorch in float32 and bfloat16, with p@1 in the header."""
     qualities = stored["parts"].get("quality", {}).get("p_at_01", {})
     processors = processor_of(stored).count
     parts = by_threads(stored["parts"]["epoch"])
@@ -69,7 +69,7 @@ def headed(name: str, qualities: dict[str, list[float]]) -> str:
 
 
 def of_theirs(seconds: dict[str, list[float]], name: str) -> str:
-    """Ours as a part of another's time, saying so where the other is faster."""
+    """Our time relative to another's, with a note if the other is faster."""
     ratio = paired(seconds["autoenc"], seconds[name])
     return f"{ratio:.2f}" + (", theirs is faster" if ratio > 1 else "")
 
@@ -100,7 +100,7 @@ def ranking_rows(stored: dict) -> list[list[str]]:
 
 
 def in_unit(turns: list[float]) -> str:
-    """The median in seconds, or in milliseconds where it is below one."""
+    """The median in seconds, or in milliseconds if it is below one second."""
     median = statistics.median(turns)
     return f"{median:.2f} s" if median >= 1 else f"{1e3 * median:.1f} ms"
 

@@ -1,4 +1,4 @@
-"""A run's figures as JSON: the machine, and the parts of `python -m benchmarks.speed` that have been measured on it."""
+"""A run's figures as JSON: the machine, and the parts of `python -m benchmarks.speed` measured on it."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from benchmarks.cache import default_folder
 from benchmarks.speed.processor import Processor, processor
 from benchmarks.speed.task import ITEMS, LIKES, USERS
 
-FORMAT = 3  # of the parts; counts up when what a part holds changes
+FORMAT = 3  # of the parts; increased when their content changes
 FOLDER = Path(__file__).parents[1] / "results" / "speed"
 BY_THREADS = ("epoch", "score", "profile")  # the parts that are stored for each number of threads
 
 
 def default_file() -> Path:
-    """Where the figures of this processor are kept."""
+    """The file with the figures of this processor."""
     return FOLDER / f"{processor().slug}.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What all commands that write results are told."""
+    """Add the arguments of all commands that write results."""
     shape = (USERS, ITEMS, LIKES)
     parser.add_argument("--shape", nargs=3, type=int, default=shape, metavar=("USERS", "ITEMS", "LIKES"),
-                        help="of the set (default: MovieLens 10M's, which the targets are for)")  # fmt: skip
+                        help="size of the set (default: MovieLens 10M's, which the targets are for)")  # fmt: skip
     parser.add_argument("--cache", type=Path, metavar="FOLDER", default=default_folder(),
-                        help="where the sets are kept between runs (default: %(default)s)")  # fmt: skip
+                        help="folder to store the sets in (default: %(default)s)")  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="FILE", default=default_file(), help="default: %(default)s")
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
-    """How many threads a command that measures with one number of them uses."""
+    """Add the number of threads, for a command that measures with only one."""
     parser.add_argument("--threads", type=int, default=processor().count, help="default: %(default)s")
 
 
 class Results:
-    """The parts by name. Those of another format, processor or shape are dropped when one is added.
+    """The parts by name. Parts with another format, processor or shape are dropped when one is added.
 
-    A part of BY_THREADS is a dict by the number of threads, as text, of what was measured with so many.
+    A part in BY_THREADS is a dict of measurements by the number of threads, as a string.
 
     Parameters
     ----------
     path : Path
-        Read if it is there, written again with each part.
+        Read if it exists, and rewritten with each part.
     shape : (n_users, n_items, n_likes)
-        Of the set that is measured on.
+        The size of the set.
     """
 
     def __init__(self, path: Path, shape):
@@ -87,7 +87,7 @@ def read(path: Path) -> dict:
 
 
 def read_all(folder: Path = FOLDER) -> list[dict]:
-    """What is stored of all processors, by file name."""
+    """The stored figures of all processors, sorted by file name."""
     return [read(path) for path in sorted(folder.glob("*.json"))]
 
 
@@ -96,12 +96,12 @@ def processor_of(stored: dict) -> Processor:
 
 
 def by_threads(part: dict) -> dict[int, dict]:
-    """A part of BY_THREADS, fewest threads first."""
+    """A part in BY_THREADS, sorted by the number of threads."""
     return {threads: part[str(threads)] for threads in sorted(map(int, part))}
 
 
 def machine(stored: dict) -> str:
-    """The machine and the libraries of a run, in a line."""
+    """The machine and the libraries of a run, on one line."""
     v = stored["versions"]
     blas = {f"{pool['name']} {pool['version']} for {pool['kernel']}" for pool in stored["blas"]}
     names = ("autoenc", "numpy", "scipy", "numba", "torch", "implicit")

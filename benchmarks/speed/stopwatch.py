@@ -1,4 +1,4 @@
-"""A stopwatch on kernels, and the work that each call cannot do without."""
+"""A stopwatch for kernels, and the least work that each call needs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 
 
 class Work(NamedTuple):
-    """What a call cannot do without."""
+    """The least work that a call needs."""
 
     flops: int = 0
     bytes: int = 0
@@ -26,7 +26,7 @@ def rows_with_likes(indptr) -> int:
     return int(np.count_nonzero(np.diff(indptr)))
 
 
-# Of each kernel, from its arguments; of numbers in float32 what is read and what is written.
+# For each kernel, from its arguments; bytes count float32 numbers read and written.
 WORK: dict[str, Callable[..., Work]] = {
     "gather_sum": lambda indptr, indices, weight, *_: Work(
         bytes=4 * (len(indices) + len(indptr) - 1) * weight.shape[1]
@@ -51,7 +51,7 @@ WORK: dict[str, Callable[..., Work]] = {
 
 
 class Stopwatch:
-    """Seconds and work of every function that is called through it, by name, until it is read."""
+    """Seconds and work of every function called through it, by name, until it is read."""
 
     def __init__(self):
         self.seconds: dict[str, float] = defaultdict(float)
@@ -76,7 +76,7 @@ class Stopwatch:
 
 @contextlib.contextmanager
 def timed(stopwatch: Stopwatch, module: ModuleType, more: Iterable[str] = ()) -> Iterator[None]:
-    """The kernels timed wherever `module` calls them, and `more` of its functions."""
+    """Time the kernels wherever `module` calls them, and `more` of its functions."""
     with contextlib.ExitStack() as stack:
         for name in {*WORK, *more} & vars(module).keys():
             stack.enter_context(mock.patch.object(module, name, stopwatch.timed(name, getattr(module, name))))
@@ -84,7 +84,7 @@ def timed(stopwatch: Stopwatch, module: ModuleType, more: Iterable[str] = ()) ->
 
 
 def copy_rate(threads: int, size: int = 2**29) -> float:
-    """Bytes a second, read and written, of copying `size` bytes from one array to another."""
+    """Bytes per second, read and written, when copying `size` bytes from one array to another."""
     a, b = np.ones(size, np.uint8), np.zeros(size, np.uint8)
     pieces = list(zip(np.array_split(a, threads), np.array_split(b, threads)))
     took = []

@@ -1,4 +1,4 @@
-"""What was measured beside what it should be: ratios of pairs, and the targets met or not."""
+"""Ratios of paired measurements, and whether they meet the targets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.speed.task import ITEMS, USERS, epoch_flops, scoring_flops
 
 
 def paired(a: Sequence[float], b: Sequence[float]) -> float:
-    """The median of a / b over the turns, each pair measured one after the other."""
+    """The median of a / b over the turns, in which each pair is measured in succession."""
     return statistics.median(x / y for x, y in zip(a, b))
 
 
@@ -21,7 +21,7 @@ def median_and_range(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 class Target(NamedTuple):
-    """A figure beside what it should be: at least `limit`, or at most it."""
+    """A figure and its target: at least, or at most, `limit`."""
 
     name: str
     got: float
@@ -38,12 +38,12 @@ class Target(NamedTuple):
         return [self.name, self.form.format(self.got), limit, "met" if self.met else "NOT MET"]
 
 
-SHARES = {4: 0.70, 8: 0.60, 16: 0.50}  # of NumPy's BLAS in training, up to so many threads
-SLOWER = 1.05  # what more threads may take of fewer threads' time, for noise
+SHARES = {4: 0.70, 8: 0.60, 16: 0.50}  # of NumPy's BLAS in training, up to this number of threads
+SLOWER = 1.05  # the time that more threads may take relative to fewer, to allow for noise
 
 
 def targets(stored: dict) -> list[Target]:
-    """The targets of those parts of a run that have been measured, at the task's sizes."""
+    """The targets for the parts of a run that have been measured, at the task's sizes."""
     parts, processors = stored["parts"], stored["processor"]["count"]
     found = []
     for name, judge in JUDGES.items():
@@ -61,7 +61,7 @@ def with_threads(name: str, threads: int, processors: int) -> str:
 
 
 def share_of_blas(part: dict, contestant: str = "autoenc", sizes: Sequence[int] = (USERS, ITEMS)) -> float:
-    """The rate of a contestant's training, of NumPy's BLAS's; sizes are the users and items."""
+    """The speed of a contestant's training relative to NumPy's BLAS; sizes are the numbers of users and items."""
     rates = [epoch_flops(*sizes) / 1e9 / seconds for seconds in part["seconds"][contestant]]
     return paired(rates, part["gflops"]["numpy-matmul"])
 
@@ -79,13 +79,15 @@ def judge_epoch(part: dict[int, dict], processors: int) -> list[Target]:
             target("share of NumPy's BLAS", share_of_blas(measured), "at least", limit)
         if "torch-tuned" in seconds:
             limit = 0.66 if threads == 1 else 0.5
-            target("of tuned PyTorch's time", paired(seconds["autoenc"], seconds["torch-tuned"]), "at most", limit)
+            target(
+                "time relative to tuned PyTorch", paired(seconds["autoenc"], seconds["torch-tuned"]), "at most", limit
+            )
         if "torch-plain" in seconds:
             ratio = paired(seconds["autoenc"], seconds["torch-plain"])
-            target("of plain PyTorch's time", ratio, "at most", 0.03, "{:.3f}")
+            target("time relative to plain PyTorch", ratio, "at most", 0.03, "{:.3f}")
     if {1, 2} <= part.keys() and processors > 1:
         one, two = (statistics.median(part[threads]["seconds"]["autoenc"]) for threads in (1, 2))
-        found.append(Target("training, two threads, of one's time", two / one, "at most", 0.56))
+        found.append(Target("training, two threads relative to one", two / one, "at most", 0.56))
     return found
 
 
@@ -94,12 +96,12 @@ def judge_score(part: dict[int, dict], processors: int) -> list[Target]:
     for threads, measured in part.items():
         for call, seconds in measured["seconds"].items():
             if "torch-tuned" in seconds:
-                name = with_threads(f"ranking, {users_of(call)}, of tuned PyTorch's time", threads, processors)
+                name = with_threads(f"ranking, {users_of(call)}, time relative to tuned PyTorch", threads, processors)
                 found.append(Target(name, paired(seconds["autoenc"], seconds["torch-tuned"]), "at most", 0.6))
     for fewer, more in itertools.pairwise(part):
         for call in part[more]["seconds"]:
             took = [statistics.median(part[threads]["seconds"][call]["autoenc"]) for threads in (fewer, more)]
-            name = with_threads(f"ranking, {users_of(call)}, of the time with {fewer}", more, processors)
+            name = with_threads(f"ranking, {users_of(call)}, relative to the time with {fewer}", more, processors)
             found.append(Target(name, took[1] / took[0], "at most", SLOWER))
     if processors in part:
         measured = part[processors]
@@ -115,15 +117,15 @@ def users_of(call: str) -> str:
 
 
 def judge_busy(part: dict) -> list[Target]:
-    """What a phase takes of a step beside busy processes, of what it takes on idle processors: the most of any."""
+    """The largest ratio of a phase's share of a step next to busy processes to its share on idle processors."""
     idle, beside = parts_of_a_step(part["idle"]), parts_of_a_step(part["beside"])
     times, phase = max((beside[phase] / idle[phase], phase) for phase in idle)
-    name = f"{phase}, its part of a step beside {part['busy']} busy loops, of that on idle processors"
+    name = f"{phase}, share of a step next to {part['busy']} busy loops, relative to idle processors"
     return [Target(name, times, "at most", 2)]
 
 
 def parts_of_a_step(rows: list[dict]) -> dict[str, float]:
-    """Each phase's part of the whole, which is the last row."""
+    """Each phase's share of the total, which is the last row."""
     return {row["phase"]: row["ms"] / rows[-1]["ms"] for row in rows[:-1]}
 
 
@@ -134,7 +136,7 @@ def judge_memory(part: dict) -> list[Target]:
     if "torch-tuned" in above:
         for name, megabytes in (("the same", above), ("the process's whole peak", part["process"])):
             ratio = paired(megabytes["autoenc"], megabytes["torch-tuned"])
-            found.append(Target(f"{name}, of tuned PyTorch's", ratio, "at most", 0.5))
+            found.append(Target(f"{name}, relative to tuned PyTorch's", ratio, "at most", 0.5))
     return found
 
 
@@ -150,15 +152,15 @@ def judge_start(part: dict) -> list[Target]:
 
 
 def judge_scaling(part: dict) -> list[Target]:
-    """Linear or less: four times as much costs at most four times as much, with a tenth for noise."""
+    """Growth must be linear or less: four times the size may take four times as long, plus a tenth for noise."""
     found = []
     for axis in ("users", "likes", "items"):
         growth = paired(part[axis]["4"], part[axis]["1"])
-        found.append(Target(f"epoch at 4 times the {axis}, of its time at 1", growth, "at most", 4.4))
+        found.append(Target(f"epoch with 4 times the {axis}, relative to 1", growth, "at most", 4.4))
     memory, data = part["memory"], part["data_megabytes"]
     grown = statistics.median(memory["4"]) - statistics.median(memory["1"])
     share = grown / (data["4"] - data["1"])
-    found.append(Target("memory's growth with users, of the data's own", share, "at most", 1.1))
+    found.append(Target("growth of memory with users, relative to the data's", share, "at most", 1.1))
     return found
 
 

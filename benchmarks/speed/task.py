@@ -1,4 +1,4 @@
-"""The task's sizes, and what an epoch and a scoring of all users cost."""
+"""The task's sizes, and the cost of an epoch and of scoring all users."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ def steps_per_epoch(n_users: int = USERS, batch_size: int = BATCH) -> int:
 
 
 def steps_of(contestant: str, n_users: int = USERS) -> int:
-    """How many steps are a training: an epoch's, and for implicit's ALS its 15 iterations."""
+    """The number of steps in training: those of one epoch, or implicit's 15 iterations of ALS."""
     return 15 if contestant == "implicit-als" else steps_per_epoch(n_users)
 
 
 def epoch_flops(n_users: int = USERS, n_items: int = ITEMS) -> int:
-    """The matmuls of an epoch's steps: 7.05 GFLOP each at the task's sizes."""
+    """The flops of the matmuls in an epoch: 7.05 GFLOP per step at the task's sizes."""
     return steps_per_epoch(n_users) * step_flops(BATCH, n_items, EMB_DIM, HIDDEN_DIM)
 
 
 def scoring_flops(n_users: int = USERS, n_items: int = ITEMS) -> int:
-    """The matmuls of scoring users: 0.64 TFLOP at the task's sizes."""
+    """The flops of the matmuls in scoring users: 0.64 TFLOP at the task's sizes."""
     return 2 * n_users * HIDDEN_DIM * (EMB_DIM + n_items)
 
 
 def epoch_seconds(step_seconds: Sequence[float], n_steps: int) -> float:
-    """What an epoch takes: its own sum if these are all its steps, else the median step times their number."""
+    """Seconds of an epoch: the sum if these are all its steps, else the median times the number of steps."""
     if len(step_seconds) >= n_steps:
         return sum(step_seconds) * n_steps / len(step_seconds)
     return statistics.median(step_seconds) * n_steps

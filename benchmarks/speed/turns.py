@@ -1,4 +1,4 @@
-"""Contestants taking turns: each in its own process, waiting asleep while another measures."""
+"""Alternating turns: each contestant has its own process, which sleeps while another measures."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_
 
 
 def environment(threads: int, **more: str) -> dict[str, str]:
-    """The same for all contestants: `threads` threads for whatever makes any, and for each BLAS its own kernel."""
+    """The environment of all contestants: `threads` threads for every library, and each BLAS's own kernels."""
     own = {name: value for name, value in os.environ.items() if name not in CLEARED}
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return own | dict.fromkeys(THREADS, str(threads)) | {"PYTHONPATH": path} | more
 
 
 def run_again_if_pinned(module: str, argv: list[str] | None, threads: int) -> int | None:
-    """Run a module in the contestants' environment where this isn't it: its exit code, or None."""
+    """Run a module in the contestants' environment, unless this is it; return its exit code, or None."""
     wanted = environment(threads)
     if all(os.environ.get(name) == wanted.get(name) for name in (*CLEARED, *THREADS)):
         return None
     pinned = [f"{name}={os.environ[name]}" for name in CLEARED if name in os.environ]
     if pinned:
-        print(f"{' and '.join(pinned)} cleared, so that each library picks its own kernels", file=sys.stderr)
+        print(f"{' and '.join(pinned)} cleared, so that each library chooses its own kernels", file=sys.stderr)
     words = sys.argv[1:] if argv is None else argv
     return subprocess.run([sys.executable, "-m", module, *words], env=wanted).returncode
 
 
 class Worker:
-    """A process of the worker that is ready to measure. A context manager: it ends with the block."""
+    """A worker process that is ready to measure. A context manager: it ends with the block."""
 
     def __init__(self, *arguments: str, env: dict[str, str]):
         self.name = " ".join(arguments)
@@ -71,12 +71,12 @@ class Worker:
 
 
 def take_turns(commands: dict[str, tuple[list[str], dict[str, str]]], turns: int, say) -> dict[str, list[dict]]:
-    """Start a worker for each (arguments, environment), then let all measure once, and again, `turns` times."""
+    """Start a worker for each (arguments, environment), then let all measure in turns, `turns` times."""
     answers: dict[str, list[dict]] = {name: [] for name in commands}
     with contextlib.ExitStack() as stack:
         workers = {}
         for name, (arguments, env) in commands.items():
-            say(f"{name} warms up")
+            say(f"{name} is warming up")
             workers[name] = stack.enter_context(Worker(*arguments, env=env))
         for turn in range(turns):
             say(f"turn {turn + 1} of {turns}")
@@ -86,7 +86,7 @@ def take_turns(commands: dict[str, tuple[list[str], dict[str, str]]], turns: int
 
 
 def once(*arguments: str, env: dict[str, str]) -> dict:
-    """The one answer of a task that measures a whole process."""
+    """The answer of a task that measures a whole process."""
     run = subprocess.run([*WORKER, *arguments], env=env, stdout=subprocess.PIPE, text=True)
     if run.returncode:
         raise RuntimeError(f"the worker {' '.join(arguments)} ended with code {run.returncode}")

@@ -1,10 +1,10 @@
-"""A contestant in a process of its own: it loads, warms up, says so, then measures whenever it is told to.
+"""A contestant in its own process: it loads, warms up, reports that it is ready, then measures on request.
 
     python -m benchmarks.speed.worker autoenc epoch --arrays FILE --steps 60
 
-Each answer is a line of JSON on stdout. `epoch`, `score` and `matmul` first answer {"ready": true},
-then once for each line on stdin; the other tasks answer once. Nothing heavy is imported above the
-tasks, since some measure the imports.
+Each answer is one line of JSON on stdout. `epoch`, `score` and `matmul` first answer {"ready": true}, then once
+for each line on stdin; the other tasks answer once. Nothing large is imported at the top, as some tasks measure
+the imports.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ def main(argv=None) -> None:
     parser = argparse.ArgumentParser(
         "python -m benchmarks.speed.worker", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("contestant", help="a name of contestants.py")
+    parser.add_argument("contestant", help="a name in contestants.py")
     parser.add_argument("task", choices=TASKS)
-    parser.add_argument("--arrays", metavar="FILE", help="the likes to train on, as likes.py has them")
-    parser.add_argument("--steps", type=int, default=60, metavar="N", help="of training, a turn (default: %(default)s)")
-    parser.add_argument("--warm-up", type=int, default=3, metavar="N", help="steps before (default: %(default)s)")
-    parser.add_argument("--users", type=int, default=8192, metavar="N", help="to score, a turn (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=4096, metavar="N", help="of the matrices (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the split and the start (default: 0)")
+    parser.add_argument("--arrays", metavar="FILE", help="the training likes, written by likes.py")
+    parser.add_argument("--steps", type=int, default=60, metavar="N", help="steps per turn (default: %(default)s)")
+    parser.add_argument("--warm-up", type=int, default=3, metavar="N", help="warm-up steps (default: %(default)s)")
+    parser.add_argument("--users", type=int, default=8192, metavar="N", help="users per turn (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=4096, metavar="N", help="size of matrices (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of split and weights (default: 0)")
     args = parser.parse_args(argv)
     TASKS[args.task](args, take_stdout())
 
 
 def take_stdout():
-    """A function that answers on stdout, where from now on nobody else can print."""
+    """Reserve stdout for answers, and return a function that writes them."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
@@ -54,7 +54,7 @@ def contestant_of(args):
 
 
 class Turns:
-    """The clock of `epoch`: so many steps a turn, and between turns the training waits."""
+    """The clock of `epoch`, with a number of steps per turn; training waits between turns."""
 
     def __init__(self, answer, warm_up: int, steps: int):
         self.answer, self.steps = answer, steps
@@ -83,7 +83,7 @@ class Turns:
 
 
 class Few:
-    """A clock that ends the training after so many steps."""
+    """A clock that ends training after a number of steps."""
 
     def __init__(self, steps: int):
         self.left = steps
@@ -96,7 +96,7 @@ class Few:
 
 
 def epoch(args, answer):
-    """Seconds of each of --steps steps, a turn; a training that has ended begins again."""
+    """The seconds of each of --steps steps per turn; training starts again when it ends."""
     from benchmarks.speed import likes
 
     contestant = contestant_of(args)
@@ -107,9 +107,9 @@ def epoch(args, answer):
 
 
 def score(args, answer):
-    """Seconds of the top 10 a turn: of a call with 256 users, of one with 4,096, and of all of --users.
+    """The seconds of the top 10 per turn: for calls with 256 and 4,096 users, and for all of --users.
 
-    All are ranked in calls of the size that was the fastest in the warm-up.
+    For all users, the calls have the size that was fastest in the warm-up.
     """
     from benchmarks.speed import likes
 
@@ -136,7 +136,7 @@ def score(args, answer):
 
 
 def matmul(args, answer):
-    """The rate of one square matmul, a turn."""
+    """The speed of one square matmul per turn."""
     from benchmarks.speed.contestants import CONTESTANTS
 
     contestant = CONTESTANTS[args.contestant][2](args.size)
@@ -149,13 +149,13 @@ def matmul(args, answer):
 
 
 def memory(args, answer):
-    """The peak of a training of --steps steps that starts from prepared likes, above the imports.
+    """The peak memory of --steps training steps on prepared likes, above that after the imports.
 
-    What the libraries hold once they are at work, compiled kernels above all, is measured too, by a
-    training of next to nothing.
+    The memory that the libraries use during training, mostly for compiled kernels, is also measured, with a tiny
+    data set.
     """
     from benchmarks.memory import resident_megabytes
-    from benchmarks.speed import likes  # NumPy and SciPy, for those that don't import them
+    from benchmarks.speed import likes  # NumPy and SciPy, for contestants that don't import them
 
     contestant = contestant_of(args)
     imports = resident_megabytes("VmRSS")
@@ -190,7 +190,7 @@ def quality(args, answer):
 
 
 def compile_all(args, answer):
-    """Seconds of making all kernels ready; with an empty NUMBA_CACHE_DIR, of compiling them."""
+    """Seconds to load all kernels, or to compile them if NUMBA_CACHE_DIR is empty."""
     start = time.perf_counter()
     from autoenc.training.warm_up import warm_up
 

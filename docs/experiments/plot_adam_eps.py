@@ -2,7 +2,7 @@
 Where Adam's eps stands
 =======================
 
-The first step of Adam, over lr, by the size of the gradient: eps added after the bias correction, and before.
+The first step of Adam, divided by lr, against the size of the gradient: eps added after or before the bias correction.
 """
 
 import matplotlib.pyplot as plt
@@ -15,7 +15,7 @@ w = np.zeros_like(gradients)
 Adam({"w": w}, lr=1.0).step({"w": gradients})
 after = -w
 
-# the same step with eps beside sqrt(v), before v is corrected: scikit-learn's
+# the same step with eps added to sqrt(v), before v is corrected, as in scikit-learn
 beta1, beta2, eps = 0.9, 0.999, 1e-8
 m, v = (1 - beta1) * gradients, (1 - beta2) * gradients**2
 before = np.sqrt(1 - beta2) / (1 - beta1) * m / (np.sqrt(v) + eps)

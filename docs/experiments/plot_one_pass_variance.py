@@ -1,8 +1,8 @@
 """
-A variance in one pass
+Variance in one pass
 ======================
 
-The variance of 1,000 float32 numbers around a mean that grows, as mean(x²) - mean(x)² and as mean((x - mean)²).
+The variance of 1,000 float32 numbers around an increasing mean, as mean(x²) - mean(x)² and as mean((x - mean)²).
 """
 
 import matplotlib.pyplot as plt

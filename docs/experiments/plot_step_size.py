@@ -2,7 +2,7 @@
 The step of a finite difference
 ===============================
 
-How far central differences and complex steps are from BatchNorm's hand-written gradient, by the step.
+The error of central differences and complex steps for BatchNorm, compared with its hand-written gradient, by step size.
 """
 
 import matplotlib.pyplot as plt

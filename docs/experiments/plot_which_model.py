@@ -2,7 +2,7 @@
 Quality against the time to fit
 ===============================
 
-Each model's nDCG@100 by the processor seconds of its fit, from what `python -m benchmarks.ranking` has stored.
+Each model's nDCG@100 against the processor time of its fit, from the results stored by `python -m benchmarks.ranking`.
 """
 
 from benchmarks.ranking.chart import draw

@@ -153,34 +153,34 @@ def test_targets_are_judged_at_each_number_of_threads():
     judged = {target.name: (round(target.got, 3), target.met) for target in targets.targets(stored_of(PARTS))}
     assert judged == {
         "training, share of NumPy's BLAS, 1 thread": (0.963, True),
-        "training, of tuned PyTorch's time, 1 thread": (0.5, True),
+        "training, time relative to tuned PyTorch, 1 thread": (0.5, True),
         "training, share of NumPy's BLAS, 2 threads": (0.963, True),
-        "training, of tuned PyTorch's time, 2 threads": (0.5, True),
-        "training, of plain PyTorch's time, 2 threads": (0.04, False),
+        "training, time relative to tuned PyTorch, 2 threads": (0.5, True),
+        "training, time relative to plain PyTorch, 2 threads": (0.04, False),
         "training, share of NumPy's BLAS, 4 threads, over-subscribed": (0.481, False),
-        "training, of tuned PyTorch's time, 4 threads, over-subscribed": (0.667, False),
-        "training, two threads, of one's time": (0.5, True),
-        "ranking, calls of 256, of tuned PyTorch's time, 1 thread": (0.5, True),
-        "ranking, calls of 4,096, of tuned PyTorch's time, 1 thread": (0.5, True),
-        "ranking, all users, of tuned PyTorch's time, 1 thread": (0.5, True),
-        "ranking, calls of 256, of tuned PyTorch's time, 2 threads": (0.512, True),
-        "ranking, calls of 4,096, of tuned PyTorch's time, 2 threads": (0.652, False),
-        "ranking, all users, of tuned PyTorch's time, 2 threads": (0.5, True),
-        "ranking, calls of 256, of the time with 1, 2 threads": (1.025, True),
-        "ranking, calls of 4,096, of the time with 1, 2 threads": (1.1, False),
-        "ranking, all users, of the time with 1, 2 threads": (0.5, True),
+        "training, time relative to tuned PyTorch, 4 threads, over-subscribed": (0.667, False),
+        "training, two threads relative to one": (0.5, True),
+        "ranking, calls of 256, time relative to tuned PyTorch, 1 thread": (0.5, True),
+        "ranking, calls of 4,096, time relative to tuned PyTorch, 1 thread": (0.5, True),
+        "ranking, all users, time relative to tuned PyTorch, 1 thread": (0.5, True),
+        "ranking, calls of 256, time relative to tuned PyTorch, 2 threads": (0.512, True),
+        "ranking, calls of 4,096, time relative to tuned PyTorch, 2 threads": (0.652, False),
+        "ranking, all users, time relative to tuned PyTorch, 2 threads": (0.5, True),
+        "ranking, calls of 256, relative to the time with 1, 2 threads": (1.025, True),
+        "ranking, calls of 4,096, relative to the time with 1, 2 threads": (1.1, False),
+        "ranking, all users, relative to the time with 1, 2 threads": (0.5, True),
         "ranking, share of NumPy's BLAS, 2 threads": (0.802, True),
         "training's peak above the imports, MB": (305, True),
-        "the same, of tuned PyTorch's": (0.762, False),
-        "the process's whole peak, of tuned PyTorch's": (0.45, True),
+        "the same, relative to tuned PyTorch's": (0.762, False),
+        "the process's whole peak, relative to tuned PyTorch's": (0.45, True),
         "import to the first step, warm cache, s": (1.1, True),
         "compiling every kernel, s": (25.0, False),
         "autoenc --help, s": (0.1, True),
-        "epoch at 4 times the users, of its time at 1": (4.0, True),
-        "epoch at 4 times the likes, of its time at 1": (1.5, True),
-        "epoch at 4 times the items, of its time at 1": (5.0, False),
-        "memory's growth with users, of the data's own": (1.094, True),
-        "middle, forward, its part of a step beside 2 busy loops, of that on idle processors": (3.0, False),
+        "epoch with 4 times the users, relative to 1": (4.0, True),
+        "epoch with 4 times the likes, relative to 1": (1.5, True),
+        "epoch with 4 times the items, relative to 1": (5.0, False),
+        "growth of memory with users, relative to the data's": (1.094, True),
+        "middle, forward, share of a step next to 2 busy loops, relative to idle processors": (3.0, False),
     }
 
 
@@ -311,7 +311,7 @@ def test_a_worker_measures_when_told_and_ends_with_its_block(likes):
     answers = turns.take_turns({"ours": (epoch, env), "blas": (matmul, env)}, 2, said.append)
     assert [len(answer["step_seconds"]) for answer in answers["ours"]] == [3, 3]
     assert all(answer["gflops"] > 0 for answer in answers["blas"])
-    assert said == ["ours warms up", "blas warms up", "turn 1 of 2", "turn 2 of 2"]
+    assert said == ["ours is warming up", "blas is warming up", "turn 1 of 2", "turn 2 of 2"]
 
 
 def test_a_worker_that_scores_and_one_that_measures_memory_and_start(likes):
@@ -503,7 +503,7 @@ def test_the_page_shows_every_processor_and_says_which_are_missing():
         assert f"\n## {name}, AVX-512, 2 processors\n" in text
     assert "| output tiles | flops | 30.00 [24.00] | 30.00 [24.00] | 30.00 [24.00] |" in text
     assert "| phase | bound by | 1 thread | 2 threads | 4 (over-subscribed) threads |" in text
-    assert "none of these kinds: AMD with AVX2, Intel with AVX2." in text
+    assert "of these kinds were measured: AMD with AVX2, Intel with AVX2." in text
     assert "No machine here has more than 2 processors." in text
     assert "| middle, forward | 10.0% | 30.0% | 3.0 |" in text
 

@@ -72,7 +72,7 @@ def test_similar_and_explain(ask, model_file):
     assert code == 0
     assert [row["item"] for row in json.loads(out)["similar"]] == list(model.similar_items(HEAT, 3)[0])
     code, out, _ = ask("explain", model_file, "--liked", HEAT, "--liked", RONIN, "--item", "Fargo (1996)")
-    assert code == 0 and "Fargo (1996) has the score" in out and out.count("\n") == 3
+    assert code == 0 and "Fargo (1996) has a score of" in out and out.count("\n") == 3
 
 
 def test_titles_are_found_as_people_type_them(ask, model_file):
@@ -80,7 +80,7 @@ def test_titles_are_found_as_people_type_them(ask, model_file):
     assert err == ""
     code, out, err = ask("recommend", model_file, "--liked", "The Matrix", "--liked", "heat 1995")
     assert (code, out) == (0, as_they_are)
-    assert err == "The Matrix is taken for Matrix, The (1999)\nheat 1995 is taken for Heat (1995)\n"
+    assert err == "The Matrix is taken to mean Matrix, The (1999)\nheat 1995 is taken to mean Heat (1995)\n"
     _, out, _ = ask("recommend", model_file, "--liked", "the matrix", "--json", "-n", "1")
     assert json.loads(out)["liked"] == ["Matrix, The (1999)"]
     code, out, err = ask("similar", model_file, "Teh Martix")
@@ -90,7 +90,7 @@ def test_titles_are_found_as_people_type_them(ask, model_file):
 def test_explain_says_where_an_item_is_liked_already(ask, model_file):
     arguments = ("explain", model_file, "--liked", HEAT, "--liked", RONIN, "--item")
     _, out, _ = ask(*arguments, HEAT)
-    assert out.splitlines()[0] == "Heat (1995) is liked already, so it would not be recommended"
+    assert out.splitlines()[0] == "Heat (1995) is already liked, so it would not be recommended"
     _, out, _ = ask(*arguments, HEAT, "--json")
     assert json.loads(out)["is_liked"] is True
     _, out, _ = ask(*arguments, "Fargo (1996)", "--json")
@@ -141,7 +141,7 @@ def test_what_may_be_recommended_comes_from_files(ask, few):
     Path("stock.txt").write_text("Earl Grey\n\ncocoa\nmate\n")
     _, out, err = ask("recommend", few, "--liked", "assam", "--items", "stock.txt")
     assert [line.split()[1] for line in out.splitlines()] == ["earl", "mate"]
-    assert err == "left out 1 lines of stock.txt that are no item of the model, or the title of several\n"
+    assert err == "left out 1 lines of stock.txt that name no item of the model, or more than one\n"
     _, out, _ = ask("recommend", few, "--liked", "assam", "--filter-items", "stock.txt")
     assert [line.split()[1] for line in out.splitlines()] == ["sencha", "pu-erh"]
     Path("users.csv").write_text("user,item\nx,assam\ny,mate\n")
@@ -160,10 +160,10 @@ def test_what_may_be_recommended_comes_from_files(ask, few):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--liked", "assam", "--items", "a", "--filter-items", "b"], "--items and --filter-items are both given"),
+        (["--liked", "assam", "--items", "a", "--filter-items", "b"], "--items and --filter-items can't be combined"),
         (["--liked", "assam", "--items", "nowhere"], "there is no file nowhere"),
         (["--liked", "assam", "--items", "empty"], "empty names no item of the model; write one id or title per line"),
-        (["--liked", "assam", "--items-per-user", "a"], "--items-per-user is for everybody in --users; with --liked"),
+        (["--liked", "assam", "--items-per-user", "a"], "--items-per-user needs --users; with --liked, pass"),
         (
             ["--users", "a", "--out", "b.csv", "--items", "a", "--engine", "dask"],
             "--items cannot be combined with --engine dask",
@@ -229,11 +229,11 @@ def test_prepare_makes_what_loads_as_the_original(ask):
 def test_evaluate_weakly_gives_the_figures_of_the_training(ask, model_file, split):
     code, out, err = ask("evaluate", model_file, "--k", "1", "10", "--json")
     found = json.loads(out)
-    assert code == 0 and "not the split" not in err and list(found["models"]) == ["AutoEncoder", "Popular"]
+    assert code == 0 and "another split" not in err and list(found["models"]) == ["AutoEncoder", "Popular"]
     report = evaluate(load_model(model_file), *split, ks=[1, 10])
     assert found["models"]["AutoEncoder"] == pytest.approx(report.as_row())
     _, _, err = ask("evaluate", model_file, "--seed", "1", "--json")
-    assert "this is not the split that AutoEncoder was trained on" in err
+    assert "AutoEncoder was trained on another split" in err
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +278,7 @@ def test_evaluate_by_quartiles(ask, popular_file):
 
 def test_evaluate_from_several_seeds(ask, popular_file, ratings):
     code, out, err = ask("evaluate", popular_file, "--k", "5", "--beside", "--seeds", "2", "--seed", "3", "--json")
-    assert code == 0 and "this is not the split" not in err
+    assert code == 0 and "was trained on another split" not in err
     found = json.loads(out)
     expected = []
     for seed in (3, 4):
@@ -292,7 +292,7 @@ def test_evaluate_from_several_seeds(ask, popular_file, ratings):
 
 def test_diversity_is_by_the_model_that_is_named(ask, model_file, popular_file):
     code, out, _ = ask("evaluate", popular_file, "--k", "5", "--beside", "--diversity", model_file)
-    assert code == 0 and out.splitlines()[-1] == f"diversity is by the item vectors of {model_file}"
+    assert code == 0 and out.splitlines()[-1] == f"diversity is measured by the item vectors of {model_file}"
     assert any(line.startswith("diversity ") for line in out.splitlines())
     code, _, err = ask("evaluate", popular_file, "--diversity", popular_file)
     assert code == 2 and "Popular has no item vectors; use ELSA or a network" in err
@@ -311,9 +311,9 @@ def test_a_model_that_is_behind_popularity_says_so(ask):
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (["--held-out", "a"], "--held-out is the other half of --data; pass that, and no --protocol"),
-        (["--held-out", "a", "--data", "b", "--protocol", "time"], "--held-out is the other half of --data"),
-        (["--held-out", "a", "--data", "b", "--seeds", "2"], "--held-out is one split, and --seeds makes several"),
+        (["--held-out", "a"], "--held-out needs --data, without --dataset, --cache-path or --protocol"),
+        (["--held-out", "a", "--data", "b", "--protocol", "time"], "--held-out needs --data"),
+        (["--held-out", "a", "--data", "b", "--seeds", "2"], "--held-out is a single split, but --seeds makes several"),
         (["--seeds", "1"], "--seeds must be 2 or more, got 1"),
         (["--seeds", "2", "--by", "activity"], "--by and --plot need a single seed; leave --seeds out"),
         (
@@ -333,8 +333,8 @@ def test_update_learns_new_items_in_place(ask, few):
     pairs = [f"{user},{item}" for user in ("u", "v", "w") for item in ("assam", "oolong", "earl grey")]
     Path("new.csv").write_text("\n".join(["user,item", *pairs]) + "\n")
     code, out, err = ask("update", "elsa", "--data", "new.csv", "--epochs", "20")
-    assert (code, out) == (0, "learned 9 likes, with 1 new items, and wrote the model to elsa\n")
-    assert "learning from 9 likes of 3 users, epochs: 20" in err
+    assert (code, out) == (0, "trained on 9 likes, with 1 new items; wrote the model to elsa\n")
+    assert "training on 9 likes of 3 users, epochs: 20" in err
     updated = load_model("elsa")
     assert set(updated.recommend(liked=["oolong"], N=2).items) == {"assam", "earl grey"}
     assert updated.item_counts_.sum() == model.item_counts_.sum() + 9
@@ -390,7 +390,7 @@ def test_evaluate_draws(ask, popular_file, protocol, monkeypatch):
     )
     arguments = ["--protocol", protocol, "--dataset", "ml-latest-small", "--k", "2", "5", "--plot", "plot.png"]
     code, _, err = ask("evaluate", popular_file, *arguments)
-    assert code == 0 and err.endswith("drew it to plot.png\n")
+    assert code == 0 and err.endswith("wrote the plot to plot.png\n")
     assert Path("plot.png").read_bytes().startswith(b"\x89PNG")
     [(reports, hits, k)] = drawn
     assert list(reports) == list(hits) == ["Popular", "Popular as it comes"] and k == 5
@@ -436,7 +436,7 @@ def test_evaluate_by_time_retrains_on_what_came_before(ask, popular_file):
     code, _, err = ask("evaluate", popular_file, "--dataset", "synthetic", "--protocol", "time")
     assert code == 2 and "the synthetic likes have no times" in err
     code, _, err = ask("evaluate", popular_file, "--dataset", "ml-1m", "--data", "x.csv", "--protocol", "time")
-    assert (code, err) == (2, "autoenc evaluate: --dataset and --data each name the likes; give one of them\n")
+    assert (code, err) == (2, "autoenc evaluate: --dataset and --data both name the likes; pass one of them\n")
 
 
 def test_evaluate_asks_for_the_latest_like(ask, popular_file):
@@ -476,7 +476,7 @@ def test_a_model_with_a_half_life_is_evaluated_by_the_times(ask, timed_csv, prot
     code, out, err = ask(
         "evaluate", "fast.safetensors", "--data", timed_csv, "--protocol", protocol, "--k", "5", "--json"
     )
-    assert code == 0 and "not the split" not in err
+    assert code == 0 and "another split" not in err
     if protocol == "weak":
         halves = holdout_per_user(likes)
         expected = evaluate(model, *halves, ks=[5])
@@ -532,25 +532,30 @@ def test_everybodys_likes_are_read_with_times_where_the_model_has_a_use_for_them
     )
     save_likes(likes, "bare.npz")
     code, _, err = ask("recommend", "ease.safetensors", "--users", "bare.npz", "--out", "recs.npz", "-n", "3")
-    assert code == 0 and "bare.npz has no times, so that a user's likes all count alike" in err
+    assert code == 0 and "bare.npz has no times, so all likes of a user count equally" in err
 
 
 def test_evaluate_refuses_models_of_different_items(ask, popular_file):
     Popular().fit([[0, 1], [1]]).save("other.safetensors")
     code, out, err = ask("evaluate", popular_file, "other.safetensors")
     assert (code, out) == (2, "")
-    assert err == f"autoenc evaluate: other.safetensors has other items than {popular_file}; evaluate each by itself\n"
+    assert (
+        err == f"autoenc evaluate: other.safetensors and {popular_file} have different items; evaluate each by itself\n"
+    )
 
 
 def test_evaluate_refuses_likes_that_it_cannot_find_or_hold_out(ask, popular_file):
     likes = Interactions.from_pairs([1, 1, 2], [5, 6, 5], name="mine")
     Popular().fit(likes).save("mine.safetensors")
     code, _, err = ask("evaluate", "mine.safetensors")
-    assert code == 2 and "the model was trained on mine, which isn't found by that; pass --data, --dataset" in err
+    assert (
+        code == 2
+        and "the model was trained on mine, which is not the name of a data set; pass --data, --dataset" in err
+    )
     for half in ("train", "valid"):
         np.save(f"cache_{half}.npy", np.array([[5], [6, 5]], dtype=object), allow_pickle=True)
     code, _, err = ask("evaluate", "mine.safetensors", "--cache-path", "cache", "--protocol", "strong")
-    assert code == 2 and "the task's cache is a weak split; pass --protocol weak, or the ratings by --data" in err
+    assert code == 2 and "the task's cache is a weak split; pass --protocol weak, or the ratings with --data" in err
 
 
 START = """
@@ -633,7 +638,7 @@ def test_a_bar_moves_where_stderr_is_a_terminal(crowd):
         (["evaluate", "MODEL", "--data", "missing"], "There is no file or folder missing"),
         (["evaluate", "MODEL", "--k", "0"], "--k must be 1 or more, got 0"),
         (["evaluate", "MODEL", "--seed", "-1"], "--seed must be 0 or more, got -1"),
-        (["prepare", "missing", "--out", "x.csv"], "--out is x.csv; name a file that ends in .npz, or a folder"),
+        (["prepare", "missing", "--out", "x.csv"], "--out is x.csv; pass the name of an .npz file or of a folder"),
     ],
 )
 def test_bad_input_is_one_sentence_and_code_2(ask, model_file, arguments, sentence):

@@ -17,7 +17,7 @@ ROWS = [
     for k in range(1, 9)
 ]
 COLUMNS = ["--user-column", "who", "--item-column", "what"]
-SAID = "user = who, item = what, rating = stars (each is a like, whatever its value)"
+SAID = "user = who, item = what, rating = stars (every rating is a like)"
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,7 @@ def test_every_command_that_reads_likes_takes_and_says_the_columns(command, path
     arguments = commands(str(path), model, tmp_path)[command]
     assert main(arguments) == 2
     assert (
-        "which names no column of users and items; say which is meant by user= and item= (--user-column"
-        in capsys.readouterr().err
+        "which has no known column of users and items; pass user= and item= (--user-column" in capsys.readouterr().err
     )
     assert main([*arguments, *COLUMNS]) in (0, 1)
     assert f"read as CSV with a header: {SAID}; 320 rows\n" in capsys.readouterr().err
@@ -61,7 +60,7 @@ def test_every_command_that_reads_likes_takes_and_says_the_columns(command, path
 def test_evaluate_by_time_takes_the_column_of_times(path, model, capsys):
     command = ["evaluate", model, "--data", str(path), *COLUMNS, "--protocol", "time", "--no-progress"]
     assert main(command) == 2
-    assert "likes has no column of times that is known; say which by time= (--time-column)" in capsys.readouterr().err
+    assert "likes has no known column of times; pass time= (--time-column)" in capsys.readouterr().err
     assert main([*command, "--time-column", "at"]) == 0
     assert "training on 230 likes before 2024-01-21T10:00:00, evaluating on 75" in capsys.readouterr().err
 
@@ -81,7 +80,8 @@ def test_rows_and_users_are_left_out_and_said_to_be(path, tmp_path, capsys):
     assert main([*command, "--min-likes-per-user", "4", "--min-likes-per-item", "4", "--json"]) == 0
     out, err = capsys.readouterr()
     assert (
-        "rating = stars (a like from 3 on); 320 rows\nleft out 152 of 320 rows, with a rating below 3\nleft out " in err
+        "rating = stars (a like if 3 or higher); 320 rows\nleft out 152 of 320 rows, with a rating below 3\nleft out "
+        in err
     )
     assert json.loads(out)["likes"] < 168
 

@@ -35,7 +35,7 @@ def test_what_stays_is_what_the_definition_leaves(pairs, per_user, per_item):
     )
     wanted = by_definition(pairs, max(per_user, 1), max(per_item, 1))
     if not wanted:
-        with pytest.raises(ValueError, match="no likes are left where each user has"):
+        with pytest.raises(ValueError, match="no likes are left if each user must have"):
             core(likes, per_user, per_item)
         return
     found = core(likes, per_user, per_item)

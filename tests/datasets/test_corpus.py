@@ -45,7 +45,7 @@ def test_there_are_enough_of_them():
 def test_a_rating_is_a_weight_only_where_that_is_said(tmp_path):
     path = write(tmp_path, CASES["comma"])
     assert datasets.load(path=path).weights is None
-    assert "rating = rating (each is a like, whatever its value)" in datasets.load(path=path).source
+    assert "rating = rating (every rating is a like)" in datasets.load(path=path).source
     weighted = datasets.load(path=path, weight="rating")
     assert weighted.weights.tolist() == [4, 2, 5, 3.5, 0.5] and "weight = rating" in weighted.source
     liked = datasets.load(path=path, min_rating=4)
@@ -64,7 +64,7 @@ def test_a_comma_is_read_as_a_point(tmp_path):
 
 def test_ratings_that_are_asked_for_and_not_there(tmp_path):
     (tmp_path / "a.csv").write_text("user,item,liking\n1,2,3\n")
-    with pytest.raises(ValueError, match=r"no column that is known to be of ratings.*say which by rating="):
+    with pytest.raises(ValueError, match=r"no known column of ratings.*pass rating="):
         datasets.load(path=tmp_path / "a.csv", min_rating=3)
     assert datasets.load(path=tmp_path / "a.csv", min_rating=3, rating="liking").n_likes == 1
 
@@ -72,7 +72,7 @@ def test_ratings_that_are_asked_for_and_not_there(tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"user": 0}, "user is 0; columns are numbered from 1 on"),
+        ({"user": 0}, "user is 0; columns are numbered from 1"),
         ({"item": 1.5}, "item is 1.5; pass the name of a column, or its number"),
         ({"delimiter": "ab"}, "delimiter is 'ab'; pass one character, '::', or one of tab, comma"),
         ({"delimiter": '"'}, "which cannot separate columns"),

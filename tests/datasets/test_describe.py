@@ -53,7 +53,7 @@ def test_as_text_json_and_a_picture(path, tmp_path, capsys):
         "likes: 3 users x 2 items, 4 likes\n" in out and "1 of 5 rows" in out and "2000-01-01T00:00:00 to 2002" in out
     )
     assert "\n       1          2  ########################################\n" in out
-    assert err.startswith("read as CSV with a header: user = user, item = item, time = date; 5 rows\ndrew it to")
+    assert err.startswith("read as CSV with a header: user = user, item = item, time = date; 5 rows\nwrote the plot to")
     assert (tmp_path / "likes.png").read_bytes()[:4] == b"\x89PNG"
     assert main(["describe", str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["duplicates"] == 1

@@ -41,14 +41,14 @@ def needs_pyarrow(path):
 
 # What must be refused, and with which words.
 REFUSED = {
-    "bomb.zip": "grows to more than 10,[0-9]{3},[0-9]{3} bytes when it is decompressed",
-    "bomb.csv.gz": "grows to more than 10,843,500 bytes when it is decompressed",
+    "bomb.zip": "grows to more than 10,[0-9]{3},[0-9]{3} bytes when decompressed",
+    "bomb.csv.gz": "grows to more than 10,843,500 bytes when decompressed",
     "long_line.txt.gz": "has a line of more than 16,777,216 bytes",
     "two_ratings.zip": r"has 2 files that may hold the ratings \('a/ratings.csv', 'b/.*'\); pass the path of one",
     "no_files.zip": "holds no files; pass a folder or an archive with ratings in it",
     "nested.zip": "is a zip archive, cut off or within another; fetch it again, or unpack it",
     "encrypted.zip": "is encrypted with a password; unpack it first",
-    "bzip2.zip": "is compressed by another method than deflate; unpack it first",
+    "bzip2.zip": "is compressed by a method other than deflate; unpack it first",
     "cut_off.zip": "is a zip archive, cut off or within another",
     "bad_crc.zip": "is damaged or cut off .*; fetch it again",
     "bad_header.zip": "is damaged .*; fetch it again",
@@ -62,48 +62,48 @@ REFUSED = {
     "empty.csv": "is empty; pass a file with ratings in it",
     "blank.csv": "is empty; pass a file with ratings in it",
     "only_header.csv": "holds no ratings; pass a file with at least one",
-    "no_item.csv": "has the header 'userId,thing,rating', which names no column of items; say which is meant by item=",
-    "nul.csv": "is neither text nor one of the binary formats that are known",
+    "no_item.csv": "has the header 'userId,thing,rating', which has no known column of items; pass item=",
+    "nul.csv": "is neither text nor a known binary format",
     "nan_id.csv": "line 5: the item id is missing: it reads 'NaN'; fix the line or delete it",
     "missing_id.csv": "line 5: the user id is missing: it reads ''; fix",
-    "negative_id.csv": "line 5: the item id '-300' is negative, where ids are from 0 on; fix",
+    "negative_id.csv": "line 5: the item id '-300' is negative, but ids must be 0 or greater; fix",
     "long_id.csv": r"line 5: the item id 'x+\.\.\.x+' has 300 characters; at most 256 are allowed; fix",
     "nan_rating.csv": "line 5: the rating 'NaN' is not a number below 2\\*\\*53; fix",
     "bad_timestamp.csv": "line 6: the time 'yesterday' is not a number below 2\\*\\*53; fix",
     "huge_timestamp.csv": "line 6: the time '1e300' is not a number below 2\\*\\*53; fix",
     "list_in_a_table.txt": "line 3: (expected 4 .*, got 2: '3.*10,300'|the item id '10,300' is not a whole number)",
     "few_columns.csv": r"line 5: expected 4 columns \(userId,movieId,rating,timestamp\), got 1: '3'; fix",
-    "open_quote.csv": "line 5: a quote is opened and never closed; fix",
+    "open_quote.csv": "line 5: a quote is never closed; fix",
     "long_field.csv.gz": r"line 3: the item id 'x+\.\.\.x+' has 200,000 characters; at most 256 are allowed; fix",
-    "long_names.csv.gz": "40,000 user ids of up to 250 characters take more than 10,000,000 bytes; number them",
+    "long_names.csv.gz": "40,000 user ids of up to 250 characters need more than 10,000,000 bytes; replace them",
     "letters.dat": "line 4: the item id '3oo' is not a whole number below 2\\*\\*63; fix",
     "wide.dat": "line 4: the item id '1180591620717411303424' is not a whole number below 2\\*\\*63; fix",
     "single_colons.dat": r"line 4: expected 4 columns \(user::item::rating::time\), got 1: '3:300:2:978300275'; fix",
-    "negative.txt": "line 2: the item id '-5' is negative, where ids are from 0 on; fix",
+    "negative.txt": "line 2: the item id '-5' is negative, but ids must be 0 or greater; fix",
     "letters.txt": "line 31: the item id 'five' is not a whole number below 2\\*\\*63; fix",
     "no_tab.txt": "line 31: 'd b:c' does not have the form user<TAB>item:item:...; fix",
     "bad_titles.zip": r"'movies.csv'\), line 3: 'ten,Heat \(1995\)' does not begin with an id and a title; fix",
-    "cache_train.npy": "is a NumPy array; if it is one of the task's pair .* --cache-path FOLDER/cache",
+    "cache_train.npy": "is a NumPy array; if it is one of the task's files .* --cache-path FOLDER/cache",
     "pickled.npz": "'data.npy'.* cannot be read: Object arrays cannot be loaded: they are pickles",
     "dense.npz": "lacks format.npy, so it is not a matrix that scipy.sparse.save_npz wrote",
     "lacks_data.npz": "lacks data.npy, so it is not a matrix that scipy.sparse.save_npz wrote",
     "dia.npz": r"holds a matrix of format 'dia'; save matrix.tocsr\(\) instead",
-    "nan.npz": "holds NaN; drop what is missing from the matrix",
+    "nan.npz": "holds NaN; drop the missing values from the matrix",
     "strings.npz": "holds a matrix of <U1; save one of numbers",
-    "too_much_data.npz": "holds more values than places for them",
-    "out_of_range.npz": r"holds a broken csr matrix \(.* where there are 301 columns\)",
+    "too_much_data.npz": "holds more values than fit into its shape",
+    "out_of_range.npz": r"holds a broken csr matrix \(.* but there are 301 columns\)",
     "broken_indptr.npz": "holds a broken csr matrix .*; save it again",
     "bad_shape.npz": "holds a broken csr matrix .*; save it again",
     "huge_header.npz": r"'indices.npy'\) cannot be read: .*",
-    "missing.parquet": "cannot be read: the column user lacks 1 values; drop those rows",
-    "no_item.parquet": "cannot be read: has the columns 'user', 'thing', of which none is of items; say which is",
+    "missing.parquet": "cannot be read: the column user has 1 missing values; drop those rows",
+    "no_item.parquet": "cannot be read: has the columns 'user', 'thing', but no known column of items; pass",
     "cut_off.parquet": "cannot be read: .*",
-    "negative_id.parquet": r"cannot be read: the column user holds -2 to 3, where ids are from 0 and below 2\*\*63",
-    "nan_id.parquet": "cannot be read: the column user holds a number that is not whole; make it whole numbers or",
+    "negative_id.parquet": r"cannot be read: the column user holds -2 to 3, but ids must be at least 0 and below",
+    "nan_id.parquet": "cannot be read: the column user holds a number that is not an integer; convert it to integers",
     "missing_id.parquet": "cannot be read: the user id is missing: it reads ''",
     "long_id.parquet": "cannot be read: the user id 'x+\\.\\.\\.x+' has 300 characters; at most 256 are allowed",
-    "nested.parquet": "cannot be read: the column user is of list<.*: int64>; make it",
-    "bomb.parquet": "cannot be read: it grows to 80,000,000 bytes when it is decompressed, past the bound of 8,388",
+    "nested.parquet": "cannot be read: the column user has type list<.*: int64>; convert it",
+    "bomb.parquet": "cannot be read: it grows to 80,000,000 bytes when decompressed, beyond the limit of 8,388",
 }
 
 # Of those: what troubles only who asks for ratings and timestamps.
@@ -303,19 +303,19 @@ def save_parquet(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "sentence"),
     [
-        ({"user": [True, False]}, "the column user is of bool; make it"),
-        ({"user": [1.5, 2.0]}, "the column user holds a number that is not whole; make it whole numbers or strings"),
+        ({"user": [True, False]}, "the column user has type bool; convert it"),
+        ({"user": [1.5, 2.0]}, "the column user holds a number that is not an integer; convert it to integers"),
         (
             {"item": np.array(["2020-01-01", "2020-01-02"], "M8[D]")},
-            r"the column item is of date32\[day\]; make it whole",
+            r"the column item has type date32\[day\]; convert it to",
         ),
         (
             {"item": np.array([3, 2**64 - 1], np.uint64)},
-            r"the column item holds 3 to 18446744073709551615, where ids are",
+            r"the column item holds 3 to 18446744073709551615, but ids must be",
         ),
-        ({"rating": ["good", "bad"]}, "the column rating is of string; make it numbers"),
-        ({"rating": [5, np.nan]}, r"the column rating, of double, holds what is not a number below 2\*\*53"),
-        ({"timestamp": [None, 1]}, "the column time lacks 1 values; drop those rows"),
+        ({"rating": ["good", "bad"]}, "the column rating has type string; convert it to numbers"),
+        ({"rating": [5, np.nan]}, r"the column rating, of type double, holds a value that is not a number below"),
+        ({"timestamp": [None, 1]}, "the column time has 1 missing values; drop those rows"),
         ({"names": ["user", "item", "user", "timestamp"]}, "has 2 columns 'user'; rename all but one"),
     ],
 )
@@ -356,7 +356,7 @@ def test_an_array_as_large_as_its_header_says_is_not_made(tmp_path):
     (tmp_path / "m.npz").write_bytes(MAKE["npz"](format=b"csr"))
     with zipfile.ZipFile(tmp_path / "m.npz", "a") as archive:
         archive.writestr("indices.npy", content.getvalue() + bytes(100))
-    with pytest.raises(ValueError, match=r"'indices.npy'\) cannot be read: its header says 2,000,000,000 bytes, and"):
+    with pytest.raises(ValueError, match=r"'indices.npy'\) cannot be read: its header says 2,000,000,000 bytes, but"):
         read(tmp_path / "m.npz")
     with zipfile.ZipFile(tmp_path / "v.npz", "w") as archive:
         archive.writestr("format.npy", b"\x93NUMPY\x03\x00" + bytes(100))
@@ -383,7 +383,7 @@ def test_one_long_id_does_not_widen_all_the_others(form, tmp_path, monkeypatch, 
     monkeypatch.setattr(columns, "SMALL", 0)
     monkeypatch.setattr(columns, "MAX_RATIO", 4)
     with pytest.raises(
-        ValueError, match=r",000 user ids of up to 200 characters take more than [\d,]+ bytes; number them"
+        ValueError, match=r",000 user ids of up to 200 characters need more than [\d,]+ bytes; replace them"
     ):
         read(path)
 
@@ -404,7 +404,7 @@ def test_a_string_that_parquet_repeats_counts_each_time(save_parquet, monkeypatc
     columns = dict.fromkeys(("item", "rating", "timestamp"), [1] * n)
     assert read(save_parquet(user=["x" * 50] * n, **columns)).users[-1] == "x" * 50
     with pytest.raises(
-        ValueError, match="the column user grows to 2,010,000 bytes of text, past the bound of 1,000,000;"
+        ValueError, match="the column user grows to 2,010,000 bytes of text, beyond the limit of 1,000,000;"
     ):
         read(save_parquet(user=["x" * 200] * n, **columns))
 

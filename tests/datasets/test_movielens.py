@@ -178,8 +178,8 @@ def test_a_download_that_breaks_off_is_tried_again(small_100k, tmp_path):
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        ("cut off", "the connection broke off"),
-        ("other", "what comes has another hash"),
+        ("cut off", "the connection was lost"),
+        ("other", "the download has a wrong hash"),
         ("404", "the server answers 404"),
     ],
 )

@@ -156,20 +156,20 @@ def test_times_may_be_timestamps(tmp_path, unit):
 BAD = [
     (
         {"who": [1], "item": [1]},
-        "has the columns 'who', 'item', of which none is of users; say which is meant by user=",
+        "has the columns 'who', 'item', but no known column of users; pass user=",
     ),
     (
         {"user": [1], "what": [1]},
-        "has the columns 'user', 'what', of which none is of items; say which is meant by item=",
+        "has the columns 'user', 'what', but no known column of items; pass item=",
     ),
-    ({"user": [1, None], "item": [1, 2]}, "the column of users lacks 1 of 2 values; drop those rows"),
+    ({"user": [1, None], "item": [1, 2]}, "the column of users has 1 missing values of 2; drop those rows"),
     ({"user": ["a", " None "], "item": [1, 2]}, "a user id, ' None ', is missing; fix or drop its rows"),
-    ({"user": [1, -2], "item": [1, 2]}, "the column of users holds -2 to 1, where ids are from 0"),
-    ({"user": ["a", "-2"], "item": [1, 2]}, "a user id, '-2', is negative, where ids are from 0 on"),
+    ({"user": [1, -2], "item": [1, 2]}, "the column of users holds -2 to 1, but ids must be at least 0"),
+    ({"user": ["a", "-2"], "item": [1, 2]}, "a user id, '-2', is negative, but ids must be 0 or greater"),
     ({"user": ["a" * 257], "item": [1]}, r"a user id, 'a+\.\.\.a+', is longer than 256 characters"),
-    ({"user": [1.5], "item": [1]}, "the column of users holds a number that is not whole"),
+    ({"user": [1.5], "item": [1]}, "the column of users holds a number that is not an integer"),
     ({"user": [float("nan")], "item": [1]}, "the column of users holds nan to nan"),
-    ({"user": [True], "item": [1]}, "the column of users is of BOOLEAN; make it whole numbers or strings"),
+    ({"user": [True], "item": [1]}, "the column of users has type BOOLEAN; convert it to integers or strings"),
     ({"user": pa.array([], pa.int64()), "item": pa.array([], pa.int64())}, "holds no likes; pass a table with at"),
 ]
 
@@ -185,14 +185,14 @@ def test_bad_tables_are_refused_and_leave_nothing(tmp_path, columns, sentence):
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        ({"a.csv": "user,item\n1,\n2,3\n", "b.csv": "user,item\n"}, "the column of items lacks 1 of 2 values"),
+        ({"a.csv": "user,item\n1,\n2,3\n", "b.csv": "user,item\n"}, "the column of items has 1 missing values of 2"),
         (
             {"a.csv": "user,item\n1,2\n", "b.csv": "item,user\n"},
-            "b.csv has the header 'item,user', and .*make them one",
+            "b.csv has the header 'item,user', but .*give all files the same header",
         ),
         (
             {"a.csv": "ann,heat\n", "b.csv": "bob,ronin\n"},
-            "a.csv begins with 'ann,heat', which is neither a header that is known nor a row",
+            "a.csv begins with 'ann,heat', which is neither a known header nor a row",
         ),
         ({"a.csv": "", "b.csv": "user,item\n"}, "a.csv is empty; pass a file with ratings in it"),
         ({"a.csv": "user,item\n1,2,3,4\n", "b.csv": "user,item\n"}, "can't be read: "),
@@ -215,8 +215,8 @@ def test_bad_arguments(tmp_path, capsys):
     (tmp_path / "full" / "mine").write_text("x")
     (tmp_path / "one.csv").write_text("user,item\n1,1\n")
     for arguments, sentence in [
-        ([source, "--out", f"{out}.npz"], "tables of any size become a folder: name one"),
-        ([source, "--out", out, "--memory", "lots"], "--memory is lots; give a size such as 2GB or 800MB"),
+        ([source, "--out", f"{out}.npz"], "name a folder, as tables of any size"),
+        ([source, "--out", out, "--memory", "lots"], "--memory is lots; pass a size such as 2GB or 800MB"),
         ([source, "--out", out, "--memory", "1MB"], "memory is 1,000,000 bytes; give at least 500,000,000"),
         ([source, "--out", out, "--threads", "0"], "--threads must be 1 or more, got 0"),
         (
@@ -224,14 +224,14 @@ def test_bad_arguments(tmp_path, capsys):
             "the time 'noon' is neither a number of seconds nor a time like 2024-01-31 10:00:00",
         ),
         ([source, "--out", str(tmp_path / "full")], "full exists and is not a prepared folder; name another for --out"),
-        ([str(tmp_path / "one.csv"), "--out", f"{out}.npz", "--threads", "2"], "--threads is for tables that become a"),
+        ([str(tmp_path / "one.csv"), "--out", f"{out}.npz", "--threads", "2"], "--threads is only used with --memory"),
         (
             [str(tmp_path / "one.csv"), "--out", f"{out}.npz", "--times"],
-            "has no column of times that is known; say which",
+            "has no known column of times; pass time=",
         ),
         (
             [str(tmp_path / "one.csv"), "--out", out, "--memory", "1GB", "--times"],
-            "has no column of times that is known; say which is meant by time=",
+            "has no known column of times; pass time=",
         ),
         ([str(tmp_path / "none"), "--out", out, "--memory", "1GB"], "There is no file or folder"),
     ]:
@@ -290,7 +290,7 @@ def test_without_duckdb(monkeypatch, tmp_path):
         return real(name, *arguments)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ValueError, match=r"take DuckDB: pip install --editable '\.\[scale\]'"):
+    with pytest.raises(ValueError, match=r"needs DuckDB: pip install --editable '\.\[scale\]'"):
         tables.prepare(tmp_path / "in", tmp_path / "out")
 
 
@@ -372,9 +372,9 @@ NOT_PREPARED = "exists and is not a prepared folder; name another for --out"
             )
         ),
         (lambda out, prepared: with_a_manifest(out, '{"format": "autoenc prepared likes", "arrays": {}}'), "thesis"),
-        (with_the_source_in_it, "out holds source beside what `autoenc prepare` wrote; move that, or name another"),
-        (with_notes_in_it, "out holds notes.txt beside what `autoenc prepare` wrote"),
-        (with_a_folder_for_an_array, "out holds data.npy beside what `autoenc prepare` wrote"),
+        (with_the_source_in_it, "out holds source, which `autoenc prepare` did not write; move it, or name another"),
+        (with_notes_in_it, "out holds notes.txt, which `autoenc prepare` did not write"),
+        (with_a_folder_for_an_array, "out holds data.npy, which `autoenc prepare` did not write"),
     ],
 )
 def test_a_folder_of_somebody_s_work_is_not_replaced(tmp_path, folder, capsys, make, sentence):
@@ -424,17 +424,21 @@ def damaged(folder: Path, name: str, change) -> None:
 @pytest.mark.parametrize(
     ("name", "change", "sentence"),
     [
-        ("indices.npy", lambda data: data[:-4], "indices.npy can't be taken .it has .* bytes, and the manifest says"),
-        ("indices.npy", lambda data: data[:-1] + b"\1", "indices.npy can't be taken .its checksum is not the manifest"),
+        ("indices.npy", lambda data: data[:-4], "indices.npy can't be read .it has .* bytes, but the manifest says"),
+        ("indices.npy", lambda data: data[:-1] + b"\1", "indices.npy can't be read .its checksum differs from"),
         ("manifest.json", lambda data: b"{", "is not the manifest of a prepared folder; prepare it again"),
-        ("manifest.json", lambda data: data.replace(b'"version": 1', b'"version": 2'), "is of version 2 of the format"),
-        ("manifest.json", lambda data: data.replace(b'"users": 671', b'"users": 1.5'), "lacks counts or arrays"),
+        ("manifest.json", lambda data: data.replace(b'"version": 1', b'"version": 2'), "has version 2 of the format"),
+        ("manifest.json", lambda data: data.replace(b'"users": 671', b'"users": 1.5'), "has missing or invalid counts"),
         (
             "manifest.json",
             lambda data: data.replace(b'"users": 671', b'"users": 672'),
             "is damaged .* prepare it again",
         ),
-        ("manifest.json", lambda data: data.replace(b'"data"', b'"dada"'), "lacks counts or arrays; prepare it again"),
+        (
+            "manifest.json",
+            lambda data: data.replace(b'"data"', b'"dada"'),
+            "invalid counts or arrays; prepare it again",
+        ),
     ],
 )
 def test_a_damaged_folder_is_refused(tmp_path, folder, name, change, sentence):
@@ -451,7 +455,7 @@ def test_a_folder_that_was_not_finished_is_refused(tmp_path, folder):
         datasets.load(path=tmp_path / "out")
     shutil.copy(folder / "manifest.json", tmp_path / "out")
     (tmp_path / "out/user_ids.npy").unlink()
-    with pytest.raises(ValueError, match=r"user_ids.npy can't be taken .No such file or directory.*prepare"):
+    with pytest.raises(ValueError, match=r"user_ids.npy can't be read .No such file or directory.*prepare"):
         datasets.load(path=tmp_path / "out")
 
 
@@ -462,7 +466,7 @@ def test_no_pickle_is_read(tmp_path, folder):
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     manifest["arrays"]["user_ids"] = {"bytes": path.stat().st_size, "crc32": checksum(path)}
     (tmp_path / "out/manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ValueError, match=r"user_ids\.npy can't be taken"):
+    with pytest.raises(ValueError, match=r"user_ids\.npy can't be read"):
         datasets.load(path=tmp_path / "out")
 
 

@@ -87,7 +87,7 @@ def test_a_file_in_an_archive(tmp_path):
 
 @pytest.mark.parametrize("url", ["https://example.org/ratings.csv", "s3://bucket/likes.parquet", "http:/example.org/a"])
 def test_a_url_is_named(url):
-    with pytest.raises(ValueError, match=f"^{url} is a URL, and likes are read from files; download it first"):
+    with pytest.raises(ValueError, match=f"^{url} is a URL, but likes are read from files; download it first"):
         datasets.load(path=url)
 
 

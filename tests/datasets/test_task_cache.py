@@ -41,11 +41,11 @@ def cut_off(at, size):
 
 
 def no_list(kind):
-    return f"what it has for user 1 is of type {kind}, not a list;"
+    return f"its entry for user 1 is of type {kind}, not a list;"
 
 
 def no_id(kind):
-    return f"the list of user 1 holds something of type {kind}, no item id;"
+    return f"the list of user 1 holds a value of type {kind}, not an item id;"
 
 
 SENTENCES = {
@@ -69,7 +69,7 @@ SENTENCES = {
     "persistent_id": uses("BINPERSID"),
     "pointers": NOT_THE_ARRAY,
     "state_of_a_list": BROKEN,
-    "raw_array": "it holds an array of other things than objects",
+    "raw_array": "it holds an array whose dtype is not object",
     "huge_array": BROKEN,
     "memo_bomb": cut_off(138, 147),
     "shared_list": "its 1,803 bytes expand to 51,200 likes",
@@ -85,8 +85,8 @@ SENTENCES = {
     "only_magic": NO_HEADER,
     "header_code": NO_HEADER,
     "version_9": NO_HEADER,
-    "padded": "it is an array of int64 of shape (2, 3);",
-    "two_dimensional": "it is an array of object of shape (2, 2);",
+    "padded": "it is an array of int64 with shape (2, 3);",
+    "two_dimensional": "it is an array of object with shape (2, 2);",
     "structured": "it has no valid .npy header, as its header says that it holds '|V16';",
     "no_pickle": cut_off(0, 0),
     "cut_off": cut_off(97, 130),
@@ -95,8 +95,8 @@ SENTENCES = {
     "underflow": BROKEN,
     "unknown_opcode": r"its pickle uses the byte b'\xfe' as an opcode",
     "dictionary": uses("EMPTY_DICT"),
-    "one_user_missing": "it has 1 users where its header says 2",
-    "one_user_more": "it has 2 users where its header says 3",
+    "one_user_missing": "it has 1 users, but its header says 2",
+    "one_user_more": "it has 2 users, but its header says 3",
     "tuple": no_list("tuple"),
     "number": no_list("int"),
     "none": no_list("NoneType"),
@@ -107,10 +107,10 @@ SENTENCES = {
     "boolean": no_id("bool"),
     "string_id": no_id("str"),
     "numpy_float": "it holds NumPy scalars that are not integers",
-    "numpy_negative": "it holds the item id -7, where 0 is padding and ids are from 1",
-    "zero": "it holds the item id 0, where 0 is padding and ids are from 1",
-    "negative": "it holds the item id -1, where 0 is padding and ids are from 1",
-    "billion_wide": "it holds the item id 1000000000, beyond the 10,000,000 items that a cache may have",
+    "numpy_negative": "it holds the item id -7, but 0 is padding and ids start at 1",
+    "zero": "it holds the item id 0, but 0 is padding and ids start at 1",
+    "negative": "it holds the item id -1, but 0 is padding and ids start at 1",
+    "billion_wide": "it holds the item id 1000000000, but a cache may have at most 10,000,000 items",
     "beyond_64_bits": "it holds an item id beyond 64 bits",
 }
 
@@ -227,7 +227,7 @@ def test_equally_long_lists_are_written_as_lists(tmp_path):
 
 
 def test_halves_of_two_splits_are_not_written(tmp_path):
-    with pytest.raises(ValueError, match=r"train has shape \(2, 2\) and held_out \(1, 1\); pass two halves of one"):
+    with pytest.raises(ValueError, match=r"train has shape \(2, 2\) but held_out \(1, 1\); pass the halves of one"):
         write_task_cache(tmp_path / "c", [[0], [1]], [[0]])
     assert not list(tmp_path.iterdir())
 
@@ -256,7 +256,7 @@ def test_hostile_files_are_refused(name, half):
     sentence = str(caught.value)
     assert sentence.startswith(f"c_{half}.npy can't be read as the task's cache: {SENTENCES[name]}")
     assert sentence.endswith(
-        "; pass an .npy file of an object array with one list of item ids, from 1 on, for each user."
+        "; pass an .npy file of an object array with one list of item ids, starting at 1, for each user."
     )
     assert "\n" not in sentence
     assert sorted(os.listdir()) == ["c_train.npy", "c_valid.npy"], "its code has run"
@@ -345,7 +345,9 @@ def test_halves_that_do_not_belong_together():
 def test_a_cache_without_likes(lists):
     save("c_train.npy", lists)
     save("c_valid.npy", lists)
-    with pytest.raises(ValueError, match=r"c_train.npy and c_valid.npy list no item; pass a cache with likes in it"):
+    with pytest.raises(
+        ValueError, match=r"c_train.npy and c_valid.npy contain no items; pass a cache with likes in it"
+    ):
         read_task_cache("c")
 
 

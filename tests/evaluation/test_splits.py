@@ -187,7 +187,7 @@ def test_times_need_a_matrix_in_their_order():
 
 def test_a_data_set_without_times_says_so(tmp_path):
     (tmp_path / "likes.csv").write_text("user,item\n1,2\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="likes has no column of times that is known; say which by time="):
+    with pytest.raises(ValueError, match="likes has no known column of times; pass time="):
         datasets.load(path=tmp_path / "likes.csv", times=True)
     with pytest.raises(ValueError, match="the synthetic likes have no times; pass times=False"):
         datasets.load("synthetic", times=True)

@@ -386,7 +386,7 @@ def test_seeds_draw_other_numbers(capsys):
 def test_mutants_table(capsys):
     code, lines = run(capsys, "--mutate")
     assert code == 0
-    assert lines[0].startswith("Each line is a mistake that the backward is given;")
+    assert lines[0].startswith("Each line is a mistake put into a backward;")
     assert lines[-1] == f"{len(MUTANTS)} mutants, 0 missed; ones would have missed 11, one decimal 7"
     [line] = [line for line in lines if "the term through var is dropped" in line]
     assert line.split()[-3:] == ["yes", "MISSED", "yes"]

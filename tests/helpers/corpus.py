@@ -24,7 +24,7 @@ ISO = [
 ]
 RATINGS = [5, 3.5, 4, 2, 0.5]
 NAMED = [("ann", "B07"), ("ann", "007"), ("bob", "B07"), ("josé", "Heat, The")]
-ASK = "say which is meant by user= and item="
+ASK = "pass user= and item="
 
 
 class Case(NamedTuple):
@@ -109,7 +109,7 @@ CASES: dict[str, Case] = {
     "a quote that is closed after other rows": Case(
         'user,item,title\n1,2,x\n3,4,"Best of\n5,6,y\n7,8,12"\n9,9,z\n',
         None,
-        "line 3: a quote is opened, and the next one",
+        "line 3: a quote is closed only 2 lines below",
     ),
     "a quote that is closed within its cell": Case(
         'user,item\n1,"2"3\n4,5\n', None, "line 2: a quote is closed before"
@@ -139,7 +139,7 @@ CASES: dict[str, Case] = {
         "user,item\n1,2\n3\n", None, r"line 3: expected 2 columns \(user,item\), got 1: '3'", duckdb="can't be read"
     ),
     "a last column that all rows lack": Case("userId,movieId,rating,timestamp\n7,10,5\n3,25,4\n", [(7, 10), (3, 25)]),
-    "R's row names": Case('"user" "item"\n"1" 7 10\n"2" 7 25\n', None, "names 2 columns, where its rows have one more"),
+    "R's row names": Case('"user" "item"\n"1" 7 10\n"2" 7 25\n', None, "names 2 columns, but its rows have one more"),
     # well-known headers
     "Retailrocket": Case(
         table(
@@ -193,7 +193,7 @@ CASES: dict[str, Case] = {
     "names that are not known, said": Case(
         table(",", "usuario", "pelicula", rows=PAIRS), options={"user": "usuario", "item": "pelicula"}
     ),
-    "no item": Case("user,rating\n1,2\n", None, "which names no column of items; say which is meant by item="),
+    "no item": Case("user,rating\n1,2\n", None, "which has no known column of items; pass item="),
     "said by number": Case(
         table(",", "a", "b", "c", rows=[(i, 0, u) for u, i in PAIRS]), options={"user": 3, "item": "1"}
     ),
@@ -203,7 +203,7 @@ CASES: dict[str, Case] = {
     "said by a name that is not there": Case(
         CSV, None, "has no column 'who', but 'userId', 'movieId'", {"user": "who"}
     ),
-    "said by a number too high": Case(CSV, None, "has 4 columns, and item is column 9", {"item": 9}),
+    "said by a number too high": Case(CSV, None, "has 4 columns, but item is column 9", {"item": 9}),
     "another delimiter, said": Case(table("~", "user", "item", rows=PAIRS), options={"delimiter": "~"}),
     # times
     "ISO times": Case(
@@ -241,18 +241,16 @@ CASES: dict[str, Case] = {
     ),
     "ids of text alone": Case("ann,heat\nbob,ronin\n", None, ASK),
     "rows that are numbered": Case(
-        table(",", rows=[(n, *row) for n, row in enumerate(TRIPLES)]), None, "which may number the rows"
+        table(",", rows=[(n, *row) for n, row in enumerate(TRIPLES)]), None, "which may be row numbers instead"
     ),
     "ratings before items": Case(
         table(",", rows=[(user, rating, item) for user, item, rating in TRIPLES]),
         None,
-        "so few that they may be ratings",
+        "which may be ratings instead of items",
     ),
-    "three numbers that may be anything": Case(
-        "1,10,20\n2,10,300\n", None, "of which the third and later ones may be items"
-    ),
-    "a count first, as many in each": Case("2 10 20\n2 10 300\n", None, "which is how many items follow"),
-    "parts of numbers for ids": Case("1,3.5\n2,4.5\n", None, "the item id '3.5' is a number that is not whole|" + ASK),
+    "three numbers that may be anything": Case("1,10,20\n2,10,300\n", None, "from the third on they may be items"),
+    "a count first, as many in each": Case("2 10 20\n2 10 300\n", None, "the user or the number of items that follow"),
+    "parts of numbers for ids": Case("1,3.5\n2,4.5\n", None, "the item id '3.5' is not an integer|" + ASK),
     "a list in a cell": Case('user,item\n1,"[10, 25]"\n2,"[10]"\n', None, "in the column of items .*, which is a list"),
     "times for items": Case("user,item\n1,2024-01-01\n2,2024-01-02\n", None, "which is a time"),
     "times for items, said": Case(
@@ -261,14 +259,16 @@ CASES: dict[str, Case] = {
     # lists
     "lists": Case(LISTS, source="lists, one line per user: user = column 1"),
     "lists between commas": Case(LISTS.replace(" ", ",")),
-    "a count first": Case(WITH_COUNTS, OF_LINES, source="begins with how many items follow"),
-    "a count or a user first": Case("1 10\n2 10 300\n", None, "as both fit; say user=1, item='2-'"),
+    "a count first": Case(WITH_COUNTS, OF_LINES, source="begins with the number of items"),
+    "a count or a user first": Case(
+        "1 10\n2 10 300\n", None, "the number of items that follow; pass user=1, item='2-'"
+    ),
     "a count or a user first, said": Case(
         "1 10\n2 10 300\n", [(1, 10), (2, 10), (2, 300)], options={"user": 1, "item": "2-"}
     ),
     "baskets, said": Case("heat,ronin\nheat\n", [(0, "heat"), (0, "ronin"), (1, "heat")], options={"item": "1-"}),
     "a user on many lines of a line per user": Case(
-        "1 10 20\n2 10\n1 30\n", None, "line 3: the user '1' stands in line 1"
+        "1 10 20\n2 10\n1 30\n", None, "line 3: the user '1' also has line 1"
     ),
     "a count that is none, far down": Case(
         "".join(f"2 {u} {u + 1}\n3 {u} {u + 1} {u + 2}\n" for u in range(9_000)) + "3 1\n",
@@ -281,21 +281,21 @@ CASES: dict[str, Case] = {
         dicts("user", "item", "time", rows=[(*p, t) for p, t in zip(PAIRS, ISO)]), source="JSON lines", times=TIMES
     ),
     "JSON lines of text": Case(dicts("note", "item", "user", rows=[("[1, 2]", i, u) for u, i in NAMED]), NAMED),
-    "JSON lines of other keys": Case(
-        '{"who": 1, "item": 2}\n', None, "name no column of users; say which is meant by user="
-    ),
+    "JSON lines of other keys": Case('{"who": 1, "item": 2}\n', None, "no known column of users; pass user="),
     "JSON lines of lists": Case(
         '{"user": 1, "item": [2, 3]}\n', None, "item.* '?.2, ?3.'?.* is neither text nor a number"
     ),
     "JSON lines without an id": Case(
-        '{"user": 1, "item": 2}\n{"user": 1}\n', None, "item is missing|items lacks 1 of 2"
+        '{"user": 1, "item": 2}\n{"user": 1}\n', None, "item is missing|items has 1 missing value"
     ),
-    "a JSON array": Case('[{"user": 1, "item": 2}]\n', None, "JSON is read as lines of one object each"),
+    "a JSON array": Case('[{"user": 1, "item": 2}]\n', None, "JSON must have one object per line"),
     "a JSON document over lines": Case(
-        '{\n "user": 1\n}\n', None, "begins like JSON lines, but .* is not an object of JSON; write one object per line"
+        '{\n "user": 1\n}\n', None, "begins like JSON lines, but .* is not a JSON object; write one object per line"
     ),
     # what the rules were not written for
-    "a matrix of zeros and ones": Case("0,1,1,0,0,1,0,1,0\n1,0,0,0,1,1,0,0,1\n", None, "has 9 columns and no header"),
+    "a matrix of zeros and ones": Case(
+        "0,1,1,0,0,1,0,1,0\n1,0,0,0,1,1,0,0,1\n", None, "has 9 columns and no known header"
+    ),
     "pandas' names of columns without names": Case("0,1,2\n7,10,5\n7,25,3\n", None, "names that pandas gives"),
     "SNAP": Case("# Directed graph\n7\t10\n", None, "which looks like a comment"),
     "MatrixMarket": Case("%%MatrixMarket matrix\n3 3 1\n1 2 1\n", None, "which looks like a comment"),
@@ -324,12 +324,12 @@ CASES: dict[str, Case] = {
         table(";", rows=[(*pair, "3,5") for pair in PAIRS]), source="rating = column 3"
     ),
     "dicts as Python prints them": Case(
-        "{'user': 1, 'item': 2}\n", None, "begins like JSON lines, but .* is not an object"
+        "{'user': 1, 'item': 2}\n", None, "begins like JSON lines, but .* is not a JSON object"
     ),
     # what is missing, and what is not
     "ids of NA": Case("user,item\nNA,ann\n2,na\n2,NA\n", [("NA", "ann"), ("2", "na"), ("2", "NA")]),
     **{
-        f"an id of {text!r}": Case(f"user,item\n1,ann\n2,{text}\n", None, "item id.* is missing|lacks 1 of 2 values")
+        f"an id of {text!r}": Case(f"user,item\n1,ann\n2,{text}\n", None, "item id.* is missing|has 1 missing value")
         for text in ("", "nan", "None", "NULL", "<NA>")
     },
     # compressed, and in archives

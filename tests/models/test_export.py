@@ -219,7 +219,7 @@ def test_likes_keep_their_times_and_weights(tmp_path):
     assert (sparse.load_npz(path) != likes.user_items).nnz == 0
     save_likes(Interactions.from_pairs([1, 2], [1, 1]), path)
     assert datasets.load(path=path).weights is None
-    with pytest.raises(ValueError, match="has no column of times that is known; say which by time="):
+    with pytest.raises(ValueError, match="has no known column of times; pass time="):
         datasets.load(path=path, times=True)
 
 

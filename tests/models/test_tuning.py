@@ -289,18 +289,18 @@ def test_the_command_tunes_on_the_training_likes_and_reports_the_test(likes, pat
 
     assert cli.main(["evaluate", out, "--data", path, "--k", "20", "--json"]) == 0
     printed = capsys.readouterr()
-    assert "this is not the split" not in printed.err
+    assert "another split" not in printed.err
     assert json.loads(printed.out)["models"]["EASE"]["ndcg@20"] == expected["ndcg@20"]
 
 
 def test_the_command_prints_tables_for_people(path, capsys):
     assert cli.main(["tune", "--model", "knn", "--data", path, "--minutes", "1e-6", "--progress"]) == 0
     out, err = capsys.readouterr()
-    assert "1e-06 minutes allow 1 trials" in err and "tuning: " in err
+    assert "stopped after 1 trials, at the time limit of 1e-06 minutes" in err and "tuning: " in err
     first, trial, blank, title, header, *_ = out.splitlines()
     assert first == "1 trials, the best by ndcg@100 on validation:"
     assert trial.endswith(" s  k 100, shrink 20")
-    assert (blank, title) == ("", "on the likes held out before:")
+    assert (blank, title) == ("", "on the held-out likes:")
     assert header.split() == ["precision@1", "ndcg@100"]
 
 

@@ -230,7 +230,7 @@ def test_bad_frames(place):
     model = distributed.load_model(place / "model.safetensors")
     with pytest.raises(ValueError, match="ddf has no column 'item', but 'user', 'what'; name yours"):
         distributed.recommend_dask(model, frame)
-    with pytest.raises(ValueError, match="n is 0; pass how many items to recommend, 1 or more"):
+    with pytest.raises(ValueError, match="n is 0; pass the number of items to recommend, 1 or more"):
         distributed.recommend_dask(model, frame, 0, item="what")
 
 
@@ -277,18 +277,18 @@ def test_bad_arguments(place, tmp_path, capsys, monkeypatch):
     (tmp_path / "full").mkdir()
     (tmp_path / "full/mine").write_text("x")
     for arguments, sentence in [
-        ([*everybody, out, "--workers", "2"], "--scheduler and --workers are of --engine dask"),
+        ([*everybody, out, "--workers", "2"], "--scheduler and --workers need --engine dask"),
         ([*everybody, out, *by_dask, "--workers", "0"], "--workers must be 1 or more, got 0"),
-        ([*everybody, out, *by_dask, "--workers", "2", "--scheduler", "x"], "--workers is of a cluster on this"),
+        ([*everybody, out, *by_dask, "--workers", "2", "--scheduler", "x"], "--workers is for a cluster on this"),
         ([*everybody, out, *by_dask, "--scheduler", "tcp://127.0.0.1:9"], "there is no Dask scheduler at tcp://127.0.0"),
-        ([*everybody, str(tmp_path / "full"), *by_dask], "full is there; name a new folder for the parts"),
-        (["recommend", model, "--liked", "1", *by_dask], "--engine dask is for everybody in a folder; pass --users"),
+        ([*everybody, str(tmp_path / "full"), *by_dask], "full already exists; name a new folder for the parts"),
+        (["recommend", model, "--liked", "1", *by_dask], "--engine dask recommends to all users in a folder; pass --u"),
         (["recommend", model, "--users", str(place / "rows"), "--out", out, *by_dask], "is not a prepared folder"),
         (["recommend", model, "--users", "none", "--out", out, *by_dask], "There is no file or folder none"),
-        (["evaluate", model, *by_dask], "--engine dask reads a prepared folder; pass it by --data alone"),
+        (["evaluate", model, *by_dask], "--engine dask reads a prepared folder; pass only --data"),
         ([*everybody, out, *by_dask, "--weight-column", "3"], "reads a prepared folder, without columns and ra"),
         (["evaluate", model, *by_dask, "--min-likes-per-user", "2"], "dask reads them in parts; leave them out"),
-        (["evaluate", model, "--data", likes, "--protocol", "strong", *by_dask], "takes --protocol weak, --beside pop"),
+        (["evaluate", model, "--data", likes, "--protocol", "strong", *by_dask], "supports --protocol weak, --beside"),
     ]:  # fmt: skip
         assert main(arguments) == 2
         assert sentence in capsys.readouterr().err
@@ -298,7 +298,7 @@ def test_bad_arguments(place, tmp_path, capsys, monkeypatch):
 def test_without_dask(monkeypatch):
     monkeypatch.setitem(sys.modules, "dask.distributed", None)
     with (
-        pytest.raises(ValueError, match=r"--engine dask takes Dask: pip install --editable '\.\[dask\]'"),
+        pytest.raises(ValueError, match=r"--engine dask needs Dask: pip install --editable '\.\[dask\]'"),
         distributed.cluster(),
     ):
         pass
@@ -306,7 +306,7 @@ def test_without_dask(monkeypatch):
 
 def test_parts_that_are_not_there_are_missed(place, tmp_path, monkeypatch):
     monkeypatch.setattr(distributed, "_run", lambda *arguments: [(0, 0)])
-    with pytest.raises(OSError, match=r"1 parts were to be in .*, and 0 are; is the disk shared\?"):
+    with pytest.raises(OSError, match=r"has 0 parts instead of 1; is the disk shared\?"):
         distributed.recommend_parts(None, place / "model.safetensors", place / "likes", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
@@ -368,7 +368,7 @@ def test_a_part_that_kills_every_worker_ends_the_job(place, tmp_path, monkeypatc
     monkeypatch.setattr(distributed, "_recommend_part", die)
     with (
         distributed.cluster(workers=2) as client,
-        pytest.raises(OSError, match="a part of the users ended 4 workers, one after another; have they memory for"),
+        pytest.raises(OSError, match="a part of the users killed 4 workers, one after another; do they have enough"),
     ):
         distributed.recommend_parts(client, place / "model.safetensors", place / "likes", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

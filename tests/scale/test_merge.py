@@ -47,7 +47,7 @@ def test_checkpoints_that_are_replaced_again_and_again(running, tmp_path, monkey
     state, stale, _ = running
     n = itertools.count()
     monkeypatch.setattr(merging, "read_manifest", lambda path: stale | {"next_step": next(n)})
-    with pytest.raises(OSError, match=r"before it can be opened; merge it when that is over$"):
+    with pytest.raises(OSError, match=r"before it can be opened; merge it when training is done$"):
         merge(state, tmp_path / "model")
 
 

@@ -79,7 +79,7 @@ def test_items_are_dealt_evenly_by_number_and_by_likes(n_ranks, exponent):
 
 
 def test_more_ranks_than_items_are_refused():
-    with pytest.raises(ValueError, match="2 items can't be dealt to 3 ranks; start no more ranks than there are items"):
+    with pytest.raises(ValueError, match="2 items can't be divided among 3 ranks; start at most one rank per item"):
         deal(np.array([1, 1]), 3)
 
 
@@ -186,7 +186,7 @@ def test_networks_with_more_sums_over_items_are_refused(kind):
 
 
 def test_a_seed_that_ranks_could_not_share_is_refused():
-    with pytest.raises(ValueError, match="random_state must be a whole number, for all ranks alike, got None"):
+    with pytest.raises(ValueError, match="random_state must be a whole number, the same on all ranks, got None"):
         ShardedAutoEncoder(random_state=None).fit([[0, 1], [1, 2]])
 
 
@@ -397,8 +397,8 @@ def test_two_shards_are_read_as_one(two_shards):
         (lambda files: files[1].update(items=files[0]["items"]), "do not hold each item once; delete the folder and"),
         (lambda files: files.pop(), "do not hold each item once; delete the folder and train from the beginning"),
         (lambda files: files[1].pop("output.weight"), r"step-1.* lacks output.weight, float64 of shape \(1000, 12\)"),
-        (lambda files: files[1].pop("training/last_step"), "step-1.* is not whole"),
-        (lambda files: files[0].pop("training/drift"), "has no training/drift for 8 steps; delete the folder"),
+        (lambda files: files[1].pop("training/last_step"), "step-1.* is incomplete or damaged"),
+        (lambda files: files[0].pop("training/drift"), "lacks training/drift of 8 steps; delete the folder"),
     ],
 )
 def test_shards_that_are_no_checkpoint_are_refused(two_shards, spoil, sentence):
@@ -418,6 +418,6 @@ def test_merging_refuses_what_is_no_checkpoint_of_the_task_s_network(two_shards,
     with pytest.raises(ValueError, match="lacks the tables of 8 steps; delete the folder and train from the beginning"):
         merge(state, tmp_path / "model")
     seal(state, manifest | {"network": "DeepNetwork"}, files)
-    with pytest.raises(ValueError, match="holds a training of 'DeepNetwork'; only the task's network is merged"):
+    with pytest.raises(ValueError, match="holds a checkpoint of 'DeepNetwork'; only the task's network can be merged"):
         merge(state, tmp_path / "model")
     assert not (tmp_path / "model").exists()

@@ -309,7 +309,7 @@ def test_the_outputs_titles_are_told_by_pointing_and_touching(open_page, ratings
 
 def test_there_is_something_to_see_before_the_first_like(open_page):
     page = open_page("/?view=network")
-    assert "You like nothing yet, so this is for somebody who likes " in page.locator("#view .hint").first.inner_text()
+    assert "You have no likes yet, so this is for someone who likes " in page.locator("#view .hint").first.inner_text()
     assert page.locator(".strips > li").count() == 11
     assert page.locator("#chips li").count() == 0 and page.url.endswith("/?view=network")
     page.get_by_role("link", name="Like them too").click()
@@ -481,7 +481,7 @@ def test_a_link_by_titles_becomes_one_by_ids(open_page):
 def test_a_model_without_layers_says_so(open_page, ratings):
     with served(Popular().fit(ratings)) as at:
         page = open_page("/?view=network", at=at)
-        assert page.locator("#view-heading").inner_text() == "No network to look into"
+        assert page.locator("#view-heading").inner_text() == "No network to show"
         page.get_by_role("link", name="Recommendations").click()
         page.wait_for_selector(".ranked")
         assert len(ranked(page)) == 10

@@ -208,7 +208,7 @@ def test_too_few_descriptors_are_said_once(monkeypatch):
     handle = server.without_descriptors(said.append)
     for _ in range(3):
         handle(loop, {"message": "accept", "exception": OSError(errno.EMFILE, "Too many open files")})
-    assert said == ["new clients have to wait: Too many open files; raise the limit by `ulimit -n`"]
+    assert said == ["new clients have to wait: Too many open files; raise the limit with `ulimit -n`"]
     assert not loop.default_exception_handler.called
     other = {"message": "another", "exception": OSError(errno.EIO, "")}
     handle(loop, other)

@@ -89,7 +89,7 @@ def test_the_network_is_trained_once_and_read_the_next_time(small_network, ratin
     assert first.n_items == ratings.n_items and first.emb_dim == 8
     assert done == sorted(done) and done[-1] == 1
     (file,) = small_network.iterdir()
-    assert said == [f"training a network on the bundled ratings, for its view, once; it is kept in {file}"]
+    assert said == [f"training a network on the bundled ratings, for its view, once; it is saved in {file}"]
     again = demonstration.network(done.append, said.append)
     assert len(said) == 1
     row = as_user_items([[1, 2]], ratings.n_items)
@@ -97,7 +97,7 @@ def test_the_network_is_trained_once_and_read_the_next_time(small_network, ratin
 
     file.write_bytes(b"damaged")
     demonstration.network(done.append, said.append)
-    assert said[1].endswith("is not what this autoenc writes, so it is trained again")
+    assert said[1].endswith("was not written by this version of autoenc, so the network is trained again")
     assert load_model(file).n_items == ratings.n_items
 
 
@@ -110,14 +110,14 @@ def test_without_a_home_folder_it_is_trained_and_not_kept(monkeypatch):
     said = []
     assert demonstration.network(None, said.append) == "the model"
     [line] = said
-    assert "it can't be kept: this user has no home folder" in line
+    assert "it can't be saved: this user has no home folder" in line
 
 
 def test_what_cannot_be_written_is_said(small_network):
     small_network.touch()  # a file in the folder's place
     said = []
     assert demonstration.network(lambda done: None, said.append).emb_dim == 8
-    assert said[1].startswith("it can't be kept for the next time: ")
+    assert said[1].startswith("the network can't be saved for the next time: ")
 
 
 def test_the_kept_network_is_named_by_what_makes_it(tmp_path, monkeypatch):

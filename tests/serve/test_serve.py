@@ -345,7 +345,7 @@ def test_training_mode_drops_and_takes_the_batchs_statistics_and_changes_nothing
 
 def test_where_the_model_holds_no_users_made_up_lists_stand_beside(ratings):
     answers = Answers(AutoEncoder(emb_dim=8, hidden_dim=4, epochs=1).fit(ratings.user_items[:, :300]))
-    assert answers.network_at_work(["3"], None, True, 0)["batch"].startswith("255 made-up lists of 20 random likes")
+    assert answers.network_at_work(["3"], None, True, 0)["batch"].startswith("255 lists of 20 random likes")
 
 
 def test_a_strip_is_bounded():
@@ -362,7 +362,7 @@ def test_a_strip_is_bounded():
         ("/api/recommend", {"n": 0}, 400, "n is '0'; pass a whole number from 1 to 100."),
         ("/api/recommend", {"n": MOST_ITEMS + 1}, 400, "n is '101'; pass a whole number from 1 to 100."),
         ("/api/recommend", {"n": "1_0"}, 400, "n is '1_0'; pass a whole number"),
-        ("/api/recommend", {"n": ["1", "2"]}, 400, "n is given 2 times; give it once."),
+        ("/api/recommend", {"n": ["1", "2"]}, 400, "n is given 2 times; pass it once."),
         ("/api/recommend", {"explain": "yes"}, 400, "explain is 'yes'; pass true or false."),
         (
             "/api/recommend",
@@ -371,11 +371,16 @@ def test_a_strip_is_bounded():
             "/api/recommend has no parameter 'liked'; it takes like, n, explain, exclude.",
         ),
         ("/api/health", {"n": 1}, 400, "/api/health has no parameter 'n'; it takes none."),
-        ("/api/recommend", {"like": ["6"] * (MOST_LIKES + 1)}, 400, "like is given 501 times; 500 is the most."),
+        (
+            "/api/recommend",
+            {"like": ["6"] * (MOST_LIKES + 1)},
+            400,
+            "like is given 501 times; at most 500 are allowed.",
+        ),
         ("/api/recommend", {"like": ""}, 400, "like has 0 characters; it may have 1 to 200."),
         ("/api/items", {"search": "x" * 201}, 400, "search has 201 characters; it may have 0 to 200."),
         ("/api/recommend", {"like": "nobody"}, 404, "There is no item 'nobody' among the 9,066; "),
-        ("/api/similar", {}, 400, "item is missing: the id or the title of an item."),
+        ("/api/similar", {}, 400, "item is missing: id or title of an item."),
         (
             "/api/similar",
             {"item": "-1"},
@@ -386,9 +391,9 @@ def test_a_strip_is_bounded():
             "/api/explain",
             {"item": HEAT},
             400,
-            "like is missing: the id or the title of an item that is liked; again",
+            "like is missing: id or title of a liked item; repeat",
         ),
-        ("/api/network", {"like": HEAT, "without": ALIEN}, 404, "without is '1214', which is none of the likes"),
+        ("/api/network", {"like": HEAT, "without": ALIEN}, 404, "without is '1214', which is not one of the likes"),
         ("/api/network", {"seed": 2**31}, 400, "seed is '2147483648'; pass a whole number from 0 to 2147483647."),
         ("/api/nothing", {}, 404, "Not Found"),
         ("/static/../app.py", {}, 404, "Not Found"),
@@ -403,11 +408,11 @@ def test_bad_questions_get_one_sentence(get, path, query, status, sentence):
 
 
 def test_requests_are_bounded(get):
-    assert get("/api/health", content=b"x")[1]["error"].startswith("requests have no body here")
+    assert get("/api/health", content=b"x")[1]["error"].startswith("requests must have no body")
     status, answer = get("/api/items", search="x" * LONGEST_QUERY)
-    assert (status, answer["error"]) == (414, "the query has 32,775 bytes; 32,768 is the most.")
+    assert (status, answer["error"]) == (414, "the query has 32,775 bytes; at most 32,768 are allowed.")
     assert get("/api/health", method="POST")[0] == 405
-    assert get("/api/items?search=%ff")[1] == {"error": "the query is not UTF-8; encode it so."}
+    assert get("/api/items?search=%ff")[1] == {"error": "the query is not UTF-8; encode it as UTF-8."}
 
 
 def test_a_name_that_was_made_to_point_here_is_refused(get):
@@ -423,7 +428,7 @@ def test_a_name_that_was_made_to_point_here_is_refused(get):
 def test_a_failure_of_its_own_is_one_sentence_too(get, monkeypatch):
     monkeypatch.setattr(Answers, "items", lambda *_, **__: 1 / 0)
     status, answer = get("/api/items")
-    assert (status, answer) == (500, {"error": "the server failed at this; its own output says why."})
+    assert (status, answer) == (500, {"error": "the request failed; the server's output says why."})
 
 
 def test_an_address_that_there_is_not_answers_a_browser_by_a_page(get):
@@ -728,7 +733,7 @@ def test_a_port_in_use_is_one_sentence(model_file, capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--port", "65536"], "port is 65536; pass 0 to 65535, where 0 takes a free one."),
+        (["--port", "65536"], "port is 65536; pass a number from 0, for any free port, to 65535."),
         (["--host", "no such host", "--port", "0"], "can't listen on no such host port 0: "),
         (["missing.safetensors", "--port", "0"], "there is no model file missing.safetensors"),
     ],

@@ -17,7 +17,7 @@ def test_a_folder_is_locked_until_it_is_released(tmp_path):
     first, second = FolderLock(tmp_path), FolderLock(tmp_path)
     first.acquire()
     first.acquire()
-    with pytest.raises(BlockingIOError, match="another process is at work in"):
+    with pytest.raises(BlockingIOError, match="another process is using"):
         second.acquire()
     first.release()
     first.release()

@@ -47,7 +47,7 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch, likes_on_disk, asks)
     else:
         monkeypatch.setattr(os, "posix_fallocate", refuse(errno.EOPNOTSUPP), raising=False)
         monkeypatch.setattr(mapped, "_fill", refuse(errno.ENOSPC))
-    with pytest.raises(OSError, match=r" has no room for 8 bytes of likes \(No space left on device\); free some"):
+    with pytest.raises(OSError, match=r" has no space for 8 bytes of likes \(No space left on device\); free some"):
         empty_rows(likes_on_disk, np.array([2]))
     assert [path.name for path in tmp_path.iterdir()] == ["indices.npy"]
 
@@ -55,5 +55,5 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch, likes_on_disk, asks)
 def test_more_likes_than_32_bits_count_are_refused(likes_on_disk, monkeypatch):
     assert is_mapped(empty_rows(likes_on_disk, np.array([2, 2])).indices)
     monkeypatch.setattr(csr, "MOST_ENTRIES", 3)
-    with pytest.raises(ValueError, match="there are 4 likes, and at most 3 fit; use fewer users"):
+    with pytest.raises(ValueError, match="there are 4 likes, but at most 3 are supported; use fewer users"):
         empty_rows(likes_on_disk, np.array([2, 2]))

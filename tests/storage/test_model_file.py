@@ -148,7 +148,9 @@ def test_an_error_in_the_middle_leaves_the_old_file(path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    sentence = r"model.safetensors can't be written \(.*No space left on device\); make room, or name another place"
+    sentence = (
+        r"model.safetensors can't be written \(.*No space left on device\); free some space, or choose another path"
+    )
     with pytest.raises(OSError, match=sentence):
         write_model_file(path, make_content(titles=TITLES))
     assert path.read_bytes() == before
@@ -204,7 +206,7 @@ def test_the_layout_is_safetensors(path):
         np.testing.assert_array_equal(back[name], array)
     start = 8 + int.from_bytes(path.read_bytes()[:8], "little")
     assert start % 8 == 0
-    with pytest.raises(TypeError, match=r"holds numbers, and x is of <U1; make it floats or integers"):
+    with pytest.raises(TypeError, match=r"must hold numbers, but x has dtype <U1; convert it to numbers"):
         write_safetensors(path, {"x": np.array(["a"])})
 
 
@@ -230,7 +232,7 @@ def test_a_full_disk_is_one_sentence_and_the_old_file_stands(tmp_path, room):
     assert done.returncode == 2, done.stderr
     *_, last = done.stderr.splitlines()
     assert last.startswith(f"autoenc train: {out} can't be written (") and "File too large" in last
-    assert last.endswith("; make room, or name another place")
+    assert last.endswith("; free some space, or choose another path")
     assert done.stdout == "" and "Traceback" not in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["model"] and out.read_bytes() == b"what was there"
 
@@ -271,8 +273,8 @@ def test_the_sound_file_is_taken(path):
     np.testing.assert_array_equal(load_model(path).catalogue_.titles, TITLES)
 
 
-NOT_WHOLE = r"is not a whole safetensors file \(.*\); write it again"
-NO_METADATA = "is a safetensors file, but not a model of autoenc's: its metadata names none"
+NOT_WHOLE = r"is not a complete safetensors file \(.*\); write it again"
+NO_METADATA = "is a safetensors file, but not a model of autoenc: its metadata names none"
 NO_MATRICES = "embedding.weight and output.weight must both be matrices of floats; write it again"
 NO_TITLES = "titles is missing, is not a list of UTF-8 strings, or has one far longer than the rest; write it again"
 SENTENCES = {
@@ -288,13 +290,13 @@ SENTENCES = {
     **dict.fromkeys(["shape_negative", "dtype_unknown"], NOT_WHOLE),
     "foreign": NO_METADATA,
     "no_metadata": NO_METADATA,
-    "later_version": "has format version 3, and this autoenc reads 1 and 2: use the autoenc that wrote",
+    "later_version": "has format version 3, but this autoenc reads 1 and 2: use the autoenc that wrote",
     **dict.fromkeys(
         ["metadata_of_a_list", "metadata_of_no_json", "deep_metadata", "deep_params"],
         "its metadata is not a JSON object; write it again",
     ),
-    "model_of_a_number": "its metadata lacks model as a string; write it again",
-    "no_params": "its metadata lacks params as a JSON object; write it again",
+    "model_of_a_number": "model in its metadata is missing or not a string; write it again",
+    "no_params": "params in its metadata is missing or not a JSON object; write it again",
     "params_that_nest": "its params are not all numbers and strings; write it again",
     "params_that_are_not_known": "unexpected keyword argument 'callback'; write it again",
     "model_that_is_a_module": "holds a model 'os.system', and this autoenc has AutoEncoder, .*; use the autoenc that",
@@ -306,7 +308,7 @@ SENTENCES = {
     "wrong_shape": r"bottleneck.bias must be float32 of shape \(1,\), but is float32 of shape \(2,\); write it again",
     "nan": "the array output.bias holds a number that is not finite; train again with a lower lr",
     "infinite": "the array embedding.weight holds a number that is not finite; train again with a lower lr",
-    "no_items": r"the array embedding.weight is of shape \(0, 1\), which is empty; write it again",
+    "no_items": r"the array embedding.weight has shape \(0, 1\), which is empty; write it again",
     "ids_too_few": "item_ids has 2 entries for 3 items; write it again",
     "ids_descending": "item_ids is not an ascending list of ids; write it again",
     "ids_negative": "item_ids .*-10.*; write it again",
@@ -346,7 +348,7 @@ def test_hostile_files_are_refused(name, tmp_path, monkeypatch, capsys):
 def test_a_truncated_file_is_refused(path, n_bytes):
     write_model_file(path, make_content())
     path.write_bytes(path.read_bytes()[:n_bytes])
-    refuses(path, "is not a whole safetensors file .*; write it again")
+    refuses(path, "is not a complete safetensors file .*; write it again")
 
 
 HUGE = {"w": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}
@@ -382,21 +384,21 @@ OVERLAPPING = {name: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]} for 
 )
 def test_what_is_no_safetensors_file_is_refused(path, content):
     path.write_bytes(content)
-    refuses(path, "is not a whole safetensors file")
+    refuses(path, "is not a complete safetensors file")
 
 
 def test_a_foreign_safetensors_file_is_refused(path):
     arrays, _ = whole_file()
     for metadata in (None, {"format": "pt"}):
         safetensors.numpy.save_file(arrays, path, metadata)
-        refuses(path, "is a safetensors file, but not a model of autoenc's")
+        refuses(path, "is a safetensors file, but not a model of autoenc")
 
 
 @pytest.mark.parametrize("version", [3, 0, "1", "", None])
 def test_another_version_is_refused(path, version):
     arrays, metadata = whole_file()
     save(arrays, path, {**metadata, "version": version})
-    refuses(path, f"has format version {version!r}, and this autoenc reads 1 and 2: use the autoenc that wrote it")
+    refuses(path, f"has format version {version!r}, but this autoenc reads 1 and 2: use the autoenc that wrote it")
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -448,10 +450,10 @@ def test_metadata_that_is_no_json_object_is_refused(path, text):
 def test_metadata_that_lacks_something_is_refused(path, key, value):
     arrays, metadata = whole_file()
     save(arrays, path, {**metadata, key: value})
-    refuses(path, f"its metadata lacks {key} as (a string|a JSON object); write it again")
+    refuses(path, f"{key} in its metadata is missing or not (a string|a JSON object); write it again")
     del metadata[key]
     save(arrays, path, metadata)
-    refuses(path, f"its metadata lacks {key} as (a string|a JSON object); write it again")
+    refuses(path, f"{key} in its metadata is missing or not (a string|a JSON object); write it again")
 
 
 @pytest.mark.parametrize(
@@ -538,7 +540,7 @@ def test_a_catalogue_without_items_is_refused(path):
     shapes = shapes_of_state(0, EMB_DIM, HIDDEN_DIM)
     arrays = {name: np.resize(arrays[name], shape) for name, shape in shapes.items()}
     save({**arrays, "item_ids": np.zeros(0, np.int64)}, path, metadata)
-    refuses(path, r"the array \S+ is of shape \(0, \d+\), which is empty")
+    refuses(path, r"the array \S+ has shape \(0, \d+\), which is empty")
 
 
 def ends(*numbers):

@@ -427,7 +427,7 @@ def test_a_truncated_shard_is_refused(split, checkpoint, keep):
     shard.write_bytes(shard.read_bytes()[:keep])
     refuses(split, backend, folder, r"\d+ bytes instead of \d+\); delete the folder and train from the beginning")
     shard.unlink()
-    refuses(split, backend, folder, "is not whole .*No such file")
+    refuses(split, backend, folder, "is incomplete or damaged .*No such file")
 
 
 def test_each_bit_of_a_shard_counts(split, checkpoint):
@@ -436,7 +436,7 @@ def test_each_bit_of_a_shard_counts(split, checkpoint):
     content = bytearray(shard.read_bytes())
     content[-5] ^= 1
     shard.write_bytes(content)
-    refuses(split, backend, folder, r"is not whole \(its checksum is another\); delete the folder and train")
+    refuses(split, backend, folder, r"is incomplete or damaged \(its checksum is wrong\); delete the folder and train")
 
 
 def test_strangers_files_are_no_shards(split, checkpoint):
@@ -444,7 +444,9 @@ def test_strangers_files_are_no_shards(split, checkpoint):
     backend, folder, manifest = checkpoint
     for file in sorted((DATA / "hostile" / "model").iterdir()):
         seal(folder, manifest, file.read_bytes())
-        refuses(split, backend, folder, "is not whole|lacks .*; delete the folder and train from the beginning")
+        refuses(
+            split, backend, folder, "is incomplete or damaged|lacks .*; delete the folder and train from the beginning"
+        )
 
 
 def test_a_shard_that_is_named_by_a_path_is_looked_for_in_the_folder_alone(split, checkpoint):
@@ -453,7 +455,7 @@ def test_a_shard_that_is_named_by_a_path_is_looked_for_in_the_folder_alone(split
     (folder / shard["file"]).rename(folder.parent / shard["file"])
     shard["file"] = f"../{shard['file']}"
     seal(folder, manifest)
-    refuses(split, backend, folder, "is not whole .*No such file")
+    refuses(split, backend, folder, "is incomplete or damaged .*No such file")
 
 
 @pytest.mark.parametrize("name", ["output.bias", "first_moment/embedding.weight", "second_moment/bottleneck.bias"])

@@ -1,6 +1,6 @@
 """Make ml-latest-small.zip from GroupLens' folder of that name: python make.py FOLDER.
 
-Ratings and titles as they came, without links and tags; the same bytes whenever it is made.
+It contains the ratings and titles unchanged, without links and tags, and always has the same bytes.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-// The whole state of the page is its address, so that a list can be shared and "back" goes back.
+// The state of the page is its address, so that a list can be shared and the "back" button works.
 
-/** How many are shown at first, and how many more at a time. */
+/** Number of items shown at first, and added at a time. */
 export const PAGE = 10;
 const MOST = 100;
 
-/** The address says: likes, what is not wanted, how many are shown, the view, and what a view has besides. */
+/** The address contains the likes, the items left out, the number of items shown, the view, and the view's settings. */
 export function readAddress() {
   const query = new URLSearchParams(location.search);
   const whole = (name) => Number.parseInt(query.get(name) ?? "", 10) || 0;
@@ -20,7 +20,7 @@ export function readAddress() {
   };
 }
 
-/** The address of a state; what has its default is left out. */
+/** The address of a state; defaults are left out. */
 export function addressOf(state) {
   const query = new URLSearchParams();
   if (state.view === "network") query.set("view", "network");
@@ -36,5 +36,5 @@ export function addressOf(state) {
   return query.size ? `/?${query}` : "/";
 }
 
-/** How many are shown after ten more. */
+/** The number of items shown after "Ten more". */
 export const tenMore = (show) => Math.min(MOST, show + PAGE);

@@ -1,11 +1,11 @@
-// Asking the server. A newer question of the same kind aborts the older one, whose answer nobody awaits.
+// Requests to the server. A new request aborts an older one of the same kind, which is no longer needed.
 
 const asking = new Map();
 
 /**
- * The answer of GET /api/<operation>; an array among the parameters is given once an element.
- * Throws an Error with the server's sentence and its status, or an AbortError where a newer question of
- * this kind was asked.
+ * The answer to GET /api/<operation>; an array parameter is repeated for each element.
+ * Throws an Error with the server's sentence and status, or an AbortError if there was a newer request of
+ * this kind.
  */
 export async function ask(operation, parameters = {}, kind = operation) {
   const query = new URLSearchParams();

@@ -1,13 +1,13 @@
-// The search field: an editable combobox with a listbox, after the ARIA Authoring Practices. The focus
-// stays in the field; aria-activedescendant says which option the arrows have reached.
+// The search field: an editable combobox with a listbox, following the ARIA Authoring Practices. The focus
+// stays in the field; aria-activedescendant names the option selected by the arrow keys.
 
 import { ask } from "./api.js";
 import { element, say, titled } from "./dom.js";
 
 const MOST_SHOWN = 8;
-const PAUSE = 60; // milliseconds without a key, after which it asks
+const PAUSE = 60; // milliseconds without a key press before a search
 
-/** Set up the field; `isLiked(id)` leaves titles out, and `choose(item)` is called with what is picked. */
+/** Set up the field; titles with `isLiked(id)` are left out, and `choose(item)` is called with the one picked. */
 export function setUpCombobox(input, listbox, isLiked, choose) {
   let items = [];
   let active = -1;
@@ -53,8 +53,8 @@ export function setUpCombobox(input, listbox, isLiked, choose) {
     close();
     items = found.items.filter((item) => !isLiked(item.id)).slice(0, MOST_SHOWN);
     if (!items.length) {
-      say("No title has these words.");
-      listbox.append(element("li", { className: "none", role: "option", "aria-disabled": "true" }, "No title has these words"));
+      say("No title contains these words.");
+      listbox.append(element("li", { className: "none", role: "option", "aria-disabled": "true" }, "No title contains these words"));
     }
     listbox.append(
       ...items.map((item, index) =>
@@ -90,7 +90,7 @@ export function setUpCombobox(input, listbox, isLiked, choose) {
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
       if (items.length) move(active + (event.key === "ArrowDown" ? 1 : -1));
-      else open(); // of an empty field: what is popular
+      else open(); // for an empty field, with popular titles
     } else if (event.key === "Enter" && active >= 0) {
       event.preventDefault();
       pick(active);

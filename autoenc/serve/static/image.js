@@ -1,21 +1,21 @@
-// Numbers as an image: a canvas of one pixel a number, which CSS scales up.
+// Numbers as an image: a canvas with one pixel per number, which CSS scales up.
 
 import { element, shown } from "./dom.js";
 
-const drawn = new Set(); // functions that draw, to be called again when light turns dark
+const drawn = new Set(); // drawing functions, called again when the colour scheme changes
 
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.forEach((draw) => draw()));
 
-/** Forget the canvases of a view that is gone. */
+/** Forget the canvases of a view that has been removed. */
 export function forgetImages() {
   drawn.clear();
 }
 
 /**
- * A figure of `values`, row by row from the top left. Above zero is warm and below is cold; where all
- * are on one side of zero the colour runs from the least to the greatest. `scale` is the number of
- * full colour, by default the greatest there is; `dropped` are positions left blank; `names` are what
- * the positions are called, instead of their numbers, when one is pointed at or touched.
+ * An image of `values`, row by row from the top left. Colours are warm above zero and cold below; if all
+ * values have the same sign, they range from the smallest to the largest. `scale` is the value with full
+ * colour, by default the largest absolute value; `dropped` are positions left blank; `names` are shown for
+ * positions, instead of their numbers, when they are pointed at or touched.
  */
 export function image(values, label, { dropped = new Set(), scale = 0, className = "", names = null } = {}) {
   const columns = values.length <= 100 ? values.length : values.length <= 2000 ? 100 : 200;
@@ -53,11 +53,11 @@ export function image(values, label, { dropped = new Set(), scale = 0, className
     const value = dropped.has(at) ? "dropped" : shown(values[at] ?? 0, false, Math.abs(values[at]) < 0.1 ? 4 : 2);
     readout.textContent = at in values ? `${names ? names[at] : at}: ${value}` : "";
   }
-  canvas.addEventListener("pointerdown", point); // a touch, whose words stay
+  canvas.addEventListener("pointerdown", point); // for a touch, the text stays
   canvas.addEventListener("pointermove", point);
   canvas.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && (readout.textContent = ""));
   return element("div", { className: `image ${className}` }, canvas, readout);
 }
 
-/** The three parts of a colour as #rrggbb. */
+/** The three components of a colour given as #rrggbb. */
 const rgb = (colour) => [1, 3, 5].map((at) => Number.parseInt(colour.trim().slice(at, at + 2), 16));

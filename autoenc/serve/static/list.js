@@ -1,4 +1,4 @@
-// The first view: a ranked list. Each recommendation says why it is there, and opens to the likes behind it.
+// The first view: a ranked list. Each recommendation gives a reason, and opens to show the likes behind it.
 
 import { PAGE, tenMore } from "./address.js";
 import { ask } from "./api.js";
@@ -6,7 +6,7 @@ import { counted, element, named, parts, say, shown, titled } from "./dom.js";
 
 const STARTERS = 9;
 
-/** What is recommended for the state's likes, as the children of the view. */
+/** The recommendations for the state's likes, as the children of the view. */
 export async function recommendations(state, act) {
   const [{ likes, recommended, scale }, starters] = await Promise.all([
     ask("recommend", { like: state.likes, exclude: state.not, n: state.show, explain: true }),
@@ -20,7 +20,7 @@ export async function recommendations(state, act) {
       likes,
       children: [
         element("h2", { id: "view-heading" }, "Start with one of these"),
-        element("p", { className: "hint" }, "Click one to like it, and your own list appears. Below each title is what liking it would bring."),
+        element("p", { className: "hint" }, "Click a title to like it and to get your own list. Below each title are its first recommendations."),
         element("ul", { className: "starters" }, starters.map((starter) => tile(starter, act))),
         element("h3", {}, heading),
         ...list,
@@ -32,13 +32,13 @@ export async function recommendations(state, act) {
     children: [
       element("h2", { id: "view-heading" }, heading),
       element("p", { className: "hint" },
-        "The first has 100 points, and the median title of the catalogue has 0. Open one to see how many points each of your likes brings."),
+        "The first title has 100 points, and the median title of the catalogue 0. Open a title to see how many points each of your likes contributes."),
       ...list,
     ],
   };
 }
 
-/** The items most like one, as the children of the view. */
+/** The items most similar to one, as the children of the view. */
 export async function similarItems(state, act) {
   const [{ likes: [item], recommended, scale }, { likes }] = await Promise.all([
     ask("recommend", { like: state.similar, exclude: state.not, n: state.show, explain: true }, "similar"),
@@ -49,7 +49,7 @@ export async function similarItems(state, act) {
     likes,
     children: [
       element("h2", { id: "view-heading" }, "Similar to ", titled(item.title)),
-      element("p", { className: "hint" }, "What is recommended to somebody who likes it alone. ",
+      element("p", { className: "hint" }, "Recommendations for someone who likes only this title. ",
         act.link({ similar: null, show: PAGE }, "Back to your recommendations")),
       ...ranked(recommended.map((one, index) => row(one, index, { likes: [item], scale, state, act })), state, act),
     ],
@@ -64,7 +64,7 @@ function tile({ id, title, brings }, act) {
       element("span", { className: "brings" }, brings.map((item) => parts(item.title).name).join(" \u00b7 "))));
 }
 
-/** The rows, and below them what changes how many there are. */
+/** The rows, and below them the buttons that change their number. */
 function ranked(rows, state, act) {
   const more = tenMore(state.show);
   return [
@@ -121,11 +121,11 @@ function meter(points) {
 
 const percent = (share) => (share > 0 && share < 0.01 ? "under 1%" : `${Math.round(100 * share)}%`);
 
-/** Why it is there, in a line: what the like that brings most has to do with it, in people where they are known. */
+/** The reason in one line: how the strongest like is related to the item, as shares of users if they are known. */
 function reason(item, because) {
   const name = (like) => parts(like.title).name;
   if (!because.length) return item.liked_by === undefined ? "" : `${percent(item.liked_by)} of all users like it`;
-  if (item.by_popularity) return "many like it; none of your likes leads to it";
+  if (item.by_popularity) return "popular; none of your likes leads to it";
   const [first, second] = because.filter((like) => like.points > 0);
   if (!first) return "none of your likes raises it";
   if (first.share !== undefined) {
@@ -135,7 +135,7 @@ function reason(item, because) {
   return `because of ${bringing.join(" and ")}`;
 }
 
-/** A bar a like: to the right where the score would fall without it, to the left where it would rise. */
+/** One bar per like: to the right if the score would fall without it, to the left if it would rise. */
 function bars(because) {
   const most = Math.max(...because.map((like) => Math.abs(like.points)), 1);
   const anyBelow = because.some((like) => like.points < 0);

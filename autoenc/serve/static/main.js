@@ -1,4 +1,4 @@
-// The page: its state is the address; whatever changes the state goes through `go`, and `render` follows.
+// The page: its state is the address; every change of the state goes through `go`, which calls `render`.
 
 import { addressOf, PAGE, readAddress } from "./address.js";
 import { ask } from "./api.js";
@@ -15,12 +15,12 @@ const search = document.getElementById("search");
 const about = await ask("health").catch((error) => ({ error: error.message }));
 
 const NOT_YET = 503;
-const BEHIND = "On likes that it had not seen, recommending what is popular did better than this model. ";
+const BEHIND = "On held-out likes, recommending what is popular did better than this model. ";
 
 let state = readAddress();
 
 const act = {
-  /** Change the state, and with it the address; `focus` is called when the new view stands. */
+  /** Change the state, and with it the address; `focus` is called when the new view is complete. */
   go(change, focus) {
     state = { ...state, ...change };
     history.pushState(null, "", addressOf(state));
@@ -43,7 +43,7 @@ const act = {
     const buttons = () => chips.querySelectorAll(".remove");
     act.go({ likes: state.likes.filter((like) => like !== id) }, () => (buttons()[index] ?? buttons()[index - 1] ?? search).focus());
   },
-  /** A link to a changed state, which is a real address too: it can be opened in another tab. */
+  /** A link to a changed state, with a real address that can be opened in another tab. */
   link(change, text) {
     const follow = (event) => {
       if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
@@ -97,15 +97,15 @@ function chip(item, index) {
       onclick: () => act.unlike(item.id, index) }, "\u00d7"));
 }
 
-/** The likes with their titles, where a view has no other use for them. */
+/** The likes with their titles, for views that need nothing else. */
 const likesAlone = async () => (await ask("recommend", { like: state.likes, n: 1 })).likes;
 
 async function withoutNetwork() {
   return {
     likes: await likesAlone(),
     children: [
-      element("h2", { id: "view-heading" }, "No network to look into"),
-      element("p", { className: "hint" }, `This server serves ${about.model}, which has no layers. Serve an AutoEncoder to see it at work.`),
+      element("h2", { id: "view-heading" }, "No network to show"),
+      element("p", { className: "hint" }, `This server serves ${about.model}, which has no layers. Serve an AutoEncoder to see its layers at work.`),
     ],
   };
 }
@@ -119,8 +119,8 @@ async function notYet(progress) {
     children: [
       element("h2", { id: "view-heading" }, "The network at work"),
       element("p", { className: "hint" },
-        `Your recommendations come from ${about.model}, which has no layers. A network is trained on the same likes for this view: once, in about half a minute.`),
-      element("progress", { max: 100, value: Number(done ?? 0), "aria-label": "How far the training is" }),
+        `Your recommendations come from ${about.model}, which has no layers. For this view, a network is trained on the same likes, once, in about half a minute.`),
+      element("progress", { max: 100, value: Number(done ?? 0), "aria-label": "Progress of training" }),
       element("p", { className: "hint" }, `${done ?? 0}% done`),
     ],
   };
@@ -131,7 +131,7 @@ function failed(error) {
   return {
     likes: [],
     children: [
-      element("h2", { id: "view-heading" }, "That did not work"),
+      element("h2", { id: "view-heading" }, "Something went wrong"),
       element("p", { className: "error" }, error.message),
       element("p", {}, element("a", { href: "/" }, "Start over")),
     ],
@@ -157,6 +157,6 @@ document.getElementById("clear").addEventListener("click", () =>
 if (!about.error) {
   const fitted = about.dataset ? ` fitted on ${about.dataset}` : "";
   document.getElementById("about").textContent =
-    `${about.model}${fitted}, ${counted(about.n_items, "title")}. ${about.behind_popularity ? BEHIND : ""}Served by autoenc ${about.autoenc} from this address alone.`;
+    `${about.model}${fitted}, ${counted(about.n_items, "title")}. ${about.behind_popularity ? BEHIND : ""}Served by autoenc ${about.autoenc} from this address only.`;
 }
 render();

@@ -1,14 +1,14 @@
-// The second view: the network at work on the likes, a strip a layer, whose details open on demand.
+// The second view: the network at work on the likes, one strip per layer, with details on demand.
 
 import { ask } from "./api.js";
 import { counted, element, named, parts, say, shown, titled } from "./dom.js";
 import { image } from "./image.js";
 
-const EXAMPLE = 3; // likes, where there are none
+const EXAMPLE = 3; // number of likes to show if there are none
 
-let titles; // of the output's items, asked for once
+let titles; // of the output's items, requested once
 
-/** Every layer's answer to the state's likes, as the children of the view. */
+/** Every layer's output for the state's likes, as the children of the view. */
 export async function networkAtWork(state, act, about) {
   const isExample = !state.likes.length;
   const like = isExample ? (await ask("starters", { n: EXAMPLE })).starters.map(({ id }) => id) : state.likes;
@@ -24,11 +24,11 @@ export async function networkAtWork(state, act, about) {
     children: [
       element("h2", { id: "view-heading" }, "The network at work"),
       element("p", { className: "hint" },
-        isExample ? ["You like nothing yet, so this is for somebody who likes ", and(work.likes.map((item) => parts(item.title).name)), ". ",
+        isExample ? ["You have no likes yet, so this is for someone who likes ", and(work.likes.map((item) => parts(item.title).name)), ". ",
           act.link({ likes: like }, "Like them too"), ". "] : null,
         work.model === about.model ? null
           : `Your recommendations come from ${about.model}. This is another model: ${article(work.model)}, trained on the same likes. `,
-        "Each square is one number of a layer\u2019s output. Click a layer\u2019s name for its equation and its code."),
+        "Each square is one number of a layer\u2019s output. Click a layer\u2019s name for its equation and code."),
       controls(state, work, isExample, act),
       element("p", { className: "hint mode" }, aboutMode(work)),
       element("ol", { className: "strips" }, input(work), work.strips.map((strip) => layer(strip, left))),
@@ -58,9 +58,9 @@ function controls(state, work, isExample, act) {
 
 function aboutMode(work) {
   return work.mode === "training"
-    ? `This list is in a batch with ${work.batch}. Dropout drops values at random and scales up the rest, ` +
-        "and batch normalization uses the batch\u2019s own mean and variance, so the same likes give other numbers in another batch."
-    : "Dropout passes everything on, and batch normalization uses the statistics that it kept from training: " +
+    ? `Your likes are in a batch with ${work.batch}. Dropout drops values at random and scales up the rest, ` +
+        "and batch normalization uses the mean and variance of the batch, so the same likes give different numbers in another batch."
+    : "Dropout does nothing, and batch normalization uses the statistics stored during training: " +
         "the same likes always give the same numbers.";
 }
 
@@ -70,7 +70,7 @@ function legend() {
     patch("low", "below zero"), patch("zero", "zero"), patch("high", "above zero"), patch("gone", "dropped"));
 }
 
-/** The likes as the network gets them. */
+/** The likes as the network's input. */
 function input(work) {
   const names = work.likes.map((like) => parts(like.title).name);
   const nItems = work.strips.at(-1).shape[0];
@@ -82,7 +82,7 @@ function input(work) {
     element("span", { className: "shape" }, `(${nItems})`));
 }
 
-/** A layer in a row: its name, which opens its details, its numbers, and how many they are. */
+/** A row for a layer: its name, which opens its details, its numbers, and its shape. */
 function layer(strip, left) {
   const dropped = new Set(strip.dropped ?? []);
   const names = strip.values.length === titles.length ? titles : null;
@@ -111,7 +111,7 @@ function inDetail(strip, dropped, left) {
   const text = (className, content, label) => element("pre", { className, tabIndex: 0, "aria-label": label, role: "region" }, content);
   return [
     element("p", { className: "summary" }, `${strip.layer}: ${summary(strip, dropped)}.`,
-      strip.change ? [element("b", {}, ` Difference that ${named(left.title)} makes: `), changeSummary(strip.change), "."] : null),
+      strip.change ? [element("b", {}, ` Effect of ${named(left.title)}: `), changeSummary(strip.change), "."] : null),
     text("formula", strip.forward, `Formula of ${strip.name}`),
     strip.statistics ? statistics(strip) : null,
     element("p", { className: "hint" }, `${strip.module.replaceAll(".", "/")}.py`, params ? `; learned: ${params}` : ""),
@@ -121,7 +121,7 @@ function inDetail(strip, dropped, left) {
   ].filter(Boolean);
 }
 
-/** The batch's statistics beside the running ones, each pair on one scale. */
+/** The batch's statistics next to the running ones, each pair on the same scale. */
 function statistics(strip) {
   const largest = (word) => Math.max(...Object.entries(strip.statistics)
     .filter(([name]) => name.endsWith(word)).flatMap(([, values]) => values.map(Math.abs)));
@@ -141,7 +141,7 @@ function summary(strip, dropped) {
   if (zeros > 0) said.push(`${Math.round((100 * zeros) / strip.values.length)}% of them zero`);
   if (dropped.size) said.push(`${dropped.size} dropped`);
   if (strip.values.length < strip.shape[0]) said.push(`the first of ${strip.shape[0].toLocaleString("en")}`);
-  if (strip.values.every((value) => value < 0)) said.push("here the warmer the greater");
+  if (strip.values.every((value) => value < 0)) said.push("warmer colours are greater");
   return said.join(", ");
 }
 
@@ -150,7 +150,7 @@ function changeSummary(change) {
   return moved ? `${Math.round((100 * moved) / change.length)}% change, ${range(change)}` : "nothing changes";
 }
 
-/** Where it ends: the titles of the highest probability, and those that the like left out moves most. */
+/** The result: the titles with the highest probabilities, and those most affected by the like left out. */
 function endings(work, left) {
   const table = (heading, items, signed) => element("section", {},
     element("h3", {}, heading),
