@@ -296,7 +296,7 @@ def of_preset(settings: Settings) -> Recommender:
     of_run: dict[str, Any] = {"random_state": settings.seed, "threads": settings.threads, "backend": settings.backend}
     if settings.half_life is not None:
         of_run["half_life"] = half_life_of(settings)
-    for each in (model, *(getattr(model, "fallback", None) or {}).values()):
+    for each in (model, *getattr(model, "fallback", ())):
         names = [name for name in each.get_params() if name.rpartition("__")[2] in of_run]
         each.set_params(**{name: of_run[name.rpartition("__")[2]] for name in names})
     return model

@@ -113,9 +113,9 @@ class Blend(Recommender):
         epochs), and keep the best epoch. By default it is trained for all its epochs.
     patience : int
         Stop training after this many evaluations without improvement.
-    fallback : dict, optional
-        Models to use in place of those that need more memory than allowed, such as {"ease": ELSA()}.
-        `fit` warns if it uses one, and `about_` and the model file record it.
+    fallback : list of Recommender, optional
+        Models to blend instead if one of `models` needs more memory than allowed, such as [IALS(), ELSA()].
+        `fit` warns if it uses them, and `about_` and the model file record it.
     random_state : int, numpy.random.RandomState, numpy.random.Generator or None
         Seed for choosing the validation users.
 
@@ -142,7 +142,7 @@ class Blend(Recommender):
     candidates: dict[str, Sequence[Any]] | None = None
     stop_every: int | None = None
     patience: int = 2
-    fallback: dict[str, Recommender] | None = None
+    fallback: Sequence[Recommender] = ()
     random_state: RandomState = 0
 
     def fit(self, user_items: UserItemsLike, y: object = None, *, progress: Progress | None = None) -> Self:
@@ -164,9 +164,7 @@ class Blend(Recommender):
         self.seed_ = seed_of(self.random_state)
         self.search_: list[dict[str, Any]] = []
         self._replaced: dict[str, str] = {}
-        models = []
-        for name, model in self.named_models():
-            models.append(unfitted(self._that_fits(name, model, user_items.shape)))
+        models = [unfitted(model) for model in self._models_that_fit(user_items.shape)]
         if self.validation == "time":
             models = self._of_one_half_life(models, user_items)
         if self.weights is not None:
@@ -187,13 +185,9 @@ class Blend(Recommender):
         metric_at_k("metric", self.metric, PER_USER)
         if self.validation not in ("strong", "weak", "time"):
             raise ValueError(f'validation is {self.validation!r}; pass "strong", "weak" or "time".')
-        names = _names(self.models)
-        for name in self.fallback or {}:
-            if name not in names:
-                raise ValueError(f"fallback is for {name!r}; the models are {', '.join(names)}.")
         if not isinstance(self.standardize, (bool, np.bool_)):
             raise ValueError(f"standardize is {self.standardize!r}; pass True or False.")
-        self._check_candidates(names[0])
+        self._check_candidates(_names(self.models)[0])
         for name in ("stop_every", "patience"):
             value = getattr(self, name)
             if not (name == "stop_every" and value is None) and (not isinstance(value, (int, np.integer)) or value < 1):
@@ -207,23 +201,30 @@ class Blend(Recommender):
     def _check_models(self) -> None:
         if not self.models:
             raise ValueError("models is empty; pass the models to blend, such as [AutoEncoder(), EASE()].")
-        for name in ("fallback", "candidates"):
-            if not isinstance(getattr(self, name) or {}, Mapping):
-                raise TypeError(f"{name} is {shown(getattr(self, name))}; pass a dict, or None.")
-        for model in [*self.models, *(self.fallback or {}).values()]:
-            if not isinstance(model, Recommender):
-                raise TypeError(f"models holds {model!r}; pass recommenders, such as EASE().")
-            if isinstance(model, Blend):
-                raise ValueError("models holds a Blend; pass the models that it blends.")
+        if not isinstance(self.candidates or {}, Mapping):
+            raise TypeError(f"candidates is {shown(self.candidates)}; pass a dict, or None.")
+        if not isinstance(self.fallback, (list, tuple)):
+            raise TypeError(f"fallback is {shown(self.fallback)}; pass a list of models.")
+        for name in ("models", "fallback"):
+            for model in getattr(self, name):
+                if not isinstance(model, Recommender):
+                    raise TypeError(f"{name} holds {model!r}; pass recommenders, such as EASE().")
+                if isinstance(model, Blend):
+                    raise ValueError(f"{name} holds a Blend; pass the models that it blends.")
         if self.weights is not None:
             weights = np.array(self.weights, np.float64)
             if weights.shape != (len(self.models),) or not np.isfinite(weights).all():
                 raise ValueError(f"weights is {self.weights!r}; pass a number for each of {len(self.models)} models.")
+            if self.fallback and len(self.fallback) != len(self.models):
+                raise ValueError(
+                    f"weights are for {len(self.models)} models, and fallback has {len(self.fallback)}; give it as "
+                    "many, or leave weights out."
+                )
 
     def _check_candidates(self, first: str) -> None:
         known = self.get_params()
-        for model in (self.fallback or {}).values():
-            known |= {f"{type(model).__name__.lower()}__{inner}": value for inner, value in model.get_params().items()}
+        for name, model in zip(_names(self.fallback), self.fallback):
+            known |= {f"{name}__{inner}": value for inner, value in model.get_params().items()}
         for name, values in (self.candidates or {}).items():
             if "__" not in name or name not in known:
                 raise ValueError(f"candidates has {name!r}; name a model's hyperparameter, such as 'ease__l2'.")
@@ -235,21 +236,22 @@ class Blend(Recommender):
                     "trained only once; leave one of the two out."
                 )
 
-    def _that_fits(self, name: str, model: Recommender, shape: tuple[int, int]) -> Recommender:
-        """The model, or its fallback if it needs more memory than allowed."""
-        fallback = self.fallback or {}
-        if name not in fallback:
-            return model
-        model._check_hyperparameters()
-        try:
-            model.check_limit(*shape)
-            return model
-        except ValueError as error:
-            other = fallback[name]
-            told = f"{str(error).removesuffix('.')}; {type(other).__name__} takes its place"
-            warnings.warn(told, stacklevel=5)  # at the caller of `fit`
-            self._replaced[type(model).__name__] = type(other).__name__
-            return other
+    def _models_that_fit(self, shape: tuple[int, int]) -> Sequence[Recommender]:
+        """The models, or the fallback if one of them needs more memory than allowed."""
+        if not self.fallback:
+            return self.models
+        for model in self.models:
+            model._check_hyperparameters()
+        for model in self.models:
+            try:
+                model.check_limit(*shape)
+            except ValueError as error:
+                names = ", ".join(type(other).__name__ for other in self.fallback)
+                told = f"{str(error).removesuffix('.')}; instead, the model is made of {names}"
+                warnings.warn(told, stacklevel=5)  # at the caller of `fit`
+                self._replaced[type(model).__name__] = names
+                return self.fallback
+        return self.models
 
     def _choose(self, models: list[Recommender], user_items: UserItems) -> tuple[list[Recommender], np.ndarray]:
         """The models with a weight above 0, with the chosen hyperparameters, and the weights.
@@ -262,9 +264,10 @@ class Blend(Recommender):
             if len(models) > 1 or self.validation_users is not None or self.validation == "time":
                 raise
             return models, np.ones(1)  # a single model needs no validation users
-        for i in range(self.stop_every is not None, len(models)):
-            models[i] = self._best_candidate(i, models[i], train, judge)
-        if self.stop_every is not None:
+        stops = self.stop_every is not None and isinstance(models[0], NetworkRecommender)
+        for i, name in list(enumerate(_names(models)))[stops:]:
+            models[i] = self._best_candidate(name, models[i], train, judge)
+        if stops:
             models[0] = self._stopped(models, train, judge)
 
         if len(models) == 1:
@@ -309,10 +312,10 @@ class Blend(Recommender):
         self.search_ += chosen.tried
         return models
 
-    def _best_candidate(self, i: int, model: Recommender, train: sparse.csr_array, judge: Judge) -> Recommender:
-        """The i-th model fitted on `train`, with its hyperparameters chosen from the candidates one after another."""
+    def _best_candidate(self, name: str, model: Recommender, train: sparse.csr_array, judge: Judge) -> Recommender:
+        """The model of that name fitted on `train`, with hyperparameters chosen from the candidates in turn."""
         self._progress(f"fitting {type(model).__name__} for validation", 0, 1)
-        search = CandidateSearch(_names([*self.models[:i], model, *self.models[i + 1 :]])[i], model, train, judge)
+        search = CandidateSearch(name, model, train, judge)
         for parameter, values in (self.candidates or {}).items():
             search.choose(parameter, values, self._progress)
         self.search_ += search.tried

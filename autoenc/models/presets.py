@@ -16,6 +16,7 @@ from autoenc.models.denoising import DenoisingAutoEncoder
 from autoenc.models.ease import EASE
 from autoenc.models.elsa import ELSA
 from autoenc.models.ials import IALS
+from autoenc.models.item_knn import ItemKNN
 
 
 class Preset(NamedTuple):
@@ -43,7 +44,7 @@ PRESETS = {
             standardize=True,
             candidates={"ease__l2": EASE_L2, "ials__l2": IALS_L2},
             stop_every=30,
-            fallback={"ease": IALS(emb_dim=512, epochs=6)},
+            fallback=[ItemKNN(k=200), IALS(emb_dim=1024), ELSA()],  # a network takes too long for so many items
         ),
     ),
     "fast": Preset(
@@ -52,11 +53,11 @@ PRESETS = {
             [EASE()],
             validation="weak",
             candidates={"ease__l2": EASE_L2, "ials__l2": IALS_L2},
-            fallback={"ease": IALS()},
+            fallback=[IALS()],
         ),
     ),
 }
-"""The presets by name. `best` and `fast` use IALS in place of EASE if an items x items matrix doesn't fit in memory."""
+"""The presets by name. If an items x items matrix doesn't fit in memory, `fast` is IALS and `best` a blend with it."""
 
 
 def preset(name: str) -> Recommender:
@@ -79,5 +80,5 @@ def preset(name: str) -> Recommender:
     'strong'
     """
     if name not in PRESETS:
-        raise ValueError(f"there is no preset {name!r}; take one of {', '.join(PRESETS)}.")
+        raise ValueError(f"there is no preset {name!r}; pass one of {', '.join(PRESETS)}.")
     return copy.deepcopy(PRESETS[name].model)

@@ -31,7 +31,6 @@ from autoenc.evaluation.splits import holdout_users
 from autoenc.models.blend_search import Judge, Stopping, number_who_validate
 from autoenc.models.blend_weights import Values, best_of, choice, coarse_trials, finer_trials
 from autoenc.models.ials import IALS
-from autoenc.models.item_knn import ItemKNN
 from autoenc.models.presets import preset
 from autoenc.progress import no_progress
 from benchmarks import datasets
@@ -42,7 +41,6 @@ from benchmarks.tables import as_markdown, as_text
 
 STORED = RESULTS / "blend-choices.jsonl"
 METRIC, FIRST, WITHIN = "ndcg@100", "precision@1", 0.0005
-MORE_PARTS = {"EASE": IALS(emb_dim=256), "IALS": ItemKNN(k=200)}  # by what the preset has at EASE's place
 FINE_POINTS = 400
 MOST_TESTED = 4_000  # users
 
@@ -108,10 +106,10 @@ def fitted_parts(train: sparse.csr_array, judge: Judge) -> dict:
     """The parts of `best` and one more, with hyperparameters and early stopping as in its fit, by name."""
     best = preset("best")
     best.search_, best._progress, best._replaced = [], no_progress, {}
-    network, *others = (best._that_fits(name, model, train.shape) for name, model in best.named_models())
-    others.append(MORE_PARTS[type(others[0]).__name__])
-    best.models = [network, *others]
-    others = [best._best_candidate(i, model, train, judge) for i, model in enumerate(others, 1)]
+    network, *others = best.models
+    parts = best._models_that_fit(train.shape)
+    others = [*others, IALS(emb_dim=256)] if parts is best.models else list(parts)
+    others = [best._best_candidate(type(part).__name__.lower(), part, train, judge) for part in others]
     stopping = Stopping(judge, others, best.stop_every, best.patience, no_progress)
     network.fit(train, callbacks=[stopping])
     return {"network": network} | {type(part).__name__: part for part in others}

@@ -114,7 +114,7 @@ PLANS = {
         {
             "ItemKNN": NEIGHBOURS,
             "best": {},
-            "IALS": FACTORS | {"emb_dim": [256, 512, 1024]},
+            "IALS": FACTORS | {"emb_dim": [1024]},
             "implicit's ALS": {
                 "alpha": [3.0, 10.0, 30.0, 100.0, 300.0],
                 "regularization": [0.1, 1.0, 10.0, 100.0, 1000.0],

@@ -278,8 +278,9 @@ def test_each_look_starts_from_nothing_and_tries_the_same_weights(likes):
 
 
 def test_a_model_without_the_memory_is_replaced_and_that_is_said(likes, tmp_path):
-    model = Blend([Popular(), EASE(max_memory=1e3)], weights=[0, 1], fallback={"ease": ItemKNN(k=20)})
-    with pytest.warns(UserWarning, match="EASE on .* items needs .* bytes, .*; ItemKNN takes its place") as told:
+    model = Blend([Popular(), EASE(max_memory=1e3)], weights=[0, 1], fallback=[Popular(), ItemKNN(k=20)])
+    sentence = "EASE on .* items needs .* bytes, .*; instead, the model is made of Popular, ItemKNN"
+    with pytest.warns(UserWarning, match=sentence) as told:
         model.fit(likes)
     assert told[0].filename == __file__
     knn = ItemKNN(k=20).fit(likes)
@@ -288,16 +289,16 @@ def test_a_model_without_the_memory_is_replaced_and_that_is_said(likes, tmp_path
     again = load_model(tmp_path / "blend.safetensors")
     np.testing.assert_array_equal(again.score([[3]]), model.score([[3]]))
     assert [type(member) for member in again.models] == [Popular, ItemKNN]
-    assert again.about_["instead"] == {"EASE": "ItemKNN"}
+    assert again.about_["instead"] == {"EASE": "Popular, ItemKNN"}
 
 
 def test_whether_a_model_is_replaced_does_not_depend_on_what_is_free(likes, monkeypatch):
     monkeypatch.setattr(machine, "free_memory", lambda: 1000)
-    blend = Blend([EASE()], fallback={"ease": Popular()})
+    blend = Blend([EASE()], fallback=[Popular()])
     with pytest.raises(ValueError, match=r"EASE on .* items needs .* bytes, but the machine has 1,000 free"):
         blend.fit(likes)
     monkeypatch.setattr(ease, "usable_memory", lambda: 1000)
-    with pytest.warns(UserWarning, match="half of the memory that this process may use is 500; .* Popular takes its"):
+    with pytest.warns(UserWarning, match="half of the memory that this process may use is 500; .* made of Popular"):
         blend.fit(likes)
 
 
@@ -355,7 +356,7 @@ def test_an_invalid_model_is_refused_and_not_replaced(likes):
         (AutoEncoder(emb_dim=0), "emb_dim must be 1 or more"),
         (EASE(max_memory=-1), "max_memory is -1"),
     ):
-        blend = Blend([model, Popular()], weights=[1, 1], fallback={type(model).__name__.lower(): ItemKNN()})
+        blend = Blend([model, Popular()], weights=[1, 1], fallback=[ItemKNN(), Popular()])
         with pytest.raises(ValueError, match=told):
             blend.fit(likes)
 
@@ -475,7 +476,11 @@ def test_arrays_that_do_not_fit_each_other_are_refused():
         ({"weights": [1, np.inf]}, r"weights is \[1, inf\]; pass a number for each of 2 models"),
         ({"metric": "ndcg"}, "metric is 'ndcg'; pass one of precision, .* with its k"),
         ({"metric": "novelty@5"}, "metric is 'novelty@5'; pass one of precision, .* with its k"),
-        ({"fallback": {"ease": Popular()}}, "fallback is for 'ease'; the models are popular-1, popular-2"),
+        ({"fallback": [Blend([Popular()])]}, "fallback holds a Blend; pass the models that it blends"),
+        (
+            {"weights": [1, 1], "fallback": [Popular()]},
+            "weights are for 2 models, and fallback has 1; give it as many, or leave weights out",
+        ),
         ({"models": [EASE()], "candidates": {"ease__l2": [1.0]}, "validation": "time"}, "has no times"),
         ({"standardize": "yes"}, "standardize is 'yes'; pass True or False"),
         ({"candidates": {"l2": [1.0]}}, "candidates has 'l2'; name a model's hyperparameter, such as 'ease__l2'"),
