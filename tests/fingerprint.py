@@ -226,7 +226,7 @@ def run_train(folder: Path, seed: int, *arguments, ranks: int = 1) -> dict:
         beside_python = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         mpiexec = shutil.which("mpiexec", path=beside_python)
         if mpiexec is None:
-            raise RuntimeError("there is no mpiexec; pip install --editable '.[mpi]'")
+            raise RuntimeError("there is no mpiexec; pip install '.[mpi]'")
         command = [mpiexec, "-n", str(ranks), *command]
     environment = {name: value for name, value in os.environ.items() if name != "AUTOENC_MPI"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200)

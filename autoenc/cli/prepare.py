@@ -17,7 +17,7 @@ and titles, and no pickles. If --out is a folder, the file is written there as l
 
 With --memory, or if IN is a folder of parquet or CSV files, at any depth, IN may have any size, and --out
 is a folder of arrays, which `train --data` maps into memory instead of reading them. This needs the extra
-`scale` (pip install --editable '.[scale]'), the memory given, and as much free disk space at --out as IN
+`scale` (pip install '.[scale]'), the memory given, and as much free disk space at --out as IN
 takes: autoenc prepare likes/ --out prepared --memory 2GB.
 
 example:

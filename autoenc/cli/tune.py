@@ -24,7 +24,7 @@ The likes are split as by `autoenc train`. The search uses only the training lik
 them for validation. The model of the best trial is then fitted on all training likes and evaluated once
 on the held-out likes. `--model best` is the preset `best`: the search covers EASE's l2 and the network's
 hyperparameters, and each trial chooses the blend's weights and when to stop training. This command needs
-Optuna: pip install --editable '.[tune]'.
+Optuna: pip install '.[tune]'.
 
 example:
   autoenc tune --model knn --trials 2 --out tuned.safetensors

@@ -25,7 +25,7 @@ def read_parquet(path: Path, wanted: frozenset[str], options: ReadOptions = NO_O
         import pyarrow.parquet
     except ImportError:
         raise ValueError(
-            f"{path} is a parquet file, which needs pyarrow: pip install --editable '.[parquet]', or save it as CSV."
+            f"{path} is a parquet file, which needs pyarrow: pip install '.[parquet]', or save it as CSV."
         ) from None
     try:
         file = pyarrow.parquet.ParquetFile(path)

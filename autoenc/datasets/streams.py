@@ -64,7 +64,7 @@ def _zstd() -> Any:
     try:
         return importlib.import_module("backports.zstd")
     except ImportError:
-        raise SourceError("it is compressed by zstd: pip install --editable '.[zst]', or decompress it first") from None
+        raise SourceError("it is compressed by zstd: pip install '.[zst]', or decompress it first") from None
 
 
 class _Decompressed(io.RawIOBase):

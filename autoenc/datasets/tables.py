@@ -410,7 +410,7 @@ def _duckdb() -> Any:
         import pyarrow  # noqa: F401
     except ImportError:
         raise ValueError(
-            "reading a table in parts needs DuckDB: pip install --editable '.[scale]'; a file that fits into memory "
+            "reading a table in parts needs DuckDB: pip install '.[scale]'; a file that fits into memory "
             "can be prepared without it if --memory is left out."
         ) from None
     return duckdb

@@ -23,7 +23,7 @@ def check_matplotlib() -> None:
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError:
-        raise ValueError("a plot needs matplotlib: pip install --editable '.[plot]', or leave the plot out") from None
+        raise ValueError("a plot needs matplotlib: pip install '.[plot]', or leave the plot out") from None
 
 
 def _new_figure(size: tuple[float, float]) -> Figure:

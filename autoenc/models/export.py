@@ -94,7 +94,7 @@ def check_ending(path: str | os.PathLike[str]) -> None:
             import pyarrow.parquet  # noqa: F401
         except ImportError:
             raise ValueError(
-                f"{path} is a parquet file, which needs pyarrow: pip install --editable '.[parquet]', or write a .csv."
+                f"{path} is a parquet file, which needs pyarrow: pip install '.[parquet]', or write a .csv."
             ) from None
 
 

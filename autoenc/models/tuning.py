@@ -12,7 +12,7 @@ tree-structured Parzen estimator (Bergstra et al. 2011, NIPS) draws 10 trials at
 following ones near the best so far. Trials are not stopped early: with a decaying learning rate,
 trainings of different lengths can't be compared midway.
 
-Requires Optuna: `pip install --editable '.[tune]'`.
+Requires Optuna: `pip install '.[tune]'`.
 """
 
 from __future__ import annotations
@@ -328,7 +328,7 @@ def _study(
     try:
         import optuna
     except ImportError:
-        raise ValueError("tuning needs Optuna: pip install --editable '.[tune]'.") from None
+        raise ValueError("tuning needs Optuna: pip install '.[tune]'.") from None
 
     if not search_space:
         raise ValueError("search_space is empty; pass values by hyperparameter, such as {'l2': [100.0, 500.0]}.")

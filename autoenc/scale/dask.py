@@ -160,7 +160,7 @@ def cluster(scheduler: str | None = None, workers: int | None = None, say: Say =
     try:
         from dask.distributed import Client
     except ImportError:
-        raise ValueError("--engine dask needs Dask: pip install --editable '.[dask]'") from None
+        raise ValueError("--engine dask needs Dask: pip install '.[dask]'") from None
     if scheduler is not None and workers is not None:
         raise ValueError("--workers is for a cluster on this machine; leave it out if --scheduler is given")
     with contextlib.ExitStack() as stack:
@@ -195,7 +195,7 @@ def _cluster_here(workers: int) -> Any:
     except ImportError:
         raise ValueError(
             "a cluster on this machine needs the package cryptography, whose certificate keeps other users out: "
-            "pip install --editable '.[dask]'"
+            "pip install '.[dask]'"
         ) from None
     return LocalCluster(
         n_workers=workers,

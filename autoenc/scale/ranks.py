@@ -89,7 +89,7 @@ class Ranks(Communicator):
         except ImportError:
             raise ValueError(
                 "this process is one of several started by an MPI launcher, but mpi4py can't be imported: "
-                "pip install --editable '.[mpi]', or start it without mpiexec"
+                "pip install '.[mpi]', or start it without mpiexec"
             ) from None
         self.mpi = MPI
         self.world = MPI.COMM_WORLD

@@ -24,7 +24,7 @@ def check_installed() -> None:
     """Raise ValueError unless the extra `serve` is installed."""
     for name in ("starlette", "uvicorn"):
         if importlib.util.find_spec(name) is None:
-            raise ValueError(f"serving needs {name}, which is not installed: pip install --editable '.[serve]'")
+            raise ValueError(f"serving needs {name}, which is not installed: pip install '.[serve]'")
 
 
 def serve(

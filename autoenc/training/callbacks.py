@@ -106,7 +106,7 @@ class History(Callback):
     def plot(self, ax: Any = None) -> Any:
         """Plot the loss, and the validation metric on a second axis; return matplotlib's Axes.
 
-        Requires matplotlib: `pip install --editable '.[plot]'`. `plots.draw_history` does the same without
+        Requires matplotlib: `pip install '.[plot]'`. `plots.draw_history` does the same without
         a display.
         """
         if ax is None:

@@ -437,7 +437,7 @@ def test_a_profile_beside_busy_processes_has_both_columns(likes, rates_that_take
     assert told == ["2 begin", "end"] * 2
     assert sum(targets.parts_of_a_step(part["beside"]).values()) == pytest.approx(1)
     head, *rows = profile.busy_table(part).splitlines()
-    assert "beside 2 busy, ms" in head
+    assert "next to 2 busy, ms" in head
     assert len(rows) == len(part["idle"]) == len(profile.TRAINING) + 2
 
 
@@ -502,7 +502,7 @@ def test_the_page_shows_every_processor_and_says_which_are_missing():
     for name in names:
         assert f"\n## {name}, AVX-512, 2 processors\n" in text
     assert "| output tiles | flops | 30.00 [24.00] | 30.00 [24.00] | 30.00 [24.00] |" in text
-    assert "| phase | bound by | 1 thread | 2 threads | 4 (over-subscribed) threads |" in text
+    assert "| phase | bound by | 1 thread | 2 threads | 4 threads (over-subscribed) |" in text
     assert "of these kinds were measured: AMD with AVX2, Intel with AVX2." in text
     assert "No machine here has more than 2 processors." in text
     assert "| middle, forward | 10.0% | 30.0% | 3.0 |" in text
@@ -730,7 +730,7 @@ def test_the_table_with_and_without_a_half_life(tmp_path, capsys):
     options = ["--shares", "0.3", "0.5", "--least-likes", "3", "--models", "Popular", "AutoEncoder"]
     assert by_time.main(["--data", str(tmp_path / "likes.csv"), *options]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "30 users x 12 items" in lines[0] and "2 moments" in lines[0]
+    assert "30 users x 12 items" in lines[0] and "2 times" in lines[0]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[4:]]
     assert [(row[0], row[1]) for row in cells] == [
         ("Popular", by_time.WITHOUT),

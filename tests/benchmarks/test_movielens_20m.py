@@ -73,7 +73,7 @@ def test_the_command_prints_our_figures_and_the_published_beside_them(archive, c
     assert f"{report['ndcg@100']:.4f} ± " in lines[1] and f"{report['capped_recall@20']:.4f} ± " in lines[1]
     assert " k " in lines[2]
     assert any(line.split() == ["EASE,", "published", "0.420", "0.391", "0.521", "Steck", "2019"] for line in lines)
-    assert lines[-1].startswith("means over 20 users") and "users to train on" in err
+    assert lines[-1].startswith("means over 20 test users") and "users to train on" in err
 
 
 @pytest.mark.parametrize("arguments", [["nowhere.zip"], ["LIKES", "--held-out-users", "20"], ["ARCHIVE"]])

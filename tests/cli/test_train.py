@@ -237,7 +237,7 @@ def test_plot_without_matplotlib_is_refused_before_the_training(train, monkeypat
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     code, report, err = train("--epochs", "1", "--plot", "training.png", "--out", "model")
     assert (code, report) == (2, None)
-    assert err.endswith("a plot needs matplotlib: pip install --editable '.[plot]', or leave the plot out\n")
+    assert err.endswith("a plot needs matplotlib: pip install '.[plot]', or leave the plot out\n")
     assert list(Path().iterdir()) == [Path("likes.csv")]
 
 

@@ -290,7 +290,7 @@ def test_without_duckdb(monkeypatch, tmp_path):
         return real(name, *arguments)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ValueError, match=r"needs DuckDB: pip install --editable '\.\[scale\]'"):
+    with pytest.raises(ValueError, match=r"needs DuckDB: pip install '\.\[scale\]'"):
         tables.prepare(tmp_path / "in", tmp_path / "out")
 
 

@@ -254,12 +254,12 @@ def test_which_docstrings_differ_from_their_signatures():
         """
 
     assert docstrings.difference(takes, is_public=False) is None
-    assert docstrings.difference(takes, is_public=True) == "documents a, b, and takes a, b, c"
-    assert docstrings.difference(renamed, is_public=False) == "documents a, d, and takes a, b, c"
+    assert docstrings.difference(takes, is_public=True) == "documents a, b, but takes a, b, c"
+    assert docstrings.difference(renamed, is_public=False) == "documents a, d, but takes a, b, c"
     takes.__doc__ = "What."
     assert docstrings.difference(takes, is_public=True) is None
 
 
 def test_docstrings_are_checked_by_a_command_too():
     run = subprocess.run([sys.executable, str(DOCS / "docstrings.py")], capture_output=True, text=True)
-    assert (run.returncode, run.stdout) == (0, "every docstring's parameters are its signature's\n")
+    assert (run.returncode, run.stdout) == (0, "the parameters in all docstrings match the signatures\n")

@@ -173,7 +173,7 @@ def test_without_matplotlib_a_plot_is_one_sentence(monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    sentence = r"a plot needs matplotlib: pip install --editable '\.\[plot\]', or leave the plot out"
+    sentence = r"a plot needs matplotlib: pip install '\.\[plot\]', or leave the plot out"
     for draw in (History().plot, lambda: plots.draw_history(HISTORY), lambda: plots.check_plot("plot.png")):
         with pytest.raises(ValueError, match=sentence):
             draw()

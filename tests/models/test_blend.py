@@ -526,6 +526,10 @@ def test_who_has_one_like_does_not_validate(validation):
 def test_it_refuses_what_is_no_model():
     with pytest.raises(TypeError, match="models holds 'EASE'; pass recommenders, such as"):
         Blend(["EASE"]).fit([[0, 1]])
+    with pytest.raises(TypeError, match="fallback holds 3; pass recommenders, such as"):
+        Blend([Popular()], fallback=[3]).fit([[0, 1]])
+    with pytest.raises(TypeError, match="fallback is {'ease': .*}; pass a list of models"):
+        Blend([Popular()], fallback={"ease": Popular()}).fit([[0, 1]])
 
 
 def test_a_file_may_name_it():

@@ -187,7 +187,7 @@ def test_parquet_without_pyarrow_is_refused(monkeypatch):
         return real(name, *arguments)
 
     monkeypatch.setattr(builtins, "__import__", without_pyarrow)
-    with pytest.raises(ValueError, match=r"needs pyarrow: pip install --editable '\.\[parquet\]', or write a \.csv"):
+    with pytest.raises(ValueError, match=r"needs pyarrow: pip install '\.\[parquet\]', or write a \.csv"):
         check_ending("recs.parquet")
 
 

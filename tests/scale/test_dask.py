@@ -298,7 +298,7 @@ def test_bad_arguments(place, tmp_path, capsys, monkeypatch):
 def test_without_dask(monkeypatch):
     monkeypatch.setitem(sys.modules, "dask.distributed", None)
     with (
-        pytest.raises(ValueError, match=r"--engine dask needs Dask: pip install --editable '\.\[dask\]'"),
+        pytest.raises(ValueError, match=r"--engine dask needs Dask: pip install '\.\[dask\]'"),
         distributed.cluster(),
     ):
         pass
@@ -410,7 +410,7 @@ def test_a_cluster_without_cryptography_is_refused_in_a_sentence(monkeypatch):
 
     monkeypatch.setattr(dask_distributed.Security, "temporary", missing)
     with (
-        pytest.raises(ValueError, match=r"needs the package cryptography, .* pip install --editable '\.\[dask\]'"),
+        pytest.raises(ValueError, match=r"needs the package cryptography, .* pip install '\.\[dask\]'"),
         distributed.cluster(workers=1),
     ):
         pass

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.optional
 
 MPIEXEC = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 needs_mpi = pytest.mark.skipif(
-    MPIEXEC is None or importlib.util.find_spec("mpi4py") is None, reason="no MPI: pip install --editable '.[mpi]'"
+    MPIEXEC is None or importlib.util.find_spec("mpi4py") is None, reason="no MPI: pip install '.[mpi]'"
 )
 BACKENDS = ("numba", "numpy")
 
@@ -204,7 +204,7 @@ def test_a_launcher_without_mpi4py_is_one_sentence(monkeypatch):
     monkeypatch.setenv("PMI_RANK", "1")
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     with pytest.raises(
-        ValueError, match=r"mpi4py can't be imported: pip install --editable '\.\[mpi\]', or start it with"
+        ValueError, match=r"mpi4py can't be imported: pip install '\.\[mpi\]', or start it with"
     ):
         world()
     monkeypatch.setenv("AUTOENC_MPI", "0")

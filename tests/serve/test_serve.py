@@ -762,7 +762,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch, capsys):
     monkeypatch.setattr(server.importlib.util, "find_spec", lambda name: None)
     assert main(["serve"]) == 2
     assert capsys.readouterr().err == (
-        "autoenc serve: serving needs starlette, which is not installed: pip install --editable '.[serve]'\n"
+        "autoenc serve: serving needs starlette, which is not installed: pip install '.[serve]'\n"
     )
 
 
