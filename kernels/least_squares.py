@@ -64,7 +64,9 @@ def rotate_parts(vectors, axes, bounds):
     for part in prange(len(bounds) - 1):
         rows = vectors[bounds[part] : bounds[part + 1]]
         if len(rows) > 0:
-            rows[:] = np.dot(rows, axes)
+            rotated = np.dot(rows, axes)
+            for i in range(len(rows)):
+                copy(rotated[i], rows[i])
 
 
 @kernel(parallel=True)
@@ -86,19 +88,23 @@ def solve_by_likes(others, ids, weights, spectrum, ridge, x):
     scale = np.empty(len(x), others.dtype)
     for k in range(len(x)):
         scale[k] = 1 / np.sqrt(spectrum[k] + ridge)
-    liked = gathered(others, ids, 0, len(x))  # Z
-    for row in liked:
+    liked = np.empty((len(ids), len(x)), others.dtype)  # Z
+    for j in range(len(ids)):
+        row = others[ids[j]]
         for k in range(len(x)):
-            row[k] *= scale[k]
+            liked[j, k] = row[k] * scale[k]
     square = np.empty((len(ids), len(ids)), others.dtype)  # only its upper triangle is used
     for start in range(0, len(ids), TILE):
         stop = min(len(ids), start + TILE)
-        square[start:stop, start:] = np.dot(liked[start:stop], liked[start:].T)
+        tile = np.dot(liked[start:stop], liked[start:].T)
+        for i in range(start, stop):
+            copy(tile[i - start], square[i, start:])
     y = np.ones(len(ids), others.dtype)
     for j in range(len(ids)):
         square[j, j] += 1 / weights[j]
     solve(square, y)
-    x[:] = 0
+    for k in range(len(x)):
+        x[k] = 0
     for j in range(len(ids)):
         subtract(x, -y[j], liked[j])
     for k in range(len(x)):
@@ -122,16 +128,22 @@ def solve_by_factors(others, ids, weights, spectrum, ridge, x, block):
         for first in range(0, n, CHUNK):
             last = min(n, first + CHUNK)
             liked = gathered(others, ids[first:last], start, stop)  # (chunk, block)
-            of_chunk = weights[first:last]
-            weighted = liked * of_chunk.reshape(-1, 1)
-            square += np.dot(liked.T, weighted)
-            step += np.dot(missing[first:last], weighted)
+            weighted = np.empty_like(liked)
+            for j in range(last - first):
+                row, into = liked[j], weighted[j]
+                for k in range(len(row)):
+                    into[k] = weights[first + j] * row[k]
+                subtract(step, -missing[first + j], into)
+            product = np.dot(liked.T, weighted)
+            for k in range(stop - start):
+                add(square[k], product[k])
         solve(square, step)
-        x[start:stop] += step
+        add(x[start:stop], step)
         if stop < dim:
             for first in range(0, n, CHUNK):
                 last = min(n, first + CHUNK)
-                missing[first:last] -= np.dot(gathered(others, ids[first:last], start, stop), step)
+                scores = np.dot(gathered(others, ids[first:last], start, stop), step)
+                subtract(missing[first:last], 1, scores)
 
 
 @kernel
@@ -183,6 +195,20 @@ def factorize(square):
                 product = np.dot(panel[:, start - last : stop - last].copy().T, panel[:, start - last :].copy())
                 for i in range(start, stop):
                     subtract(square[i, start:], 1, product[i - start])
+
+
+@kernel
+def copy(values, into):
+    """into[:] = values, both (n,): a slice that is assigned takes ten times as long to compile."""
+    for j in range(len(into)):
+        into[j] = values[j]
+
+
+@kernel
+def add(x, y):
+    """x += y, both (n,)."""
+    for j in range(len(x)):
+        x[j] += y[j]
 
 
 @kernel

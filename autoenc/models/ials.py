@@ -40,6 +40,7 @@ Example
 
 from __future__ import annotations
 
+import logging
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, NamedTuple
 
@@ -185,7 +186,9 @@ class IALS(Recommender):
         if self.backend == "numpy":
             return least_squares
         from autoenc.kernels import least_squares as kernels
+        from autoenc.training.warm_up import compile_least_squares
 
+        compile_least_squares(logging.getLogger("autoenc").warning)
         return kernels
 
     def user_embedding(self, user_items: UserItemsLike) -> np.ndarray:

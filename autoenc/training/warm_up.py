@@ -9,6 +9,7 @@ them.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from autoenc.interactions import Interactions
+from autoenc.kernels import least_squares
 from autoenc.kernels.adam import rates_at
 from autoenc.kernels.gather_sum import cut_rows
 from autoenc.kernels.jit import was_compiled_and_kept
@@ -37,6 +39,7 @@ Say = Callable[[str], object]
 # The most kernels that each of the two processes compiles, including those called only by other kernels. A few are
 # needed by both, and loaded by one if the other has already compiled them.
 IN_MIDDLE, AT_ENDS = 22, 37
+IN_LEAST_SQUARES = 11  # after the first
 
 
 def warm_up(say: Say = lambda line: None) -> None:
@@ -56,6 +59,19 @@ def compile_kernels(say: Say = lambda line: None) -> None:
         with Compiling(IN_MIDDLE + AT_ENDS, say) as compiling, _middle_compiled_in_second_process(compiling):
             # Its middle consists of layers, so it needs only the kernels of embedding and output.
             _use(denoising.DenoisingNetwork(denoising.initial_state(N_ITEMS, HIDDEN_DIM)))
+
+
+@functools.cache
+def compile_least_squares(say: Say) -> None:
+    """Likewise the kernels of IALS, in this process alone."""
+    vectors = np.ones((3, 2), np.float32)
+    least_squares.subtract(vectors[0], np.float32(1), vectors[1])  # the least of them
+    if was_compiled_and_kept(least_squares.subtract):
+        with Compiling(IN_LEAST_SQUARES, say):
+            least_squares.gram(vectors)
+            least_squares.rotate(vectors, np.eye(2))
+            likes = Interactions.from_lists([[0], [0, 1, 2]]).user_items  # fewer than there are factors, and more
+            least_squares.solve_rows(likes, vectors, np.ones(2), np.ones(2), np.zeros((2, 2), np.float32), 1)
 
 
 def compile_middle_for_parent() -> None:

@@ -76,6 +76,42 @@ def test_each_process_compiles_its_half_once(tmp_path, monkeypatch):
     assert set(warm["found"]) == MIDDLE | ENDS
 
 
+LEAST_SQUARES = """
+import json, logging
+from numba.core import event
+from autoenc.models import IALS
+from autoenc.training import compiling
+from autoenc.training import warm_up as module
+totals, compiled, within = [], [], []
+
+
+class Counted(compiling.Compiling):
+    def __exit__(self, *error):
+        super().__exit__(*error)
+        within.append(len(compiled))
+        totals.append((self.done, self.total))
+
+
+module.Compiling = Counted
+event.register("numba:compile", compiling._Listener(lambda: compiled.append(1)))
+for likes in ([[0], [1], [0, 1, 2, 3]] * 4, [[0, 1], [2, 3]]):
+    model = IALS(emb_dim=3, epochs=2).fit(likes)
+    model.recommend(likes)
+print(json.dumps({"totals": totals, "compiled": len(compiled), "within": within}))
+"""
+
+
+@pytest.mark.long
+def test_the_kernels_of_ials_are_counted_as_they_are_compiled(tmp_path, monkeypatch):
+    """All at its first fit; the second run finds them on the disk and says nothing."""
+    monkeypatch.delenv("NUMBA_DISABLE_JIT", raising=False)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    cold, warm = (json.loads(run(LEAST_SQUARES)) for _ in range(2))
+    total = module.IN_LEAST_SQUARES
+    assert cold == {"totals": [[total, total]], "compiled": total + 1, "within": [total + 1]}
+    assert warm == {"totals": [], "compiled": 0, "within": []}
+
+
 def test_no_process_is_started_where_nothing_has_to_be_compiled(monkeypatch):
     monkeypatch.setattr(module, "was_compiled_and_kept", lambda kernel: False)
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process was started"))
