@@ -12,7 +12,7 @@ from scipy import sparse
 
 from autoenc import cli
 from autoenc.evaluation.evaluate import evaluate
-from autoenc.evaluation.popularity import told_behind
+from autoenc.evaluation.popularity import popularity_warning
 from autoenc.evaluation.splits import holdout_per_user, holdout_users
 from autoenc.interactions import Interactions, as_user_items
 from autoenc.models import (
@@ -312,7 +312,7 @@ def test_the_command_says_where_the_model_is_behind_popularity(tmp_path, capsys)
     assert cli.main(["tune", "--model", "knn", *arguments]) == 0
     beside = load_model(out).about_["beside_popularity"]
     assert beside["model"] < beside["popularity"]
-    assert told_behind(beside) in capsys.readouterr().err
+    assert popularity_warning(beside) in capsys.readouterr().err
 
 
 def test_the_command_tunes_the_preset_best(path, monkeypatch, capsys):
