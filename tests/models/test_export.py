@@ -228,7 +228,7 @@ def test_likes_keep_their_times_and_weights(tmp_path):
     [
         (np.ones(2), r"has weights of float64 and shape \(2,\) for 3 values; save it again"),
         (np.array(["a", "b", "c"]), r"has weights of <U1 and shape \(3,\) for 3 values; save it again"),
-        (np.array([1, 2, 0]), "weights holds 0; a weight is a number above 0"),
+        (np.array([1, 2, 0]), "weights holds 0; weights must be numbers above 0"),
     ],
 )
 def test_weights_that_do_not_fit_the_matrix_are_refused(tmp_path, weights, sentence):
