@@ -217,8 +217,8 @@ class Blend(Recommender):
                 raise ValueError(f"weights is {self.weights!r}; pass a number for each of {len(self.models)} models.")
             if self.fallback and len(self.fallback) != len(self.models):
                 raise ValueError(
-                    f"weights are for {len(self.models)} models, and fallback has {len(self.fallback)}; give it as "
-                    "many, or leave weights out."
+                    f"weights are for {len(self.models)} models, but fallback has {len(self.fallback)}; pass "
+                    "equally many, or leave weights out."
                 )
 
     def _check_candidates(self, first: str) -> None:

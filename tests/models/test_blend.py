@@ -479,7 +479,7 @@ def test_arrays_that_do_not_fit_each_other_are_refused():
         ({"fallback": [Blend([Popular()])]}, "fallback holds a Blend; pass the models that it blends"),
         (
             {"weights": [1, 1], "fallback": [Popular()]},
-            "weights are for 2 models, and fallback has 1; give it as many, or leave weights out",
+            "weights are for 2 models, but fallback has 1; pass equally many, or leave weights out",
         ),
         ({"models": [EASE()], "candidates": {"ease__l2": [1.0]}, "validation": "time"}, "has no times"),
         ({"standardize": "yes"}, "standardize is 'yes'; pass True or False"),
