@@ -25,7 +25,7 @@ from autoenc.checks import days, moment
 from autoenc.datasets.options import NO_OPTIONS, ReadOptions
 from autoenc.evaluation import plots
 from autoenc.evaluation.evaluate import Report, evaluate
-from autoenc.evaluation.popularity import beside_popularity, told_behind
+from autoenc.evaluation.popularity import beside_popularity, popularity_warning
 from autoenc.evaluation.ranking import ScorerLike, rank
 from autoenc.evaluation.splits import holdout_per_user
 from autoenc.interactions import Interactions, likes_per_item
@@ -140,8 +140,8 @@ def main_job(settings: Settings, say: Callable[[str], object] = lambda line: Non
         if settings.topk is not None:
             write_rankings(settings.topk, model, split.train)
     beside = beside_popularity(JUDGED_BY, found[JUDGED_BY], popular[JUDGED_BY])
-    if told_behind(beside):
-        say(told_behind(beside))
+    if popularity_warning(beside):
+        say(popularity_warning(beside))
     model.about_ |= {"beside_popularity": beside}
     write_outputs(model, split, settings, say)
 

@@ -1,4 +1,4 @@
-"""The order of the modules, and what the folder kernels/ promises, read from the imports."""
+"""The order of the modules, and the rules for the folder kernels/, checked by parsing the imports."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ IN_THE_GROUP_TEST = {"matplotlib", "pyarrow"}
 
 
 def modules():
-    """Every source file of the package as (dotted name, path); kernels/ is read where it stands."""
+    """Every source file of the package as (dotted name, path), including kernels/."""
     for folder, package in ((ROOT / "autoenc", "autoenc"), (ROOT / "kernels", "autoenc.kernels")):
         for path in sorted(folder.rglob("*.py")):
             parts = path.relative_to(folder).with_suffix("").parts
@@ -56,7 +56,7 @@ def modules():
 
 @functools.cache
 def imports(path: Path, module: str = "") -> set[str]:
-    """All that a file imports, in functions too: `from a import b` counts as a.b."""
+    """All imports of a file, including those in functions: `from a import b` counts as a.b."""
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -81,7 +81,7 @@ MOST_PARAMETERS = 8
 
 
 def lines_of_code(node: ast.AST, lines: list[str]) -> int:
-    """How many lines of a function or class hold code: neither docstrings nor comments, nor nothing."""
+    """Number of code lines of a function or class, without docstrings, comments and blank lines."""
     docstrings: set[int] = set()
     for inner in ast.walk(node):
         if isinstance(inner, ast.Expr) and isinstance(inner.value, ast.Constant) and isinstance(inner.value.value, str):
@@ -97,7 +97,7 @@ def parameters_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 
 def larger_than_the_limits(module: str, text: str) -> set[str]:
-    """The functions and classes of a module that are longer, or take more, than they may; by dotted name."""
+    """The functions and classes of a module that are longer, or have more parameters, than allowed; by dotted name."""
     found, lines = set(), text.splitlines()
     for node in ast.walk(ast.parse(text)):
         if not isinstance(node, tuple(MOST_LINES)):
@@ -141,7 +141,7 @@ def test_every_module_has_its_place():
 
 
 def test_no_import_is_hidden_to_break_a_circle():
-    """Imports in functions save time (numba, matplotlib); put at the top of their modules, all would still work."""
+    """Imports in functions save time (numba, matplotlib); moved to the top of their modules, all would still work."""
     ways = {name: set() for name in INNER}
     for name in INNER:
         for imported in imports(MODULES[name], name) - imports_for_types(MODULES[name]):
@@ -152,7 +152,7 @@ def test_no_import_is_hidden_to_break_a_circle():
 
 
 def imports_for_types(path: Path) -> set[str]:
-    """What is imported under `if TYPE_CHECKING:`."""
+    """The names imported under `if TYPE_CHECKING:`."""
     blocks = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.If)]
     of_types = [node for block in blocks if ast.unparse(block.test) == "TYPE_CHECKING" for node in block.body]
     return {
@@ -229,7 +229,7 @@ def test_one_module_asks_about_the_machine():
 
 
 def test_a_file_that_is_skipped_without_an_optional_module_is_marked_optional():
-    """`make test` skips it, and `make test-all` runs what has the mark."""
+    """`make test` skips them, and `make test-all` runs the tests with the mark."""
     for path in (ROOT / "tests").rglob("test_*.py"):
         text = path.read_text(encoding="utf-8")
         skipped = set(re.findall(r"^(?:\w+ = )?pytest\.importorskip\(\"(\w+)", text, re.MULTILINE))

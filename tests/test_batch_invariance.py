@@ -1,4 +1,4 @@
-"""A user's answers are the same bits whoever else is asked, for every model, on every kernel of BLAS.
+"""A user's results are the same bits whatever else is in the batch, for every model and on every BLAS kernel.
 
 BLAS's kernel is chosen when the process starts, so this file runs itself with others.
 """
@@ -100,7 +100,7 @@ NARROW = [
 @pytest.mark.parametrize("n_items", [2, 8, 15])
 @pytest.mark.parametrize("model", NARROW, ids=repr)
 def test_nobody_changes_anothers_bits_where_products_are_narrow(model, n_items):
-    """BLAS has other kernels for small products, and for those of a vector."""
+    """BLAS has other kernels for small products and for vectors."""
     liked = np.random.default_rng(0).random((400, n_items)) < 0.5
     likes = sparse.csr_array(liked.astype(np.float32))
     model.fit(likes)
@@ -124,7 +124,7 @@ shapes = st.sampled_from(
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2 * SIZES[-1] + 1), shapes, st.sampled_from(["float32", "float64"]))
 def test_fixed_rows_of_a_product(n_users, shape, dtype):
-    """Whatever the sizes of the calls that the users are divided into: of small products there is one size."""
+    """Whatever the sizes of the calls: for small products there is only one size."""
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((n_users, shape[0])).astype(dtype), rng.standard_normal(shape).astype(dtype)
 
@@ -139,7 +139,7 @@ def test_fixed_rows_of_a_product(n_users, shape, dtype):
 
 
 def run_under(environment):
-    """This file's tests in a process whose BLAS or numba takes this machine for another; skip where it can't."""
+    """Run this file's tests in a process whose BLAS or numba targets another processor; skip if that is impossible."""
     code = "import numpy, threadpoolctl; print([i.get('architecture') for i in threadpoolctl.threadpool_info()])"
     env = {**os.environ, **environment}
     wanted = environment.get("OPENBLAS_CORETYPE")

@@ -1,4 +1,4 @@
-"""Numbers and names are checked in one sentence, which tells what was given."""
+"""Checks of numbers and names raise one-sentence errors that show the value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who liked what: the rules of input, and each error's sentence."""
+"""Who liked what: the rules for input, and the message of each error."""
 
 from __future__ import annotations
 
@@ -260,7 +260,7 @@ def test_polars_categories(dtype):
 
 @pytest.mark.parametrize("ids", [["b", "a", None], [2, 1, None]])
 def test_pyarrow_dictionaries(ids):
-    """Of a dictionary's null pyarrow itself makes the last entry, where it is asked for an array."""
+    """pyarrow fills in the last entry of a dictionary for its null when converted to an array."""
     pyarrow = pytest.importorskip("pyarrow")
     encoded = pyarrow.chunked_array([pyarrow.array(ids).dictionary_encode()] * 2)
     table = pyarrow.table({"user": encoded, "item": [5, 6, 7] * 2})
@@ -504,7 +504,7 @@ def test_a_canonical_matrix_is_not_copied():
 
 @pytest.fixture
 def refusing(monkeypatch):
-    """Likes that were checked, after which whatever is to be checked is refused."""
+    """Checked likes, after which any further check raises an error."""
     user_items = as_user_items(sparse.csr_array(DENSE, dtype=np.float32))
 
     def refuse(x):

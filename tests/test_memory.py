@@ -1,4 +1,4 @@
-"""The memory of training and evaluation, measured in processes of their own."""
+"""The memory of training and evaluation, measured in separate processes."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ print(json.dumps(report))
 
 @pytest.fixture(scope="module")
 def likes(tmp_path_factory):
-    """likes(n_users): the path of that many users' likes, split, with as many likes a user as ML-10M has."""
+    """likes(n_users): the path of the likes of this many users, split, with as many likes per user as ML-10M."""
     folder = tmp_path_factory.mktemp("likes")
 
     def prepare(n_users):
@@ -94,7 +94,7 @@ def likes(tmp_path_factory):
 
 
 def working_memory(report) -> float:
-    """What was needed above the interpreter with its kernels, the data and the model's own arrays, in MB."""
+    """The memory needed beyond the interpreter with its kernels, the data and the model's own arrays, in MB."""
     return report["peak"] - report["started"] - report["data"] - report["model"]
 
 
@@ -108,8 +108,8 @@ def test_training_and_evaluation_at_ml_10ms_shape_need_less_than_200_mb(likes):
 def test_four_times_the_users_add_their_likes_alone(likes):
     """From a quarter of ML-10M's users to all, with a network so small that it hides nothing.
 
-    To a third of what the likes take: checking their values needs 2 bytes a like for a moment,
-    beside the 8 that it is kept in.
+    To within a third of what the likes take: checking their values temporarily needs 2 bytes per like, in
+    addition to the 8 for storing it.
     """
     once, four_times = (json.loads(run(MEASURE, likes(n), 64, 32)) for n in (69_878 // 4, 69_878))
     print(once, four_times)

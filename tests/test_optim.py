@@ -37,7 +37,7 @@ def test_twenty_steps_are_the_equations():
 
 
 def test_eps_is_added_after_the_bias_correction():
-    """At a gradient of 1e-9 the order decides: with eps added before, the step would be a 29th of this one."""
+    """At a gradient of 1e-9 the order matters: with eps added earlier, the step would be a 29th of this one."""
     w, adam = adam_of([0.0])
     adam.step({"w": np.array([1e-9])})
     assert w[0] == pytest.approx(-0.01 * 1e-9 / (1e-9 + 1e-8), rel=1e-9)

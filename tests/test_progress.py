@@ -1,4 +1,4 @@
-"""What is being done is told on stderr where that is wanted."""
+"""The progress is shown on stderr if requested."""
 
 from __future__ import annotations
 

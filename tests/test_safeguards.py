@@ -1,4 +1,4 @@
-"""A layer that is used wrongly says so in one sentence and stays as it was; and it shows its shapes."""
+"""A layer that is used wrongly raises a one-sentence error and stays unchanged; and its repr shows its shapes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def a_batchnorm():
 
 
 def frozen(layer):
-    """All that a layer holds, as bytes."""
+    """All state of a layer, as bytes."""
     return pickle.dumps({name: value for name, value in vars(layer).items() if name != "_output_shape"})
 
 

@@ -1,4 +1,4 @@
-"""The main job on the bundled ratings, through the command line as a user would."""
+"""The main job on the bundled ratings, run from the command line."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ KEYS = [
 
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path, monkeypatch):
-    """So that no data/cache is found, and what is written lands there."""
+    """So that no data/cache is found, and files are written there."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("AUTOENC_DEBUG", raising=False)
 
 
 @pytest.fixture
 def train(capsys):
-    """train(*arguments): the exit code of `autoenc train`, its report (None where it prints none), and stderr."""
+    """train(*arguments): the exit code of `autoenc train`, its report (None if it prints none), and stderr."""
 
     def run(*arguments):
         capsys.readouterr()
@@ -133,7 +133,7 @@ def test_data_by_path(train):
 
 
 def precision_as_the_task_has_it(valid_path, topk_path) -> dict[str, float]:
-    """The arithmetic of the task's validate script: the share of a user's first k that are valid, over all users."""
+    """The arithmetic of the task's validation script: the fraction of the first k that are valid, over all users."""
     valid = np.load(valid_path, allow_pickle=True)
     top = np.loadtxt(topk_path, dtype=int)
     return {
@@ -144,7 +144,7 @@ def precision_as_the_task_has_it(valid_path, topk_path) -> dict[str, float]:
 
 @pytest.fixture
 def cache(split):
-    """A cache as the task has it, of the bundled ratings: every user has valid items."""
+    """A cache like the task's, of the bundled ratings: every user has valid items."""
     train, held_out = split
     write_task_cache("somewhere/cache", train, held_out)
     return "somewhere/cache"
@@ -284,7 +284,7 @@ def test_rankings_by_text_are_refused_before_the_training(train):
 
 
 def test_training_items_of_nobody_are_refused(train):
-    """A cache may hold empty lists alone in its training half."""
+    """The training part of a cache may have only empty lists."""
     lists = np.empty(2, object)
     for half, values in (("train", [[], []]), ("valid", [[1], [2]])):
         lists[:] = values
@@ -304,7 +304,7 @@ def test_a_training_that_diverges_is_code_1_and_writes_nothing(train):
 
 @pytest.mark.parametrize("backend", ["numba", "numpy"])
 def test_a_training_whose_last_step_diverges_is_code_1_and_writes_nothing(train, backend):
-    """No loss tells of it, as none is computed after that step."""
+    """No loss shows it, as none is computed after that step."""
     arguments = ["--epochs", "1", "--lr", "1e10", "--out", "model.safetensors", "--checkpoint", "state"]
     code, report, err = train(*arguments, "--backend", backend, "--no-progress")
     assert (code, report) == (1, None)

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 def run_checks(args: argparse.Namespace, say: Callable[[str], None]) -> tuple[str, list[dict[str, Any]]]:
     from autoenc.gradcheck import TOLERANCE, check_layer, names_of
     from autoenc.gradcheck.exercises import Answer, check_yours, load_class
-    from autoenc.gradcheck.verdicts import told
+    from autoenc.gradcheck.verdicts import message_of
 
     names = names_of(args.layer)
     yours = None if args.yours is None else load_class(args.yours, names[0])
@@ -81,7 +81,7 @@ def run_checks(args: argparse.Namespace, say: Callable[[str], None]) -> tuple[st
             else:
                 answers = check_yours(layer, yours, args.seed)
         except Exception as error:  # raised by the layer; the others are still checked
-            rows.append({"layer": layer, "passed": False, "raised": told(error)})
+            rows.append({"layer": layer, "passed": False, "raised": message_of(error)})
             say(f"{layer:<20} RAISED {type(error).__name__}: {rows[-1]['raised']}")
             continue
         for check, mistakes in answers:

@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from autoenc.evaluation.compare import compare
     from autoenc.evaluation.metrics import PER_USER
-    from autoenc.evaluation.popularity import beside_popularity, told_behind
+    from autoenc.evaluation.popularity import beside_popularity, popularity_warning
     from autoenc.models import Popular
     from autoenc.storage.atomic import check_writable
     from autoenc.train_job import JUDGED_BY, Settings, load_likes
@@ -83,8 +83,8 @@ def run(args: argparse.Namespace) -> int:
     _, k = metric_at_k("--metric", args.metric, PER_USER)
     test = compare(scorers, split.train.user_items, split.held_out, sorted({1, 5, 10, k}))
     beside = beside_popularity(JUDGED_BY, *(report[JUDGED_BY] for report in test.reports.values()))
-    if told_behind(beside):
-        say(told_behind(beside))
+    if popularity_warning(beside):
+        say(popularity_warning(beside))
     tuned.model.about_ |= {"beside_popularity": beside}
     if args.out is not None:
         write(args, tuned.model, split)

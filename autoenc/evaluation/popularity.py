@@ -92,7 +92,7 @@ def beside_popularity(metric: str, model: float, popular: float) -> dict[str, An
     return {"metric": metric, "model": round(model, 6), "popularity": round(popular, 6)}
 
 
-def told_behind(beside: object) -> str:
+def popularity_warning(beside: object) -> str:
     """A sentence if the result of `beside_popularity` shows that the model is worse, else ""."""
     if not isinstance(beside, dict):
         return ""

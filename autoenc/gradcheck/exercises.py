@@ -29,7 +29,7 @@ from autoenc import layers
 from autoenc.gradcheck.cases import CASES, Case, names_of
 from autoenc.gradcheck.check import TensorCheck, check_backward, gradients_of
 from autoenc.gradcheck.mutants import break_backward, mutants_of
-from autoenc.gradcheck.verdicts import told, verdict_of
+from autoenc.gradcheck.verdicts import message_of, verdict_of
 from autoenc.networks.base import Network
 from autoenc.safeguards import constructor_arguments
 
@@ -140,7 +140,7 @@ def grade(name: str, layer_class: type) -> None:
     try:
         answers = check_yours(name, layer_class)
     except Exception as error:  # any error in the learner's code
-        print(told(error))
+        print(message_of(error))
         return
     for check, mistakes in answers:
         print(f"{check.tensor:<22} {verdict_of(check)}")

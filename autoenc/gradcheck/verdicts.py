@@ -16,7 +16,7 @@ def verdict_of(check: TensorCheck) -> str:
     return f"WRONG{where}: backward has {check.grad:.6g}, the differences {check.numerical:.6g}"
 
 
-def told(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     """An error's message prefixed by the innermost forward or backward that raised it, as in "ReLU.backward: ..."."""
     place = ""
     for frame, _ in traceback.walk_tb(error.__traceback__):

@@ -269,8 +269,8 @@ def _plain(value: Any) -> Any:
 
 
 def item_embeddings_of(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The item_embeddings of a model file: (n_items, emb_dim), float32. Raises ValueError where they are not such."""
+    """The item_embeddings of a model file: (n_items, emb_dim), float32. Raises ValueError if they are not."""
     found = arrays.get("item_embeddings")
     if found is None or found.ndim != 2 or found.dtype != np.float32:
-        raise ValueError("item_embeddings must be there, one row of float32 per item.")
+        raise ValueError("item_embeddings must be a float32 array with one row per item.")
     return found

@@ -217,8 +217,8 @@ class Blend(Recommender):
                 raise ValueError(f"weights is {self.weights!r}; pass a number for each of {len(self.models)} models.")
             if self.fallback and len(self.fallback) != len(self.models):
                 raise ValueError(
-                    f"weights are for {len(self.models)} models, and fallback has {len(self.fallback)}; give it as "
-                    "many, or leave weights out."
+                    f"weights are for {len(self.models)} models, but fallback has {len(self.fallback)}; pass "
+                    "equally many, or leave weights out."
                 )
 
     def _check_candidates(self, first: str) -> None:
@@ -280,7 +280,7 @@ class Blend(Recommender):
 
         trials = finer_trials(coarse_trials(len(models), values), values)
         chosen = choice(trials, values)
-        self.search_ += [trial.told(self.metric) for trial in [*trials, chosen]]
+        self.search_ += [trial.as_row(self.metric) for trial in [*trials, chosen]]
         weights = chosen.weights / judge.scales(scorers)
         few = train.nnz >= (1 - FEW) * user_items.nnz
         kept = models if few else [unfitted(model) for model in models]
@@ -292,7 +292,7 @@ class Blend(Recommender):
         assert isinstance(network, NetworkRecommender) and self.stop_every is not None  # or the checks have raised
         stopping = Stopping(judge, others, self.stop_every, self.patience, self._progress)
         network.fit(train, callbacks=[stopping])
-        self.search_ += [{"epoch": epoch, **trial.told(self.metric)} for epoch, trial in stopping.all_trials]
+        self.search_ += [{"epoch": epoch, **trial.as_row(self.metric)} for epoch, trial in stopping.all_trials]
         return network.as_stopped_at(stopping.epoch)
 
     def _validation_split(self, models: list[Recommender], user_items: UserItems) -> tuple[UserItems, Judge]:

@@ -36,7 +36,7 @@ Score = Callable[[sparse.csr_array], np.ndarray]
 """Every item's score for each user, from their likes: both are (batch, n_items)."""
 
 
-def number_who_validate(user_items: sparse.csr_array, wanted: float | None, validation: str) -> int:
+def number_of_validation_users(user_items: sparse.csr_array, wanted: float | None, validation: str) -> int:
     """Number of validation users: as `wanted`, a fraction or a number, or the default if None.
 
     Raises ValueError if there are not enough users.
@@ -72,7 +72,7 @@ def validation_split(user_items: UserItems, validation: str, wanted: float | Non
         able = np.flatnonzero(np.diff(held_out.indptr))
         chosen = np.sort(np.random.Generator(np.random.Philox(seed)).permutation(able)[:most])
         return ValidationSplit(train, train[chosen], held_out[chosen])
-    n_users = number_who_validate(user_items, wanted, validation)
+    n_users = number_of_validation_users(user_items, wanted, validation)
     train, fold_in, held_out, _ = holdout_users(user_items, n_users, seed=seed)
     if not held_out.nnz:
         raise ValueError(

@@ -52,7 +52,7 @@ class Trial(NamedTuple):
         point: np.ndarray = roots / roots.sum()
         return point
 
-    def told(self, metric: str) -> dict[str, Any]:
+    def as_row(self, metric: str) -> dict[str, Any]:
         return {"weights": self.weights.tolist(), metric: self.value}
 
 

@@ -30,7 +30,7 @@ from autoenc.models.weighting import check_half_life
 from autoenc.networks.base import Network
 from autoenc.training.callbacks import Callback, History, Validation
 from autoenc.training.engine import Engine, MakeEngine, engine_for
-from autoenc.training.minibatches import default_epochs, steps_an_epoch
+from autoenc.training.minibatches import default_epochs, steps_per_epoch
 from autoenc.training.trainer import Trainer
 
 LOSSES = ("bce", "multinomial")
@@ -174,7 +174,7 @@ class NetworkRecommender(Recommender):
         network = self._network_on(self._initial_state(n_items))
         if batches is not user_items or self.weighted_input:
             network = weighing(network, self.weighted_input)
-        n_steps = whole_number("epochs", epochs, 0) * steps_an_epoch(n_users, self.batch_size)
+        n_steps = whole_number("epochs", epochs, 0) * steps_per_epoch(n_users, self.batch_size)
         # The caller's callbacks come last, so that a checkpoint includes what the others have just recorded.
         self._own_callbacks = self._callbacks_of(n_steps)
         callbacks += [*self._own_callbacks, history, *self._callbacks]

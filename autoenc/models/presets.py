@@ -37,7 +37,7 @@ IALS_L2 = [0.5, 1.0, 2.0, 4.0, 8.0]
 PRESETS = {
     "task": Preset("the task's network, with the task's settings", AutoEncoder()),
     "best": Preset(
-        "the best ranking, in a minute or two: a denoising network, EASE and ELSA, blended as validates best",
+        "the best ranking, in a minute or two: a denoising network, EASE and ELSA, with weights from validation",
         Blend(
             [DenoisingAutoEncoder(bias_offset=-3.0, schedule_length=1.25), EASE(), ELSA()],
             validation="weak",

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from autoenc import __version__
-from autoenc.evaluation.popularity import told_behind
+from autoenc.evaluation.popularity import popularity_warning
 from autoenc.interactions import as_user_items
 from autoenc.models import Recommender
 from autoenc.models.rankings import Ranking
@@ -53,7 +53,7 @@ class Answers:
         model = type(self.model).__name__
         dataset = str(self.model.about_.get("dataset", ""))
         has_network = self.network is not None or self._other is not None
-        behind = bool(told_behind(self.model.about_.get("beside_popularity")))
+        behind = bool(popularity_warning(self.model.about_.get("beside_popularity")))
         about = {"model": model, "dataset": dataset, "n_items": self.model.n_items, "network": has_network}
         about["behind_popularity"] = behind
         return {"status": "ok", **about, "autoenc": __version__}

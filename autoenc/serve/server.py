@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from autoenc.evaluation.popularity import told_behind
+from autoenc.evaluation.popularity import popularity_warning
 from autoenc.machine import compute_threads
 from autoenc.models import Recommender
 from autoenc.serve.api import LONGEST_QUERY
@@ -61,7 +61,7 @@ def serve(
         )
         name = f"[{host}]" if ":" in host else host
         address = f"http://{name}:{listening.getsockname()[1]}/"
-        if told := told_behind(model.about_.get("beside_popularity")):
+        if told := popularity_warning(model.about_.get("beside_popularity")):
             say(told)
         say(f"serving {type(model).__name__} ({model.n_items:,} items) at {address} until Ctrl-C")
 

@@ -93,7 +93,7 @@ class _Listener(event.Listener):  # type: ignore[misc]
             self.compiled()
 
 
-def write_a_byte_a_kernel(stream: BinaryIO) -> None:
+def write_byte_per_kernel(stream: BinaryIO) -> None:
     """Write a byte to `stream` for each kernel that this process compiles from now on; see `Compiling.count_bytes`."""
 
     def write() -> None:

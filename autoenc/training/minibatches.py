@@ -30,7 +30,7 @@ def minibatches(users: np.ndarray, batch_size: int, seed: int, epoch: int) -> It
         yield np.sort(shuffled[first:last])
 
 
-def steps_an_epoch(n_users: int, batch_size: int) -> int:
+def steps_per_epoch(n_users: int, batch_size: int) -> int:
     """Number of minibatches for n_users; 1 if there are no users, so that it can be divided by."""
     return max(1, len(batch_bounds(n_users, whole_number("batch_size", batch_size, 2))) - 1)
 
@@ -41,4 +41,4 @@ def default_epochs(n_users: int, batch_size: int = 256, steps: int = 60, least: 
     The task's single epoch is 273 steps on its 69,878 users, but would be only 3 on the 671 users of the
     bundled set, far too few. `least` is for networks that need several epochs on any set.
     """
-    return max(least, math.ceil(steps / steps_an_epoch(n_users, batch_size)))
+    return max(least, math.ceil(steps / steps_per_epoch(n_users, batch_size)))

@@ -27,7 +27,7 @@ from autoenc.networks import denoising
 from autoenc.networks.autoencoder import AutoEncoderNetwork, initial_state
 from autoenc.networks.base import Network
 from autoenc.optim import Adam
-from autoenc.training.compiling import Compiling, write_a_byte_a_kernel
+from autoenc.training.compiling import Compiling, write_byte_per_kernel
 from autoenc.training.fused import FusedEngine, KernelMiddle
 
 N_ITEMS, EMB_DIM, HIDDEN_DIM = 4, 2, 2
@@ -80,7 +80,7 @@ def compile_middle_for_parent() -> None:
     The parent holds the other end of stdin, which is closed when it ends, in whatever way.
     """
     threading.Thread(target=_exit_after_stdin, daemon=True).start()
-    write_a_byte_a_kernel(sys.stdout.buffer)
+    write_byte_per_kernel(sys.stdout.buffer)
     compile_middle()
 
 

@@ -28,7 +28,7 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.evaluation.splits import holdout_users
-from autoenc.models.blend_search import Judge, Stopping, number_who_validate
+from autoenc.models.blend_search import Judge, Stopping, number_of_validation_users
 from autoenc.models.blend_weights import Values, best_of, choice, coarse_trials, finer_trials
 from autoenc.models.ials import IALS
 from autoenc.models.presets import preset
@@ -51,7 +51,7 @@ def measure(dataset: str, protocol: str, seed: int = 0) -> dict:
     train, shown, held_out = split(likes, protocol, seed, PLANS[dataset].test_users)
     tested = np.flatnonzero(np.diff(held_out.indptr))
     tested = np.sort(np.random.default_rng(seed).permutation(tested)[:MOST_TESTED])
-    inner, fold_in, to_find, _ = holdout_users(train, number_who_validate(train, None, protocol), seed=seed)
+    inner, fold_in, to_find, _ = holdout_users(train, number_of_validation_users(train, None, protocol), seed=seed)
     if protocol == "weak":
         inner = sparse.vstack([inner, fold_in], format="csr")
     started = time.process_time()

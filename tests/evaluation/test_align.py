@@ -1,4 +1,4 @@
-"""Two tables of likes are brought to the same users and items by their ids."""
+"""Two tables of likes are matched by the ids of users and items."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def model(train):
 
 
 def test_halves_with_their_own_users_and_items_give_the_figures_of_the_whole(ratings):
-    """As a table each, in any order, from a split that somebody else made."""
+    """Two tables, in any order, from a split made elsewhere."""
     halves = holdout_per_user(ratings.user_items, seed=3)
     tables = []
     for half, seed in zip(halves, (0, 1)):

@@ -1,4 +1,4 @@
-"""Each metric against numbers worked out by hand, against ir-measures on real ratings, and at its edges."""
+"""Each metric against values calculated by hand, against ir-measures on real ratings, and at its edges."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ OF_IR_MEASURES = {"precision": P, "recall": R, "ndcg": nDCG, "map": AP, "mrr": R
 
 @pytest.fixture(scope="module")
 def popular_top_items(split):
-    """Everybody's 100 most popular items that they haven't liked."""
+    """The 100 most popular items that each user has not liked."""
     train, _ = split
     counts = np.bincount(train.indices, minlength=train.shape[1]).astype(np.float32)
     top_items, _ = top_n_of_scores(np.tile(counts, (train.shape[0], 1)), train, 100)

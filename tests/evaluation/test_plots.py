@@ -1,4 +1,4 @@
-"""The pictures: what is in them is right, and where there can be none that is one sentence."""
+"""Plots: their content is right, and if one can't be drawn, the error is one sentence."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HISTORY = [
 
 @pytest.fixture(scope="module")
 def split(ratings):
-    """Of the bundled ratings' first 1500 items, so that ItemKNN is quick."""
+    """The first 1500 items of the bundled ratings, so that ItemKNN is fast."""
     return holdout_per_user(ratings.user_items[:, :1500], seed=0)
 
 

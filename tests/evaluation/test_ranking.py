@@ -1,4 +1,4 @@
-"""Masked top-N against a plain sort, and evaluation against the metrics of one ranking of everybody."""
+"""Masked top-N against a plain sort, and evaluation against the metrics of one ranking of all users."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOWEST = np.finfo(np.float32).min
 
 
 class Scores:
-    """A scorer with fixed scores, a row a user, found again by the first item that the user liked."""
+    """A scorer with fixed scores, one row per user, which is identified by the user's first liked item."""
 
     def __init__(self, scores):
         self.scores = np.asarray(scores)
@@ -34,7 +34,7 @@ class Scores:
 
 
 class Popularity:
-    """Scores items by how many like them."""
+    """Scores items by the number of users who like them."""
 
     def __init__(self, train):
         self.n_items = train.shape[1]
@@ -45,7 +45,7 @@ class Popularity:
 
 
 class ByNumber(Popularity):
-    """Scores items by their number, the last the best."""
+    """Scores items by their number, so that the last is the best."""
 
     def score(self, user_items):
         return np.tile(np.arange(self.n_items, dtype=np.float32), (user_items.shape[0], 1))

@@ -1,4 +1,4 @@
-"""The split per user, the split by users, the two by time, and the times that these need."""
+"""The split per user, the split by users, the two splits by time, and the times that they need."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def test_a_data_set_without_times_says_so(tmp_path):
 
 
 def times_of(timed, half):
-    """The times of the likes in `half`, which are some of `timed`."""
+    """The times of the likes in `half`, a subset of `timed`."""
     everything = timed.user_items.copy()
     everything.data = np.arange(timed.n_likes) + 1.0
     return timed.times[everything.multiply(half).tocsr().data.astype(int) - 1]
@@ -278,7 +278,7 @@ def test_what_has_no_latest_like():
 
 
 def numbered(likes, on_disk=None):
-    """Likes whose times and weights say which user likes which item, on disk where a folder is given."""
+    """Likes with times and weights that identify user and item, on disk if a folder is given."""
     rows, columns = likes.nonzero()
     if on_disk is not None:
         for name in ("data", "indices"):
@@ -289,7 +289,7 @@ def numbered(likes, on_disk=None):
 
 
 def assert_own(part, rows):
-    """Its likes carry what they carried in the matrix of `numbered` that has it as these rows."""
+    """Check that the likes have the same times and weights as in these rows of `numbered`."""
     users, items = part.nonzero()
     assert isinstance(part, UserItems) and part.checked
     np.testing.assert_array_equal(part.times, 1000 * rows[users] + items)

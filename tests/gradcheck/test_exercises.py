@@ -1,4 +1,4 @@
-"""The exercises: each is the layer without its answer, the layer's own backward solves it, and a mistake is named."""
+"""The exercises: each is the layer without its backward, the layer's own backward solves it, and mistakes are named."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def class_of(name):
 
 
 def solved(name):
-    """The exercise with the layer's own backward, below what unpacks what forward kept."""
+    """The exercise completed with the layer's own backward."""
     solution = textwrap.dedent(inspect.getsource(class_of(name).backward)).splitlines()[2:]
     lines = exercise(name).splitlines()
     at = next(n for n, line in enumerate(lines) if BLANK in line)

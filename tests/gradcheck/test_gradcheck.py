@@ -1,4 +1,4 @@
-"""The gradient check itself: it passes what is right, finds what is wrong, and says where; and its command."""
+"""The gradient check: it accepts what is right, finds what is wrong, and says where; and its command."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MUTANTS = mutants_of()
 
 
 def cubes(x, grad, **options):
-    """The check of sum(x**3) with that gradient."""
+    """The check of sum(x**3) with this gradient."""
     [check] = gradient_check(lambda: (x**3).sum(), {"x": x}, {"x": grad}, **options)
     return check
 
@@ -86,7 +86,7 @@ def test_right_and_wrong_gradients_of_a_function():
 
 
 def test_the_step_decides():
-    """A difference is wrong by step**2 for a large step, by rounding for a small one: the default is between."""
+    """A difference is off by step**2 for a large step, and by rounding for a small one: the default is between."""
     x = np.array([1.0, 2.0, 3.0])
     errors = {step: cubes(x, 3 * x**2, step=step).error for step in (1e-1, 1e-5, 1e-12)}
     assert errors[1e-1] == pytest.approx(0.1**2 / 27.01, rel=1e-6)  # step**2 exactly, for x**3
@@ -199,7 +199,7 @@ def test_what_easier_checks_miss():
 
 @pytest.mark.parametrize("name", CASES)
 def test_ones_pass_what_is_right(name):
-    """So that what they miss is missed for its own sake, and what they catch is caught for its own."""
+    """So that each check misses or catches a mutant for its own reason."""
     assert all(check.passed for check in check_layer(name, upstream=np.ones))
 
 
@@ -214,7 +214,7 @@ def test_a_mutant_changes_one_object_and_no_forward(mutant):
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistakes_are_told_apart(name):
-    """No two of them give the same gradients, so that a learner is told of one."""
+    """No two of them give the same gradients, so that a learner is shown only one."""
     layer, *args = CASES[name](np.random.default_rng(0))
     rng = np.random.default_rng(1)
     _, grad_output = mutants_module.gradients_of(layer, *args, upstream=rng.standard_normal)
@@ -284,7 +284,7 @@ def test_a_direction_catches_mutants(mutant):
 
 
 def test_a_direction_that_crosses_a_corner_is_drawn_again(monkeypatch):
-    """With a step that often crosses one, the error is still no larger than the step makes it on a smooth loss."""
+    """With a step that often crosses one, the error is no larger than on a smooth loss."""
     rng = np.random.default_rng(0)
     network, user_items, key = CASES["network"](rng)
     forwards = []

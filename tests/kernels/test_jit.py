@@ -1,4 +1,4 @@
-"""What is compiled is kept, and no damage to what is kept costs more than compiling again."""
+"""Compiled kernels are cached on disk, and damage to the cache costs no more than compiling again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def in_another_process(expected=4):
-    """The kernel, as a process makes and calls it that knows of nothing but the disk."""
+    """The kernel, created and called as in a new process."""
     made = kernel(doubled)
     assert made(2) == expected
     return made
@@ -89,7 +89,7 @@ def test_a_parallel_kernel_looks_like_its_function():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows knows the home folder otherwise")
 def test_without_a_home_folder_no_folder_is_made(tmp_path, monkeypatch):
-    """numba would make one named ~ where the kernels' own folder can't be written to."""
+    """numba would create a folder named ~ if the kernels' own folder is not writable."""
     blocked = tmp_path / "blocked.py"
     blocked.write_text("def f(x): return x + x\n")
     (tmp_path / "__pycache__").write_text("where a folder would be")

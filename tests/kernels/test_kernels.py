@@ -72,7 +72,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 @pytest.fixture(autouse=True)
 def one_threaded_blas():
-    """As the kernels have it in the package; BLAS's own pool would fight numba's."""
+    """As the package runs the kernels; BLAS's own pool would compete with numba's."""
     with compute_threads():
         yield
 
@@ -82,7 +82,7 @@ def around(edge):
 
 
 def assert_near(ours, answer, size=None, name=""):
-    """Equal but for rounding, which is in proportion to `size`, by default the largest of the answer."""
+    """Equal up to rounding, relative to `size`, by default the largest number of the result."""
     assert ours.shape == answer.shape and ours.dtype == answer.dtype, name
     size = np.abs(answer).max(initial=0) if size is None else size
     atol = ROUNDING[str(answer.dtype)] * size + 1e-37  # kernels keep clear of subnormals
@@ -97,7 +97,7 @@ def random_csr(rng, n_users, n_items, density) -> sparse.csr_array:
 
 @st.composite
 def batches(draw, max_users=9, max_items=9):
-    """Users x items from 1 x 1 on, among them some with empty rows and columns, with none and with all."""
+    """Users x items from 1 x 1, some with empty, with no and with only full rows and columns."""
     n_users, n_items = draw(st.integers(1, max_users)), draw(st.integers(1, max_items))
     rng = np.random.default_rng(draw(seeds))
     return random_csr(rng, n_users, n_items, draw(st.sampled_from([0.0, 0.15, 0.5, 1.0])))
@@ -108,7 +108,7 @@ def normal(rng, dtype, *shape):
 
 
 def mid_training(rng, **params) -> tuple[Adam, Adam]:
-    """Two Adams in one state, each on arrays of its own, after three steps."""
+    """Two Adams in the same state after three steps, each on its own arrays."""
     adams = []
     moments = {name: normal(rng, w.dtype, *w.shape) for name, w in params.items()}
     for _ in range(2):
@@ -205,7 +205,7 @@ def test_linear_is_the_layer(dtype, users, in_features, out_features, seed):
 @pytest.mark.parametrize("block", [UserBlock(5, 1, 3), UserBlock(3, 2, 3)])
 @pytest.mark.parametrize("users", [0, 1, 2, 3, 7])
 def test_users_stand_where_the_block_has_room_for_them(block, users, monkeypatch):
-    """As where BLAS rounds some rows, or all but one, in a way of their own."""
+    """As if BLAS rounded some rows, or all but one, differently."""
     monkeypatch.setattr(linear_module, "user_block", lambda *_: block)
     monkeypatch.setattr(top_n_module, "user_block", lambda *_: block)
     rng = np.random.default_rng(users)
@@ -288,7 +288,7 @@ def normalize_shapes(draw):
 
 
 def relu_input(rng, dtype, batch, features):
-    """Eighths, whose sums are exact, so that a variance that is small is 0; with dead and constant columns."""
+    """Multiples of 1/8, with exact sums, so that small variances are 0; with dead and constant columns."""
     x = (rng.integers(-16, 17, (batch, features)) / 8).astype(dtype)
     kind = rng.integers(5, size=features)
     x[:, kind == 0] = -1
@@ -297,7 +297,7 @@ def relu_input(rng, dtype, batch, features):
 
 
 def normalizer(layer: BatchNorm1d, dtype) -> Normalizer:
-    """The kernel's view of a layer, on copies of what a forward changes."""
+    """The kernel's view of a layer, with copies of the arrays that a forward changes."""
     number = np.dtype(dtype).type
     buffers = {name: array.copy() for name, array in layer.buffers.items()}
     return Normalizer(**layer.params, **buffers, eps=number(layer.eps), momentum=number(layer.momentum))
@@ -362,7 +362,7 @@ OUTPUT_EDGES = sorted(
 
 
 def no_numbers(dtype):
-    """What `output_tile` takes for log_z under BCE, and for the confidence of likes that all count 1."""
+    """The log_z that `output_tile` takes under BCE, and the confidence of likes that all count 1."""
     return np.empty(0, dtype)
 
 
@@ -456,7 +456,7 @@ def test_multinomial_at_the_edges_of_parts_and_tiles(n_items):
 
 @both_dtypes
 def test_output_tiles_product_of_a_tile_does_not_overflow(dtype):
-    """At logits of 0 each factor is 2, the largest that there is."""
+    """At logits of 0 each factor is 2, the largest possible."""
     n_items, batch = output_module.PARTS * output_module.TILE, 2
     adam = Adam({"weight": np.zeros((n_items, 1), dtype), "bias": np.zeros(n_items, dtype)})
     item_users = random_csr(np.random.default_rng(0), batch, n_items, 0).tocsc()
@@ -493,7 +493,7 @@ BETAS = [(0.9, 0.999), (0.5, 0.9), (0.9, 0.9), (0.0, 0.999)]
 
 
 class LazyRows:
-    """An embedding trained by the kernels as `fused` does it: a row is looked at when a batch holds its item."""
+    """An embedding trained by the kernels as in `fused`: a row is updated when a batch contains its item."""
 
     def __init__(self, weight, lr=0.01, betas=(0.9, 0.999), eps=1e-8):
         self.adam = Adam({"weight": weight}, lr, betas, eps)
@@ -525,9 +525,9 @@ def dense_step(adam: Adam, user_items, grad_output):
 
 
 def train_both(dtype, steps, betas, seed, n_items=6, last_items=0):
-    """The kernels in `dtype` beside dense Adam in float64; gradients go down to where eps decides.
+    """The kernels in `dtype` compared with dense Adam in float64; gradients are so small that eps matters.
 
-    Item 0 is in no batch, item 1 in the first alone, item 2 in the first and the last.
+    Item 0 is in no batch, item 1 only in the first, and item 2 in the first and the last.
     """
     rng = np.random.default_rng(seed)
     scale = np.array([1, 1e-4, 1e-8, 1e-12], dtype)  # of each feature's gradients
@@ -547,7 +547,7 @@ def train_both(dtype, steps, betas, seed, n_items=6, last_items=0):
 @pytest.mark.parametrize("betas", BETAS)
 @pytest.mark.parametrize("steps", [1, 2, 60])
 def test_rows_that_missed_steps_are_where_dense_adam_has_them(dtype, steps, betas):
-    """In float64 to rounding, beyond the horizon of the fast-decaying betas (49 steps) too.
+    """In float64 up to rounding, and beyond the horizon of the fast-decaying betas (49 steps).
 
     In float32 the weights to 5e-6 of the largest movement and the rounding of 60 steps, the
     moments to 1e-5.
@@ -584,7 +584,7 @@ def test_catch_up_into_a_copy_leaves_the_rows_alone(dtype):
 
 
 def exact_movement(m, v, t0, history) -> np.ndarray:
-    """What dense Adam moves a row by after step t0 with gradients of 0, in float64."""
+    """The movement of a row under dense Adam after step t0 with gradients of 0, in float64."""
     m, v, moved = m.astype(np.float64), v.astype(np.float64), np.zeros(len(m))
     for s in range(t0 + 1, history.step + 1):
         m, v = m * history.beta1, v * history.beta2
@@ -608,7 +608,7 @@ def exact_movement(m, v, t0, history) -> np.ndarray:
 )
 @pytest.mark.parametrize("t0", [1, 30])
 def test_the_drift_of_a_row_is_the_sum_of_its_steps(dtype, t0, betas, missed):
-    """Relative to the movement itself, at every size of v: 2.5e-6 in float32 (the expansion's 1e-6, and rounding)."""
+    """Relative to the movement, for every size of v: 2.5e-6 in float32 (1e-6 from the expansion, plus rounding)."""
     rng = np.random.default_rng(missed)
     v = (10.0 ** np.linspace(-30, 6, 73)).astype(dtype)  # (features,)
     m = (np.sqrt(v) * rng.uniform(-3, 3, len(v))).astype(dtype)
@@ -639,7 +639,7 @@ def test_moments_do_not_decay_into_subnormals():
 
 
 def check_top_n(dtype, liked, n, seed, levels=3):
-    """Whole numbers, so that scores are exact and many are equal."""
+    """Integers, so that scores are exact and many are equal."""
     n_users, n_items = liked.shape
     rng = np.random.default_rng(seed)
     h2, weight, bias = (
@@ -673,7 +673,7 @@ def test_top_n_at_the_edges_of_blocks(n_users):
 
 @pytest.mark.parametrize("threads", [1, 2, 7, 64])
 def test_top_n_is_the_same_however_many_shares_the_items_are_divided_into(threads, monkeypatch):
-    """The shares go by the number of threads."""
+    """The number of shares depends on the number of threads."""
     monkeypatch.setattr(top_n_module, "kernel_threads", lambda: threads)
     n_items = 5 * top_n_module.TILE
     assert (top_n_module.shares(1, 5, 10), top_n_module.shares(1000, 5, 10)) == (min(5, threads), 1)
@@ -694,7 +694,7 @@ def test_top_n_of_equal_scores_is_the_lower_item():
 @few_examples
 @given(batches(max_items=90), st.integers(1, 3), st.sampled_from([2, 10**6]), seeds)
 def test_ranks_of_sum_are_the_places_in_top_n_of_scores_of_the_weighted_sum(dtype, liked, n_models, levels, seed):
-    """With ties and without, of liked items held out too, and with items that a score strikes."""
+    """With and without ties, with liked items that are held out too, and with items excluded by their score."""
     rng = np.random.default_rng(seed)
     scores = rng.integers(-levels, levels + 1, (n_models, *liked.shape)).astype(dtype) / 3
     scores[0, rng.random(liked.shape) < 0.1] = -np.inf
@@ -729,7 +729,7 @@ def exps(x):
 
 @needs_jit
 def test_exp_of_negative_is_exact_to_1_ulp():
-    """Every 257th of the 1.1 billion float32 in [-87, 0]; 257 is prime, so all kinds of bits are among them."""
+    """Every 257th of the 1.1 billion float32 in [-87, 0]; 257 is prime, so all bit patterns occur among them."""
     last = np.float32(87).view(np.int32)
     x = -np.arange(0, last + 1, 257, dtype=np.int32).view(np.float32)
     x = np.concatenate([x, np.float32([0.0, -0.0, -87.0]), np.linspace(-87, 0, 100_001, dtype=np.float32)])
@@ -778,7 +778,7 @@ def test_the_definitions_that_a_kernel_names_are_there(path):
 
 @needs_jit
 def test_without_a_cache_folder_there_is_one_warning(tmp_path):
-    """Where __pycache__ can't be made, nor a folder of the user's, kernels still compile, in memory."""
+    """If neither __pycache__ nor the user's cache folder can be created, kernels are still compiled, in memory."""
     (tmp_path / "autoenc").mkdir()
     for name in ("__init__.py", "machine.py"):
         shutil.copy(ROOT / "autoenc" / name, tmp_path / "autoenc")

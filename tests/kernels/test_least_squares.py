@@ -28,7 +28,7 @@ def one_threaded_blas():
 
 
 def problem(seed, dtype, n_likes, n_items, dim):
-    """Likes with weights, n_likes[u] for user u, of items with vectors in principal axes, and what users begin with."""
+    """Likes with weights, n_likes[u] for user u, of items with vectors in principal axes, and initial user vectors."""
     rng = np.random.default_rng(seed)
     others = rng.standard_normal((n_items, dim))
     eigenvalues, axes = definition.principal_axes(others.T @ others)

@@ -1,4 +1,4 @@
-"""Each layer against its own docstring: values, gradients, evaluation, dtypes, and what it says when refused."""
+"""Each layer against its own docstring: values, gradients, evaluation, dtypes, and errors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SINGLE = [name for name in CASES if not name.endswith("network")]
 
 
 def a_case(name, dtype=np.float64):
-    """The layer that gradcheck draws under that name, and its forward's arguments, in a dtype."""
+    """The layer that gradcheck draws under this name, and the arguments of its forward, in a dtype."""
     layer, *args = CASES[name](np.random.default_rng(0))
     layer.params = {key: w.astype(dtype) for key, w in layer.params.items()}
     if hasattr(layer, "buffers"):
@@ -45,13 +45,13 @@ def a_case(name, dtype=np.float64):
 
 
 def evaluate(layer, args):
-    """The layer's forward in evaluation, on the arguments of its forward in training."""
+    """The layer's forward in evaluation, with the arguments of its forward in training."""
     arguments = inspect.signature(layer.forward).bind(*args).arguments
     return layer.forward(**arguments | {"training": False})
 
 
 def grad_output_for(output):
-    """What `backward` takes after that output: a random upstream gradient, or nothing after a loss."""
+    """The argument of `backward` after this output: a random upstream gradient, or nothing after a loss."""
     if np.ndim(output) == 0:
         return []
     return [np.random.default_rng(1).standard_normal(output.shape).astype(output.dtype)]
@@ -238,7 +238,7 @@ def test_an_upstream_gradient_of_ones_is_lost_on_batchnorm():
 
 
 def test_batchnorm_by_complex_step():
-    """No difference, so no rounding: the imaginary part of f(x + ih) / h is the derivative to the last digits."""
+    """There is no difference, so no rounding: the imaginary part of f(x + ih) / h is accurate to the last digits."""
     batchnorm, (x, training) = a_case("batchnorm")
     output = batchnorm.forward(x, training)
     [grad_output] = grad_output_for(output)

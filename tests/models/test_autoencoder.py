@@ -1,4 +1,4 @@
-"""AutoEncoder beyond the contract of test_models.py: its training, its randomness, its bottleneck, and explain."""
+"""AutoEncoder beyond the contract of test_models.py: its training, randomness, bottleneck, and explanations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMALL = {"emb_dim": 24, "hidden_dim": 16, "batch_size": 64}
 
 @pytest.fixture(scope="module")
 def train(split):
-    """The bundled ratings' training half, of the 800 items that most rated."""
+    """The training part of the bundled ratings, for the 800 most rated items."""
     return most_rated(split)[0]
 
 
@@ -123,7 +123,7 @@ def test_user_embedding_is_the_bottleneck(train, model):
 
 
 def test_an_index_over_user_embeddings_finds_what_recommend_does(train, model):
-    """By brute force, as an index of hnswlib or faiss by inner product would: the bias is one more dimension."""
+    """By brute force, as an inner-product index of hnswlib or faiss would: the bias is one more dimension."""
     users = model.user_embedding(train[:20])
     assert users.dtype == np.float32 and users.flags.c_contiguous and np.isfinite(users).all()
     output = model.network_.output.params
@@ -173,7 +173,7 @@ def test_ctrl_c_keeps_the_model(train):
 
 @pytest.mark.parametrize("loss", ["bce", "multinomial"])
 def test_explain_is_really_leaving_each_like_out(train, loss):
-    """Every like of one user on real ratings, and by the definition of every recommender."""
+    """For every like of one user of the real ratings, compared with the general definition."""
     model = AutoEncoder(**SMALL, epochs=5, loss=loss).fit(train)
     row = train[[int(np.flatnonzero(np.diff(train.indptr) == 60)[0])]]
     item = int(model.recommend(row, N=1)[0][0, 0])

@@ -1,4 +1,4 @@
-"""The same seed gives the same bits with any number of threads, in whichever Python thread, for every model."""
+"""The same seed gives the same bits with any number of threads and in any Python thread, for every model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHORT = {"epochs": 1, "random_state": 0}
 
 
 def new_models():
-    """One of each, and the task's on its other backend."""
+    """One of each class, and the task's model on its other backend."""
     yield AutoEncoder(backend="numpy", **SHORT)
     for model in MODELS.values():
         if model is Blend:
@@ -45,7 +45,7 @@ def digest(arrays) -> str:
 
 
 def digests() -> list[str]:
-    """Of each model: what it learned, and what it answers."""
+    """What each model has learned, and its recommendations."""
     found = []
     for model in new_models():
         model.fit(LIKES)
@@ -93,7 +93,7 @@ def test_the_same_bits_with_any_number_of_threads(here, numba_threads, blas_thre
 
 @pytest.mark.parametrize("model", list(new_models()), ids=lambda model: type(model).__name__)
 def test_any_python_thread_gets_the_same_bits(model):
-    """Not only the one that was the first to limit BLAS's threads, whom alone threadpoolctl obeys by itself."""
+    """Not only the thread that was the first to limit BLAS, the only one that threadpoolctl obeys."""
     model.fit(LIKES)
     expected = answers_of(model)
     with threadpool_limits(2, user_api="blas"), ThreadPoolExecutor(4) as pool:

@@ -1,4 +1,4 @@
-"""Blend is the weighted sum that it says, chooses weights that validate best, and is saved as one file."""
+"""Blend is the weighted sum that its docstring states, chooses the best weights, and is saved as one file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from autoenc.models.weighted_sum import mean_and_spread, standardized, weighted_
 
 @pytest.fixture(scope="module")
 def likes(ratings):
-    """The bundled ratings of the items that 40 users or more rated."""
+    """The bundled ratings of items with at least 40 ratings."""
     often = np.flatnonzero(np.bincount(ratings.user_items.indices) >= 40)
     return Interactions.from_csr(
         ratings.user_items[:, often], item_ids=ratings.item_ids[often], titles=ratings.titles[often]
@@ -127,7 +127,7 @@ def test_a_model_without_weight_is_left_out_of_the_blend_and_of_its_file(likes, 
 
 
 class Random(Popular):
-    """Scores that have nothing to do with the items."""
+    """Scores that are unrelated to the items."""
 
     def _score(self, user_items):
         return np.random.default_rng(0).standard_normal((user_items.shape[0], len(self.item_counts_)), np.float32)
@@ -479,7 +479,7 @@ def test_arrays_that_do_not_fit_each_other_are_refused():
         ({"fallback": [Blend([Popular()])]}, "fallback holds a Blend; pass the models that it blends"),
         (
             {"weights": [1, 1], "fallback": [Popular()]},
-            "weights are for 2 models, and fallback has 1; give it as many, or leave weights out",
+            "weights are for 2 models, but fallback has 1; pass equally many, or leave weights out",
         ),
         ({"models": [EASE()], "candidates": {"ease__l2": [1.0]}, "validation": "time"}, "has no times"),
         ({"standardize": "yes"}, "standardize is 'yes'; pass True or False"),

@@ -1,4 +1,4 @@
-"""A blend's weights are the best there are: of parts fitted on real likes, and of scores whose best are known."""
+"""A blend's weights are the best possible: for parts fitted on real likes, and for scores with known best weights."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_nothing_on_a_fine_grid_is_better(validation, models, of, standardize):
 
 
 def test_a_first_look_at_a_network_that_knows_nothing_does_not_lead_astray(validation, models):
-    """The weights that were looked for one at a time from the last look's ended 363 : 1 here."""
+    """A search for one weight at a time, from the last result, would end at 363 : 1 here."""
     judge = Judge(validation.fold_in, validation.held_out, "ndcg@100")
     untrained = AutoEncoder(emb_dim=24, hidden_dim=12, epochs=0).fit(validation.train)
     looks = []
@@ -68,7 +68,7 @@ def test_a_first_look_at_a_network_that_knows_nothing_does_not_lead_astray(valid
 
 @pytest.mark.parametrize("weights", [(0.5, 0.5), (0.9, 0.1), (0.02, 0.98), (0.6, 0.3, 0.1), (0.03, 0.57, 0.4)])
 def test_weights_that_are_known_are_found(weights):
-    """Each score is an independent noisy sight of what is liked, with a noise by which the best weights are these."""
+    """Each score is an independent noisy observation of the likes, with noise that makes these weights the best."""
     rng = np.random.default_rng(0)
     n_users, n_items, n_liked = 3000, 60, 8
     liked = np.zeros((n_users, n_items), np.float32)
@@ -89,7 +89,7 @@ def test_weights_that_are_known_are_found(weights):
 
 
 def iter_of_users(judge, scores):
-    """Scorers that answer the judge's users in their order."""
+    """Scorers that return scores for the judge's users in order."""
 
     def scorer(all_scores):
         state = {"next": 0}

@@ -29,7 +29,7 @@ WIDTHS = (6, 5, 4)
 
 @pytest.fixture(scope="module")
 def sets(split):
-    """The bundled ratings' two halves, of the 600 items that most rated."""
+    """The two parts of the bundled ratings, for the 600 most rated items."""
     train, held_out = split
     often = np.sort(np.argsort(-np.bincount(train.indices, minlength=train.shape[1]), kind="stable")[:600])
     return train[:, often], held_out[:, often]
@@ -42,7 +42,7 @@ def model(sets):
 
 @pytest.fixture(scope="module")
 def rated():
-    """The bundled ratings, and when each came, of the 600 items that most rated."""
+    """The bundled ratings and their times, for the 600 most rated items."""
     values, times = ratings_matrix(
         datasets.read(Path(datasets.__file__).parent / "bundled/ml-latest-small.zip", values=True)
     )
@@ -51,7 +51,7 @@ def rated():
 
 
 def a_network(loss="bce", dropout=0.2):
-    """Of 30 items, with a batch of 12 users, one without likes; as ratings they are from 1 to 5."""
+    """A network on 30 items and a batch of 12 users, one without likes; as ratings they are from 1 to 5."""
     rng = np.random.default_rng(0)
     state = initial_state(30, WIDTHS, dtype=np.float64)
     state = {name: x + rng.uniform(-0.2, 0.2, x.shape) for name, x in state.items()}
@@ -67,7 +67,7 @@ def selu(x):
 
 
 def through(state, x, mask=1.0):
-    """y, by the equations on top of networks/deep.py: 6, 5, 4 wide, and 5 and 6 again."""
+    """y by the equations in networks/deep.py: widths 6, 5, 4, and 5 and 6 again."""
     h = selu(x @ state["embedding.weight"] + state["bias.bias"])
     for i in range(1, 5):
         h = selu(h @ state[f"dense{i}.weight"].T + state[f"dense{i}.bias"])
@@ -97,7 +97,7 @@ def test_the_forward_is_its_equations(loss):
 
 @pytest.mark.parametrize("loss", ["bce", "squared"])
 def test_the_refed_forward_is_its_equations(loss):
-    """Every item is given, and a target, and the code has another mask."""
+    """Every item is input and target, and the code has another mask."""
     network, user_items = a_network(loss)
     y = network.logits(user_items, KEY)
     answer = network.answer(y)
@@ -119,7 +119,7 @@ def test_the_refed_backward_is_its_forwards_derivative(loss):
 
 
 def test_a_network_that_leaves_its_answers_as_they_are_has_no_gradient():
-    """An output that is 0 but for its bias answers the same to x and to f(x)."""
+    """A network whose output is only its bias has the same output for x and f(x)."""
     network, user_items = a_network()
     network.state["output.weight"][:] = 0
     network.forward_refed(network.answer(network.logits(user_items, KEY)), KEY)
@@ -293,7 +293,7 @@ def test_without_training_it_predicts_nearly_the_mean(rated):
 
 
 def test_ratings_as_a_matrix():
-    """Of one that was given twice the later in the file counts; a 0 is a rating."""
+    """If an item was rated twice, the later rating in the file counts; a 0 is a rating."""
     read = Ratings(
         users=np.array(["b", "a", "b", "b"]),
         items=np.array([9, 9, 7, 9]),

@@ -1,4 +1,4 @@
-"""DenoisingAutoEncoder beyond the contract of test_models.py: its network's equations, its training, explain."""
+"""DenoisingAutoEncoder beyond the contract of test_models.py: its equations, training, and explanations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SMALL = {"hidden_dim": 24, "batch_size": 64, "epochs": 3}
 
 @pytest.fixture(scope="module")
 def sets(split):
-    """The bundled ratings' two halves, of the 600 items that most rated."""
+    """The two parts of the bundled ratings, for the 600 most rated items."""
     train, held_out = split
     often = np.sort(np.argsort(-np.bincount(train.indices, minlength=train.shape[1]), kind="stable")[:600])
     return train[:, often], held_out[:, often]
@@ -33,7 +33,7 @@ def model(sets):
 
 
 def a_network(**settings):
-    """Of 30 items, with a batch of 12 users, one without likes."""
+    """A network on 30 items and a batch of 12 users, one without likes."""
     rng = np.random.default_rng(0)
     state = {name: x + rng.uniform(0, 0.5, x.shape) for name, x in initial_state(30, 5, dtype=np.float64).items()}
     likes = rng.random((12, 30)) < 0.3
@@ -50,7 +50,7 @@ def hidden(state, x):
 
 
 def test_the_forward_is_its_equations():
-    """The network is shown some of the likes, and is held to all."""
+    """The network sees some of the likes, and the loss includes all."""
     network, user_items = a_network(input_dropout=0.4, dropout=0.2, loss=WeightedBCE(0.3))
     state, x = network.state, user_items.toarray()
     m = InputDropout(0.4).forward(user_items, True, (*KEY, 1)).toarray()

@@ -1,4 +1,4 @@
-"""EDLAE's weights minimize the loss that its docstring states: an expectation over every mask there is."""
+"""EDLAE's weights minimize the loss in its docstring, an expectation over all masks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from autoenc.models import EASE, EDLAE, load_model
 
 
 def expected_loss(weights, x, dropout):
-    """E[(1 - m) * (x - (x * m) @ weights)**2] over the masks of one user at a time, each counted by its probability."""
+    """E[(1 - m) * (x - (x * m) @ weights)**2] over all masks of one user at a time, weighted by probability."""
     total = 0.0
     for mask in itertools.product([0.0, 1.0], repeat=x.shape[1]):
         keeps = np.array(mask)

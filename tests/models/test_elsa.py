@@ -1,4 +1,4 @@
-"""ELSA without the users x items matrix is ELSA with it, and its gradient is the loss's."""
+"""ELSA without the users x items matrix equals ELSA with it, and its gradient is that of the loss."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from autoenc.training.minibatches import minibatches
 
 
 def likes_and_weight(rng, dtype=np.float64):
-    """Items that users share, one that nobody likes, and a user of a single like."""
+    """Likes with shared items, an item that nobody likes, and a user with a single like."""
     likes = rng.random((7, 9)) < 0.4
     likes[:3, 0] = True
     likes[:, 4] = False
@@ -71,7 +71,7 @@ def test_a_user_like_no_other_does_not_divide_by_zero():
 
 
 def test_training_is_adam_on_the_loss(split, monkeypatch):
-    """Two steps, by hand: the shuffle's batches, one optimizer for all items, the rate of a cosine."""
+    """Two steps by hand: the batches of the shuffle, one optimizer for all items, and a cosine schedule."""
     train = split[0][:40, :50]
     train = train[np.diff(train.indptr) > 0]
     model = ELSA(emb_dim=3, epochs=1, batch_size=len_of_half(train), lr=0.1, schedule="cosine", random_state=4).fit(

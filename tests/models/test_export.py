@@ -1,4 +1,4 @@
-"""Likes on a model's items, and recommendations for whole populations in each format."""
+"""Likes on a model's items, and recommendations for many users in each format."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ ENDINGS = ("csv", "npz", "parquet")
 
 
 def popular(item_ids, liked=None):
-    """A model that knows items with these ids, and likes the first best."""
+    """A model whose items have these ids, and that ranks the first one best."""
     counts = np.arange(len(item_ids), 0, -1)
     users = [list(item_ids[: sum(counts > user)]) for user in range(len(item_ids))] if liked is None else liked
     return Popular().fit(Interactions.from_lists(users, item_ids=item_ids))
 
 
 def read_back(path, n):
-    """What stands in a file of recommendations: {user: [(item, score), ...]}."""
+    """The content of a file of recommendations: {user: [(item, score), ...]}."""
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as arrays:
             assert arrays["item_ids"].shape == arrays["scores"].shape == (len(arrays["user_ids"]), n)
@@ -228,7 +228,7 @@ def test_likes_keep_their_times_and_weights(tmp_path):
     [
         (np.ones(2), r"has weights of float64 and shape \(2,\) for 3 values; save it again"),
         (np.array(["a", "b", "c"]), r"has weights of <U1 and shape \(3,\) for 3 values; save it again"),
-        (np.array([1, 2, 0]), "weights holds 0; a weight is a number above 0"),
+        (np.array([1, 2, 0]), "weights holds 0; weights must be numbers above 0"),
     ],
 )
 def test_weights_that_do_not_fit_the_matrix_are_refused(tmp_path, weights, sentence):
@@ -289,7 +289,7 @@ def crowds(tmp_path_factory):
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux' /proc")
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_million_users_need_the_memory_that_the_help_states(crowds, ending):
-    """200 MB with so small a model, 145 of them libraries' files, and 50 bytes a like; more users add likes alone."""
+    """200 MB with so small a model, 145 of them for libraries, and 50 bytes per like; more users add only likes."""
     if ending == "parquet":
         pytest.importorskip("pyarrow")
     model, peaks = crowds / "model.safetensors", {}

@@ -1,4 +1,4 @@
-"""A half-life is chosen where it helps with what comes later, and only there."""
+"""A half-life is chosen where it helps to predict later likes, and only there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from autoenc.models.weighting import DAY
 
 
 def fashion(changes: bool, n_users=80, n_items=60, n_days=400, seed=0):
-    """A like a day for everybody, of what is in fashion on that day: always the same, or another every ten days."""
+    """One like per day and user, of what is in fashion that day: always the same, or another item every ten days."""
     rng = np.random.default_rng(seed)
     users, items, times = [], [], []
     for user in range(n_users):

@@ -1,4 +1,4 @@
-"""IALS minimizes the loss that its docstring states, and a user's vector is the closed form."""
+"""IALS minimizes the loss in its docstring, and a user's vector is the closed-form solution."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from autoenc.models.weighting import DAY
 
 
 def weighted_likes(rng):
-    """A user without likes, some with few, and one with more than the vectors of the tests have numbers."""
+    """A user without likes, some with few, and one with more likes than the length of the vectors."""
     liked = rng.random((7, 12)) < 0.3
     liked[0], liked[1] = False, True
     return sparse.csr_array(np.where(liked, rng.uniform(0.5, 2, liked.shape), 0))
 
 
 def loss_of(user, x, likes, vectors, unobserved_weight, ridge):
-    """The problem of a user, as least_squares.py states it."""
+    """The problem of one user, as stated in least_squares.py."""
     weights = likes[[user]].toarray()[0]
     scores = vectors @ x
     return (weights * (scores - 1) ** 2).sum() + unobserved_weight * (scores**2).sum() + ridge[user] * x @ x
@@ -69,7 +69,7 @@ def test_principal_axes_are_those_of_the_gram_matrix():
 
 
 def loss(model, likes):
-    """The whole loss, at the best users for the model's items."""
+    """The complete loss, at the best user vectors for the model's items."""
     users, items = model.user_embedding(likes).astype(np.float64), model.item_embeddings_.astype(np.float64)
     scores, liked = users @ items.T, likes.toarray() > 0
     n_users, n_items = likes.shape
@@ -89,7 +89,7 @@ def test_each_epoch_lowers_the_loss(split, exponent):
 
 @pytest.mark.parametrize("emb_dim", [6, 80])
 def test_both_backends_come_to_the_same(split, emb_dim):
-    """With users and items that have more likes than a vector has numbers, and without."""
+    """With and without users and items that have more likes than the length of a vector."""
     likes = split[0][:100, :150]
     ours, definition = (
         IALS(emb_dim=emb_dim, epochs=3, backend=backend).fit(likes).score(likes) for backend in ("numba", "numpy")
@@ -128,7 +128,7 @@ def test_an_epoch_is_two_closed_forms_of_weighted_errors(split):
     model = IALS(emb_dim=70, epochs=1, unobserved_weight=0.1, l2=2.0, random_state=5).fit(likes)
 
     def solved(weights, others):
-        """Every row of a dense matrix of weights, 0 where there is no like."""
+        """All rows of a dense matrix of weights, 0 without a like."""
         fixed = 0.1 * others.T @ others + 2 * np.eye(70)
         return np.array([np.linalg.solve(fixed + (others.T * c) @ others, c @ others) for c in weights])
 

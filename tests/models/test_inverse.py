@@ -1,4 +1,4 @@
-"""The inverse by blocks is LAPACK's, its bits don't depend on the threads, and the other triangle stays."""
+"""The blockwise inverse equals LAPACK's, does not depend on the threads, and leaves the other triangle unchanged."""
 
 from __future__ import annotations
 

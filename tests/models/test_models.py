@@ -1,4 +1,4 @@
-"""The contract that every model keeps, and what is each model's own: its mathematics."""
+"""The contract of all models, and the mathematics of each."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ LOWEST = np.finfo(np.float32).min
 
 @pytest.fixture(scope="module")
 def likes(ratings):
-    """The bundled ratings of the items that 15 users or more rated, with their titles."""
+    """The bundled ratings of items with at least 15 ratings, with titles."""
     often = np.flatnonzero(np.bincount(ratings.user_items.indices) >= 15)
     return Interactions.from_csr(
         ratings.user_items[:, often], item_ids=ratings.item_ids[often], titles=ratings.titles[often]
@@ -180,7 +180,7 @@ class TestContract:
         assert items.shape == (2, likes.n_items)
 
     def test_more_items_than_there_are_cost_those_that_there_are(self, model, likes):
-        """10**12 items a user would be terabytes."""
+        """10**12 items per user would take terabytes."""
         items, scores = model.recommend(likes.user_items[:2], N=10**12)
         assert items.shape == scores.shape == (2, likes.n_items)
 
@@ -482,7 +482,7 @@ class TestPopular:
         assert (items.tolist(), contributions.tolist(), contributions.dtype) == ([0, 1], [0, 0], np.float32)
 
     def test_it_ranks_the_head_of_the_items_as_all_of_them(self):
-        """With many ties, and users who have liked nothing, everything, or just what is most popular."""
+        """With many ties, and users who have liked nothing, everything, or only the most popular items."""
         rng = np.random.default_rng(0)
         liked = rng.random((90, 40)) < rng.random((90, 1)) ** 2
         model = Popular().fit(liked.astype(np.float32))
@@ -497,7 +497,7 @@ class TestPopular:
 
 
 class TestEqualScores:
-    """Items that are related to no like come in the order of popularity, and not of their numbers."""
+    """Items that are related to no like come in order of popularity, not of their numbers."""
 
     LIKES = as_user_items([[8, 9], [8, 9], [7], [7], [7], [6, 5]], 10)
 

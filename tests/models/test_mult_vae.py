@@ -1,4 +1,4 @@
-"""MultVAE beyond the contract of test_models.py: its network's equations, the KL's rise, explain."""
+"""MultVAE beyond the contract of test_models.py: its equations, the increase of beta, and explanations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SMALL = {"hidden_dim": 24, "latent_dim": 8, "batch_size": 64, "epochs": 4, "lr":
 
 @pytest.fixture(scope="module")
 def sets(split):
-    """The bundled ratings' two halves, of the 600 items that most rated."""
+    """The two parts of the bundled ratings, for the 600 most rated items."""
     train, held_out = split
     often = np.sort(np.argsort(-np.bincount(train.indices, minlength=train.shape[1]), kind="stable")[:600])
     return train[:, often], held_out[:, often]
@@ -36,7 +36,7 @@ def model(sets):
 
 
 def a_network(**settings):
-    """Of 30 items, with a batch of 12 users, one without likes."""
+    """A network on 30 items and a batch of 12 users, one without likes."""
     rng = np.random.default_rng(0)
     drawn = initial_state(30, 6, 3, dtype=np.float64)
     state = {name: x + rng.uniform(-0.4, 0.6, x.shape) for name, x in drawn.items()}
@@ -152,7 +152,7 @@ class Killed(Callback):
 
 @pytest.mark.parametrize("backend", ["numba", "numpy"])
 def test_a_killed_training_goes_on_to_the_same_bits(sets, backend, tmp_path):
-    """Half way up beta's rise."""
+    """When beta has reached half of its final value."""
     few = sets[0][:250]
     model = MultVAE(**SMALL, anneal=0.9, backend=backend)
     with pytest.raises(RuntimeError):

@@ -1,4 +1,4 @@
-"""Presets are data; each trains, is saved, loaded and explained, in Python and on the command line."""
+"""Presets are data; each can be trained, saved, loaded and explained, in Python and on the command line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from autoenc.models.presets import PRESETS, preset
 
 @pytest.fixture(scope="module")
 def likes(ratings):
-    """The bundled ratings of the items that 60 users or more rated."""
+    """The bundled ratings of items with at least 60 ratings."""
     often = np.flatnonzero(np.bincount(ratings.user_items.indices) >= 60)
     items = ratings.item_ids[often]
     return Interactions.from_csr(ratings.user_items[:, often], item_ids=items, titles=ratings.titles[often])
@@ -98,7 +98,7 @@ def test_where_ease_has_no_room_ials_is_taken_and_that_is_said(name, likes):
 
 @pytest.fixture
 def train(likes, tmp_path, monkeypatch, capsys):
-    """train(*arguments): exit code, report (None where it prints none) and stderr, run beside likes.csv."""
+    """train(*arguments): exit code, report (None if it prints none) and stderr, run in the folder of likes.csv."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("AUTOENC_DEBUG", raising=False)
     users, items = likes.user_items.nonzero()
@@ -170,7 +170,7 @@ def test_fast_chooses_its_l2(likes, split):
 
 
 def test_fast_fits_a_few_times_roughly_and_once_well(likes, monkeypatch):
-    """At most 3 times one fit's seconds: a rough fit takes half of one's."""
+    """At most 3 times the time of one fit: a fit in float32 takes half of it."""
     dtypes = []
     invert = gram.invert
     monkeypatch.setattr(gram, "invert", lambda square: dtypes.append(square.dtype) or invert(square))

@@ -43,7 +43,7 @@ SMALL = {
 
 
 class OfPositive:
-    """Mixed into a model: what is above one half is a like; what is not a matrix of such goes on as it came."""
+    """Mixed into a model: values above one half are likes; anything but a matrix is passed on unchanged."""
 
     def fit(self, X, y=None):
         return super().fit(_as_likes(X))
@@ -163,7 +163,7 @@ def test_every_check_that_is_not_passed_has_its_reason():
 
 @pytest.fixture(scope="module")
 def likes(ratings):
-    """The bundled ratings of the 300 items that most rated."""
+    """The bundled ratings of the 300 most rated items."""
     popular = np.sort(np.argsort(-np.bincount(ratings.user_items.indices), kind="stable")[:300])
     return ratings.user_items[:, popular]
 

@@ -1,4 +1,4 @@
-"""The search of hyperparameters, in Python and on the command line."""
+"""Hyperparameter search, in Python and on the command line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy import sparse
 
 from autoenc import cli
 from autoenc.evaluation.evaluate import evaluate
-from autoenc.evaluation.popularity import told_behind
+from autoenc.evaluation.popularity import popularity_warning
 from autoenc.evaluation.splits import holdout_per_user, holdout_users
 from autoenc.interactions import Interactions, as_user_items
 from autoenc.models import (
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.optional
 
 @pytest.fixture(scope="module")
 def likes():
-    """Real ratings: the 400 users and the 300 items that come first."""
+    """Real ratings of the first 400 users and 300 items."""
     from autoenc import datasets
 
     ratings = datasets.load()
@@ -118,7 +118,7 @@ def test_a_time_budget_leaves_room_for_the_trial_and_the_last_fit(likes, monkeyp
         return gram_of(user_items, dtype)
 
     class Slow(EASE):
-        """A minute for each fit, and half a one to prepare what the trials share, and the last fit once more."""
+        """A minute for each fit, half a minute to precompute what the trials share, and the last fit once more."""
 
         def _fit_gram(self, gram):
             now[0] += 60
@@ -133,7 +133,7 @@ def test_a_time_budget_leaves_room_for_the_trial_and_the_last_fit(likes, monkeyp
 
 
 class Diverging(Recommender):
-    """Diverges where lr is above a half."""
+    """Diverges if lr is above a half."""
 
     def __init__(self, lr=0.9):
         self.lr = lr
@@ -165,7 +165,7 @@ def test_a_trial_that_diverges_is_noted_and_passed_over(likes):
 
 def test_default_spaces_are_of_the_classes_and_fit_for_them(likes):
     class Mine(EASE):
-        """Takes EASE's space."""
+        """Has the search space of EASE."""
 
     assert search_space_of(Mine(), 100) == search_space_of(EASE(), 100) == tuning.SEARCH_SPACES["EASE"]
     for name, space in tuning.SEARCH_SPACES.items():
@@ -312,7 +312,7 @@ def test_the_command_says_where_the_model_is_behind_popularity(tmp_path, capsys)
     assert cli.main(["tune", "--model", "knn", *arguments]) == 0
     beside = load_model(out).about_["beside_popularity"]
     assert beside["model"] < beside["popularity"]
-    assert told_behind(beside) in capsys.readouterr().err
+    assert popularity_warning(beside) in capsys.readouterr().err
 
 
 def test_the_command_tunes_the_preset_best(path, monkeypatch, capsys):

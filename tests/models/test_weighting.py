@@ -1,4 +1,4 @@
-"""Weights and half-lives: what a like counts in what is learned, and in what is asked."""
+"""Weights and half-lives: the confidence of likes in training and as input."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_half_life_is_weights(model, half_life):
 @of_every_closed_form
 @pytest.mark.parametrize("n_items", [12, 200], ids=["by items", "by users"])
 def test_likes_without_weights_have_the_bits_of_weights_that_nobody_gave(model, n_items):
-    """Times alone change nothing, and weights of 1 change no more than float64 does."""
+    """Times alone change nothing, and weights of 1 change results only by float64 rounding."""
     likes = random_likes(40, n_items)
     bare = sparse.csr_array((likes.data, likes.indices, likes.indptr), likes.shape)
     expected = new(model).fit(bare).score(bare)

@@ -1,4 +1,4 @@
-"""The network against the task's text: its initialization, its lines written out densely, and that it learns."""
+"""The network against the task's text: its initialization, its equations written out densely, and that it learns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEY = (3, 1, 4)
 
 
 def a_network(dropout=0.5, dtype=np.float64):
-    """A network of 30 items and a batch of 12 users, away from the initialization, whose zeros and ones hide much."""
+    """A network on 30 items and a batch of 12 users, away from the initialization, which hides mistakes."""
     rng = np.random.default_rng(0)
     state = initial_state(30, emb_dim=8, hidden_dim=5, bias_offset=-2.0, dtype=dtype)
     for array in state.values():
@@ -228,7 +228,7 @@ def test_train_step_returns_the_loss_before_its_step():
 
 
 def test_the_loss_falls_on_real_ratings(ratings):
-    """Below the entropy of each item's popularity, the least that scores which ignore the user can reach."""
+    """Below the entropy of each item's popularity, the minimum for scores that ignore the user."""
     likes_of_item = ratings.user_items.sum(axis=0)
     user_items = ratings.user_items[:, np.argsort(-likes_of_item)[:1000]]
     popularity = user_items.mean(axis=0)

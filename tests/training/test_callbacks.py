@@ -1,4 +1,4 @@
-"""What watches a training: its figures are right, the best weights are kept, and watching changes no bit."""
+"""Callbacks: their figures are right, the best weights are kept, and they don't change the result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ both_backends = pytest.mark.parametrize("backend", ["numba", "numpy"])
 
 
 class Ends(Callback):
-    """The network's state at the end of each epoch."""
+    """Records the network's state at the end of each epoch."""
 
     def __init__(self):
         self.states = []
@@ -29,7 +29,7 @@ class Ends(Callback):
 
 @pytest.fixture(scope="module")
 def halves():
-    """Two kinds of users, who like what their kind likes: (train, held_out)."""
+    """Two groups of users with different tastes: (train, held_out)."""
     rng = np.random.default_rng(0)
     kind = np.arange(N_USERS)[:, None] % 2 == np.arange(N_ITEMS) % 2
     liked = rng.random((N_USERS, N_ITEMS)) < np.where(kind, 0.5, 0.03)

@@ -1,4 +1,4 @@
-"""A training that is killed goes on to the same bits, and a strange checkpoint is one sentence."""
+"""A killed training resumes with the same bits, and a foreign checkpoint raises a one-sentence error."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def split():
 @pytest.mark.parametrize("backend", ["numba", "numpy"])
 @pytest.mark.parametrize("killed_at", [1, 7, 12, 17])
 def test_a_killed_training_goes_on_to_the_same_bits(split, tmp_path, backend, killed_at):
-    """In the middle of an epoch and at its end, with what validation and history remember."""
+    """In the middle of an epoch and at its end, with the state of validation and history."""
     whole = train(split, backend=backend)
     with pytest.raises(Killed):
         train(split, Checkpoints(tmp_path, every_steps=3), KillAt(killed_at), backend=backend)
@@ -140,7 +140,7 @@ def assert_survives(split, tmp_path, backend, every_steps, kills):
 
 @pytest.mark.parametrize("moment", ["an epoch's end", "an epoch's last step"])
 def test_a_crash_between_shard_and_manifest(split, tmp_path, monkeypatch, moment):
-    """An epoch's last step is written twice, and what callbacks remember differs."""
+    """An epoch's last step is written twice, with different states of the callbacks."""
     whole = train(split)
     last = 3 * 6  # steps of three epochs
     before = last if moment == "an epoch's end" else last - 1
@@ -234,7 +234,7 @@ except OSError as error:
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on a file's size")
 @pytest.mark.parametrize("room", [0, 100_000])
 def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_stands(split, tmp_path, room):
-    """By a limit on the size of files, which fails as a full disk does: in the middle of a write."""
+    """With a limit on the size of files, which fails like a full disk: in the middle of a write."""
     folder = tmp_path / "checkpoint"
     code = FULL.format(root=str(ROOT), folder=str(folder), room=room)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -344,13 +344,13 @@ def sound(split, request, tmp_path_factory):
 
 @pytest.fixture
 def checkpoint(sound, tmp_path):
-    """(backend, folder, manifest) of a copy that may be spoilt."""
+    """(backend, folder, manifest) of a copy that may be modified."""
     folder = Path(shutil.copytree(sound[1], tmp_path / "state"))
     return sound[0], folder, json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
 
 
 def seal(folder, manifest, arrays=None):
-    """Write a manifest with its checksum, and a shard of other arrays or bytes."""
+    """Write a manifest with a valid checksum, and a shard with other arrays or bytes."""
     shard = manifest["shards"][0]
     if arrays is not None:
         raw = arrays if isinstance(arrays, bytes) else safetensors.numpy.save(arrays)
@@ -440,7 +440,7 @@ def test_each_bit_of_a_shard_counts(split, checkpoint):
 
 
 def test_strangers_files_are_no_shards(split, checkpoint):
-    """Even where the manifest vouches for them."""
+    """Even if the manifest lists them."""
     backend, folder, manifest = checkpoint
     for file in sorted((DATA / "hostile" / "model").iterdir()):
         seal(folder, manifest, file.read_bytes())

@@ -1,4 +1,4 @@
-"""A process started by one that has computed answers with the same bits, however it was started."""
+"""A child process computes the same bits, however it was started."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WAYS = ["fork", "spawn", "forkserver", "grandchild", "prefork"]
 
 
 def differing(way, layer, *handled):
-    """The kinds of work whose bits differ in the child, and how often it warned."""
+    """The kinds of work with different bits in the child, and the number of warnings."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_NUM_THREADS": "2", "NUMBA_THREADING_LAYER": layer}
     command = [sys.executable, "-m", "tests.helpers.children", way, *handled]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=200)
@@ -83,7 +83,7 @@ def test_a_process_that_was_not_forked_keeps_its_threads():
 
 
 def test_a_fork_before_the_first_kernel_has_all_threads(tmp_path):
-    """As of a server that loads the model, and then forks its workers."""
+    """Like a server that loads the model and then forks its workers."""
     AutoEncoder(emb_dim=4, hidden_dim=4, epochs=1).fit([[0, 1], [1, 2]]).save(tmp_path / "model")
     code = """
 import os, sys, warnings

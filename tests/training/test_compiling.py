@@ -1,4 +1,4 @@
-"""What is said while kernels are compiled for the first time."""
+"""The messages while kernels are compiled for the first time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from numba import config, njit
 
 from autoenc.training import compiling as module
-from autoenc.training.compiling import Compiling, write_a_byte_a_kernel
+from autoenc.training.compiling import Compiling, write_byte_per_kernel
 
 needs_jit = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="about the compiled code")
 
@@ -39,7 +39,7 @@ def test_another_process_writes_a_byte_a_kernel(monkeypatch):
     registered, register = [], module.event.register
     monkeypatch.setattr(module.event, "register", lambda *args: (registered.append(args), register(*args)))
     stream = io.BytesIO()
-    write_a_byte_a_kernel(stream)
+    write_byte_per_kernel(stream)
     try:
         a_new_kernel()(1)
     finally:

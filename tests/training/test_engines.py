@@ -1,4 +1,4 @@
-"""The contract of `training.engine.Engine`, held by all three: the layers, the kernels, and a rank's part of either."""
+"""The contract of `training.engine.Engine`, for the layers, the kernels, and a rank's part of either."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def user_items():
 
 @pytest.fixture(params=MAKERS)
 def make(request):
-    """make(): a fresh engine in float64 that can train, on the same arrays each time."""
+    """make(): a new float64 engine that can train, with the same arrays each time."""
 
     def engine():
         network = AutoEncoderNetwork(initial_state(N_ITEMS, 8, 6, bias_offset=-2.0, seed=1, dtype=np.float64))

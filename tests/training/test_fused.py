@@ -1,4 +1,4 @@
-"""The fused path against its definition, networks/autoencoder.py: whole training steps, dropout on, and scoring."""
+"""The kernels against their definition, networks/autoencoder.py: whole training steps with dropout, and scoring."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TWO_TILES = output_tile.PARTS * output_tile.TILE + 1  # one part has an item too
 
 
 def likes(n_users=60, n_items=N_ITEMS, seed=0) -> sparse.csr_array:
-    """A long tail of items, so that most rows miss most steps, with users who liked nothing and items nobody did."""
+    """A long tail of items, so that most rows miss most steps, with users without likes and items that nobody likes."""
     rng = np.random.default_rng(seed)
     popularity = np.minimum(0.6, 3 / np.arange(1, n_items + 1))
     popularity[::17] = 0
@@ -53,7 +53,7 @@ def make(dtype, n_items=N_ITEMS, emb_dim=13, hidden_dim=7, dropout=0.5, loss=Non
 
 
 def batches(user_items, n_steps, batch_size=13):
-    """(key, batch) of each step; the sizes differ, and a batch holds the users in order."""
+    """(key, batch) of each step; batch sizes differ, and the users of a batch are in order."""
     rng = np.random.default_rng(1)
     for step in range(n_steps):
         users = np.sort(rng.permutation(user_items.shape[0])[: batch_size - step % 3])
@@ -69,7 +69,7 @@ def moments(adam: Adam) -> dict[str, np.ndarray]:
 
 
 def assert_states_near(ours, answer, tolerance):
-    """To the tolerance, which is absolute for arrays of numbers below 1 and relative to their largest above."""
+    """Compare with a tolerance that is absolute for arrays below 1, and otherwise relative to their largest number."""
     assert ours.keys() == answer.keys()
     for name, array in answer.items():
         assert ours[name].dtype == array.dtype
@@ -86,7 +86,7 @@ def assert_same_bits(ours, answer):
 @pytest.mark.kernels
 @pytest.mark.parametrize("dropout", [0.0, 0.5, 0.8])
 def test_25_steps_in_float64_are_those_of_the_layers(dropout):
-    """Every loss, parameter, moment and buffer to 1e-9."""
+    """Compare all losses, parameters, moments and buffers to 1e-9."""
     user_items = likes()
     network, adam = make(np.float64, dropout=dropout)
     twin, twins_adam = make(np.float64, dropout=dropout)
@@ -148,7 +148,7 @@ OTHERS_NAMES = ["denoising", "mult-dae", "variational"]
 @pytest.mark.parametrize("n_items", [N_ITEMS, TWO_TILES])
 @pytest.mark.parametrize("make_other", OTHERS, ids=OTHERS_NAMES)
 def test_25_steps_of_the_other_networks_in_float64_are_those_of_the_layers(make_other, n_items):
-    """With dropout of the input and of the hidden layer, and noise. The embedding sees fewer likes than the loss."""
+    """With dropout of input and hidden layer, and noise. The embedding sees fewer likes than the loss."""
     user_items = likes(n_items=n_items)
     network, adam = make_other(np.float64, n_items)
     twin, twins_adam = make_other(np.float64, n_items)
@@ -192,7 +192,7 @@ def test_the_other_networks_have_the_same_bits_at_1_and_2_threads(make_other):
 @pytest.mark.kernels
 @pytest.mark.parametrize("n_items", [1, 2, N_ITEMS])
 def test_one_step_in_float32_is_the_layers_to_rounding(n_items):
-    """The loss, and every gradient, read out of Adam's first moment: after one step that is 0.1 of it."""
+    """The loss, and all gradients, from Adam's first moment: after one step it is 0.1 times the gradient."""
     user_items = likes(n_items=n_items)
     user_items = sparse.vstack([user_items, sparse.csr_array(np.ones((2, n_items), np.float32))]).tocsr()
     network, adam = make(np.float32, n_items)
@@ -260,7 +260,7 @@ def test_training_goes_on_after_settle():
 
 
 def test_a_training_resumed_from_its_arrays_has_the_same_bits():
-    """From the network's and Adam's arrays, the count of steps and each row's last step."""
+    """From the arrays of the network and Adam, the number of steps, and each row's last step."""
     steps = list(batches(likes(), 14))
     whole, begun = FusedEngine(*make(np.float32)), FusedEngine(*make(np.float32))
     for key, batch in steps:
@@ -377,7 +377,7 @@ def test_a_ranking_by_nan_is_refused(name):
 
 
 def test_both_backends_learn_the_same_from_the_bundled_ratings(ratings, split):
-    """Precision of 8 epochs in float32, in which two equal networks drift apart; to 0.02, and far above chance."""
+    """Precision after 8 epochs in float32, in which two equal networks drift apart; to 0.02, and far above chance."""
     train, held_out = split
     reports = []
     for backend in ("numba", "numpy"):
@@ -392,7 +392,7 @@ def test_both_backends_learn_the_same_from_the_bundled_ratings(ratings, split):
 
 
 def test_what_the_kernels_do_not_compute_is_refused():
-    """A loss, or a network, of somebody's own would otherwise be trained as another one."""
+    """A user-defined loss or network would otherwise be trained as another one."""
 
     class Other(SigmoidBCE):
         pass

@@ -1,4 +1,4 @@
-"""The same bits at any number of threads, and limits that are put back."""
+"""The same bits with any number of threads, and limits that are restored."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ at_two_threads = pytest.mark.skipif(MOST < 2, reason="numba's pool has one threa
 
 
 def digest_of_training(threads, backend="numba", loss=SigmoidBCE) -> str:
-    """A hash of all the bits of a training and of a ranking by it."""
+    """A hash of all bits of a training and a ranking."""
     rng = np.random.default_rng(0)
     popularity = np.minimum(0.5, 5 / np.arange(1, N_ITEMS + 1))
     user_items = sparse.csr_array((rng.random((N_USERS, N_ITEMS)) < popularity).astype(np.float32))
@@ -50,7 +50,7 @@ def digest_of_training(threads, backend="numba", loss=SigmoidBCE) -> str:
 
 
 def blas_threads() -> set[int]:
-    """How many threads each BLAS that is loaded would take: NumPy's and SciPy's may be two."""
+    """The number of threads of each BLAS that is loaded; NumPy's and SciPy's may be two."""
     return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
 
@@ -76,7 +76,7 @@ def test_the_numpy_backend_has_the_same_bits_whatever_blas_would_take():
 
 
 def test_one_network_answers_several_threads_at_once():
-    """Evaluation keeps nothing in the layers, so that no thread sees what another one asks."""
+    """Evaluation keeps nothing in the layers, so that threads don't affect each other."""
     user_items = sparse.csr_array((np.random.default_rng(0).random((64, N_ITEMS)) < 0.05).astype(np.float32))
     network = AutoEncoderNetwork(initial_state(N_ITEMS, EMB_DIM, HIDDEN_DIM))
     with compute_threads(), ThreadPoolExecutor(8) as pool:
@@ -217,7 +217,7 @@ with compute_threads():
 
 @pytest.mark.parametrize("layer", ["workqueue", "default"])
 def test_several_python_threads_may_ask_one_model(layer):
-    """numba's workqueue layer aborts the process where two threads run parallel kernels at once."""
+    """numba's workqueue layer aborts the process if two threads run parallel kernels at once."""
     code = """
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np

@@ -1,4 +1,4 @@
-"""The trainer: minibatches, callbacks, what stops it, and what it refuses."""
+"""The trainer: minibatches, callbacks, how it stops, and invalid arguments."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def network(dtype=np.float32) -> AutoEncoderNetwork:
 
 
 class Recorder(Callback):
-    """What was told, in order, and what the trainer's attributes were."""
+    """The calls in order, with the trainer's attributes at the time."""
 
     def __init__(self):
         self.events = []
@@ -55,7 +55,7 @@ class Recorder(Callback):
 
 
 class Stopper(Callback):
-    """Asks to stop after the step, or the epoch, of these numbers."""
+    """Stops after the step, or the epoch, with these numbers."""
 
     def __init__(self, after_step=None, after_epoch=None):
         self.after_step, self.after_epoch = after_step, after_epoch
@@ -164,7 +164,7 @@ def test_the_losses_are_per_user():
 
 @both_backends
 def test_one_seed_one_result_whatever_watches(backend):
-    """A run that is evaluated after every step has the bits of one that isn't."""
+    """A run that is evaluated after every step gives the same bits as one that isn't."""
     user_items = likes()
 
     class Evaluates(Callback):

@@ -1,4 +1,4 @@
-"""Where nothing is compiled yet two processes compile, and where all is nobody does."""
+"""Two processes compile the kernels if none is compiled yet, and none does if all are."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ ENDS = {"gather_sum", "output_tile", "scatter_add", "catch_up", "top_n_of_shares
 
 @pytest.fixture(autouse=True)
 def first_time(monkeypatch):
-    """As in a process that has not asked the disk yet."""
+    """As in a process that has not checked the disk yet."""
     monkeypatch.setattr(module, "_asked", False)
 
 
 @pytest.mark.long
 def test_each_process_compiles_its_half_once(tmp_path, monkeypatch):
-    """The first run leaves the middle to the process aside; the second finds all on the disk and says nothing."""
+    """The first run leaves the middle to the second process; the second finds all on disk and prints nothing."""
     monkeypatch.delenv("NUMBA_DISABLE_JIT", raising=False)
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     cold, warm = (json.loads(run(COMPILE)) for _ in range(2))
@@ -146,7 +146,7 @@ def test_kernels_are_made_ready_where_no_process_can_be_started(monkeypatch):
 
 
 def test_the_process_aside_ends_with_a_failure_here(monkeypatch):
-    """Nothing is left running behind an interrupt."""
+    """No process is left running after an interrupt."""
     aside = []
 
     class Aside:
@@ -176,7 +176,7 @@ def test_the_process_aside_ends_with_a_failure_here(monkeypatch):
 
 
 def test_the_process_aside_ends_with_the_one_that_started_it_however_that_ends():
-    """Its stdin ends; a compiler that goes on for long stands in for ours."""
+    """Its stdin ends; a slow compiler stands in for ours."""
     code = """
 import time
 from autoenc.training import warm_up
@@ -191,7 +191,7 @@ warm_up.compile_middle_for_parent()
 
 @pytest.mark.parametrize(("backend", "times"), [("numba", 1), ("numpy", 0)])
 def test_a_training_in_python_says_when_it_compiles(backend, times, monkeypatch, caplog):
-    """By logging, whose warnings Python prints to stderr where nobody has set it up."""
+    """With logging, whose warnings Python prints to stderr by default."""
     monkeypatch.setattr(module, "compile_kernels", lambda say: say("compiling"))
     AutoEncoder(emb_dim=4, hidden_dim=2, epochs=1, backend=backend).fit([[0, 1], [1, 2]])
     assert [record.getMessage() for record in caplog.records if record.name == "autoenc"] == ["compiling"] * times
