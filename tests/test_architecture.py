@@ -1,4 +1,4 @@
-"""The order of the modules, and what the folder kernels/ promises, read from the imports."""
+"""The order of the modules, and the rules for the folder kernels/, checked in the imports."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A user's answers are the same bits whoever else is asked, for every model, on every kernel of BLAS.
+"""A user's results have the same bits whatever other users are in the batch, for every model and BLAS kernel.
 
-BLAS's kernel is chosen when the process starts, so this file runs itself with others.
+BLAS chooses its kernel when the process starts, so this file runs itself with others.
 """
 
 from __future__ import annotations

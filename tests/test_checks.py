@@ -1,4 +1,4 @@
-"""Numbers and names are checked in one sentence, which tells what was given."""
+"""Errors of the checks of numbers and names are one sentence with the value passed."""
 
 from __future__ import annotations
 

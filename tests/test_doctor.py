@@ -1,4 +1,4 @@
-"""`autoenc doctor`: right advice from facts, a wrong kernel noticed, and the command as a user runs it."""
+"""`autoenc doctor`: its advice, a wrong kernel detected, and the command as a user runs it."""
 
 from __future__ import annotations
 

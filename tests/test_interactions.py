@@ -1,4 +1,4 @@
-"""Who liked what: the rules of input, and each error's sentence."""
+"""Interactions: the rules for its input, and the sentence of each error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The memory of training and evaluation, measured in processes of their own."""
+"""The memory of training and evaluation, measured in separate processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes from files and from users is shown escaped and shortened."""
+"""Text from files and users is escaped and shortened."""
 
 from __future__ import annotations
 

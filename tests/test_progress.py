@@ -1,4 +1,4 @@
-"""What is being done is told on stderr where that is wanted."""
+"""Progress is reported on stderr if wanted."""
 
 from __future__ import annotations
 

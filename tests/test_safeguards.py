@@ -1,4 +1,4 @@
-"""A layer that is used wrongly says so in one sentence and stays as it was; and it shows its shapes."""
+"""A wrong call of a layer raises one sentence and leaves the layer unchanged; repr shows its shapes."""
 
 from __future__ import annotations
 

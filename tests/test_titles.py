@@ -1,4 +1,4 @@
-"""Titles are found whole, half typed and misspelt."""
+"""Titles are found if complete, partly typed, or misspelled."""
 
 from __future__ import annotations
 

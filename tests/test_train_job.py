@@ -1,4 +1,4 @@
-"""The main job on the bundled ratings, through the command line as a user would."""
+"""The main job on the bundled ratings, run through the command line as a user would."""
 
 from __future__ import annotations
 

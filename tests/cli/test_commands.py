@@ -1,4 +1,4 @@
-"""The commands that ask a trained model, on the bundled ratings, as a user would."""
+"""The commands that use a trained model, run as a user would, on the bundled ratings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of any size become a prepared folder, which is what the in-memory path makes of the same rows."""
+"""Tables of any size are prepared, with the same result as reading the rows in memory."""
 
 from __future__ import annotations
 

@@ -1,14 +1,13 @@
-"""The pages in docs/ say what is so.
+"""The pages in docs/ are right.
 
-- A `python` block runs in the namespace of those before it on its page, in an empty folder, and the
-  `text` block after it is what it prints: the same words, numbers within a thousandth. Of a block
-  marked `text about`, what another processor may train differently, numbers are as near as the
-  README's are.
-- A block marked `python quoted from FILE` stands in that file, word for word.
-- A link leads to a page, a heading, a file or a line of one, and a file that is named exists.
-- The parameters that a docstring lists are those of its signature, in the same order (docs/docstrings.py).
+- A `python` block runs in the namespace of those before it on its page, in an empty folder, and prints the
+  `text` block after it: the same words, with numbers within a thousandth. In a block marked `text about`,
+  for results that depend on the processor, numbers may differ as in the README.
+- A block marked `python quoted from FILE` is in that file, word for word.
+- A link leads to an existing page, heading, file or line of a file, and files that are named exist.
+- The parameters in a docstring are those of its signature, in the same order (docs/docstrings.py).
 - All lessons have the same parts in the same order, and link to their code.
-- The lessons' order is that of the layers (docs/lessons.py).
+- The order of the lessons is that of the layers (docs/lessons.py).
 """
 
 from __future__ import annotations
@@ -254,7 +253,7 @@ def test_which_docstrings_differ_from_their_signatures():
         """
 
     assert docstrings.difference(takes, is_public=False) is None
-    assert docstrings.difference(takes, is_public=True) == "documents a, b, and takes a, b, c"
+    assert docstrings.difference(takes, is_public=True) == "documents a, b, but takes a, b, c"
     assert docstrings.difference(renamed, is_public=False) == "documents a, d, and takes a, b, c"
     takes.__doc__ = "What."
     assert docstrings.difference(takes, is_public=True) is None
@@ -262,4 +261,4 @@ def test_which_docstrings_differ_from_their_signatures():
 
 def test_docstrings_are_checked_by_a_command_too():
     run = subprocess.run([sys.executable, str(DOCS / "docstrings.py")], capture_output=True, text=True)
-    assert (run.returncode, run.stdout) == (0, "every docstring's parameters are its signature's\n")
+    assert (run.returncode, run.stdout) == (0, "the parameters in all docstrings match the signatures\n")

@@ -1,4 +1,4 @@
-"""Two tables of likes are brought to the same users and items by their ids."""
+"""Two tables of likes are aligned to the same users and items by their ids."""
 
 from __future__ import annotations
 

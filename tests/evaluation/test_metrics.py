@@ -1,4 +1,4 @@
-"""Each metric against numbers worked out by hand, against ir-measures on real ratings, and at its edges."""
+"""Each metric against results computed by hand, against ir-measures on real ratings, and in edge cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures: what is in them is right, and where there can be none that is one sentence."""
+"""The content of the plots, and one sentence if there is nothing to plot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures by quartile and over seeds are those of the parts."""
+"""Figures by quartile and over seeds agree with those of the parts."""
 
 from __future__ import annotations
 

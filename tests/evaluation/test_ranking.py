@@ -1,4 +1,4 @@
-"""Masked top-N against a plain sort, and evaluation against the metrics of one ranking of everybody."""
+"""Masked top-N against a plain sort, and evaluation against the metrics of a full ranking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The split per user, the split by users, the two by time, and the times that these need."""
+"""The split per user, the split of users, the two splits by time, and the times that these need."""
 
 from __future__ import annotations
 

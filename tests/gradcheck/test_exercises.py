@@ -1,4 +1,4 @@
-"""The exercises: each is the layer without its answer, the layer's own backward solves it, and a mistake is named."""
+"""Each exercise is the layer without its answer, the layer's own backward solves it, and mistakes are named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gradient check itself: it passes what is right, finds what is wrong, and says where; and its command."""
+"""The gradient check: it accepts right gradients, finds wrong ones and says where; and its command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is compiled is kept, and no damage to what is kept costs more than compiling again."""
+"""Compiled kernels are cached, and a damaged cache costs no more than compiling again."""
 
 from __future__ import annotations
 

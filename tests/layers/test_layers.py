@@ -1,4 +1,4 @@
-"""Each layer against its own docstring: values, gradients, evaluation, dtypes, and what it says when refused."""
+"""Each layer against its docstring: values, gradients, evaluation, dtypes, and its errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AutoEncoder beyond the contract of test_models.py: its training, its randomness, its bottleneck, and explain."""
+"""AutoEncoder beyond the contract in test_models.py: its training, randomness, bottleneck, and explain."""
 
 from __future__ import annotations
 

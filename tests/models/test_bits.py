@@ -1,4 +1,4 @@
-"""The same seed gives the same bits with any number of threads, in whichever Python thread, for every model."""
+"""The same seed gives the same bits with any number of threads, in any Python thread, for every model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Blend is the weighted sum that it says, chooses weights that validate best, and is saved as one file."""
+"""Blend is the weighted sum it claims to be, chooses the weights that validate best, and is saved as one file."""
 
 from __future__ import annotations
 

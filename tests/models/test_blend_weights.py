@@ -1,4 +1,4 @@
-"""A blend's weights are the best there are: of parts fitted on real likes, and of scores whose best are known."""
+"""A blend finds the best weights, for parts fitted on real likes and for scores with known best weights."""
 
 from __future__ import annotations
 

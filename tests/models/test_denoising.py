@@ -1,4 +1,4 @@
-"""DenoisingAutoEncoder beyond the contract of test_models.py: its network's equations, its training, explain."""
+"""DenoisingAutoEncoder beyond the contract in test_models.py: its network's equations, training, and explain."""
 
 from __future__ import annotations
 

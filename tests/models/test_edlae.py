@@ -1,4 +1,4 @@
-"""EDLAE's weights minimize the loss that its docstring states: an expectation over every mask there is."""
+"""EDLAE's weights minimize the loss in its docstring, an expectation over all masks."""
 
 from __future__ import annotations
 

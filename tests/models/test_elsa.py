@@ -1,4 +1,4 @@
-"""ELSA without the users x items matrix is ELSA with it, and its gradient is the loss's."""
+"""ELSA without the users x items matrix equals ELSA with it, and its gradient is that of the loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Likes on a model's items, and recommendations for whole populations in each format."""
+"""Likes matched with a model's items, and recommendations for all users in each format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models that take in likes of items that they have not seen."""
+"""Models that are updated with likes of new items."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A half-life is chosen where it helps with what comes later, and only there."""
+"""A half-life is chosen if it helps to predict later likes, and only then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hyperparameters of any size and type are taken, or refused in one sentence: never an error of Python's arithmetic."""
+"""Hyperparameters of any size and type are accepted, or refused with one sentence, never an arithmetic error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""IALS minimizes the loss that its docstring states, and a user's vector is the closed form."""
+"""IALS minimizes the loss in its docstring, and a user's vector is the closed-form solution."""
 
 from __future__ import annotations
 

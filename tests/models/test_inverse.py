@@ -1,4 +1,4 @@
-"""The inverse by blocks is LAPACK's, its bits don't depend on the threads, and the other triangle stays."""
+"""The blocked inverse equals LAPACK's, with the same bits on any number of threads, and keeps the other triangle."""
 
 from __future__ import annotations
 

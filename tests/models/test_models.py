@@ -1,4 +1,4 @@
-"""The contract that every model keeps, and what is each model's own: its mathematics."""
+"""The contract of all models, and the mathematics of each model."""
 
 from __future__ import annotations
 

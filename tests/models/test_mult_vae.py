@@ -1,4 +1,4 @@
-"""MultVAE beyond the contract of test_models.py: its network's equations, the KL's rise, explain."""
+"""MultVAE beyond the contract in test_models.py: its network's equations, the increase of the KL's weight, explain."""
 
 from __future__ import annotations
 

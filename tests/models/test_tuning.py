@@ -1,4 +1,4 @@
-"""The search of hyperparameters, in Python and on the command line."""
+"""The search for hyperparameters, in Python and on the command line."""
 
 from __future__ import annotations
 

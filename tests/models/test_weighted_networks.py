@@ -1,4 +1,4 @@
-"""Networks that weigh likes: in the loss, and in the input where that is asked for."""
+"""Networks with weighted likes: in the loss, and optionally in the input."""
 
 from __future__ import annotations
 

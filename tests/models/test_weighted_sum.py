@@ -1,4 +1,4 @@
-"""Scores are brought to one scale by what can be ranked, each user's by themselves."""
+"""Scores are standardized for each user separately, over the items that can be ranked."""
 
 from __future__ import annotations
 

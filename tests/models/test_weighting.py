@@ -1,4 +1,4 @@
-"""Weights and half-lives: what a like counts in what is learned, and in what is asked."""
+"""Weights and half-lives: how much a like counts in training and in a user's input."""
 
 from __future__ import annotations
 

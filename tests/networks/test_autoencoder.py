@@ -1,4 +1,4 @@
-"""The network against the task's text: its initialization, its lines written out densely, and that it learns."""
+"""The network against the task's text: its initialization, its equations written densely, and that it learns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recommendations and measurements by Dask's workers are those of one process, whoever works and whoever dies."""
+"""Recommending and evaluating on Dask workers gives the results of one process, whichever workers run or die."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What watches a training: its figures are right, the best weights are kept, and watching changes no bit."""
+"""Callbacks: their figures are right, the best weights are kept, and they don't change any bit of training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training that is killed goes on to the same bits, and a strange checkpoint is one sentence."""
+"""Training that is killed resumes with the same bits, and an invalid checkpoint is refused with one sentence."""
 
 from __future__ import annotations
 

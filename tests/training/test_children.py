@@ -1,4 +1,4 @@
-"""A process started by one that has computed answers with the same bits, however it was started."""
+"""A process started by one that has run kernels gives the same bits, however it was started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said while kernels are compiled for the first time."""
+"""The progress reported while kernels are compiled for the first time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract of `training.engine.Engine`, held by all three: the layers, the kernels, and a rank's part of either."""
+"""The contract of `training.engine.Engine`, for all three engines: layers, kernels, and a rank's part of either."""
 
 from __future__ import annotations
 

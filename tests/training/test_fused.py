@@ -1,4 +1,4 @@
-"""The fused path against its definition, networks/autoencoder.py: whole training steps, dropout on, and scoring."""
+"""The fused path against its definition, networks/autoencoder.py: whole training steps with dropout, and scoring."""
 
 from __future__ import annotations
 

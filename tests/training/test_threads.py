@@ -1,4 +1,4 @@
-"""The same bits at any number of threads, and limits that are put back."""
+"""The same bits with any number of threads, and thread limits that are restored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trainer: minibatches, callbacks, what stops it, and what it refuses."""
+"""The trainer: minibatches, callbacks, stopping, and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where nothing is compiled yet two processes compile, and where all is nobody does."""
+"""Kernels are compiled by two processes if they are not yet compiled, and by none if they are."""
 
 from __future__ import annotations
 
