@@ -254,7 +254,7 @@ def test_which_docstrings_differ_from_their_signatures():
 
     assert docstrings.difference(takes, is_public=False) is None
     assert docstrings.difference(takes, is_public=True) == "documents a, b, but takes a, b, c"
-    assert docstrings.difference(renamed, is_public=False) == "documents a, d, and takes a, b, c"
+    assert docstrings.difference(renamed, is_public=False) == "documents a, d, but takes a, b, c"
     takes.__doc__ = "What."
     assert docstrings.difference(takes, is_public=True) is None
 
