@@ -398,7 +398,7 @@ def test_two_shards_are_read_as_one(two_shards):
         (lambda files: files.pop(), "do not hold each item once; delete the folder and train from the beginning"),
         (lambda files: files[1].pop("output.weight"), r"step-1.* lacks output.weight, float64 of shape \(1000, 12\)"),
         (lambda files: files[1].pop("training/last_step"), "step-1.* is incomplete or damaged"),
-        (lambda files: files[0].pop("training/drift"), "lacks training/drift of 8 steps; delete the folder"),
+        (lambda files: files[0].pop("training/drift"), "has no training/drift for 8 steps; delete the folder"),
     ],
 )
 def test_shards_that_are_no_checkpoint_are_refused(two_shards, spoil, sentence):
