@@ -185,4 +185,4 @@ def load_as_asked(path: str, models: Iterable[Recommender], reading: ReadOptions
 def say_if_without_times(path: str, likes: Interactions, models: Iterable[Recommender]) -> None:
     """Report that likes have no times if one of the models uses them."""
     if likes.times is None and weighs_times(models):
-        say(f"{path} has no times, so that a user's likes all count alike")
+        say(f"{path} has no times, so all likes of a user count equally")
