@@ -65,7 +65,7 @@ def own_command() -> str:
 
 def add_likes(parser: argparse.ArgumentParser, default: str) -> None:
     """Flags that name the likes, as in `autoenc train`; `default` describes the default."""
-    likes = parser.add_argument_group(f"the likes, one of (default: {default})")
+    likes = parser.add_argument_group(f"the likes, by one of (default: {default})")
     likes.add_argument("--dataset", metavar="NAME", help="the name of a data set, as for `autoenc train`")
     likes.add_argument("--data", metavar="PATH", help="a file of likes, or a zip or folder with one, or - for standard "
                        "input")  # fmt: skip
