@@ -313,7 +313,7 @@ def save_parquet(tmp_path):
             {"item": np.array([3, 2**64 - 1], np.uint64)},
             r"the column item holds 3 to 18446744073709551615, but ids must be",
         ),
-        ({"rating": ["good", "bad"]}, "the column rating has type string; convert it to numbers"),
+        ({"rating": ["good", "bad"]}, "the rating 'good' is not a number below"),
         ({"rating": [5, np.nan]}, r"the column rating, of type double, holds a value that is not a number below"),
         ({"timestamp": [None, 1]}, "the column time has 1 missing values; drop those rows"),
         ({"names": ["user", "item", "user", "timestamp"]}, "has 2 columns 'user'; rename all but one"),
