@@ -1,4 +1,4 @@
-# A model behind a page and an API, on port 8000:
+# Serve a model as a page and an API, on port 8000:
 #
 #   docker build --tag autoenc .
 #   docker run --rm --publish 8000:8000 --volume "$PWD/model.safetensors:/model.safetensors:ro" autoenc /model.safetensors
@@ -10,14 +10,14 @@ COPY . /source
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels /source
 
 FROM python:3.13-slim
-# numba runs the kernels on OpenMP where its library is there, and on a slower layer otherwise.
+# numba runs the kernels with OpenMP if its library is installed, and with a slower threading layer otherwise.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends libgomp1 \
     && rm -rf /var/lib/apt/lists/*
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     pip install --no-cache-dir "$(ls /wheels/autoenc-*.whl)[serve]"
 
-# What is downloaded, trained or compiled is kept here, since the user may have no home folder.
+# Downloads, trained models and compiled kernels are stored here, as the user may have no home folder.
 ENV AUTOENC_CACHE_DIR=/cache NUMBA_CACHE_DIR=/cache/kernels
 RUN mkdir --mode 1777 /cache
 USER 1000:1000

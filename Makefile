@@ -1,17 +1,17 @@
-# On a machine with Python 3.11 or newer and make (on Windows in Git's bash), each target sets itself up in .venv:
+# With Python 3.11 or newer and make (on Windows in Git's bash), each target creates its own environment in .venv:
 #
-#   make train        the main job, on the bundled ratings; the model goes to MODEL=model.safetensors
-#   make test         the core's tests (test-core), then the kernels' again without compilation (test-kernels)
-#   make test-all     the tests that make test leaves out: of the parts that extras install, and of benchmarks/
-#   make test-long    the tests that take longer, of both
-#   make lint         ruff, mypy, docstrings against signatures, and the settings of services against their schemas
-#   make quality      ours beside PyTorch on the same splits
-#   make docs         the lessons and the reference as web pages, in docs/_build/html
-#   make bench        how fast, beside PyTorch and implicit
-#   make reproduce    MovieLens 10M with the task's settings: PASS or FAIL at p@1 >= 0.475
-#   make release-check   builds the wheel and the sdist, and compares the model that each trains with the checkout's
+#   make train        run the main job on the bundled ratings; the model is written to MODEL=model.safetensors
+#   make test         run the core's tests (test-core), then the kernels' again without compilation (test-kernels)
+#   make test-all     run the tests that make test leaves out: those of the extras and of benchmarks/
+#   make test-long    run the slow tests of both
+#   make lint         run ruff, mypy, and checks of docstrings and of the settings of services
+#   make quality      compare the quality with PyTorch on the same splits
+#   make docs         build the lessons and the reference as web pages, in docs/_build/html
+#   make bench        compare the speed with PyTorch and implicit
+#   make reproduce    train on MovieLens 10M with the task's settings: PASS or FAIL at p@1 >= 0.475
+#   make release-check   build the wheel and the sdist, and compare the models that they train with the checkout's
 #
-# PYTHON=python3.12 picks the Python (an existing .venv is made again where it has another),
+# PYTHON=python3.12 selects the Python (.venv is created again if it has another one),
 # ARGS="..." is passed on: make train ARGS="--epochs 5".
 
 VENV ?= .venv
@@ -21,7 +21,7 @@ ARGS ?=
 MODEL ?= model.safetensors
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# A name on the path is not yet a Python that runs (pyenv's shims), is new enough and makes environments.
+# A name on the path may not be a Python that runs (pyenv's shims), is new enough and can create environments.
 NAMES := python3.14 python3.13 python3.12 python3.11 python3
 IS_FIT := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach name,$(NAMES),$(shell $(name) -c '$(IS_FIT)' 2>/dev/null && echo $(name))))
@@ -38,7 +38,7 @@ reproduce: $(VENV)/installed
 
 test: test-core test-kernels
 
-# Two processes, whose OpenMP threads are not to spin while they wait for each other's cores.
+# There are two processes, whose OpenMP threads should not spin while they wait for each other's cores.
 test-core test-kernels: export OMP_WAIT_POLICY := passive
 test-core: $(VENV)/installed-test
 	$(VENV_PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
@@ -88,14 +88,14 @@ release-check: $(VENV)/installed-release
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
-# Each set of packages has a stamp, so that it is installed again only when its lists have changed.
+# Each set of packages has a stamp file, so that it is only installed again if its lists have changed.
 $(VENV)/installed: $(VENV_PYTHON) setup.cfg pyproject.toml
 	@echo "Installing autoenc and the packages it needs into $(VENV): about a minute, once." >&2
 	@$(VENV_PYTHON) -m pip install --quiet --editable .
 	@$(VENV_PYTHON) .ci/put_on_path.py
 	@touch $@
 
-# A group is of pyproject.toml, and pip reads those from 25.1 on.
+# Dependency groups in pyproject.toml need pip 25.1 or newer.
 EXTRAS-test-all := [serve,tune,plot,parquet,zst,scale,dask,mpi]
 $(VENV)/installed-%: $(VENV_PYTHON) setup.cfg pyproject.toml
 	@echo "Installing what make $(or $(MAKECMDGOALS),train) needs into $(VENV): a minute or more, once." >&2
@@ -106,13 +106,13 @@ $(VENV)/installed-%: $(VENV_PYTHON) setup.cfg pyproject.toml
 
 $(VENV_PYTHON):
 	@test -n "$(PYTHON)" || { \
-	    echo "No Python 3.11 or newer that can make environments was found; install one (on Debian with" \
+	    echo "No Python 3.11 or newer that can create environments was found; install one (on Debian with" \
 	        "python3-venv) or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c '$(IS_FIT)' || { \
-	    echo "$(PYTHON) is not a Python 3.11 or newer that can make environments." >&2; exit 1; }
+	    echo "$(PYTHON) is not a Python 3.11 or newer that can create environments." >&2; exit 1; }
 	@$(PYTHON) -m venv --clear $(VENV)
 
-# PYTHON was asked for, and .venv has another: make it again.
+# If PYTHON was given and .venv has another one, create .venv again.
 ifneq ($(filter command environment,$(firstword $(origin PYTHON))),)
 ifneq ($(shell $(PYTHON) $(VERSION)),$(shell test -x $(VENV_PYTHON) && $(VENV_PYTHON) $(VERSION)))
 .PHONY: $(VENV_PYTHON)

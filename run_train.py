@@ -1,4 +1,4 @@
-"""The main job: `python run_train.py --help` tells its flags; `autoenc train` is the same."""
+"""The main job, the same as `autoenc train`; for its flags, see `python run_train.py --help`."""
 
 import sys
 

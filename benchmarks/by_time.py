@@ -86,7 +86,7 @@ def measured(likes, share: float, names: list[str], found: Values) -> None:
 
 
 def variants(name: str, split: TimeSplit, of_ease: float | None) -> dict[str, Recommender | None]:
-    """The unfitted models to compare; None where the half-life that was chosen is none."""
+    """The unfitted models to compare; None if no half-life was chosen."""
     if name in BLENDS:
         return {WITHOUT: preset(name), WITH: preset(name).set_params(validation="time")}
     make = (CLOSED_FORMS | ITERATIVE)[name]

@@ -1,4 +1,4 @@
-"""What all tests share: the bundled ratings, one split of them, and hypothesis' profile."""
+"""Shared by all tests: the bundled ratings, one split of them, and the profile of hypothesis."""
 
 from __future__ import annotations
 

@@ -1,26 +1,26 @@
-"""Prove that a refactoring changed nothing: record what comes of every model, then compare.
+"""Check that a refactoring changes nothing: record the results of every model, then compare.
 
     python tests/fingerprint.py record before.json       before the change
-    python tests/fingerprint.py compare before.json      after it; exit code 1 and a line for each difference
+    python tests/fingerprint.py compare before.json      after it; exit code 1, and one line per difference
 
-It is not a test, and pytest doesn't collect it. It trains on the bundled ratings at one seed, and records
+This is not a test, and pytest doesn't collect it. It trains on the bundled ratings with one seed, and records
 
-    arrays      dtype, shape and SHA-256 of every array in the model files, of the splits, and of what
-                is recommended to every user
-    lines       what run_train.py prints, the history of each training, the metrics of `evaluate`
-    metadata    what model files and checkpoints say beside their arrays
+    arrays      dtype, shape and SHA-256 of every array in the model files, of the splits, and of the
+                recommendations for every user
+    lines       the output of run_train.py, the history of training, the metrics of `evaluate`
+    metadata    the metadata of model files and checkpoints
 
-all but seconds and memory. Names of hyperparameters may be meant to change, so metadata is listed by
-itself, and with --allow-metadata the exit code is about arrays and lines alone.
+except seconds and memory. Names of hyperparameters may change on purpose, so metadata is listed separately,
+and with --allow-metadata, the exit code depends only on arrays and lines.
 
-`--only task mpi` runs these parts alone; `compare before.json after.json` compares two records and
-trains nothing. What a part asks for is in the tables MODELS and PARTS: where a model's, an argument's
-or a flag's name is changed, change it there.
+`--only task mpi` runs only these parts; `compare before.json after.json` compares two records without
+training. The parts are defined in the tables MODELS and PARTS: if the name of a model, an argument or a flag
+is changed, change it there.
 
-Only what a refactoring leaves alone is used: the public names of `autoenc`, run_train.py, mpiexec, and
-the files. `autoenc` is the one beside this file, whichever is installed. The bits are those of one kind
-of processor and one set of packages: record and compare on the same machine. It takes three to four
-minutes on two cores that are shared.
+It only uses what a refactoring should not change: the public names of `autoenc`, run_train.py, mpiexec, and
+the files. `autoenc` is imported from the folder of this file's repository, whichever version is installed. The
+bits depend on the processor and the packages: record and compare on the same machine. It takes three to four
+minutes on two shared cores.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A user's results are the same bits whatever else is in the batch, for every model and on every BLAS kernel.
 
-BLAS's kernel is chosen when the process starts, so this file runs itself with others.
+BLAS chooses its kernel when the process starts, so this file runs itself with others.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Every reader fed with damaged files: a sentence or an answer, no code run, no memory beyond its bound.
+"""Every reader with damaged files: it gives a result or a sentence, runs no code, and stays within its memory limit.
 
-Samples of each format, sound and hostile ones, are cut, overwritten, stretched and spliced with one another, and
-sound frames get a wrong inside (tests/helpers/frames.py). A few hundred of a reader in `make test`, some thousands in
-`make test-long`; always the same, but for `make test-long ARGS="--hypothesis-profile random"`.
+Samples of each format, valid and hostile ones, are cut, overwritten, stretched and spliced with one another, and
+valid frames get invalid content (tests/helpers/frames.py). There are a few hundred per reader in `make test`, and a
+few thousand in `make test-long`; always the same ones, except with `make test-long ARGS="--hypothesis-profile random"`.
 """
 
 from __future__ import annotations

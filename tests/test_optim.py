@@ -1,4 +1,4 @@
-"""Adam against its docstring, by hand. Against PyTorch: test_oracle.py."""
+"""Adam against its docstring, computed by hand. For PyTorch, see test_oracle.py."""
 
 from __future__ import annotations
 

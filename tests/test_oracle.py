@@ -1,4 +1,4 @@
-"""Every layer, Adam and the whole network against PyTorch: its stored answers, and itself where there is one."""
+"""Every layer, Adam and the whole network against PyTorch: its stored results, and PyTorch itself if installed."""
 
 from __future__ import annotations
 

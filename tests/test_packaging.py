@@ -1,4 +1,4 @@
-"""Wheel and sdist hold all of the project, built offline from a copy of the tree."""
+"""Wheel and sdist contain the whole project, built offline from a copy of the tree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the project's files say of each other is so: Python's versions, packages' bounds, and targets of make."""
+"""The project's files agree with each other: Python versions, bounds of packages, and targets of make."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`import autoenc` is instant, and its names come when they are used."""
+"""`import autoenc` is fast, and its names are imported on first use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small files that ask for much: each is read, or refused in a sentence, within the bound that its size allows."""
+"""Small files that ask for large resources: each is read, or refused with a sentence, within the limit for its size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What computes without the kernels does not import numba, which takes longer than most commands."""
+"""Code that doesn't use the kernels does not import numba, which takes longer than most commands."""
 
 from __future__ import annotations
 

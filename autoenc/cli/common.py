@@ -65,7 +65,7 @@ def own_command() -> str:
 
 def add_likes(parser: argparse.ArgumentParser, default: str) -> None:
     """Flags that name the likes, as in `autoenc train`; `default` describes the default."""
-    likes = parser.add_argument_group(f"the likes, one of (default: {default})")
+    likes = parser.add_argument_group(f"the likes, by one of (default: {default})")
     likes.add_argument("--dataset", metavar="NAME", help="the name of a data set, as for `autoenc train`")
     likes.add_argument("--data", metavar="PATH", help="a file of likes, or a zip or folder with one, or - for standard "
                        "input")  # fmt: skip
@@ -157,7 +157,7 @@ def check_engine(args: argparse.Namespace) -> None:
         check_no_columns("--engine dask reads a prepared folder", reading_of(args))
         if args.min_likes_per_user or args.min_likes_per_item:
             raise ValueError(
-                "--min-likes-per-user and --min-likes-per-item need all likes at once, and --engine dask reads them in "
+                "--min-likes-per-user and --min-likes-per-item need all likes at once, but --engine dask reads them in "
                 "parts; leave them out"
             )
 
@@ -183,6 +183,6 @@ def load_as_asked(path: str, models: Iterable[Recommender], reading: ReadOptions
 
 
 def say_if_without_times(path: str, likes: Interactions, models: Iterable[Recommender]) -> None:
-    """Say that likes have no times where one of the models has a use for them."""
+    """Report that likes have no times if one of the models uses them."""
     if likes.times is None and weighs_times(models):
         say(f"{path} has no times, so all likes of a user count equally")

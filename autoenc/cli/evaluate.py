@@ -294,7 +294,7 @@ def baselines(names: list[str], scorers: Scorers, train: sparse.csr_array) -> Sc
     from autoenc import models
 
     classes = [BASELINES[name] for name in names]
-    return {f"{name} as it comes" if name in scorers else name: getattr(models, name)().fit(train) for name in classes}
+    return {f"{name} (defaults)" if name in scorers else name: getattr(models, name)().fit(train) for name in classes}
 
 
 def compared(args: argparse.Namespace, scorers: Scorers, asked: Asked) -> Comparison:
@@ -326,7 +326,7 @@ def by_dask(args: argparse.Namespace, seed: int) -> int:
     names = load_all(args.models)
     say_if_without_times(args.data, likes, names.values())
     paths = dict(zip(names, args.models))
-    popular = ("Popular as it comes" if "Popular" in paths else "Popular") if args.beside else None
+    popular = ("Popular (defaults)" if "Popular" in paths else "Popular") if args.beside else None
     with (
         cluster(args.scheduler, args.workers, say) as client,
         progress_bar(wants_progress(args), "ranking") as progress,

@@ -38,7 +38,7 @@ the score of an item is the number of users who like it.
 
 With --users, read a file of likes in any format that `train --data` accepts, and write recommendations
 for all its users to --out: .csv and .parquet have the columns user, rank, item, score, by_popularity; .npz
-has user_ids, item_ids, scores and by_popularity, which marks items that do not follow from any like. Items
+has user_ids, item_ids, scores and by_popularity, which marks items to which none of the likes leads. Items
 unknown to the model are left out and counted on stderr. Users who get only the most popular items are
 counted too. If FILE has times, a model with a half-life counts old likes less; otherwise all likes of a
 user count equally. A .csv contains the ids unchanged: a spreadsheet takes one that begins with =, +, - or @

@@ -39,7 +39,7 @@ ISO_TIME = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?( ?(Z|UTC|[-+]\d\d(:?\
 """A time as text; without an offset it is UTC."""
 
 DECIMAL_COMMA = r"[-+]?\d+,(\d\d?|\d{4,})"
-"""A rating or a weight with a comma for its point. With three digits behind it, it may as well separate thousands."""
+"""A rating or weight with a decimal comma. With three digits after it, the comma may also separate thousands."""
 
 UNITS = {10**14: 10**6, 10**11: 10**3}
 """Times at least this large have this many units per second: 10**11 seconds would be the year 5138."""
@@ -172,7 +172,7 @@ def with_point(text: str) -> str:
 
 
 def not_a_number(text: str, column: str) -> str:
-    """What is wrong with a text that is not a number below 2**53."""
+    """The error for a text that is not a number below 2**53."""
     if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+", text.strip(), re.ASCII):
         return f"the {column} {short(text)} has a comma that may separate thousands or decimals; write it without one"
     return f"the {column} {short(text)} is not a number below 2**53"

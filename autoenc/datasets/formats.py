@@ -24,8 +24,8 @@ The rules are the same for all readers, including DuckDB's:
 - An id that is missing (`interactions.MISSING`: empty, nan, null, none, but not NA) or negative, or contains the
   character NUL, is an error. So is one that is a fraction, a list or a time, unless the caller named its column.
   Whitespace around an id, including Unicode's, is ignored.
-- A rating or a weight may have a decimal comma (3,5). A number with three digits after its comma is an error, as the
-  comma may separate thousands.
+- A rating or a weight may have a decimal comma (3,5). One with three digits after the comma is an error, as the comma
+  may separate thousands.
 - A time is a number of seconds since 1970 (or of milli- or microseconds, recognized by their size), or an ISO time, in
   UTC if it has no offset.
 - Text is UTF-8. An id or a title that is not valid UTF-8 is read as Latin-1, each by itself.
@@ -122,7 +122,7 @@ def _read_text(path: Path, wanted: Roles, options: ReadOptions) -> Ratings:
 
 
 def how_laid_out(layout: Layout, options: ReadOptions) -> str:
-    """How a text was read, in words."""
+    """Say in words how a text was read."""
     names = {} if isinstance(layout, (Lists, Features)) else {role: layout.name_of(role) for role in layout.at}
     return how_read(layout.description, names, options)
 

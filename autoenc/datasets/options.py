@@ -83,7 +83,7 @@ class ReadOptions:
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
     def wanted(self, times: bool = False) -> frozenset[str]:
-        """The roles whose columns are read: user and item always, the others where they are asked for."""
+        """The roles whose columns are read: user and item always, the others on request."""
         others = {role for role in ("rating", "time", "weight") if getattr(self, role) is not None}
         others |= {"rating"} if self.min_rating is not None else set()
         return frozenset({"user", "item"} | others | ({"time"} if times else set()))

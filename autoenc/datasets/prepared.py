@@ -95,7 +95,7 @@ def read_prepared(
 def read_rows(folder: str | os.PathLike[str], users: slice) -> Interactions:
     """Some users of a prepared folder, in memory, with all its items.
 
-    They include the folder's times and weights.
+    Only the part that is read is checked. The likes have the times and weights of the folder, if it has any.
     """
     folder = Path(folder)
     with reading(folder):

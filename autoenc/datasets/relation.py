@@ -45,13 +45,13 @@ def is_partitioned(path: Path) -> bool:
 
 
 def find_tables(path: Path, folder: Path, options: ReadOptions = NO_OPTIONS, times: bool = False) -> Tables:
-    """The table at a path: a folder of parquet, CSV or JSON lines, at any depth, or whatever else is read as text.
+    """The table at a path: a folder of parquet, CSV or JSON lines, at any depth, or anything else read as text.
 
     Parameters
     ----------
     path : Path
     folder : Path
-        Where to write files that DuckDB can't read, in a form that it can: see `autoenc.datasets.spool`.
+        Where to rewrite files that DuckDB can't read itself: see `autoenc.datasets.spool`.
     options : ReadOptions
     times : bool
         Whether times are wanted.
@@ -86,14 +86,16 @@ def find_tables(path: Path, folder: Path, options: ReadOptions = NO_OPTIONS, tim
 
 
 def _sources_at(path: Path) -> tuple[list[Source], Source | None, bool]:
-    """The files at a path, that with the titles, and whether the former are parts of one that share a header."""
+    """The files at a path, the file of titles, and whether the former are parts of one with a single header."""
     if is_npz(path):
-        raise ValueError(f"{path} is an .npz, which is read at once and not a part at a time; leave out --memory.")
+        raise ValueError(f"{path} is an .npz file, which can't be read in parts; leave out --memory.")
     if not is_partitioned(path):
         return *find(path), True
     parquet, text = _files(path, (".parquet",)), _files(path, _TEXT)
     if parquet and text:
-        raise ValueError(f"{path} holds both parquet and text ({parquet[0]} and {text[0]}); pass a folder of one.")
+        raise ValueError(
+            f"{path} holds both parquet and text ({parquet[0]} and {text[0]}); pass a folder with one of them."
+        )
     return [Source(file) for file in parquet or text], None, False
 
 
@@ -175,7 +177,7 @@ def rows_of(tables: Tables) -> str:
 
 
 def _form_of(source: Source) -> tuple[str, str]:
-    """How a file is compressed and encoded, as DuckDB's options name it if it has such a form."""
+    """How a file is compressed and encoded, as named in DuckDB's options if supported."""
     if source.member is not None:
         return "zip", "utf-8"
     with source.path.open("rb") as file:

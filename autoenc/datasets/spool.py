@@ -1,10 +1,10 @@
-"""Files that DuckDB doesn't read itself, written once as what it does.
+"""Rewrite files that DuckDB can't read itself in a form that it can read.
 
-    in a zip archive, bzip2, xz, or not all alike    the same bytes, decompressed and in UTF-8
-    lists, and columns between blanks                CSV, a row per like
+    in a zip archive, bzip2, xz, or mixed forms      the same bytes, decompressed and in UTF-8
+    lists, and columns separated by blanks           CSV, one row per like
 
-They pass as streams, so that this takes no memory, and as much disk as they do decompressed. What takes lines apart is
-the reader in memory, with its rules and its sentences.
+They are streamed, which needs no memory, but their decompressed size on disk. Lines are parsed by the reader in memory,
+with its rules and errors.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from autoenc.datasets.text import Roles, fault, list_rows, table_rows
 
 
 def decompress(source: Source, folder: Path) -> Path:
-    """A new file in `folder` with the text of a source. Raises ValueError where it outgrows the bounds of `sources`."""
+    """A new file in `folder` with the text of a source. Raises ValueError if it exceeds the limits in `sources`."""
     path = _new_file(folder)
     with source.open() as stream, path.open("wb") as out:
         shutil.copyfileobj(stream, out, 2**20)
@@ -29,7 +29,7 @@ def decompress(source: Source, folder: Path) -> Path:
 
 
 def layout_of_csv(layouts: Sequence[Table | Lists | Features], wanted: Roles) -> Table:
-    """How the CSV is laid out that `write_csv` makes of files with these layouts, which differ in their ids at most."""
+    """The layout of the CSV written by `write_csv` for files with these layouts, which may only differ in their ids."""
     first = layouts[0]
     if isinstance(first, Table):
         roles, said = [role for role in first.at if role in wanted], first.said
@@ -43,9 +43,9 @@ def layout_of_csv(layouts: Sequence[Table | Lists | Features], wanted: Roles) ->
 
 
 def write_csv(source: Source, layout: Table | Lists | Features, as_csv: Table, folder: Path) -> Path:
-    """A new file in `folder` with the rows of a table or of lists. Raises ValueError where a line contradicts them."""
+    """A new file in `folder` with the rows of a table or lists. Raises ValueError if a line contradicts the layout."""
     path = _new_file(folder)
-    with path.open("w", encoding="latin-1", newline="") as out:  # the bytes of UTF-8, as `Source.lines` has them
+    with path.open("w", encoding="latin-1", newline="") as out:  # the bytes of UTF-8, as in `Source.lines`
         csv.writer(out, lineterminator="\n").writerows(_rows(source, layout, as_csv))
     return path
 

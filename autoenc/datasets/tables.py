@@ -81,8 +81,8 @@ def prepare(
     Parameters
     ----------
     path : str or Path
-        What `find_tables` accepts: see `autoenc.datasets.formats`. Files that DuckDB can't read take disk space next
-        to the folder, as much as they take decompressed.
+        A folder of parquet, CSV or JSON lines, at any depth, or anything else that `autoenc.datasets.read` reads,
+        except .npz. Files that DuckDB can't read itself need their decompressed size on the disk of the folder.
     folder : str or Path
         The folder to write. A prepared folder there is replaced once the new one is complete.
     memory : float

@@ -116,7 +116,7 @@ def _table_of_text(source: Source, table: Table) -> Ratings:
 
 
 def table_rows(source: Source, table: Table) -> Iterator[tuple[int, dict[str, str]]]:
-    """The number of each row's line, and its cells by role. Raises ValueError where a row has too few or too many."""
+    """Each row's line number, and its cells by role. Raises ValueError if a row has too few or too many cells."""
     last = max(table.at.values())
     has_others_before = last >= len(set(table.at.values()))
     with source.lines() as lines:
@@ -211,7 +211,7 @@ def _read_lists(source: Source, layout: Lists | Features) -> Ratings:
 
 
 def list_rows(source: Source, layout: Lists | Features) -> Iterator[tuple[int, str, list[str]]]:
-    """The number of each line, its user, and the items in it. Raises ValueError if a line contradicts the layout."""
+    """The number of each line, its user and its items. Raises ValueError if lines contradict the layout."""
     take_apart = _features if isinstance(layout, Features) else partial(_list, layout=layout)
     line_of_user: dict[str, int] = {}
     with source.lines() as lines:
@@ -285,5 +285,5 @@ def read_titles(source: Source, numbers: bool) -> dict[Any, str]:
 
 
 def fault(source: Source, line: int, problem: object) -> ValueError:
-    """What to raise where a line is wrong."""
+    """The exception to raise for an invalid line."""
     return ValueError(f"{source}, line {line:,}: {problem}; fix the line or delete it.")

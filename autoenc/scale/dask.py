@@ -78,8 +78,8 @@ def recommend_dask(
     user, item : str
         The names of the columns with the external ids.
     time, weight : str, optional
-        Those with when each like came and how much it counts, as `Interactions.from_table` has them. Without the first
-        a model with a half-life counts all of a user's likes alike.
+        The columns of each like's time and weight, as in `Interactions.from_table`. Without the first
+        a model with a half-life counts all likes of a user equally.
     shuffle : bool
         Whether to move each user's rows into one partition first. Pass False if they already are, as
         after `ddf.set_index(user).reset_index()`.
@@ -423,7 +423,7 @@ def _halves(model: Recommender, folder: Path, users: slice, block: Block, seed: 
 
 
 def _count_part(model_path: Path, folder: Path, users: slice, block: Block, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """How many likes each item has, and what they count, as Popular has it."""
+    """The number of likes of each item, and the sum of their weights, as in Popular."""
     with _one_part():
         train, _ = _halves(_model(model_path), folder, users, block, seed)
         return likes_per_item(train), item_totals(weighted_pairs(train, None))

@@ -129,12 +129,12 @@ def table(results: Results, plans: dict[str, Plan], seeds) -> list[list[str]]:
 
 
 def verdict(results: Results, plans: dict[str, Plan], seeds) -> tuple[bool, list[str]]:
-    """Whether ours is not behind the peer, and the lines that say why.
+    """Whether autoenc is not behind the peer, and the lines with the reasons.
 
-    PASS, for each metric: pooled over the data sets the 95% interval of the difference reaches 0
-    or more; and on no data set, at none of its epochs, is ours behind by both 3 standard errors
-    and .005. A data set counts where two seeds or more have run at all its epochs. All data sets
-    count alike, and what is pooled is each seed's mean, for its runs at several epochs are one run.
+    To PASS, for each metric, the upper end of the 95% interval of the difference, pooled over the data sets, must
+    be at least 0; and on no data set, for none of its epochs, may autoenc be behind by both 3 standard errors and
+    0.005. A data set counts if at least two seeds have run for all its epochs. All data sets have the same weight.
+    Each seed's mean is pooled, as its figures for several epochs come from the same run.
     """
     passed, lines, counted = True, [], []
     for name, plan in plans.items():

@@ -184,7 +184,7 @@ def mean_ahead(lines: list[dict], blend: str) -> float:
 
 
 def ahead(line: dict, blend: str) -> str:
-    """At nDCG@100, and in brackets at p@1."""
+    """The lead in nDCG@100, and that in p@1 in brackets."""
     of_list, of_first = (line["blends"][blend][key] for key in ("ahead", FIRST))
     return "{:+.4f} ± {:.4f}".format(*of_list) + " ({:+.4f} ± {:.4f})".format(*of_first)
 

@@ -79,7 +79,7 @@ def over_subscribed(threads: int, processors: int) -> str:
 
 
 def threads_named(threads: int, processors: int) -> str:
-    """As a heading."""
+    """A number of threads as the header of a column."""
     return f"{threads} thread{'s' * (threads > 1)}" + " (over-subscribed)" * (threads > processors)
 
 

@@ -1,5 +1,5 @@
 """
-Where Adam's eps stands
+The position of Adam's eps
 =======================
 
 The first step of Adam, divided by lr, against the size of the gradient: eps added after or before the bias correction.

@@ -1,4 +1,4 @@
-"""The benchmarks' arithmetic, their workers' protocol and their page, at sizes that take no time; nothing is timed."""
+"""The benchmarks' arithmetic, the workers' protocol and the generated pages, at tiny sizes; nothing is timed."""
 
 from __future__ import annotations
 

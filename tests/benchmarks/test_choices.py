@@ -1,4 +1,4 @@
-"""What is in a blend, chosen by leaving one set out: the arithmetic, and one run of small parts."""
+"""The choice of a blend by leaving out one data set: the arithmetic, and one run with small parts."""
 
 from __future__ import annotations
 

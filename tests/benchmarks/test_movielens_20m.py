@@ -1,4 +1,4 @@
-"""The protocol of MovieLens 20M, on a small file of its layout."""
+"""The protocol of MovieLens 20M, on a small file with the same layout."""
 
 from __future__ import annotations
 

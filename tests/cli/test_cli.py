@@ -1,4 +1,4 @@
-"""The frame of the command line: finding commands, errors as one sentence, exit codes, instant help."""
+"""The command line in general: finding commands, errors as one sentence, exit codes, fast help."""
 
 from __future__ import annotations
 

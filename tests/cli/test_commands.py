@@ -1,4 +1,4 @@
-"""The commands that ask a trained model, on the bundled ratings, as a user would."""
+"""The commands that use a trained model, run as a user would, on the bundled ratings."""
 
 from __future__ import annotations
 
@@ -374,7 +374,7 @@ def test_evaluate_several_models_beside_baselines(ask):
 
 @pytest.mark.parametrize(
     ("beside", "names"),
-    [([], ["Popular"]), (["popular"], ["Popular", "Popular as it comes"])],
+    [([], ["Popular"]), (["popular"], ["Popular", "Popular (defaults)"])],
 )
 def test_baselines_are_those_asked_for(ask, popular_file, beside, names):
     code, out, _ = ask("evaluate", popular_file, "--dataset", "ml-latest-small", "--json", "--beside", *beside)
@@ -393,7 +393,7 @@ def test_evaluate_draws(ask, popular_file, protocol, monkeypatch):
     assert code == 0 and err.endswith("wrote the plot to plot.png\n")
     assert Path("plot.png").read_bytes().startswith(b"\x89PNG")
     [(reports, hits, k)] = drawn
-    assert list(reports) == list(hits) == ["Popular", "Popular as it comes"] and k == 5
+    assert list(reports) == list(hits) == ["Popular", "Popular (defaults)"] and k == 5
     # popularity finds the head alone
     assert hits["Popular"][0] > 0 and hits["Popular"][-1] == 0
 

@@ -1,4 +1,4 @@
-"""What a title, an id or an argument holds never reaches the terminal as it is, and JSON is JSON."""
+"""Titles, ids and arguments never reach the terminal unescaped, and JSON is valid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a file of likes is read can be said on every command that reads one, and is said by it."""
+"""All commands that read likes have the flags for how to read a file, and report how they read it."""
 
 from __future__ import annotations
 

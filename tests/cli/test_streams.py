@@ -1,4 +1,4 @@
-"""Standard streams that are closed, as a shell's `>&-` and pythonw have them, or that nobody reads."""
+"""Closed standard streams, as with a shell's `>&-` and pythonw, and streams that nobody reads."""
 
 from __future__ import annotations
 

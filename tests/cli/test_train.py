@@ -1,4 +1,4 @@
-"""The flags of `autoenc train`, by running it on some of the bundled ratings, killed and interrupted too."""
+"""The flags of `autoenc train`, run on part of the bundled ratings, including kills and interrupts."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Make formats/, the same ratings in every format that is read, and hostile/, what must be refused.
+"""Make formats/, the same ratings in every supported format, and hostile/, files that must be refused.
 
     python tests/data/make.py
 
-The same bytes whenever it is made. Parquet needs pyarrow, and is left as it is without.
+The result always has the same bytes. Parquet needs pyarrow; without it, the parquet files are left unchanged.
 """
 
 from __future__ import annotations

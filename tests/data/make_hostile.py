@@ -1,9 +1,9 @@
-"""Make hostile/task_cache/, hostile/model/ and hostile/checkpoint/: what pretends to be one and must be refused.
+"""Make hostile/task_cache/, hostile/model/ and hostile/checkpoint/: fake files that must be refused.
 
     python tests/data/make_hostile.py
 
-The same bytes whenever it is made. The pickles are put together opcode by opcode, since no pickler
-would write them.
+The result always has the same bytes. The pickles are assembled opcode by opcode, as no pickler would
+write them.
 """
 
 from __future__ import annotations

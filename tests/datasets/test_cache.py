@@ -1,4 +1,4 @@
-"""A user without a home folder: of a container started with --user 12345."""
+"""A user without a home folder, as in a container started with --user 12345."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Users and items with few likes are left out until nothing changes."""
+"""Users and items with few likes are left out, repeatedly until nothing changes."""
 
 from __future__ import annotations
 

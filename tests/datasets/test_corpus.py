@@ -1,4 +1,4 @@
-"""Files as people have them are read as what they are, or refused in a sentence."""
+"""Realistic files of likes are read correctly, or refused with a sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A description counts what is there."""
+"""The description of a file of likes."""
 
 from __future__ import annotations
 

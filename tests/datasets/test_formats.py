@@ -1,4 +1,4 @@
-"""Every format read, by its content alone, and every hostile file refused with its sentence."""
+"""Every format is recognized by content and read, and every hostile file is refused with its sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ids of a file meet those of a model, whatever the file's own would be taken for."""
+"""Ids in a file are matched with those of a model, even if the file alone would be read differently."""
 
 from __future__ import annotations
 

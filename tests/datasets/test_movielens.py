@@ -1,4 +1,4 @@
-"""The bundled edition, and downloads from a server on loopback that does what servers do."""
+"""The bundled edition, and downloads from a local server that behaves like real ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DuckDB opens the files that are named, and takes the same text for an id as the reader in memory."""
+"""DuckDB opens exactly the named files, and has the same rules for ids as the reader in memory."""
 
 from __future__ import annotations
 

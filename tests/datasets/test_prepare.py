@@ -1,4 +1,4 @@
-"""Tables of any size become a prepared folder, which is what the in-memory path makes of the same rows."""
+"""Tables of any size are prepared, with the same result as reading the rows in memory."""
 
 from __future__ import annotations
 
@@ -274,9 +274,7 @@ def test_the_parts_of_a_data_set_of_lists_are_one(tmp_path):
 
 def test_a_matrix_is_not_read_in_parts(tmp_path):
     sparse.save_npz(tmp_path / "likes.npz", sparse.csr_array(np.eye(3)))
-    with pytest.raises(
-        ValueError, match=r"is an \.npz, which is read at once and not a part at a time; leave out --mem"
-    ):
+    with pytest.raises(ValueError, match=r"is an \.npz file, which can't be read in parts; leave out --mem"):
         tables.prepare(tmp_path / "likes.npz", tmp_path / "out")
 
 

@@ -1,7 +1,7 @@
-"""The memory of preparing tables and of training on a prepared folder, in processes of their own.
+"""The memory of preparing tables and of training on a prepared folder, in separate processes.
 
-What is measured is RssAnon, the memory that the system can't take back by dropping pages of files; the
-prepared arrays are such pages.
+RssAnon is measured, the memory that the system can't reclaim by dropping pages of files; the prepared
+arrays are such pages.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The readers of text, of parquet and DuckDB's give the same likes of the same rows, or refuse."""
+"""The readers of text, parquet and DuckDB give the same likes for the same rows, or refuse them."""
 
 from __future__ import annotations
 

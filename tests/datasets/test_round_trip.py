@@ -1,4 +1,4 @@
-"""Random tables in random layouts are read back as what was written, or refused, and never as other likes."""
+"""Random tables in random layouts are read back as written, or refused, but never read as other likes."""
 
 from __future__ import annotations
 

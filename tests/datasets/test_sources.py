@@ -1,4 +1,4 @@
-"""Where likes come from: compressed files, archives, pipes, and paths that are something else."""
+"""Sources of likes: compressed files, archives, pipes, and paths that are something else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Made-up likes: their exact shape, their tails, and that their tastes can be learnt."""
+"""Synthetic likes: their exact size, their tails, and that their tastes can be learned."""
 
 from __future__ import annotations
 

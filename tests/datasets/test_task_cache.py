@@ -1,4 +1,4 @@
-"""The task's own files: read as NumPy wrote them at any time, refused where they are anything else."""
+"""The task's own files: those written by any version of NumPy are read, anything else is refused."""
 
 from __future__ import annotations
 

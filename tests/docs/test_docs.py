@@ -1,14 +1,13 @@
-"""The pages in docs/ say what is so.
+"""The pages in docs/ are right.
 
-- A `python` block runs in the namespace of those before it on its page, in an empty folder, and the
-  `text` block after it is what it prints: the same words, numbers within a thousandth. Of a block
-  marked `text about`, what another processor may train differently, numbers are as near as the
-  README's are.
-- A block marked `python quoted from FILE` stands in that file, word for word.
-- A link leads to a page, a heading, a file or a line of one, and a file that is named exists.
-- The parameters that a docstring lists are those of its signature, in the same order (docs/docstrings.py).
+- A `python` block runs in the namespace of those before it on its page, in an empty folder, and prints the
+  `text` block after it: the same words, with numbers within a thousandth. In a block marked `text about`,
+  for results that depend on the processor, numbers may differ as in the README.
+- A block marked `python quoted from FILE` is in that file, word for word.
+- A link leads to an existing page, heading, file or line of a file, and files that are named exist.
+- The parameters in a docstring are those of its signature, in the same order (docs/docstrings.py).
 - All lessons have the same parts in the same order, and link to their code.
-- The lessons' order is that of the layers (docs/lessons.py).
+- The order of the lessons is that of the layers (docs/lessons.py).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""docs/model_file_in_pytorch.md: its code opens a model file and scores as we do, and as PyTorch is known to.
+"""docs/model_file_in_pytorch.md: its code opens a model file, and its scores equal ours and PyTorch's.
 
-The model is the one that PyTorch trained in tests/oracle/network.npz, whose scores are stored
-there. Where PyTorch can't be imported, the page's code isn't run, but the file that it would open
-is read back and scored, and what the page says of its arrays is compared with what is in it.
+The model is the one trained by PyTorch in tests/oracle/network.npz, whose scores are stored there. If
+PyTorch can't be imported, the page's code isn't run, but the file is read and scored, and its arrays are
+compared with the page's table.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The notebooks' exercises can be solved: with the layers' own backwards every cell says ok. They are notebooks, too.
+"""The notebooks' exercises can be solved: with the layers' own backwards, every cell prints ok.
 
-That they run as they are, and print what they say, is tested with the other pages (test_docs.py).
+That they run, and print what they show, is tested together with the other pages (test_docs.py).
 """
 
 from __future__ import annotations

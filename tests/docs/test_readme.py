@@ -1,17 +1,15 @@
-"""The README's code blocks are run, from the top, in one empty folder, and print what the README says they print.
+"""The README's code blocks are run, from the top, in one empty folder, and print what the README shows.
 
-A `python` block runs in the namespace of those before it, and a `text` block after it is what it
-prints; a block `python quoted from FILE` stands in that file. In a `console` block a line that begins
-with "$ " is a command, and what follows is what it prints. A block without a language is not run. The
-rules of comparison:
+A `python` block runs in the namespace of those before it, and prints the `text` block after it; a block
+marked `python quoted from FILE` is in that file. In a `console` block, a line that begins with "$ " is a
+command, and the next lines are its output. A block without a language is not run. The rules for comparing:
 
-- Each line of the README is found among the lines printed, in the README's order; a run may print
-  more. Of a block marked `text ranking` half the lines are found, in any order.
-- Text and whole numbers are the same; spaces don't count.
-- Other numbers are within 10% or 0.05 of each other: another processor rounds otherwise, and
-  training makes of that another network, as another seed would (which moves p@1 of 671 users by
-  .02).
-- Seconds, memory and rates are the machine's, and are not compared.
+- Each line of the README is among the lines printed, in the same order; a run may print more. For a block
+  marked `text ranking`, half of the lines are found, in any order.
+- Text and whole numbers are the same; whitespace is ignored.
+- Other numbers are within 10% or 0.05 of each other: another processor rounds differently, which gives a
+  different network after training, as another seed would (which changes p@1 for 671 users by 0.02).
+- Seconds, memory and rates depend on the machine, and are not compared.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What several test files share. Each file is one subject."""
+"""Helpers shared by several test files, with one subject per file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The memory that reading a file may take, and a limit that holds it to that."""
+"""The memory that reading a file may need, and a limit that enforces it."""
 
 from __future__ import annotations
 

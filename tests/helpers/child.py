@@ -1,4 +1,4 @@
-"""Code run in a process of its own, as where its memory is to be measured."""
+"""Run code in a new process, for example to measure its memory."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""One model asked in the process that trained it and in processes started in every way; prints what differs.
+"""Use a model in the process that trained it and in a process started from it; prints the differences.
 
     python -m tests.helpers.children WAY [handled]
 
-`handled`: the child handles SIGTERM, as servers' workers do.
+With `handled`, the child handles SIGTERM, as the workers of servers do.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Files of likes as people have them: each with the likes that it must give, or the sentence that it must get.
+"""Realistic files of likes, each with the likes that must be read from it, or the sentence that refuses it.
 
-The likes are those of `PAIRS` unless a case says otherwise; all readers are held to them.
+The likes are those of `PAIRS` unless a case says otherwise, for all readers.
 """
 
 from __future__ import annotations

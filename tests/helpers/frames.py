@@ -1,4 +1,4 @@
-"""Sound frames around a wrong inside, for fuzzing: lengths, sizes and checksums are right, what they are of is not."""
+"""Valid frames around invalid content, for fuzzing: lengths, sizes and checksums are right, the content is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training that an exception stops, as a kill would, in this process."""
+"""A training run that is stopped by an exception, as if killed, in this process."""
 
 from __future__ import annotations
 

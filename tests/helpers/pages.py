@@ -1,4 +1,4 @@
-"""The code blocks of a page, and whether what a run printed is what the page says; the rules: docs/test_readme.py."""
+"""The code blocks of a page, and comparing their output with the page; see docs/test_readme.py for the rules."""
 
 from __future__ import annotations
 

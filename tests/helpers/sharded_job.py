@@ -1,4 +1,4 @@
-"""What test_sharded.py has several ranks do: `mpiexec -n N python tests/helpers/sharded_job.py WHAT FOLDER`."""
+"""The job that test_sharded.py runs on ranks: `mpiexec -n N python tests/helpers/sharded_job.py WHAT FOLDER`."""
 
 from __future__ import annotations
 

@@ -1,12 +1,11 @@
-"""Kill a training again and again: it must end in the bits of one that was never killed, and lose little.
+"""Kill a training run again and again: it must end with the bits of an uninterrupted run, and lose little time.
 
     python tests/helpers/torture.py --kills 200
 
-The training is a small one on the bundled ratings, with a validation that keeps the best weights
-and an average of the last ones, in a process of its own. It is killed by SIGKILL, half of the times
-when a random time is up and half of the times at a random one of the file operations by which a
-checkpoint is written, and started again by the same command. When it has ended and kills are left,
-another begins.
+It is a small run on the bundled ratings, with validation that keeps the best weights, in a separate process.
+It is killed with SIGKILL, half of the times after a random time and half of the times at a random file
+operation of writing a checkpoint, and started again with the same command. If it ends with kills left,
+another one is started.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Each kernel against the layers that it stands for, over shapes that hurt; run again with NUMBA_DISABLE_JIT=1.
+"""Each kernel against the layers that it replaces, with difficult shapes; run again with NUMBA_DISABLE_JIT=1.
 
-Sizes stay small, and the large ones lie around the edges of tiles and blocks, as the compiled
-kernels have those frozen in.
+Sizes are small; the larger ones are near the edges of tiles and blocks, which are fixed in the compiled
+kernels.
 """
 
 from __future__ import annotations

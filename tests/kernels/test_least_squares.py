@@ -1,4 +1,4 @@
-"""The kernels of alternating least squares against their definition, around the edges of their tiles and panels."""
+"""The kernels of alternating least squares against their definition, at the edges of their tiles and panels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DeepRecommender and RatingPredictor beyond the contract of test_models.py: equations, refeeding, RMSE, splits."""
+"""DeepRecommender and RatingPredictor beyond the contract in test_models.py: equations, refeeding, RMSE, splits."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""scikit-learn's own checks of an estimator, each that a model does not pass by name, and its tools around a model.
+"""scikit-learn's estimator checks, with a list of those that each model fails, and its tools used with a model.
 
-The checks draw real numbers, where a like is 0 or 1, so most of them fail at `fit` before they have
-checked anything. Each model is therefore checked twice: as it is, and `OfPositive`, by which a
-number above one half is a like and the scores are what a decision function returns, so that what
-the checks ask of predictions is asked of scores.
+The checks draw real numbers, but a like is 0 or 1, so most of them fail in `fit` before they have checked
+anything. Each model is therefore checked twice: unchanged, and as `OfPositive`, in which numbers above one
+half are likes and the scores are the decision function, so that the checks of predictions apply to scores.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""PyTorch's answers to what our layers, Adam and network compute, and the script that stores them.
+"""PyTorch's results for our layers, Adam and network, and the script that stores them.
 
-    python tests/oracle/make_oracle.py            rewrites tests/oracle/*.npz, where autoenc is installed
+    python tests/oracle/make_oracle.py            rewrites tests/oracle/*.npz; needs autoenc and PyTorch
 
-Each case is two functions: one draws the inputs, one has PyTorch answer them. A file holds a
-case's inputs (float64), its answers in float32 and in float64, and the version of PyTorch.
-`tests/test_oracle.py` compares ours with the stored answers, so it needs no PyTorch, and where
-there is one, with what it answers today.
+Each case has two functions: one draws the inputs, the other computes PyTorch's results. A file holds a case's
+inputs (float64), its results in float32 and float64, and the version of PyTorch. `tests/test_oracle.py`
+compares ours with the stored results, so it doesn't need PyTorch; if it is installed, it compares with the
+results of the installed version too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Recommendations and measurements by Dask's workers are those of one process, whoever works and whoever dies."""
+"""Recommending and evaluating on Dask workers gives the results of one process, whichever workers run or die."""
 
 from __future__ import annotations
 
@@ -262,7 +262,7 @@ def test_it_says_where_a_model_lacks_times(place, weighted, scheduler, tmp_path,
     EASE(half_life=30).fit(datasets.load(path=weighted / "likes", times=True)).save(tmp_path / "ease")
     tables.prepare(weighted / "rows.parquet", tmp_path / "likes")
     likes, by_dask = str(tmp_path / "likes"), ["--engine", "dask", "--scheduler", scheduler]
-    sentence = f"{likes} has no times, so that a user's likes all count alike"
+    sentence = f"{likes} has no times, so all likes of a user count equally"
     assert main(["recommend", str(tmp_path / "ease"), "--users", likes, "--out", str(tmp_path / "out"), *by_dask]) == 0
     assert sentence in capsys.readouterr().err
     assert main(["evaluate", str(tmp_path / "ease"), "--data", likes, *by_dask]) == 0

@@ -1,4 +1,4 @@
-"""A checkpoint becomes a model file, beside a training that goes on too."""
+"""A checkpoint is merged into a model file, even while training is running."""
 
 from __future__ import annotations
 

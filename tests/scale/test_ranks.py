@@ -1,4 +1,4 @@
-"""What a rank says where it alone fails, and the job's exit code."""
+"""The message of a rank that fails alone, and the job's exit code."""
 
 from __future__ import annotations
 

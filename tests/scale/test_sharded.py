@@ -1,4 +1,4 @@
-"""A network shared out over ranks trains as one on one: the parts alone, and jobs of mpiexec."""
+"""A network divided among ranks trains like one on a single rank: the parts alone, and jobs run by mpiexec."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page in a real Chromium, as somebody with a mouse, with keys alone, or with a screen reader meets it."""
+"""The page in a real Chromium, used with a mouse, a keyboard only, or a screen reader."""
 
 from __future__ import annotations
 
@@ -269,7 +269,7 @@ def test_the_network_at_work(open_page):
     page.wait_for_selector(".change")
     assert page.locator(".change").count() == 10 and "without=541" in page.url
     page.get_by_role("button", name="embedding").click()
-    assert "Difference that Blade Runner (1982) makes:" in page.locator(".details:visible").inner_text()
+    assert "Effect of Blade Runner (1982):" in page.locator(".details:visible").inner_text()
     assert page.get_by_role("heading", name="Raised most by it").is_visible()
 
     page.get_by_label("Training").check()

@@ -1,4 +1,4 @@
-"""Clients that send nothing, read nothing, or hang up: none of them keeps the others waiting."""
+"""Clients that send nothing, read nothing, or disconnect: none of them keeps the others waiting."""
 
 from __future__ import annotations
 

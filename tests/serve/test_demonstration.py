@@ -1,4 +1,4 @@
-"""What is served where no model is named: lists that convince, and a network that is trained once."""
+"""The models served by default: convincing lists, and a network that is trained once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API and the server: answers equal the model's, bad questions get one sentence, and nothing grows."""
+"""The API and the server: answers equal the model's, invalid requests get one sentence, and memory doesn't grow."""
 
 from __future__ import annotations
 

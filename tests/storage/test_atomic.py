@@ -1,4 +1,4 @@
-"""A file that is written is there whole, or what stood there before is."""
+"""A file is written completely, or the previous one is kept."""
 
 from __future__ import annotations
 

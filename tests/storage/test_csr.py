@@ -1,4 +1,4 @@
-"""Matrices from files whose indptr would have compiled code read out of bounds: each ended the process once."""
+"""Matrices from files whose indptr would make compiled code read out of bounds; each of them crashed the process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder is one process's at a time, and no longer than that lives."""
+"""A folder is locked by one process at a time, and unlocked when that process ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Room for likes on disk is taken before they are written: beside a full disk, a mapped file is a bus error."""
+"""Disk space for likes is reserved before they are written: with a full disk, a mapped file is a bus error."""
 
 from __future__ import annotations
 

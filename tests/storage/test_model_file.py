@@ -1,4 +1,4 @@
-"""The model's file: the same bits back, whole or not at all, and no trust in a stranger's."""
+"""The model file: the same bits are read back, writes are atomic, and foreign files are not trusted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a writer asks of the system and doesn't get is an error, and what stood there stands there still."""
+"""If a system call of a writer fails, it raises an error, and the previous file is kept."""
 
 from __future__ import annotations
 
