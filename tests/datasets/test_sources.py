@@ -108,9 +108,7 @@ def test_zstd_without_a_module_for_it(tmp_path, monkeypatch):
 
     monkeypatch.setattr(streams, "importlib", types.SimpleNamespace(import_module=no_module))
     (tmp_path / "a.zst").write_bytes(b"\x28\xb5\x2f\xfd" + bytes(9))
-    with pytest.raises(
-        ValueError, match=r"a\.zst: it is compressed by zstd: pip install '\.\[zst\]', or decompress"
-    ):
+    with pytest.raises(ValueError, match=r"a\.zst: it is compressed by zstd: pip install '\.\[zst\]', or decompress"):
         read(tmp_path / "a.zst")
     assert importlib.import_module  # of this module, as it was
 

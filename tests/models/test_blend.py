@@ -528,7 +528,7 @@ def test_it_refuses_what_is_no_model():
         Blend(["EASE"]).fit([[0, 1]])
     with pytest.raises(TypeError, match="fallback holds 3; pass recommenders, such as"):
         Blend([Popular()], fallback=[3]).fit([[0, 1]])
-    with pytest.raises(TypeError, match="fallback is {'ease': .*}; pass a list of models"):
+    with pytest.raises(TypeError, match=r"fallback is {'ease': .*}; pass a list of models"):
         Blend([Popular()], fallback={"ease": Popular()}).fit([[0, 1]])
 
 

@@ -203,9 +203,7 @@ def test_a_launcher_without_mpi4py_is_one_sentence(monkeypatch):
     ranks._ranks.cache_clear()
     monkeypatch.setenv("PMI_RANK", "1")
     monkeypatch.setitem(sys.modules, "mpi4py", None)
-    with pytest.raises(
-        ValueError, match=r"mpi4py can't be imported: pip install '\.\[mpi\]', or start it with"
-    ):
+    with pytest.raises(ValueError, match=r"mpi4py can't be imported: pip install '\.\[mpi\]', or start it with"):
         world()
     monkeypatch.setenv("AUTOENC_MPI", "0")
     assert world() is ALONE
