@@ -40,7 +40,7 @@ user_items = sparse.csr_array((np.ones(n_likes, np.float32), (users, items)), sh
 train, held_out = holdout_per_user(as_user_items(user_items))
 np.savez(path, **{f"{name}_{part}": getattr(half, part) for name, half in (("train", train), ("held_out", held_out))
                   for part in ("data", "indices", "indptr")})
-warm_up()  # so that whoever is measured only loads the kernels
+warm_up()  # so that the measured processes only load the kernels
 """
 
 MEASURE = """
