@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from pathlib import Path
 from typing import NamedTuple, TypeGuard
@@ -13,7 +14,7 @@ from autoenc.datasets.formats import is_npz, layout_of_sources
 from autoenc.datasets.layout import Features, JsonLines, Layout, Lists, Table
 from autoenc.datasets.options import NO_OPTIONS, ReadOptions
 from autoenc.datasets.sources import COMPRESSED, MAX_LINE, Source, check_exists, find, without_compression
-from autoenc.datasets.streams import compression_of, encoding_of
+from autoenc.datasets.streams import compression_of, decompressed, encoding_of
 from autoenc.datasets.text import row_like
 from autoenc.datasets.watch import Watch
 
@@ -79,8 +80,8 @@ def find_tables(path: Path, folder: Path, options: ReadOptions = NO_OPTIONS, tim
         paths = [spool.write_csv(source, layout, as_csv, folder) for source, layout in zip(sources, to_rewrite)]
         return Tables(paths, as_csv, layouts[0], titles)
     layout = _with_quotes(sources, [layout for layout in layouts if isinstance(layout, (Table, JsonLines))])
-    forms = {_form_of(source) for source in sources}
-    is_read_as_it_is = len(forms) == 1 and {compression for compression, _ in forms} <= {"none", "gzip", "zstd"}
+    compressions = {_compression_of(source) for source in sources}
+    is_read_as_it_is = len(compressions) == 1 and None not in compressions
     paths = [source.path if is_read_as_it_is else spool.decompress(source, folder) for source in sources]
     return Tables(paths, layout, layout, titles)
 
@@ -159,7 +160,7 @@ def rows_of(tables: Tables) -> str:
     layout = tables.layout
     if layout is None:
         return f"read_parquet({paths}, union_by_name=true, hive_partitioning=false)"
-    compression, encoding = _form_of(Source(tables.paths[0]))
+    compression = _compression_of(Source(tables.paths[0]))
     if isinstance(layout, JsonLines):
         keys = ", ".join(f"{quoted(key)}: 'JSON'" for key in dict.fromkeys(layout.at.values()))
         return (
@@ -172,17 +173,19 @@ def rows_of(tables: Tables) -> str:
     return (
         f"read_csv({paths}, delim={quoted(layout.delimiter)}, quote={quote}, escape={quote}, "
         f"header={'true' if layout.names else 'false'}, skip={skip}, auto_detect=false, columns={{{names}}}, "
-        f"compression='{compression}', encoding='{encoding}', max_line_size={MAX_LINE})"
+        f"compression='{compression}', max_line_size={MAX_LINE})"
     )
 
 
-def _form_of(source: Source) -> tuple[str, str]:
-    """How a file is compressed and encoded, as named in DuckDB's options if supported."""
+def _compression_of(source: Source) -> str | None:
+    """How a file is compressed, in DuckDB's words; None if it isn't text in UTF-8 that DuckDB decompresses itself."""
     if source.member is not None:
-        return "zip", "utf-8"
+        return None
     with source.path.open("rb") as file:
-        head = file.read(8)
-    return compression_of(head) or "none", encoding_of(head) or "utf-8"
+        method = compression_of(file.peek(8)[:8])
+        head = (file if method is None else decompressed(file, method)).read(4)
+    is_utf8 = encoding_of(head) is None and not head.startswith(codecs.BOM_UTF8)
+    return {None: "none", "gzip": "gzip", "zstd": "zstd"}.get(method) if is_utf8 else None
 
 
 def _files(folder: Path, endings: tuple[str, ...]) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from autoenc import datasets
 from autoenc.datasets import ReadOptions
@@ -10,6 +11,7 @@ from autoenc.datasets.cells import cells_of
 from autoenc.datasets.prepared import read_prepared
 from tests.datasets.test_corpus import write
 from tests.helpers.corpus import CASES, Case
+from tests.helpers.layouts import files, guessed
 
 pytest.importorskip("duckdb")
 pa = pytest.importorskip("pyarrow")
@@ -44,6 +46,21 @@ def test_duckdb_reads_what_is_read_in_memory_or_refuses(name, tmp_path):
     with pytest.raises(ValueError, match=f"(?s)({case.duckdb or case.refused})"):
         by_duckdb(path, tmp_path / "out", case)
     assert not (tmp_path / "out").exists()
+
+
+@settings(max_examples=25, suppress_health_check=list(HealthCheck), deadline=None)
+@given(files() | guessed())
+def test_duckdb_reads_what_is_written_in_any_layout_or_refuses(tmp_path, written):
+    options, times = ReadOptions(**written.options), written.times is not None
+    path = tmp_path / "likes"
+    path.write_bytes(written.content)
+    try:
+        tables.prepare(path, tmp_path / "out", times=times, options=options)
+    except ValueError:
+        return
+    assert likes_of(read_prepared(tmp_path / "out", times=times)) == likes_of(
+        datasets.load(path=path, times=times, **written.options)
+    )
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.refused is None and case.duckdb is None])

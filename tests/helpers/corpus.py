@@ -334,6 +334,8 @@ CASES: dict[str, Case] = {
     },
     # compressed, and in archives
     "gzip": Case(gzip.compress(CSV.encode()), times=TIMES),
+    "gzip of UTF-16": Case(gzip.compress(CSV.encode("utf-16")), times=TIMES),
+    "gzip with a byte order mark and no header": Case(gzip.compress(table(",", rows=PAIRS).encode("utf-8-sig"))),
     "bzip2": Case(bz2.compress(CSV.encode()), times=TIMES),
     "xz": Case(lzma.compress(CSV.encode()), times=TIMES),
     "xz twice": Case(lzma.compress(CSV[:50].encode()) + lzma.compress(CSV[50:].encode())),
