@@ -38,8 +38,8 @@ NEGATIVE = r"-\d+(\.0+)?"
 ISO_TIME = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?( ?(Z|UTC|[-+]\d\d(:?\d\d)?))?)?"
 """A time as text; without an offset it is UTC."""
 
-DECIMAL_COMMA = r"[-+]?\d+,(\d\d?|\d{4,})"
-"""A rating or weight with a decimal comma. With three digits after it, the comma may also separate thousands."""
+DECIMAL_COMMA = r"[-+]?(\d+,(\d\d?|\d{4,})|(0|\d{4,}),\d{3})"
+"""A rating or weight with a decimal comma. In 1,234 the comma may also separate thousands, but not in 0,234."""
 
 UNITS = {10**14: 10**6, 10**11: 10**3}
 """Times at least this large have this many units per second: 10**11 seconds would be the year 5138."""

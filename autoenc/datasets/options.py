@@ -96,7 +96,8 @@ def check_no_columns(what: str, options: ReadOptions) -> None:
     """Raise ValueError, which begins with `what`, if options about columns or ratings are set for likes without any."""
     said = [*options.of_columns, *(["min_rating"] if options.min_rating is not None else [])]
     if said:
-        raise ValueError(f"{what}, without columns and ratings; leave out {said[0]}=.")
+        flag = f"--{said[0]}-column" if said[0] in ROLES else f"--{said[0].replace('_', '-')}"
+        raise ValueError(f"{what}, without columns and ratings; leave out {said[0]}= ({flag}).")
 
 
 def how_read(kind: str, names: Mapping[str, str], options: ReadOptions = NO_OPTIONS) -> str:

@@ -75,6 +75,11 @@ def find_tables(path: Path, folder: Path, options: ReadOptions = NO_OPTIONS, tim
                 f"{source} has the header {_header_of(layout)}, but {sources[0]} has {_header_of(layouts[0])}; "
                 "give all files the same header."
             )
+    if len(sources) > 1 and not are_parts and isinstance(layouts[0], Lists) and layouts[0].user is None:
+        raise ValueError(
+            f"{path} holds {len(sources)} files of lists without users, who would be numbered from 0 in each; pass one "
+            "file, or lists that begin with the user."
+        )
     if to_rewrite := [layout for layout in layouts if _is_unknown_to_duckdb(layout)]:
         as_csv = spool.layout_of_csv(to_rewrite, options.wanted(times))
         paths = [spool.write_csv(source, layout, as_csv, folder) for source, layout in zip(sources, to_rewrite)]

@@ -215,7 +215,7 @@ class _Preparation:
             raise ValueError(f"the column of {role}s has type {type_}; convert it to numbers.")
         number = f"TRY_CAST({role} AS DOUBLE)"
         if type_ == "VARCHAR" and role != "time":
-            is_with_comma = f"regexp_full_match(trim({role}), {quoted(DECIMAL_COMMA)})"
+            is_with_comma = f"regexp_full_match(trim({role}, {quoted(SPACES)}), {quoted(DECIMAL_COMMA)})"
             number = f"TRY_CAST(CASE WHEN {is_with_comma} THEN replace({role}, ',', '.') ELSE {role} END AS DOUBLE)"
         wrong = self._ask(f"SELECT {role} FROM likes WHERE NOT coalesce(abs({number}) < 2**53, false) LIMIT 1")
         if wrong:

@@ -176,7 +176,8 @@ def _hits_by_kernel(
 class CandidateSearch:
     """Chooses a model's hyperparameters, each from a list, by the metric of the model alone.
 
-    Fits may use lower precision (`precompute` in float32), as they are only compared.
+    Fits may use lower precision (`precompute` in float32), which is enough to compare them, and to rank with one
+    that a blend does not fit again.
 
     Attributes
     ----------

@@ -272,6 +272,15 @@ def test_the_parts_of_a_data_set_of_lists_are_one(tmp_path):
     assert_same(read_prepared(tmp_path / "out"), wanted)
 
 
+def test_files_of_lists_that_number_their_users_are_not_read_as_one(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / "in" / name).write_text("2 5 7\n1 5\n2 7 9\n")
+    assert tables.prepare(tmp_path / "in/a.csv", tmp_path / "out").users == 3
+    with pytest.raises(ValueError, match="holds 2 files of lists without users, who would be numbered from 0 in each"):
+        tables.prepare(tmp_path / "in", tmp_path / "out")
+
+
 def test_a_matrix_is_not_read_in_parts(tmp_path):
     sparse.save_npz(tmp_path / "likes.npz", sparse.csr_array(np.eye(3)))
     with pytest.raises(ValueError, match=r"is an \.npz file, which can't be read in parts; leave out --mem"):

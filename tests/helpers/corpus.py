@@ -314,6 +314,14 @@ CASES: dict[str, Case] = {
     "decimal commas in quotes": Case(
         table(",", "user", "item", "rating", rows=[(*pair, '"3,25"') for pair in PAIRS]), options={"weight": 3}
     ),
+    "commas that cannot separate thousands": Case(
+        table(";", "user", "item", "rating", rows=[(*PAIRS[0], "1234,125"), *((*pair, "0,125") for pair in PAIRS[1:])]),
+        options={"weight": "rating"},
+    ),
+    "a decimal comma after a tab": Case(
+        table(";", "user", "item", "rating", rows=[(*pair, "\t3,5") for pair in PAIRS]),
+        options={"weight": "rating"},
+    ),
     "commas that may separate thousands": Case(
         "user;item;plays\n1;2;3,5\n1;3;1,000\n",
         None,
