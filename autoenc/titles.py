@@ -129,7 +129,7 @@ class Titles:
             of_one_edit = [
                 column for known in misspelt if edits(name, known) == 1 for column in self._columns_of_name[known]
             ]
-            return list(dict.fromkeys([*found[: n - 1], *of_one_edit[:1], *found]))[:n]
+            return list(dict.fromkeys([*found[: max(1, n - 1)], *of_one_edit[:1], *found]))[:n]
         begin_so = [known for known in self._columns_of_name if name and known.startswith(name)]
         alike = [*begin_so[:n], *misspelt[:n], *difflib.get_close_matches(name, candidates, n)]
         columns = itertools.chain.from_iterable(self._columns_of_name[known] for known in alike)

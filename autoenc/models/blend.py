@@ -249,7 +249,9 @@ class Blend(Recommender):
                 names = ", ".join(type(other).__name__ for other in self.fallback)
                 told = f"{str(error).removesuffix('.')}; instead, the model is made of {names}"
                 warnings.warn(told, stacklevel=5)  # at the caller of `fit`
-                self._replaced[type(model).__name__] = names
+                for other in self.fallback:
+                    other._check_hyperparameters()
+                self._replaced[", ".join(type(each).__name__ for each in self.models)] = names
                 return self.fallback
         return self.models
 

@@ -289,7 +289,16 @@ def test_a_model_without_the_memory_is_replaced_and_that_is_said(likes, tmp_path
     again = load_model(tmp_path / "blend.safetensors")
     np.testing.assert_array_equal(again.score([[3]]), model.score([[3]]))
     assert [type(member) for member in again.models] == [Popular, ItemKNN]
-    assert again.about_["instead"] == {"EASE": "Popular, ItemKNN"}
+    assert again.about_["instead"] == {"Popular, EASE": "Popular, ItemKNN"}
+
+
+def test_an_invalid_fallback_is_refused_before_anything_is_fitted(likes, monkeypatch):
+    fitted: list = []
+    monkeypatch.setattr(Popular, "_fit", spying(Popular._fit, fitted))
+    blend = Blend([Popular(), EASE(max_memory=1e3)], weights=[1, 1], fallback=[Popular(), ItemKNN(k=0)])
+    with pytest.warns(UserWarning, match="made of Popular, ItemKNN"), pytest.raises(ValueError, match="k "):
+        blend.fit(likes)
+    assert not fitted
 
 
 def test_whether_a_model_is_replaced_does_not_depend_on_what_is_free(likes, monkeypatch):
