@@ -389,7 +389,7 @@ def _check_training_arrays(shards: ShardFiles, given: dict[str, np.ndarray], tra
         elif fits:
             fits = given[name].shape[0] == array.shape[0] and given[name].shape[1] > step_count
         if not fits:
-            raise ValueError(f"{shards.paths[0]} lacks training/{name} of {step_count} steps; {START_AGAIN}")
+            raise ValueError(f"{shards.paths[0]} has no training/{name} for {step_count} steps; {START_AGAIN}")
 
 
 def _sweep(folder: Path) -> None:

@@ -82,18 +82,11 @@ class Answers:
     def difference(self, dataset: str, protocol: str, model: str, metric: str) -> str:
         return self.lines[protocol].difference(dataset, model, metric).signed()
 
-    def ahead(self, dataset: str, protocol: str, model: str, metric: str) -> str:
-        """The figure of `best` minus that of the model."""
-        return self.lines[protocol].behind_best(dataset, model, metric).signed()
-
     def mean(self, dataset: str, protocol: str, model: str, metric: str) -> str:
         return f"{self.lines[protocol].mean(dataset, model, metric).value:.4f}"
 
     def seconds(self, dataset: str, protocol: str, model: str) -> str:
         return f"{self.lines[protocol].median(dataset, model, 'fit_seconds'):.0f}"
-
-    def minutes(self, dataset: str, protocol: str, model: str) -> str:
-        return f"{self.lines[protocol].median(dataset, model, 'fit_seconds') / 60:.0f}"
 
     def trials(self, dataset: str, protocol: str, model: str) -> str:
         return f"{self.lines[protocol].median(dataset, model, 'trials'):.0f}"
