@@ -105,7 +105,7 @@ class Answers:
 def page(lines: dict[str, Lines], text: str) -> str:
     """The page: the text with its queries replaced by figures."""
     answers = Answers(lines)
-    return re.sub(r"\{\{(.*?)\}\}", lambda found: answers.answer(found[1]), text)
+    return re.sub(r"\{\{(.*?)\}\}", lambda found: answers.answer(found[1]), text, flags=re.DOTALL)
 
 
 def main(argv=None) -> int:
