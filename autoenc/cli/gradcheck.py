@@ -90,7 +90,8 @@ def run_checks(args: argparse.Namespace, say: Callable[[str], None]) -> tuple[st
             for mistake in mistakes:
                 say(f"{'':<20} this is what you get when {mistake}")
     wrong = sum(not row["passed"] for row in rows)
-    say(f"\n{len(rows)} gradients checked, {wrong} wrong (an error of {TOLERANCE:.0e} or more)")
+    gradients = f"{len(rows)} gradient{'s' * (len(rows) != 1)}"
+    say(f"\n{gradients} checked, {wrong} wrong (an error of {TOLERANCE:.0e} or more)")
     return ("FAIL" if wrong else "PASS"), rows
 
 

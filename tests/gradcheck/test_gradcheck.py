@@ -336,7 +336,7 @@ def test_a_wrong_gradient_exits_1(capsys, broken_relu):
     assert code == 1
     backward, differences = re.search(r"WRONG at \d, \d: backward has (\S+), the differences (\S+)$", lines[1]).groups()
     assert float(backward) != 0 and float(differences) == pytest.approx(0, abs=1e-9)  # of a negative input
-    assert lines[-1].startswith("1 gradients checked, 1 wrong")
+    assert lines[-1].startswith("1 gradient checked, 1 wrong")
 
 
 def test_a_layer_that_raises_is_named_and_the_others_are_checked(capsys, monkeypatch):
