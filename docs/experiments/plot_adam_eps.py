@@ -1,6 +1,6 @@
 """
 The position of Adam's eps
-=======================
+==========================
 
 The first step of Adam, divided by lr, against the size of the gradient: eps added after or before the bias correction.
 """
