@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -402,6 +403,7 @@ def test_a_cluster_here_is_closed_to_others(client):
     other = dask_distributed.Security.temporary()
     with pytest.raises(OSError):
         dask_distributed.Client(address, timeout=2, security=other)
+    gc.collect()  # clients that failed close when collected, which hangs if another cluster is just being started
 
 
 def test_a_cluster_without_cryptography_is_refused_in_a_sentence(monkeypatch):
