@@ -241,7 +241,7 @@ def test_the_log_is_quiet_and_as_loud_as_before_afterwards(likes):
         ({"search_space": {"l2": 5}}, r"search_space\['l2'\] is 5; pass a Range, or a list of values"),
         ({"search_space": {"l2": []}}, r"search_space\['l2'\] is \[\]; pass a Range, or a list of values"),
         ({"search_space": {"l2": Range(2, 1)}}, r"search_space\['l2'\] is Range\(low=2, high=1, .* from low to high"),
-        ({"search_space": {"l2": Range(0, 1, log=True)}}, "pass a Range from low to high, finite, and above 0 where"),
+        ({"search_space": {"l2": Range(0, 1, log=True)}}, "pass a Range from low to high, finite, and above 0 if log"),
     ],
 )
 def test_what_cannot_be_searched_is_refused(likes, arguments, sentence):
