@@ -2,7 +2,7 @@
 
     a table with header   userId,movieId,rating,timestamp: separated by commas, semicolons, bars, tabs or blanks, the
                           columns in any order and named as in `names.KNOWN`, or as the caller says
-    a table without       user item rating time, separated likewise or by ::, as in MovieLens' .dat and u.data
+    a table without       user item rating time, separated by these or by ::, as in MovieLens' .dat and u.data
     JSON lines            {"user": 1, "item": 2}, one object per like
     RecBole's .inter      a table with types: user_id:token<TAB>item_id:token
     LightGCN's text       user item item ..., one line per user; also with the number of items instead of the user

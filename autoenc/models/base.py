@@ -86,7 +86,7 @@ class Recommender(Recommending, Explaining):
 
         A model whose fit begins with a computation that does not depend on the hyperparameters returns its
         result; by default the likes are returned. With dtype float32 a model may trade precision for
-        speed, if the fits are only compared with each other.
+        speed, as for choosing hyperparameters.
         """
         return as_user_items(user_items)
 

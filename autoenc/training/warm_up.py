@@ -63,9 +63,9 @@ def compile_kernels(say: Say = lambda line: None) -> None:
 
 @functools.cache
 def compile_least_squares(say: Say) -> None:
-    """Likewise the kernels of IALS, in this process alone."""
+    """Compile the float32 kernels of IALS in this process if they are not cached yet, reporting progress."""
     vectors = np.ones((3, 2), np.float32)
-    least_squares.subtract(vectors[0], np.float32(1), vectors[1])  # the least of them
+    least_squares.subtract(vectors[0], np.float32(1), vectors[1])  # the smallest of them
     if was_compiled_and_kept(least_squares.subtract):
         with Compiling(IN_LEAST_SQUARES, say):
             least_squares.gram(vectors)
