@@ -15,20 +15,22 @@ from numba import prange
 
 from autoenc.batch_invariant import user_block
 from autoenc.kernels.jit import kernel
+from autoenc.machine import kernel_threads
 
 TILE = 128  # outputs at most; tiles have about equal sizes
 
 
 def linear(x, weight, bias):
     """x @ weight.T + bias: x (users, in_features), weight (out_features, in_features), bias (out_features,)."""
+    tiles = n_tiles(len(weight), TILE)
+    users = min(len(x), -(-len(x) * tiles // kernel_threads()))  # in a block, so that every thread has one
     return linear_of_blocks(
-        x, weight, bias, user_block(len(x), weight.shape[1], tile_widths(len(weight), TILE), x.dtype)
+        x, weight, bias, user_block(users, weight.shape[1], tile_widths(len(weight), tiles), x.dtype)
     )
 
 
-def tile_widths(n, tile):
-    """The sizes of the tiles, of at most `tile` outputs each, into which n outputs are divided."""
-    tiles = n_tiles(n, tile)
+def tile_widths(n, tiles):
+    """The sizes of the tiles if n outputs are divided into this many."""
     return {n // tiles, -(-n // tiles)}
 
 

@@ -3,9 +3,10 @@
 Definition: autoenc.layers.ReLU, BatchNorm1d, Dropout, one after the other; in the backward with
 autoenc.optim.Adam.step for BatchNorm's weight and bias.
 
-All three treat each feature separately, so a block of columns (at most 256 x 112 floats) goes through all
-of them while it is in the second-level cache. Bound by memory: 0.8 MB read and 1.6 MB written for the wider
-of the two layers. The sums of a column are computed in the order of the batch, on one thread.
+All three treat each feature separately, so a block of columns (at most 256 x 64 floats at the task's
+sizes) goes through all of them while it is in the second-level cache. Bound by memory: 0.8 MB read and
+1.6 MB written for the wider of the two layers. The sums of a column are computed in the order of the
+batch, on one thread.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numba import prange
 from autoenc.kernels.adam import adam_slice
 from autoenc.kernels.jit import kernel
 
-MOST_BLOCKS = 8  # with more, the rows would be so short that loading their first lines dominates
+MOST_BLOCKS = 16  # so that 16 threads have one each; with more, two threads would lose time on short rows
 LINE = 16  # numbers of a cache line in float32: blocks begin at a multiple
 
 
@@ -50,8 +51,8 @@ class Kept(NamedTuple):
 
 @kernel
 def n_blocks(features):
-    """Number of blocks of the features, by their number alone; a block has at least three lines, if possible."""
-    return max(1, min(MOST_BLOCKS, features // (3 * LINE)))
+    """Number of blocks of the features, by their number alone; a block has at least one line, if possible."""
+    return max(1, min(MOST_BLOCKS, features // LINE))
 
 
 @kernel

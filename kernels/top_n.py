@@ -22,7 +22,8 @@ from autoenc.kernels.linear import n_tiles, padded, tile_widths
 from autoenc.machine import kernel_threads
 
 TILE = 1024  # items at most; tiles have about equal sizes, so that none is small
-CHUNK = 64  # users that are skipped together if none has a good enough score for an item
+EVENLY = 16  # threads among which the tiles of a single block of users can be divided evenly
+CHUNK = 32  # users that are skipped together if none has a good enough score for an item
 
 
 def top_n(h2, weight, bias, liked_indptr, liked_items, n):
@@ -32,9 +33,19 @@ def top_n(h2, weight, bias, liked_indptr, liked_items, n):
     liked_items are the CSR of the items to exclude, each row ascending. Rows with fewer than n items are
     padded with item -1 and the lowest possible score. Scores of NaN or -inf are skipped.
     """
-    block = user_block(len(h2), weight.shape[1], tile_widths(len(weight), TILE), h2.dtype)
-    n_shares = shares(-(-len(h2) // (block.last - block.first)), n_tiles(len(weight), TILE), n)
+    tiles = tiles_of(len(weight))
+    block = user_block(len(h2), weight.shape[1], tile_widths(len(weight), tiles), h2.dtype)
+    n_shares = shares(-(-len(h2) // (block.last - block.first)), tiles, n)
     return top_n_of_shares(h2, weight, bias, liked_indptr, liked_items, n, block, n_shares)
+
+
+@kernel
+def tiles_of(n_items):
+    """Number of tiles: a power of two up to EVENLY, or a multiple of it, so that threads can share them evenly."""
+    tiles, multiple = n_tiles(n_items, TILE), 1
+    while multiple < min(tiles, EVENLY):
+        multiple *= 2
+    return (tiles + multiple - 1) // multiple * multiple
 
 
 def shares(blocks, tiles, n):
@@ -52,7 +63,7 @@ def shares(blocks, tiles, n):
 
 @kernel(parallel=True)
 def top_n_of_shares(h2, weight, bias, liked_indptr, liked_items, n, block, n_shares):
-    users, tiles = len(h2), n_tiles(len(weight), TILE)
+    users, tiles = len(h2), tiles_of(len(weight))
     items = np.full((n_shares, users, n), -1, np.int32)
     scores = np.full((n_shares, users, n), np.finfo(h2.dtype).min, h2.dtype)
     held = block.last - block.first
@@ -82,7 +93,7 @@ def top_n_of_tiles(h2, weight, bias, liked, where, items, scores):
     liked_indptr, liked_items = liked
     first_tile, last_tile, row = where
     users, n_items, n = len(items), len(weight), items.shape[1]
-    tiles = n_tiles(n_items, TILE)
+    tiles = tiles_of(n_items)
     next_liked, found = liked_indptr[:-1].copy(), np.zeros(users, np.int64)
     begin = first_tile * n_items // tiles
     for u in range(users):

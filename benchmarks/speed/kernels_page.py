@@ -20,6 +20,7 @@ from pathlib import Path
 from autoenc.kernels.gather_sum import balanced_blocks
 from autoenc.kernels.normalize import n_blocks
 from autoenc.kernels.output_tile import parts_of
+from autoenc.kernels.top_n import tiles_of
 from autoenc.storage.atomic import replacing
 from benchmarks.speed.kernels import rows_of_table
 from benchmarks.speed.pairs import PAIRS
@@ -165,6 +166,7 @@ def rows_of_sharing() -> list[list[str]]:
         "middle, the embedding's features": n_blocks(EMB_DIM),
         "middle, the hidden features": n_blocks(HIDDEN_DIM),
         "embedding: gather, update": inspect.signature(balanced_blocks).parameters["n_blocks"].default,
+        "ranking of 256 users: scores and top 10": tiles_of(ITEMS),
     }
     counts = (2, 4, 8, 16)
     rows = [["phase", "blocks", *(f"{n} threads" for n in counts)]]
