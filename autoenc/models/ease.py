@@ -29,7 +29,7 @@ Cost
     likes reuses G, which saves 13 s of the 30; if fits are only compared, P in float32 suffices and
     takes half the time. One factorization for all l2, by eigenvectors, takes nine times as long as P.
     If there are at most a third as many users as items, P is computed from a users x users matrix
-    (gram.py).
+    (gram.py): 8,000 users, 26,000 items and 135,000 likes take 31 s on one core.
 
 Source
     Steck 2019, Embarrassingly Shallow Autoencoders for Sparse Data (arXiv 1905.03375), equation 8
@@ -70,9 +70,9 @@ class EASE(Recommender):
         Weight of |B|**2, above 0. The paper uses 200 to 1,000; more data allows less.
     max_memory : float, optional
         Number of bytes that `fit` may use in addition to the likes. It needs 12 * n_items**2, or, with
-        few users, 4 * n_items**2 + 8 * n_users * n_items. If that is more than this, or than the
-        machine has free (known on Linux only), `fit` raises ValueError at once. By default half of the
-        installed memory, or of a container's limit.
+        few users, 4 * n_items**2 + 8 * n_users * (n_users + n_items). If that is more than this, or
+        than the machine has free (known on Linux only), `fit` raises ValueError at once. By default
+        half of the installed memory, or of a container's limit.
     half_life : float, optional
         Number of days after which a like counts half, in training and when scoring likes that have
         times. By default every like counts by its weight alone.

@@ -9,19 +9,18 @@ By items
     P = inverse of (G + L), by blocks (inverse.py)
 
 By users, if they are few (Woodbury's identity)
-    C @ C.T = X @ inverse(L) @ X.T + I           (n_users, n_users), C by Cholesky's factorization
-    Y = inverse(C) @ X @ inverse(L)              (n_users, n_items)
-    P = inverse(L) - Y.T @ Y
+    M = inverse of (X @ inverse(L) @ X.T + I)    (n_users, n_users), by blocks (inverse.py)
+    Y = X @ inverse(L)                           (n_users, n_items), as sparse as X
+    P = inverse(L) - Y.T @ M @ Y
 
 Cost
     By items, n_items**3 flops and 8 bytes per pair of items, after one pass over the users' pairs of
-    likes for G, which serves any L. By users, about n_users * n_items**2 flops and 8 bytes per user and
-    item. float32 takes half the time and bytes, with a relative error in P of 1e-5.
+    likes for G, which serves any L. By users, n_users**3 + 2 * n_items * n_likes flops and 8 bytes per
+    pair of users, or more for dense likes. float32 takes half the time and bytes, with a relative error
+    in P of 1e-5.
 
 Source
-    Woodbury 1950, Inverting Modified Matrices (Princeton, memorandum report 42); Cholesky's
-    factorization and its rounding: Higham 2002, Accuracy and Stability of Numerical Algorithms,
-    chapter 10.
+    Woodbury 1950, Inverting Modified Matrices (Princeton, memorandum report 42).
 
 Example
     >>> likes = sparse.csr_array(np.array([[1, 1, 0, 0], [0, 1, 1, 0]], np.float32))
@@ -38,13 +37,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import sparse
 
 from autoenc.machine import compute_threads, threads_to_use
 from autoenc.models.inverse import invert
 from autoenc.models.weighting import item_totals
 
 BLOCK = 512  # items processed at a time
+DENSE = 32  # if more than one in so many entries is a like, a dense product is faster
 DENSE_ENTRIES = 2**24  # numbers in a dense block of users: 67 MB
 
 
@@ -66,7 +66,7 @@ def gram_of(user_items: sparse.csr_array, dtype: type = np.float64) -> ItemGram 
 
 def bytes_needed(n_users: int, n_items: int) -> int:
     """The bytes that this matrix and its inverse take, in addition to the likes."""
-    return 8 * n_items * (n_users if _are_few(n_users, n_items) else n_items)
+    return 8 * (n_users * (n_users + n_items) if _are_few(n_users, n_items) else n_items**2)
 
 
 def _are_few(n_users: int, n_items: int) -> bool:
@@ -114,7 +114,8 @@ class ItemGram:
 
 
 class UserGram:
-    """The same for few users, by a users x users matrix. An inverse takes 8 bytes per user and item, besides the likes.
+    """The same for few users, by a users x users matrix. It takes 8 bytes per pair of users, and as many per
+    user and item if more than one in DENSE of these is a like.
 
     Parameters and attributes are those of `ItemGram`.
     """
@@ -123,35 +124,51 @@ class UserGram:
 
     def __init__(self, user_items: sparse.csr_array, dtype: type = np.float64):
         self.counts = item_totals(user_items)
-        self._by_item = user_items.tocsc().astype(dtype)
+        likes = user_items.tocsc().astype(dtype)
+        self._likes = likes.toarray() if likes.nnz * DENSE > likes.shape[0] * likes.shape[1] else likes
 
     def inverse(self, penalty: np.ndarray) -> Inverse:
         """P for the penalty (n_items,) float64, L's diagonal."""
-        (n_users, n_items), dtype = self._by_item.shape, self._by_item.dtype
-        penalty = penalty.astype(dtype)
+        (n_users, n_items), dtype = self._likes.shape, self._likes.dtype
+        inv_penalty = (1 / penalty).astype(dtype)
         blocks = [slice(start, start + BLOCK) for start in range(0, n_items, BLOCK)]
         square = np.eye(n_users, dtype=dtype)
-        for block in blocks:
-            likes = self._by_item[:, block].toarray()  # (n_users, block)
-            square += (likes / penalty[block]) @ likes.T
-        factor = linalg.cholesky(square, lower=True, overwrite_a=True)  # C
-        half = np.empty((n_items, n_users), dtype)  # Y.T
+        for block in [slice(None)] if sparse.issparse(self._likes) else blocks:
+            likes = self._likes[:, block]
+            square += _dense((likes * inv_penalty[block]) @ likes.T)
+        _invert_both_triangles(square)  # M
+        diagonal = np.empty(n_items, dtype)
 
-        def solve(block: slice) -> None:
-            likes = self._by_item[:, block].toarray()
+        def fill(block: slice) -> None:
             with compute_threads():
-                half[block] = linalg.solve_triangular(factor, likes / penalty[block], lower=True, overwrite_b=True).T
+                scaled = self._likes[:, block] * inv_penalty[block]  # of Y
+                diagonal[block] = inv_penalty[block] - np.einsum("iu,ui->i", scaled.T @ square, _dense(scaled))
 
         with ThreadPoolExecutor(threads_to_use()) as pool:
-            list(pool.map(solve, blocks))
-        diagonal = 1 / penalty - np.einsum("ij,ij->i", half, half)
+            list(pool.map(fill, blocks))
 
         def rows(start: int, stop: int) -> np.ndarray:
-            product: np.ndarray = half[start:stop] @ -half[start:].T  # (stop - start, n_items - start)
+            scaled = self._likes[:, start:stop] * -inv_penalty[start:stop]
+            product: np.ndarray = (scaled.T @ square) @ self._likes[:, start:]  # (stop - start, the rest)
+            product *= inv_penalty[start:]
             np.fill_diagonal(product, diagonal[start:stop])
             return product
 
         return Inverse(diagonal, rows)
+
+
+def _dense(array: np.ndarray | sparse.csc_array) -> np.ndarray:
+    return array.toarray() if sparse.issparse(array) else array
+
+
+def _invert_both_triangles(square: np.ndarray) -> None:
+    """Replace a symmetric matrix by its inverse."""
+    invert(square)
+    for start in range(0, len(square), BLOCK):
+        block = slice(start, start + BLOCK)
+        square[start + BLOCK :, block] = square[block, start + BLOCK :].T
+        upper = np.triu(square[block, block], 1)
+        square[block, block] = np.triu(square[block, block]) + upper.T
 
 
 def _users_in_common(user_items: sparse.csr_array, dtype: type = np.float64) -> np.ndarray:
@@ -165,7 +182,7 @@ def _users_in_common(user_items: sparse.csr_array, dtype: type = np.float64) -> 
     n_users, n_items = user_items.shape
     gram = np.zeros((n_items, n_items), dtype)
     by_item = user_items.tocsc()
-    is_popular = np.diff(by_item.indptr) > n_users / 32
+    is_popular = np.diff(by_item.indptr) > n_users / DENSE
 
     popular = np.flatnonzero(is_popular)
     if len(popular):

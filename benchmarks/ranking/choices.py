@@ -106,13 +106,17 @@ def fitted_parts(train: sparse.csr_array, judge: Judge) -> dict:
     """The parts of `best` and one more, with hyperparameters and early stopping as in its fit, by name."""
     best = preset("best")
     best.search_, best._progress, best._replaced = [], no_progress, {}
-    network, *others = best.models
     parts = best._models_that_fit(train.shape)
-    others = [*others, IALS(emb_dim=256)] if parts is best.models else list(parts)
+    others = [*parts[1:], IALS(emb_dim=256)] if parts is best.models else list(parts)
     others = [best._best_candidate(type(part).__name__.lower(), part, train, judge) for part in others]
-    stopping = Stopping(judge, others, best.stop_every, best.patience, no_progress)
-    network.fit(train, callbacks=[stopping])
+    network = stopped(best.models[0], others, train, judge)
     return {"network": network} | {type(part).__name__: part for part in others}
+
+
+def stopped(network, others: list, train: sparse.csr_array, judge: Judge):
+    """The network, trained up to the epoch at which its blend with the others, already fitted, is best."""
+    best = preset("best")
+    return network.fit(train, callbacks=[Stopping(judge, others, best.stop_every, best.patience, no_progress)])
 
 
 def sets_of(parts: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -199,6 +203,17 @@ def stored(path: Path = STORED) -> list[dict]:
     return list({(line["dataset"], line["protocol"]): line for line in lines}.values())
 
 
+def run_all(parser: argparse.ArgumentParser, runs: list[str], results: Path, measure) -> None:
+    """Append the line of each run, "DATASET:PROTOCOL", to the results."""
+    for run in runs:
+        dataset, _, protocol = run.partition(":")
+        if dataset not in datasets.available() or protocol not in ("weak", "strong"):
+            parser.error(f"{run} is not DATASET:PROTOCOL of {', '.join(datasets.available())} and weak, strong")
+        line = in_own_process(measure, dataset, protocol)
+        with results.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(
         "python -m benchmarks.ranking.choices",
@@ -209,13 +224,7 @@ def main(argv=None) -> int:
     parser.add_argument("--results", type=Path, metavar="FILE", default=STORED, help="default: %(default)s")
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     args = parser.parse_args(argv)
-    for run in args.run:
-        dataset, _, protocol = run.partition(":")
-        if dataset not in datasets.available() or protocol not in ("weak", "strong"):
-            parser.error(f"{run} is not DATASET:PROTOCOL of {', '.join(datasets.available())} and weak, strong")
-        line = in_own_process(measure, dataset, protocol)
-        with args.results.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+    run_all(parser, args.run, args.results, measure)
     lines = stored(args.results)
     as_table = as_markdown if args.markdown else as_text
     print(as_table(check_table(lines)), as_table(left_out_table(lines)), sep="\n\n")

@@ -587,10 +587,12 @@ class TestEASE:
         np.testing.assert_array_equal(*fits)
 
     @pytest.mark.parametrize("block", [512, 33])
+    @pytest.mark.parametrize("dense", [1e-9, 1e9], ids=["sparse likes", "dense likes"])
     @pytest.mark.parametrize("model", [EASE(l2=0.5), EASE(l2=2000.0), EDLAE(l2=3.0, dropout=0.4)])
-    def test_few_users_come_to_the_same_by_their_own_square(self, weak_split, monkeypatch, model, block):
+    def test_few_users_come_to_the_same_by_their_own_square(self, weak_split, monkeypatch, model, dense, block):
         for module in (gram, ease):
             monkeypatch.setattr(module, "BLOCK", block)
+        monkeypatch.setattr(gram, "DENSE", dense)
         train = weak_split[0][:80, :300]
         assert (np.diff(train.tocsc().indptr) == 0).any()  # an item that nobody likes
         by_items, by_users = gram.ItemGram(train), gram.UserGram(train)
@@ -609,7 +611,7 @@ class TestEASE:
         with pytest.raises(ValueError, match=message):
             EASE().fit(wide)
         few, many = [[0, 1, 2]], [[0, 1, 2], [0, 1]]  # users, for three items
-        for likes, needed in ((few, 4 * 3**2 + 8 * 3), (many, 12 * 3**2)):
+        for likes, needed in ((few, 4 * 3**2 + 8 * (1 + 3)), (many, 12 * 3**2)):
             assert EASE(max_memory=needed).fit(likes).n_items == 3
             with pytest.raises(ValueError, match=f"needs {needed} bytes, but max_memory is {needed - 1}"):
                 EASE(max_memory=needed - 1).fit(likes)
