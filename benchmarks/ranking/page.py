@@ -13,8 +13,9 @@ import sys
 from pathlib import Path
 
 from autoenc.storage.atomic import replacing
+from benchmarks.ranking import choices, rec_vae, settings
 from benchmarks.ranking.choices import left_out_table
-from benchmarks.ranking.choices import stored as stored_choices
+from benchmarks.ranking.choices import stored as stored_lines
 from benchmarks.ranking.lines import RESULTS, Lines
 from benchmarks.ranking.plans import PLANS
 from benchmarks.tables import as_markdown
@@ -77,7 +78,19 @@ class Answers:
 
     def choices(self) -> str:
         """The table of blends chosen by leaving out one data set."""
-        return as_markdown(left_out_table(stored_choices()))
+        return as_markdown(left_out_table(stored_lines(choices.STORED)))
+
+    def settings(self) -> str:
+        """The table of changed settings of `best`."""
+        return as_markdown(settings.settings_table(stored_lines(settings.STORED)))
+
+    def settings_left_out(self) -> str:
+        """The table of settings chosen by leaving out one data set."""
+        return as_markdown(settings.left_out_table(stored_lines(settings.STORED)))
+
+    def rec_vae(self) -> str:
+        """The table of RecVAE and Mult-VAE."""
+        return as_markdown(rec_vae.table(rec_vae.stored()))
 
     def difference(self, dataset: str, protocol: str, model: str, metric: str) -> str:
         return self.lines[protocol].difference(dataset, model, metric).signed()

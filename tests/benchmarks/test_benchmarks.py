@@ -212,7 +212,18 @@ def test_the_tables_hold_medians_ratios_and_verdicts():
     "module",
     [
         *("speed", "speed.profile", "speed.kernels", "speed.kernels_page", "speed.worker"),
-        *("quality", "ranking", "ranking.page", "scale", "scale.many_likes", "serving", "refeeding", "by_time"),
+        *(
+            "quality",
+            "ranking",
+            "ranking.page",
+            "ranking.settings",
+            "ranking.rec_vae",
+            "scale",
+            "scale.many_likes",
+            "serving",
+            "refeeding",
+            "by_time",
+        ),
         "lessons",
     ],
 )

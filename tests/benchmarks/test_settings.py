@@ -1,0 +1,97 @@
+"""The comparisons of settings of `best`, and of RecVAE: their tables, and one run of each with small parts."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from autoenc.interactions import Interactions
+from autoenc.models.denoising import DenoisingAutoEncoder
+from autoenc.models.ease import EASE
+from autoenc.models.elsa import ELSA
+from benchmarks.ranking import choices, rec_vae, settings
+
+pytestmark = pytest.mark.optional
+
+
+@pytest.fixture
+def popular_items(ratings, monkeypatch):
+    often = np.flatnonzero(np.bincount(ratings.user_items.indices) >= 80)
+    monkeypatch.setattr(choices.datasets, "load", lambda name: Interactions.from_csr(ratings.user_items[:, often]))
+
+
+def line(dataset, ahead_by_setting, value=0.4):
+    found = {name: {"ahead": [ahead, 0.001]} for name, ahead in ahead_by_setting.items()}
+    return {"dataset": dataset, "protocol": "weak", "value": value, "settings": found}
+
+
+def test_what_the_other_sets_choose_is_told_of_the_set_that_was_left_out():
+    lines = [line("a", {"x": 0.03, "y": 0.0}), line("b", {"x": -0.01, "y": 0.0}), line("c", {"x": 0.04, "y": 0.0})]
+    _, *rows = settings.left_out_table(lines)
+    of_a, of_b = "+0.0300 ± 0.0010", "-0.0100 ± 0.0010"
+    assert rows[0] == ["a, weak", "x", of_a, "x", of_a]
+    assert rows[1] == ["b, weak", "x", of_b, "y", "+0.0000 ± 0.0010"]
+
+
+def test_epochs_are_a_multiple_of_the_default(ratings):
+    network = settings.changed(DenoisingAutoEncoder(batch_size=64), {"epochs": 0.5}, ratings.user_items, 240, 3)
+    usual = DenoisingAutoEncoder(batch_size=64, hidden_dim=2).fit(ratings.user_items)
+    assert network.epochs == round(len(usual.history_) / 2)
+    assert settings.changed(ELSA(), {"lr": 0.06}, ratings.user_items, 120, 4).get_params()["lr"] == 0.06
+
+
+def test_a_run_of_all_settings(popular_items, monkeypatch, tmp_path, capsys):
+    fitted = []
+
+    def parts(train, judge):
+        elsa = ELSA(emb_dim=4, epochs=1).fit(train)
+        return {"network": EASE(l2=10.0).fit(train), "EASE": EASE().fit(train), "ELSA": elsa}
+
+    def stopped(network, others, train, judge):
+        fitted.append((network.get_params(), [type(other).__name__ for other in others]))
+        return EASE(l2=20.0).fit(train)
+
+    monkeypatch.setattr(settings, "fitted_parts", parts)
+    monkeypatch.setattr(settings, "stopped", stopped)
+    monkeypatch.setattr(choices, "in_own_process", lambda function, *args: function(*args))
+    path = tmp_path / "settings.jsonl"
+    assert settings.main(["--run", "ml-latest-small:weak", "--results", str(path)]) == 0
+    [found] = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    assert [*found["settings"]] == ["as it is", *settings.NETWORK, *settings.OF_ELSA]
+    assert found["settings"]["as it is"]["ahead"] == [0, 0]
+    assert len(fitted) == 1 + len(settings.NETWORK) and all(others == ["EASE", "ELSA"] for _, others in fitted)
+    assert [params["lr"] for params, _ in fitted][:3] == [0.005, 0.0025, 0.01]
+    assert "network: 1,200 wide" in capsys.readouterr().out
+
+
+def test_rec_vae_and_mult_vae_learn(popular_items, monkeypatch, tmp_path, capsys):
+    torch = pytest.importorskip("torch")
+    from benchmarks.peers import rec_vae as networks
+
+    monkeypatch.setattr(networks, "HIDDEN", 16)
+    monkeypatch.setattr(networks, "CODE", 8)
+    monkeypatch.setattr(networks, "PATIENCE", 2)
+    monkeypatch.setattr(rec_vae, "GAMMAS", (0.005,))
+    monkeypatch.setattr(rec_vae, "BETAS", (0.2,))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(rec_vae, "fitted_parts", lambda train, judge: {"EASE": EASE().fit(train), "IALS": None})
+    path = tmp_path / "rec-vae.jsonl"
+    assert rec_vae.main(["--run", "ml-latest-small", "--seconds", "2", "--blend", "--results", str(path)]) == 0
+    [found] = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    for name in ("MultVae", "RecVae"):
+        assert found[name]["values"][0] > 0.1
+    assert len(found["fourth"]["weights"]) == 2
+    assert "ml-latest-small, seed 0" in capsys.readouterr().out
+
+
+def test_the_densities_of_the_prior_sum_to_one():
+    torch = pytest.importorskip("torch")
+    from benchmarks.peers.rec_vae import log_density
+
+    grid = torch.linspace(-400, 400, 80_001, dtype=torch.float64)
+    zero = torch.zeros((), dtype=torch.float64)
+    for mean, log_var in ((zero, zero), (zero + 1, zero - 1), (zero, zero + 10)):
+        total = torch.exp(log_density(grid, mean, log_var)).sum() * (grid[1] - grid[0])
+        assert total.item() == pytest.approx(1, abs=2e-2 if log_var > 5 else 1e-6)
