@@ -68,8 +68,9 @@ from autoenc.evaluation.metrics import PER_USER
 from autoenc.interactions import UserItems, UserItemsLike
 from autoenc.messages import shown
 from autoenc.models.base import Recommender
-from autoenc.models.blend_search import CandidateSearch, Judge, Stopping, validation_split
+from autoenc.models.blend_search import Judge, Stopping, validation_split
 from autoenc.models.blend_weights import choice, coarse_trials, finer_trials
+from autoenc.models.candidate_search import CandidateSearch
 from autoenc.models.estimator import unfitted
 from autoenc.models.half_life import takes_half_life, with_chosen_half_life
 from autoenc.models.network_model import NetworkRecommender
@@ -106,8 +107,8 @@ class Blend(Recommender):
     candidates : dict, optional
         Values to try for hyperparameters of the models and fallbacks, such as {"ease__l2": [100.0,
         200.0, 500.0]}. Each model is evaluated alone; the search starts at the middle value and moves to
-        either side as long as the metric improves. If there are too few likes to validate on, a single
-        model keeps its own value.
+        either side until a value is worse by more than a standard error. If there are too few likes to
+        validate on, a single model keeps its own value.
     stop_every : int, optional
         Evaluate the first model, which must be a network, every `stop_every` steps (rounded to whole
         epochs), and keep the best epoch. By default it is trained for all its epochs.

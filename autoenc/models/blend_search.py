@@ -1,7 +1,7 @@
-"""Choices that a blend makes on validation users: its models' hyperparameters, and when its network's training stops.
+"""What a blend's choices are made with: its validation users, their metric, and when its network's training stops.
 
-Each choice maximizes a ranking metric on held-out likes. `models.blend` describes their order, and
-`models.blend_weights` the search for weights.
+`models.blend` describes the order of the choices, `models.candidate_search` the search for the models'
+hyperparameters, and `models.blend_weights` the search for weights.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -22,7 +22,6 @@ from autoenc.interactions import UserItems
 from autoenc.machine import threads_to_use
 from autoenc.models.base import Recommender
 from autoenc.models.blend_weights import Trial, best_of, coarse_trials
-from autoenc.models.estimator import unfitted
 from autoenc.models.scorer import BATCH_SIZE
 from autoenc.models.weighted_sum import mean_and_spread, standardized, weighted_sum
 from autoenc.progress import Progress
@@ -30,7 +29,6 @@ from autoenc.training.callbacks import Callback
 from autoenc.training.trainer import Trainer
 
 MOST_USERS = 2_000  # to validate on by default: more users add little precision
-MANY_ITEMS = 5_000  # above this, values between the candidates are not tried
 
 Score = Callable[[sparse.csr_array], np.ndarray]
 """Every item's score for each user, from their likes: both are (batch, n_items)."""
@@ -171,92 +169,6 @@ def _hits_by_kernel(
         is_hit = rank < n
         of_sum[users[is_hit], rank[is_hit]] = True
     return list(hits)
-
-
-class CandidateSearch:
-    """Chooses a model's hyperparameters, each from a list, by the metric of the model alone.
-
-    Fits may use lower precision (`precompute` in float32), which is enough to compare them, and to rank with one
-    that a blend does not fit again.
-
-    Attributes
-    ----------
-    best : Recommender
-        The best model so far, fitted.
-    tried : list of dict
-        One entry per trial, in order: the hyperparameter's value and the metric's.
-    """
-
-    def __init__(self, name: str, model: Recommender, train: sparse.csr_array, judge: Judge):
-        self.name, self.judge, self.n_items = name, judge, train.shape[1]
-        self.likes = model.precompute(train, np.float32)
-        self.best = model
-        self.tried: list[dict[str, Any]] = []
-
-    def choose(self, parameter: str, values: Sequence[Any], progress: Progress) -> None:
-        """Try values of `parameter`, such as "ease__l2", from the middle to either side as long as the metric improves.
-
-        If the best value is a positive number with a worse one on each side, the maximum of a parabola
-        through the three, on a logarithmic scale, is tried too, unless there are more than MANY_ITEMS
-        items and a fit takes long. A parameter of another model is ignored.
-        """
-        name, _, own = parameter.partition("__")
-        if name != self.name or own not in self.best.get_params():
-            return
-        found: dict[int, float] = {}
-        most = len(values) + 1
-
-        def try_at(at: int) -> float:
-            if at not in found:
-                progress(f"trying {type(self.best).__name__} with {own} {values[at]}", len(found), most)
-                found[at] = self._value_with(own, values[at], -math.inf if not found else max(found.values()))
-            return found[at]
-
-        best = len(values) // 2
-        try_at(best)
-        for step in (1, -1):
-            start = best
-            while 0 <= best + step < len(values) and try_at(best + step) > found[best]:
-                best += step
-            if best != start:
-                break
-        if self.n_items <= MANY_ITEMS and {best - 1, best + 1} <= set(found):
-            between = _top_of_parabola(values[best - 1 : best + 2], [found[at] for at in (best - 1, best, best + 1)])
-            if between is not None:
-                progress(f"trying {type(self.best).__name__} with {own} {between}", len(found), most)
-                self._value_with(own, between, found[best])
-
-    def finish(self) -> Recommender:
-        """The best model; it is fitted here if nothing was tried."""
-        if not self.tried:
-            self.best = unfitted(self.best).fit(self.likes)
-        return self.best
-
-    def _value_with(self, own: str, value: Any, best: float) -> float:
-        """The metric for a value; the model is kept as the best so far if its metric is above `best`."""
-        try:
-            model = unfitted(self.best).set_params(**{own: value}).fit(self.likes)
-        except np.linalg.LinAlgError:  # the penalty is lost to rounding
-            return -math.inf
-        found = float(self.judge.values([model.score], np.ones((1, 1))).mean())
-        self.tried.append({f"{self.name}__{own}": value, self.judge.metric: found})
-        if found > best:
-            self.best = model
-        return found
-
-
-def _top_of_parabola(values: Sequence[Any], found: Sequence[float]) -> float | None:
-    """The maximum of a parabola through three points (log(value), found), to two significant digits.
-
-    None if the values are not positive numbers, or the maximum is not between the outer ones or is the middle one.
-    """
-    if not (all(isinstance(value, (int, float)) and value > 0 for value in values) and np.isfinite(found).all()):
-        return None
-    curvature, slope, _ = np.polyfit(np.log(values), found, 2)
-    if not curvature < 0:
-        return None
-    top = float(f"{math.exp(-slope / (2 * curvature)):.2g}")
-    return top if values[0] < top < values[2] and top != values[1] else None
 
 
 class Stopping(Callback):

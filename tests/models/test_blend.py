@@ -21,11 +21,15 @@ from autoenc.models import (
     Recommender,
     blend,
     blend_search,
+    candidate_search,
     ease,
     load_model,
 )
+from autoenc.models.blend_search import Judge
+from autoenc.models.candidate_search import CandidateSearch
 from autoenc.models.estimator import unfitted
 from autoenc.models.weighted_sum import mean_and_spread, standardized, weighted_sum
+from autoenc.progress import no_progress
 
 
 @pytest.fixture(scope="module")
@@ -183,8 +187,34 @@ def test_hyperparameters_are_chosen_from_the_middle_on_while_that_does_better(li
     assert model.models[0].l2 == 500.0  # as it was given
 
 
+@pytest.mark.parametrize(
+    ("found", "chosen", "tried"),
+    [
+        ({1: 0.5, 2: 0.45, 4: 0.6, 8: 0.1}, 4, [4, 8, 2]),
+        ({1: 0.50, 2: 0.49, 4: 0.5, 8: 0.1, 16: 0.9}, 4, [4, 8, 2, 1]),  # 8 hides 16; 2 is not clearly worse
+        ({1: 0.52, 2: 0.49, 4: 0.5, 8: 0.1, 16: 0.9}, 1, [4, 8, 2, 1]),  # beyond a dip within the error
+        ({1: 0.52, 2: 0.40, 4: 0.5, 8: 0.1, 16: 0.9}, 4, [4, 8, 2]),
+        ({1: 0.5, 2: 0.5, 4: 0.5}, 2, [2, 4, 1]),
+    ],
+)
+def test_the_search_goes_on_past_a_value_that_is_not_clearly_worse(likes, monkeypatch, found, chosen, tried):
+    noise = np.array([0.1, -0.1, 0.1, -0.1])  # of users, so that a difference has a standard error of 0.05
+
+    def values(judge, scorers, weights):
+        l2 = scorers[0].__self__.l2
+        return (found[l2] + noise * (-1) ** int(np.log2(l2)) / 2)[None]
+
+    monkeypatch.setattr(Judge, "values", values)
+    judge = Judge(likes.user_items[:4], likes.user_items[:4], "ndcg@100")
+    search = CandidateSearch("ease", EASE(), likes.user_items, judge)
+    monkeypatch.setattr(candidate_search, "MANY_ITEMS", 0)
+    search.choose("ease__l2", sorted(found), no_progress)
+    assert search.finish().l2 == chosen
+    assert [trial["ease__l2"] for trial in search.tried] == tried
+
+
 def test_where_items_are_many_only_the_candidates_are_tried(likes, monkeypatch):
-    monkeypatch.setattr(blend_search, "MANY_ITEMS", 10)
+    monkeypatch.setattr(candidate_search, "MANY_ITEMS", 10)
     values = [1.0, 10.0, 100.0, 1000.0, 1e5]
     model = Blend([EASE()], candidates={"ease__l2": values}, validation_users=100).fit(likes)
     assert {trial["ease__l2"] for trial in model.search_} <= set(values)
@@ -213,7 +243,7 @@ def test_a_candidate_that_is_rounded_away_is_passed_over(likes, monkeypatch):
     ],
 )
 def test_the_top_of_a_parabola(values, found, top):
-    assert blend_search._top_of_parabola(values, found) == (top and float(f"{top:.2g}"))
+    assert candidate_search._top_of_parabola(values, found) == (top and float(f"{top:.2g}"))
 
 
 def test_what_no_hyperparameter_changes_is_computed_once_for_all_candidates(likes, monkeypatch):

@@ -19,7 +19,7 @@ from autoenc.models import (
     Blend,
     DenoisingAutoEncoder,
     Popular,
-    blend_search,
+    candidate_search,
     gram,
     load_model,
 )
@@ -176,7 +176,7 @@ def test_fast_fits_a_few_times_roughly_and_once_well(likes, monkeypatch):
     dtypes = []
     invert = gram.invert
     monkeypatch.setattr(gram, "invert", lambda square: dtypes.append(square.dtype) or invert(square))
-    monkeypatch.setattr(blend_search, "MANY_ITEMS", 10)
+    monkeypatch.setattr(candidate_search, "MANY_ITEMS", 10)
     preset("fast").fit(likes)
     assert dtypes[-1] == np.float64 and 3 <= dtypes.count(np.float32) == len(dtypes) - 1 <= 4
 
