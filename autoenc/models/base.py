@@ -31,6 +31,7 @@ from autoenc.models.explaining import Explaining
 from autoenc.models.growing import Growth, growth_of
 from autoenc.models.names import catalogue_of, items_of
 from autoenc.models.recommending import Recommending
+from autoenc.models.scorer import Score
 from autoenc.storage.model_file import ModelFile, read_model_file, write_model_file
 from autoenc.storage.reading import FAULTS, reading
 
@@ -126,6 +127,13 @@ class Recommender(Recommending, Explaining):
         if isinstance(user_items, Interactions):
             self.catalogue_, self.about_ = items_of(user_items), {"dataset": user_items.name}
         return self
+
+    def _scores_of_trial(self, precomputed: Any) -> Score:
+        """Every item's score for some users, by the model fitted on the result of `precompute`, to be compared.
+
+        By default the model is fitted. A model may compute the scores of few users without what it needs for all.
+        """
+        return self.fit(precomputed).score
 
     @property
     def partial_fit(self) -> Callable[..., Self]:

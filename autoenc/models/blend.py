@@ -269,7 +269,8 @@ class Blend(Recommender):
             return models, np.ones(1)  # a single model needs no validation users
         stops = self.stop_every is not None and isinstance(models[0], NetworkRecommender)
         for i, name in list(enumerate(_names(models)))[stops:]:
-            models[i] = self._best_candidate(name, models[i], train, judge)
+            search = self._searched(name, models[i], train, judge)
+            models[i] = search.finish() if len(models) > 1 else search.best
         if stops:
             models[0] = self._stopped(models, train, judge)
 
@@ -315,14 +316,14 @@ class Blend(Recommender):
         self.search_ += chosen.tried
         return models
 
-    def _best_candidate(self, name: str, model: Recommender, train: sparse.csr_array, judge: Judge) -> Recommender:
-        """The model of that name fitted on `train`, with hyperparameters chosen from the candidates in turn."""
+    def _searched(self, name: str, model: Recommender, train: sparse.csr_array, judge: Judge) -> CandidateSearch:
+        """The search on `train` for the hyperparameters of the model of that name, from the candidates in turn."""
         self._progress(f"fitting {type(model).__name__} for validation", 0, 1)
         search = CandidateSearch(name, model, train, judge)
         for parameter, values in (self.candidates or {}).items():
             search.choose(parameter, values, self._progress)
         self.search_ += search.tried
-        return search.finish()
+        return search
 
     def _score(self, user_items: sparse.csr_array) -> np.ndarray:
         scores = (model._score(user_items) for model in self.models_)

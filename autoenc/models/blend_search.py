@@ -7,7 +7,7 @@ hyperparameters, and `models.blend_weights` the search for weights.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -22,16 +22,13 @@ from autoenc.interactions import UserItems
 from autoenc.machine import threads_to_use
 from autoenc.models.base import Recommender
 from autoenc.models.blend_weights import Trial, best_of, coarse_trials
-from autoenc.models.scorer import BATCH_SIZE
+from autoenc.models.scorer import BATCH_SIZE, Score
 from autoenc.models.weighted_sum import mean_and_spread, standardized, weighted_sum
 from autoenc.progress import Progress
 from autoenc.training.callbacks import Callback
 from autoenc.training.trainer import Trainer
 
 MOST_USERS = 2_000  # to validate on by default: more users add little precision
-
-Score = Callable[[sparse.csr_array], np.ndarray]
-"""Every item's score for each user, from their likes: both are (batch, n_items)."""
 
 
 def number_of_validation_users(user_items: sparse.csr_array, wanted: float | None, validation: str) -> int:

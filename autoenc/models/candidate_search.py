@@ -31,7 +31,7 @@ class CandidateSearch:
     Attributes
     ----------
     best : Recommender
-        The best model so far, fitted.
+        The best model so far, fitted or not.
     tried : list of dict
         One entry per trial, in order: the hyperparameter's value and the metric's.
     """
@@ -81,18 +81,18 @@ class CandidateSearch:
                 self._values_with(own, between, around[1])
 
     def finish(self) -> Recommender:
-        """The best model; it is fitted here if nothing was tried."""
-        if not self.tried:
+        """The best model, fitted."""
+        if not (self.tried and self.best.__sklearn_is_fitted__()):
             self.best = unfitted(self.best).fit(self.likes)
         return self.best
 
     def _values_with(self, own: str, value: Any, best: float) -> np.ndarray:
         """The metric for each user; the model is kept as the best so far if the mean is above `best`."""
         try:
-            model = unfitted(self.best).set_params(**{own: value}).fit(self.likes)
+            model = unfitted(self.best).set_params(**{own: value})
+            of_users: np.ndarray = self.judge.values([model._scores_of_trial(self.likes)], np.ones((1, 1)))[0]
         except np.linalg.LinAlgError:  # the penalty is lost to rounding
             return np.full(1, -math.inf)
-        of_users: np.ndarray = self.judge.values([model.score], np.ones((1, 1)))[0]
         found = float(of_users.mean())
         self.tried.append({f"{self.name}__{own}": value, self.judge.metric: found})
         if found > best:
@@ -103,9 +103,9 @@ class CandidateSearch:
 def _clearly_worse(of_users: np.ndarray, best: np.ndarray) -> bool:
     """Whether the mean is lower than the best by more than a standard error of the difference, paired by user."""
     if not (np.isfinite(of_users).all() and np.isfinite(best).all()):
-        return of_users.mean() <= best.mean()
+        return bool(of_users.mean() <= best.mean())
     behind = best - of_users
-    return behind.mean() > behind.std() / len(behind) ** 0.5
+    return bool(behind.mean() > behind.std() / len(behind) ** 0.5)
 
 
 def _top_of_parabola(values: Sequence[Any], found: Sequence[float]) -> float | None:

@@ -57,6 +57,7 @@ from autoenc.interactions import UserItems, UserItemsLike, as_user_items
 from autoenc.machine import check_free, compute_threads, threads_to_use, usable_memory
 from autoenc.models.base import Recommender
 from autoenc.models.gram import BLOCK, Inverse, ItemGram, UserGram, bytes_needed, gram_of
+from autoenc.models.scorer import Score
 from autoenc.models.weighting import check_half_life, item_totals, weighted_input, weighted_pairs
 
 
@@ -111,6 +112,24 @@ class EASE(Recommender):
             )
         self._fit_gram(user_items)
         return self._fitted_on(user_items.counts)
+
+    def _scores_of_trial(self, precomputed: ItemGram | UserGram) -> Score:
+        """As `Recommender._scores_of_trial`; with few users without the items x items matrix.
+
+        score[j] = x[j] - (x @ P)[j] / P[j, j], of a user's likes x, is the same as x @ B.
+        """
+        if not isinstance(precomputed, UserGram):
+            return super()._scores_of_trial(precomputed)
+        self._check_hyperparameters()
+        with compute_threads():
+            diagonal, times = precomputed.products(self._checked_penalty(precomputed.counts))
+
+        def scores(user_items: sparse.csr_array) -> np.ndarray:
+            x = weighted_input(user_items, self.half_life)
+            found: np.ndarray = x.toarray() - times(x) / diagonal  # (batch, n_items)
+            return found.astype(np.float32, copy=False)
+
+        return scores
 
     def _check_hyperparameters(self) -> None:
         super()._check_hyperparameters()

@@ -129,23 +129,7 @@ class UserGram:
 
     def inverse(self, penalty: np.ndarray) -> Inverse:
         """P for the penalty (n_items,) float64, L's diagonal."""
-        (n_users, n_items), dtype = self._likes.shape, self._likes.dtype
-        inv_penalty = (1 / penalty).astype(dtype)
-        blocks = [slice(start, start + BLOCK) for start in range(0, n_items, BLOCK)]
-        square = np.eye(n_users, dtype=dtype)
-        for block in [slice(None)] if sparse.issparse(self._likes) else blocks:
-            likes = self._likes[:, block]
-            square += _dense((likes * inv_penalty[block]) @ likes.T)
-        _invert_both_triangles(square)  # M
-        diagonal = np.empty(n_items, dtype)
-
-        def fill(block: slice) -> None:
-            with compute_threads():
-                scaled = self._likes[:, block] * inv_penalty[block]  # of Y
-                diagonal[block] = inv_penalty[block] - np.einsum("iu,ui->i", scaled.T @ square, _dense(scaled))
-
-        with ThreadPoolExecutor(threads_to_use()) as pool:
-            list(pool.map(fill, blocks))
+        inv_penalty, square, diagonal = self._solved(penalty)
 
         def rows(start: int, stop: int) -> np.ndarray:
             scaled = self._likes[:, start:stop] * -inv_penalty[start:stop]
@@ -156,9 +140,43 @@ class UserGram:
 
         return Inverse(diagonal, rows)
 
+    def products(self, penalty: np.ndarray) -> tuple[np.ndarray, Callable[[sparse.csr_array], np.ndarray]]:
+        """P's diagonal, and x -> x @ P for some users' likes x (batch, n_items), without computing all of P."""
+        inv_penalty, square, diagonal = self._solved(penalty)
+
+        def times(x: sparse.csr_array) -> np.ndarray:
+            scaled = (x * inv_penalty).tocsr()
+            product: np.ndarray = (_dense(scaled @ self._likes.T) @ -square) @ self._likes  # (batch, n_items)
+            product *= inv_penalty
+            product += scaled.toarray()
+            return product
+
+        return diagonal, times
+
+    def _solved(self, penalty: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The inverse of L's diagonal, M, and the diagonal of P."""
+        (n_users, n_items), dtype = self._likes.shape, self._likes.dtype
+        inv_penalty = (1 / penalty).astype(dtype)
+        blocks = [slice(start, start + BLOCK) for start in range(0, n_items, BLOCK)]
+        square = np.eye(n_users, dtype=dtype)
+        for block in [slice(None)] if sparse.issparse(self._likes) else blocks:
+            likes = self._likes[:, block]
+            square += _dense((likes * inv_penalty[block]) @ likes.T)
+        _invert_both_triangles(square)
+        diagonal = np.empty(n_items, dtype)
+
+        def fill(block: slice) -> None:
+            with compute_threads():
+                scaled = self._likes[:, block] * inv_penalty[block]  # of Y
+                diagonal[block] = inv_penalty[block] - np.einsum("iu,ui->i", scaled.T @ square, _dense(scaled))
+
+        with ThreadPoolExecutor(threads_to_use()) as pool:
+            list(pool.map(fill, blocks))
+        return inv_penalty, square, diagonal
+
 
 def _dense(array: np.ndarray | sparse.csc_array) -> np.ndarray:
-    return array.toarray() if sparse.issparse(array) else array
+    return array.toarray() if isinstance(array, sparse.sparray) else array
 
 
 def _invert_both_triangles(square: np.ndarray) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,9 @@ from autoenc.titles import Titles
 
 BATCH_SIZE = 256
 """Number of users to score at a time, which bounds the memory of all methods of a model."""
+
+Score = Callable[[sparse.csr_array], np.ndarray]
+"""Every item's score for each user, from their likes: both are (batch, n_items)."""
 
 
 class Scorer(Estimator, ABC):

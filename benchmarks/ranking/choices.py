@@ -108,7 +108,7 @@ def fitted_parts(train: sparse.csr_array, judge: Judge) -> dict:
     best.search_, best._progress, best._replaced = [], no_progress, {}
     parts = best._models_that_fit(train.shape)
     others = [*parts[1:], IALS(emb_dim=256)] if parts is best.models else list(parts)
-    others = [best._best_candidate(type(part).__name__.lower(), part, train, judge) for part in others]
+    others = [best._searched(type(part).__name__.lower(), part, train, judge).finish() for part in others]
     network = stopped(best.models[0], others, train, judge)
     return {"network": network} | {type(part).__name__: part for part in others}
 

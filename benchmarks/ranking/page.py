@@ -76,6 +76,23 @@ class Answers:
                 )
         return rows
 
+    def leads(self) -> str:
+        """The lead of `best` over tuned EASE, or over tuned IALS on likes that are too many for EASE: a row per set."""
+        columns = ("lead in nDCG@100", "in p@1", "CPU s")
+        rows = [["likes", "over", *(f"{protocol}: {column}" for protocol in self.lines for column in columns)]]
+        for dataset, plan in PLANS.items():
+            peer = plan.reference if plan.reference == "EASE" else "IALS"
+            row = [dataset, peer]
+            for lines in self.lines.values():
+                for metric in ("ndcg@100", "precision@1"):
+                    if peer == plan.reference:
+                        row.append(lines.difference(dataset, "best", metric).signed())
+                    else:
+                        row.append(lines.behind_best(dataset, peer, metric).signed())
+                row.append(f"{lines.median(dataset, 'best', 'fit_seconds'):.0f}")
+            rows.append(row)
+        return as_markdown(rows)
+
     def choices(self) -> str:
         """The table of blends chosen by leaving out one data set."""
         return as_markdown(left_out_table(stored_lines(choices.STORED)))

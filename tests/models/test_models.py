@@ -598,6 +598,9 @@ class TestEASE:
         by_items, by_users = gram.ItemGram(train), gram.UserGram(train)
         expected = model.fit(by_items).item_weights_
         assert np.abs(model.fit(by_users).item_weights_ - expected).max() < 1e-6 * np.abs(expected).max()
+        liked = weak_split[0][100:120, :300]
+        scores = model._scores_of_trial(by_users)(liked)
+        assert np.abs(scores - liked @ expected).max() < 1e-6 * np.abs(scores).max() and scores.dtype == np.float32
         assert isinstance(model.precompute(train), gram.UserGram)
         assert isinstance(model.precompute(train[:, :239]), gram.ItemGram)
 

@@ -20,6 +20,7 @@ from autoenc.models import (
     DenoisingAutoEncoder,
     Popular,
     candidate_search,
+    ease,
     gram,
     load_model,
 )
@@ -179,6 +180,15 @@ def test_fast_fits_a_few_times_roughly_and_once_well(likes, monkeypatch):
     monkeypatch.setattr(candidate_search, "MANY_ITEMS", 10)
     preset("fast").fit(likes)
     assert dtypes[-1] == np.float64 and 3 <= dtypes.count(np.float32) == len(dtypes) - 1 <= 4
+
+
+def test_fast_fills_one_items_x_items_matrix_for_few_users(ratings, monkeypatch):
+    likes = ratings.user_items[:80, :300]
+    assert isinstance(EASE().precompute(likes), gram.UserGram)
+    filled = []
+    monkeypatch.setattr(ease, "_weights", lambda inverse, fill=ease._weights: filled.append(1) or fill(inverse))
+    model = preset("fast").fit(likes)
+    assert len(model.search_) >= 3 and len(filled) == 1
 
 
 def test_what_is_the_tasks_networks_is_refused(train):
