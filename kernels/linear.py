@@ -23,7 +23,7 @@ TILE = 128  # outputs at most; tiles have about equal sizes
 def linear(x, weight, bias):
     """x @ weight.T + bias: x (users, in_features), weight (out_features, in_features), bias (out_features,)."""
     tiles = n_tiles(len(weight), TILE)
-    users = min(len(x), -(-len(x) * tiles // kernel_threads()))  # in a block, so that every thread has one
+    users = min(len(x), -(-len(x) * tiles // kernel_threads()))  # in a block, for about one job per thread
     return linear_of_blocks(
         x, weight, bias, user_block(users, weight.shape[1], tile_widths(len(weight), tiles), x.dtype)
     )

@@ -19,7 +19,7 @@ from numba import prange
 from autoenc.kernels.adam import adam_slice
 from autoenc.kernels.jit import kernel
 
-MOST_BLOCKS = 16  # so that 16 threads have one each; with more, two threads would lose time on short rows
+MOST_BLOCKS = 16  # one for each of 16 threads; more would make rows so short that few threads lose time
 LINE = 16  # numbers of a cache line in float32: blocks begin at a multiple
 
 

@@ -129,9 +129,9 @@ class Recommender(Recommending, Explaining):
         return self
 
     def _scores_of_trial(self, precomputed: Any) -> Score:
-        """Every item's score for some users, by the model fitted on the result of `precompute`, to be compared.
+        """Scores, for comparison with other hyperparameters, of this model fitted on the result of `precompute`.
 
-        By default the model is fitted. A model may compute the scores of few users without what it needs for all.
+        By default the model is fitted. A model may override this if it can score a few users without a full fit.
         """
         return self.fit(precomputed).score
 

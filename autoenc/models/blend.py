@@ -106,9 +106,10 @@ class Blend(Recommender):
         and "time", but at most 2,000. Users with fewer than two likes are never chosen.
     candidates : dict, optional
         Values to try for hyperparameters of the models and fallbacks, such as {"ease__l2": [100.0,
-        200.0, 500.0]}. Each model is evaluated alone; the search starts at the middle value and moves to
-        either side until a value is worse by more than a standard error. If there are too few likes to
-        validate on, a single model keeps its own value.
+        200.0, 500.0]}. Each model is evaluated alone; the search starts at the middle value and moves
+        up, or down if nothing above is better, until a value is worse than the best by more than a
+        standard error of the difference. If there are too few likes to validate on, a single model
+        keeps its own value.
     stop_every : int, optional
         Evaluate the first model, which must be a network, every `stop_every` steps (rounded to whole
         epochs), and keep the best epoch. By default it is trained for all its epochs.
@@ -317,7 +318,7 @@ class Blend(Recommender):
         return models
 
     def _searched(self, name: str, model: Recommender, train: sparse.csr_array, judge: Judge) -> CandidateSearch:
-        """The search on `train` for the hyperparameters of the model of that name, from the candidates in turn."""
+        """Search `candidates`, one hyperparameter after another, for the model of that name; return the search."""
         self._progress(f"fitting {type(model).__name__} for validation", 0, 1)
         search = CandidateSearch(name, model, train, judge)
         for parameter, values in (self.candidates or {}).items():

@@ -1,4 +1,4 @@
-"""What a blend's choices are made with: its validation users, their metric, and when its network's training stops.
+"""The validation users of a blend, the metric on them, and early stopping of its network.
 
 `models.blend` describes the order of the choices, `models.candidate_search` the search for the models'
 hyperparameters, and `models.blend_weights` the search for weights.

@@ -1,8 +1,8 @@
-"""The search for a model's hyperparameters among a few candidates, as a blend and the presets do it.
+"""The search for a model's hyperparameters among a few candidates, as in `Blend`.
 
-Each value is compared on the same validation users, so that the differences between values are measured more
-precisely than the values themselves. The search goes on past a value that is not clearly worse, as the metric
-of a few users has small local maxima.
+All values are compared on the same validation users, so differences are measured more precisely than the
+values themselves. A metric measured on few users has small local maxima by chance, so the search continues
+past a value that is not clearly worse.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ MANY_ITEMS = 5_000  # above this, values between the candidates are not tried
 class CandidateSearch:
     """Chooses a model's hyperparameters, each from a list, by the metric of the model alone.
 
-    Fits may use lower precision (`precompute` in float32), which is enough to compare them, and to rank with one
-    that a blend does not fit again.
+    Fits may use lower precision (`precompute` in float32). This is enough for comparing them, and for models
+    that a blend doesn't fit again.
 
     Attributes
     ----------
     best : Recommender
-        The best model so far, fitted or not.
+        The best model so far; not fitted if it could be compared without a fit.
     tried : list of dict
         One entry per trial, in order: the hyperparameter's value and the metric's.
     """
@@ -43,10 +43,11 @@ class CandidateSearch:
         self.tried: list[dict[str, Any]] = []
 
     def choose(self, parameter: str, values: Sequence[Any], progress: Progress) -> None:
-        """Try values of `parameter`, such as "ease__l2", from the middle to either side until one is clearly worse.
+        """Try values of `parameter`, such as "ease__l2", upwards from the middle until one is clearly worse.
 
-        A value is clearly worse than the best so far if its metric is lower by more than a standard error, paired
-        by user. If the best value is a positive number with a worse one on each side, the maximum of a parabola
+        If none is better, values below the middle are tried in the same way. A value is clearly worse than the
+        best so far if its metric is lower by more than a standard error of the difference, paired by user. If
+        the best value is a positive number with a worse one on each side, the maximum of a parabola
         through the three, on a logarithmic scale, is tried too, unless there are more than MANY_ITEMS
         items and a fit takes long. A parameter of another model is ignored.
         """

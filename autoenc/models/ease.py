@@ -71,8 +71,8 @@ class EASE(Recommender):
         Weight of |B|**2, above 0. The paper uses 200 to 1,000; more data allows less.
     max_memory : float, optional
         Number of bytes that `fit` may use in addition to the likes. It needs 12 * n_items**2, or, with
-        few users, 4 * n_items**2 + 8 * n_users * (n_users + n_items). If that is more than this, or
-        than the machine has free (known on Linux only), `fit` raises ValueError at once. By default
+        few users, up to 4 * n_items**2 + 8 * n_users * (n_users + n_items). If that is more than this,
+        or than the machine has free (known on Linux only), `fit` raises ValueError at once. By default
         half of the installed memory, or of a container's limit.
     half_life : float, optional
         Number of days after which a like counts half, in training and when scoring likes that have
@@ -104,23 +104,18 @@ class EASE(Recommender):
         """Learn from likes, as `Recommender.fit` does, or from the result of `precompute`."""
         if not isinstance(user_items, (ItemGram, UserGram)):
             return super().fit(user_items)
-        self._check_hyperparameters()
-        if user_items.half_life != self.half_life:
-            raise ValueError(
-                f"half_life is {self.half_life}, but the Gram matrix was computed with {user_items.half_life}; "
-                "call precompute again."
-            )
+        self._check_gram(user_items)
         self._fit_gram(user_items)
         return self._fitted_on(user_items.counts)
 
     def _scores_of_trial(self, precomputed: ItemGram | UserGram) -> Score:
-        """As `Recommender._scores_of_trial`; with few users without the items x items matrix.
+        """With few users, score without the items x items matrix.
 
-        score[j] = x[j] - (x @ P)[j] / P[j, j], of a user's likes x, is the same as x @ B.
+        For a user's likes x, x @ B is x[j] - (x @ P)[j] / P[j, j] for item j.
         """
         if not isinstance(precomputed, UserGram):
             return super()._scores_of_trial(precomputed)
-        self._check_hyperparameters()
+        self._check_gram(precomputed)
         with compute_threads():
             diagonal, times = precomputed.products(self._checked_penalty(precomputed.counts))
 
@@ -130,6 +125,14 @@ class EASE(Recommender):
             return found.astype(np.float32, copy=False)
 
         return scores
+
+    def _check_gram(self, gram: ItemGram | UserGram) -> None:
+        self._check_hyperparameters()
+        if gram.half_life != self.half_life:
+            raise ValueError(
+                f"half_life is {self.half_life}, but the Gram matrix was computed with {gram.half_life}; "
+                "call precompute again."
+            )
 
     def _check_hyperparameters(self) -> None:
         super()._check_hyperparameters()

@@ -15,9 +15,9 @@ By users, if they are few (Woodbury's identity)
 
 Cost
     By items, n_items**3 flops and 8 bytes per pair of items, after one pass over the users' pairs of
-    likes for G, which serves any L. By users, n_users**3 + 2 * n_items * n_likes flops and 8 bytes per
-    pair of users, or more for dense likes. float32 takes half the time and bytes, with a relative error
-    in P of 1e-5.
+    likes for G, which serves any L. By users, n_users**3 + (n_items + 4 * n_users) * n_likes flops, 8
+    bytes per pair of users, and, if the likes are dense, 8 more per user and item. float32 takes half
+    the time and bytes, with a relative error in P of 1e-5.
 
 Source
     Woodbury 1950, Inverting Modified Matrices (Princeton, memorandum report 42).
@@ -44,7 +44,7 @@ from autoenc.models.inverse import invert
 from autoenc.models.weighting import item_totals
 
 BLOCK = 512  # items processed at a time
-DENSE = 32  # if more than one in so many entries is a like, a dense product is faster
+DENSE = 32  # a dense product is faster if more than one entry in 32 is a like
 DENSE_ENTRIES = 2**24  # numbers in a dense block of users: 67 MB
 
 
@@ -65,12 +65,13 @@ def gram_of(user_items: sparse.csr_array, dtype: type = np.float64) -> ItemGram 
 
 
 def bytes_needed(n_users: int, n_items: int) -> int:
-    """The bytes that this matrix and its inverse take, in addition to the likes."""
+    """The bytes that this matrix and its inverse take at most, in addition to the likes."""
     return 8 * (n_users * (n_users + n_items) if _are_few(n_users, n_items) else n_items**2)
 
 
 def _are_few(n_users: int, n_items: int) -> bool:
-    # With half as many users as items both ways take the same time; with a third, users are clearly faster.
+    # With dense likes and half as many users as items, both ways take the same time; with a third, users are
+    # clearly faster. With sparse likes, users are faster beyond this, too.
     return 3 * n_users <= n_items
 
 
@@ -114,8 +115,10 @@ class ItemGram:
 
 
 class UserGram:
-    """The same for few users, by a users x users matrix. It takes 8 bytes per pair of users, and as many per
-    user and item if more than one in DENSE of these is a like.
+    """The same for few users, from a users x users matrix.
+
+    An inverse takes 8 bytes per pair of users. If more than one entry in DENSE is a like, the likes are stored
+    densely, in 8 bytes per user and item.
 
     Parameters and attributes are those of `ItemGram`.
     """
@@ -146,8 +149,9 @@ class UserGram:
 
         def times(x: sparse.csr_array) -> np.ndarray:
             scaled = (x * inv_penalty).tocsr()
-            product: np.ndarray = (_dense(scaled @ self._likes.T) @ -square) @ self._likes  # (batch, n_items)
-            product *= inv_penalty
+            with compute_threads():
+                product: np.ndarray = (_dense(scaled @ self._likes.T) @ square) @ self._likes  # (batch, n_items)
+            product *= -inv_penalty
             product += scaled.toarray()
             return product
 

@@ -1,12 +1,14 @@
-"""RecVAE (Shenbin et al. 2020, arXiv 1912.11160) and Mult-VAE (Liang et al. 2018) as in their papers, in PyTorch.
+"""RecVAE (Shenbin et al. 2020, arXiv 1912.11160) and Mult-VAE (Liang et al. 2018) in PyTorch.
 
-Users are dense rows of likes, which suits a GPU or small data. `fit` trains until 12 epochs in a row bring no better
-value on validation users, and leaves the network as it was at the best epoch.
+The architectures are those of the papers. Users are dense rows of likes, which suits a GPU or small data. `fit` trains
+until the validation value has not improved for 12 epochs, and restores the best epoch.
 
 RecVAE differs from Mult-VAE in
-    the encoder: five layers of 600, each added up with all before it, swish and layer normalization
+    the encoder: five layers of 600 units with swish and layer normalization; the outputs of all earlier layers are
+        added before swish
     the decoder: a single linear layer
-    the prior: 3/20 of the standard normal, 3/4 of the encoder of the last epoch, 1/10 of a normal of variance e**10
+    the prior: a mixture of the standard normal (3/20), the previous epoch's encoder (3/4) and a normal of variance
+        e**10 (1/10)
     the weight of the KL divergence: gamma times the user's number of likes
     training: three epochs of the encoder, with dropout, then one of the decoder, without
 """

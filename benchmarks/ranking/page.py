@@ -77,13 +77,16 @@ class Answers:
         return rows
 
     def leads(self) -> str:
-        """The lead of `best` over tuned EASE, or over tuned IALS on likes that are too many for EASE: a row per set."""
+        """The lead of `best` over tuned EASE, or IALS if there are too many items for EASE: one row per set."""
         columns = ("lead in nDCG@100", "in p@1", "CPU s")
         rows = [["likes", "over", *(f"{protocol}: {column}" for protocol in self.lines for column in columns)]]
         for dataset, plan in PLANS.items():
             peer = plan.reference if plan.reference == "EASE" else "IALS"
             row = [dataset, peer]
             for lines in self.lines.values():
+                if not lines.of(dataset, "best"):
+                    row += [""] * len(columns)
+                    continue
                 for metric in ("ndcg@100", "precision@1"):
                     if peer == plan.reference:
                         row.append(lines.difference(dataset, "best", metric).signed())
@@ -125,8 +128,8 @@ class Answers:
         return f"{self.lines[protocol].median(dataset, model, 'peak_megabytes'):,.0f}"
 
     def answer(self, question: str) -> str:
-        kind, *words = (word.replace("_", " ") for word in question.split())
-        answer = getattr(self, kind)(*words)
+        kind, *words = question.split()
+        answer = getattr(self, kind)(*(word.replace("_", " ") for word in words))
         if answer in ("", "nan"):
             raise ValueError(f"there is no stored line for {question}")
         return answer

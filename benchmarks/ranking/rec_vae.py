@@ -1,4 +1,4 @@
-"""RecVAE against Mult-VAE, and as a fourth part of `best`: whether it is worth having by hand.
+"""RecVAE against Mult-VAE, and as a fourth part of `best`: is it worth implementing by hand?
 
     python -m benchmarks.ranking.rec_vae                     the table of the stored results
     python -m benchmarks.ranking.rec_vae --run lastfm-2k     run this data set (on a GPU if PyTorch finds one)

@@ -53,8 +53,8 @@ WHY = {
     "sigmoid and Adam, which reads and writes three arrays of 17 MB, take additional time. Finally, the parts' "
     "gradients of 0.4 MB each are summed. On an AMD EPYC with AVX-512, 16, 24 or 32 parts and tiles of 336, 448 or 672 "
     "items all took the same time.",
-    "middle, backward": "Bound by arithmetic (two products of 0.16 GFLOP), but divided into few blocks: narrower "
-    "blocks would have short rows, and there is a wait at the end of each.",
+    "middle, backward": "Bound by arithmetic (two products of 0.16 GFLOP), but in narrow blocks: their rows are "
+    "short, and every parallel region waits for its last thread.",
     "embedding: update": "Bound by memory. The gradient of an item's row is the sum over the users who like it, 3.2 kB "
     "each. It is used immediately by Adam, which reads and writes the row and its two moments.",
     "the rest, Python": "The code between the kernels: about a dozen calls with their arguments, on one thread.",
@@ -160,7 +160,7 @@ def phases() -> str:
 
 
 def rows_of_sharing() -> list[list[str]]:
-    """The numbers of blocks of a step's phases, and the share of time during which the average thread has work."""
+    """The numbers of blocks of the phases of a step, and of ranking, and how long the average thread has work."""
     blocks = {
         "output tiles": parts_of(ITEMS),
         "middle, the embedding's features": n_blocks(EMB_DIM),

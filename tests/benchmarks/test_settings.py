@@ -27,7 +27,7 @@ def line(dataset, ahead_by_setting, value=0.4):
     return {"dataset": dataset, "protocol": "weak", "value": value, "settings": found}
 
 
-def test_what_the_other_sets_choose_is_told_of_the_set_that_was_left_out():
+def test_the_setting_chosen_on_the_other_sets_is_evaluated_on_the_one_left_out():
     lines = [line("a", {"x": 0.03, "y": 0.0}), line("b", {"x": -0.01, "y": 0.0}), line("c", {"x": 0.04, "y": 0.0})]
     _, *rows = settings.left_out_table(lines)
     of_a, of_b = "+0.0300 ± 0.0010", "-0.0100 ± 0.0010"
@@ -53,6 +53,8 @@ def test_a_run_of_all_settings(popular_items, monkeypatch, tmp_path, capsys):
         fitted.append((network.get_params(), [type(other).__name__ for other in others]))
         return EASE(l2=20.0).fit(train)
 
+    monkeypatch.setattr(settings, "ELSA", lambda: ELSA(emb_dim=4, epochs=1))
+    monkeypatch.setattr(settings, "OF_ELSA", {"ELSA: unchanged": {}, "ELSA: 8 wide": {"emb_dim": 8}})
     monkeypatch.setattr(settings, "fitted_parts", parts)
     monkeypatch.setattr(settings, "stopped", stopped)
     monkeypatch.setattr(choices, "in_own_process", lambda function, *args: function(*args))
@@ -60,9 +62,13 @@ def test_a_run_of_all_settings(popular_items, monkeypatch, tmp_path, capsys):
     assert settings.main(["--run", "ml-latest-small:weak", "--results", str(path)]) == 0
     [found] = map(json.loads, path.read_text(encoding="utf-8").splitlines())
     assert [*found["settings"]] == ["as it is", *settings.NETWORK, *settings.OF_ELSA]
-    assert found["settings"]["as it is"]["ahead"] == [0, 0]
+    assert found["settings"]["ELSA: unchanged"]["ahead"] == [0, 0] != found["settings"]["ELSA: 8 wide"]["ahead"]
     assert len(fitted) == 1 + len(settings.NETWORK) and all(others == ["EASE", "ELSA"] for _, others in fitted)
-    assert [params["lr"] for params, _ in fitted][:3] == [0.005, 0.0025, 0.01]
+    changed = [(params["lr"], params["hidden_dim"], params["epochs"]) for params, _ in fitted]
+    assert changed == [
+        *((0.005, 600, None), (0.0025, 600, None), (0.01, 600, None), (0.005, 300, None), (0.005, 1200, None)),
+        *((0.005, 600, 40), (0.005, 600, 160)),  # 3 steps per epoch, and 240 steps
+    ]
     assert "network: 1,200 wide" in capsys.readouterr().out
 
 
@@ -70,23 +76,27 @@ def test_rec_vae_and_mult_vae_learn(popular_items, monkeypatch, tmp_path, capsys
     torch = pytest.importorskip("torch")
     from benchmarks.peers import rec_vae as networks
 
-    monkeypatch.setattr(networks, "HIDDEN", 16)
-    monkeypatch.setattr(networks, "CODE", 8)
-    monkeypatch.setattr(networks, "PATIENCE", 2)
+    monkeypatch.setattr(networks, "HIDDEN", 64)
+    monkeypatch.setattr(networks, "CODE", 32)
+    monkeypatch.setattr(networks, "PATIENCE", 20)
     monkeypatch.setattr(rec_vae, "GAMMAS", (0.005,))
     monkeypatch.setattr(rec_vae, "BETAS", (0.2,))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(rec_vae, "fitted_parts", lambda train, judge: {"EASE": EASE().fit(train), "IALS": None})
     path = tmp_path / "rec-vae.jsonl"
-    assert rec_vae.main(["--run", "ml-latest-small", "--seconds", "2", "--blend", "--results", str(path)]) == 0
-    [found] = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    run = ["--run", "ml-latest-small", "--blend", "--results", str(path)]
+    with monkeypatch.context() as untrained:
+        untrained.setattr(networks, "fit", lambda *args: 0.0)
+        assert rec_vae.main(run) == 0
+    assert rec_vae.main([*run, "--seconds", "8"]) == 0
+    before, found = map(json.loads, path.read_text(encoding="utf-8").splitlines())
     for name in ("MultVae", "RecVae"):
-        assert found[name]["values"][0] > 0.1
+        assert found[name]["values"][0] > before[name]["values"][0] + 0.05
     assert len(found["fourth"]["weights"]) == 2
     assert "ml-latest-small, seed 0" in capsys.readouterr().out
 
 
-def test_the_densities_of_the_prior_sum_to_one():
+def test_log_density_integrates_to_one():
     torch = pytest.importorskip("torch")
     from benchmarks.peers.rec_vae import log_density
 

@@ -217,7 +217,7 @@ def test_users_stand_where_the_block_has_room_for_them(block, users, monkeypatch
 @st.composite
 def bottleneck_shapes(draw):
     features = st.integers(1, 9) | st.sampled_from(
-        [edge for n in (3, 6, 25) for edge in around(n * normalize_module.LINE)]
+        [edge for n in (1, 2, normalize_module.MOST_BLOCKS, 25) for edge in around(n * normalize_module.LINE)]
     )
     return draw(st.integers(2, 9)), draw(features), draw(features)
 
@@ -283,7 +283,10 @@ def test_bottleneck_backward_is_linear_and_the_normalization_before_it(dtype, sh
 @st.composite
 def normalize_shapes(draw):
     return draw(st.integers(2, 9)), draw(
-        st.integers(1, 9) | st.sampled_from([edge for n in (3, 6, 25) for edge in around(n * normalize_module.LINE)])
+        st.integers(1, 9)
+        | st.sampled_from(
+            [edge for n in (1, 2, normalize_module.MOST_BLOCKS, 25) for edge in around(n * normalize_module.LINE)]
+        )
     )
 
 
@@ -660,7 +663,7 @@ def test_top_n_is_top_n_of_scores(dtype, liked, n, seed):
     check_top_n(dtype, liked, n, seed)
 
 
-@pytest.mark.parametrize("n_items", [*around(top_n_module.TILE), 2 * top_n_module.TILE + 1])
+@pytest.mark.parametrize("n_items", [*(n for tiles in (1, 2, 16) for n in around(tiles * top_n_module.TILE))])
 def test_top_n_at_the_edges_of_tiles(n_items):
     check_top_n("float32", random_csr(np.random.default_rng(n_items), 2, n_items, 0.3), 10, n_items, levels=9)
     check_top_n("float32", random_csr(np.random.default_rng(n_items), 2, n_items, 0.99), 10, n_items)
@@ -671,12 +674,21 @@ def test_top_n_at_the_edges_of_blocks(n_users):
     check_top_n("float32", random_csr(np.random.default_rng(n_users), n_users, 5, 0.3), 3, n_users)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 7, 64])
-def test_top_n_is_the_same_however_many_shares_the_items_are_divided_into(threads, monkeypatch):
+@given(st.integers(1, 10**6))
+def test_threads_can_share_the_tiles_of_items_evenly(n_items):
+    tiles = top_n_module.tiles_of(n_items)
+    assert -(-n_items // tiles) <= top_n_module.TILE
+    assert tiles in (1, 2, 4, 8) or tiles % 16 == 0
+    assert tiles == 1 or n_items // tiles >= top_n_module.TILE // 2
+
+
+@pytest.mark.parametrize(("threads", "shares"), [(1, 1), (2, 2), (7, 4), (64, 8)])
+def test_top_n_is_the_same_however_many_shares_the_items_are_divided_into(threads, shares, monkeypatch):
     """The number of shares depends on the number of threads."""
     monkeypatch.setattr(top_n_module, "kernel_threads", lambda: threads)
     n_items = 5 * top_n_module.TILE
-    assert (top_n_module.shares(1, 5, 10), top_n_module.shares(1000, 5, 10)) == (min(5, threads), 1)
+    tiles = top_n_module.tiles_of(n_items)
+    assert (top_n_module.shares(1, tiles, 10), top_n_module.shares(1000, tiles, 10)) == (shares, 1)
     check_top_n("float32", random_csr(np.random.default_rng(0), 3, n_items, 0.3), 10, seed=1, levels=9)
     check_top_n("float32", random_csr(np.random.default_rng(0), 3, n_items, 0.999), 10, seed=1)
 

@@ -173,7 +173,7 @@ def test_by_default_a_fifth_of_the_users_validate_or_all_by_likes_and_2000_at_mo
     assert asked == [8, 2000, 39, 2000]
 
 
-def test_hyperparameters_are_chosen_from_the_middle_on_while_that_does_better(likes):
+def test_hyperparameters_are_chosen_from_the_middle_on(likes):
     values = [1.0, 10.0, 100.0, 1000.0, 1e5]
     model = Blend([EASE()], candidates={"ease__l2": values}, validation_users=100).fit(likes)
     tried = {trial["ease__l2"]: trial["ndcg@100"] for trial in model.search_ if "ease__l2" in trial}
@@ -198,7 +198,8 @@ def test_hyperparameters_are_chosen_from_the_middle_on_while_that_does_better(li
     ],
 )
 def test_the_search_goes_on_past_a_value_that_is_not_clearly_worse(likes, monkeypatch, found, chosen, tried):
-    noise = np.array([0.1, -0.1, 0.1, -0.1])  # of users, so that a difference has a standard error of 0.05
+    # The difference of neighbouring values has a standard error of 0.05.
+    noise = np.array([0.1, -0.1, 0.1, -0.1])
 
     def values(judge, scorers, weights):
         l2 = scorers[0].__self__.l2

@@ -599,10 +599,28 @@ class TestEASE:
         expected = model.fit(by_items).item_weights_
         assert np.abs(model.fit(by_users).item_weights_ - expected).max() < 1e-6 * np.abs(expected).max()
         liked = weak_split[0][100:120, :300]
-        scores = model._scores_of_trial(by_users)(liked)
-        assert np.abs(scores - liked @ expected).max() < 1e-6 * np.abs(scores).max() and scores.dtype == np.float32
+        for grams, error in ((by_users, 1e-6), (gram.UserGram(train, np.float32), 2e-5)):
+            scores = model._scores_of_trial(grams)(liked)
+            assert np.abs(scores - liked @ expected).max() < error * np.abs(scores).max()
+            assert scores.dtype == np.float32
         assert isinstance(model.precompute(train), gram.UserGram)
         assert isinstance(model.precompute(train[:, :239]), gram.ItemGram)
+
+    @pytest.mark.parametrize("half_life", [None, 30.0])
+    def test_few_users_with_weights_and_times_are_scored_without_the_matrix(self, half_life):
+        rng = np.random.default_rng(0)
+        users, items = np.divmod(rng.permutation(40 * 150)[:600], 150)
+        likes = Interactions.from_pairs(
+            users, items, weights=rng.uniform(0.5, 3, 600), times=rng.integers(0, 10**7, 600)
+        )
+        model = EASE(l2=5.0, half_life=half_life)
+        grams = model.precompute(likes)
+        assert isinstance(grams, gram.UserGram)
+        expected = copy.deepcopy(model).fit(likes).score(likes.user_items)
+        scores = model._scores_of_trial(grams)(likes.user_items)
+        assert np.abs(scores - expected).max() < 1e-5 * np.abs(expected).max()
+        with pytest.raises(ValueError, match=r"half_life is 7\.0, but the Gram matrix was computed with"):
+            EASE(half_life=7.0)._scores_of_trial(grams)
 
     def test_it_refuses_items_squared_that_do_not_fit(self, monkeypatch):
         wide = sparse.csr_array(([1.0], ([0], [0])), shape=(20_000, 50_000), dtype=np.float32)
