@@ -1,4 +1,4 @@
-"""The picture of a comparison: quality against training time, one point per model, one panel per data set."""
+"""The picture of a comparison: quality against training time, one point per model, one panel per data set and protocol."""
 
 from __future__ import annotations
 
@@ -24,27 +24,33 @@ POINTS = {
 
 
 def draw(all_lines: list[Lines], plans: dict):
-    """The figure: one row per protocol and one column per data set with lines."""
+    """The figure: one row per data set and one column per protocol with lines."""
     from matplotlib import pyplot as plt
 
-    panels = [[(lines, name) for name, plan in plans.items() if lines.models(name, plan)] for lines in all_lines]
-    panels = [row for row in panels if row]
-    columns = max(map(len, panels))
-    figure, axes = plt.subplots(
-        len(panels), columns, figsize=(3.4 * columns, 3 * len(panels) + 0.7), layout="constrained", squeeze=False
-    )
+    protocols = [lines for lines in all_lines if lines.lines]
+    names = [name for name, plan in plans.items() if any(lines.models(name, plan) for lines in protocols)]
+    size = (3.9 * len(protocols), 2.3 * len(names) + 0.9)
+    figure, axes = plt.subplots(len(names), len(protocols), figsize=size, layout="constrained", squeeze=False)
     handles: dict[str, object] = {}
-    for row, of_protocol in zip(axes, panels):
-        for ax in row[len(of_protocol) :]:
-            ax.set_axis_off()
-        for ax, (lines, name) in zip(row, of_protocol):
-            handles |= points(ax, lines, name, plans[name])
+    for row, name in zip(axes, names):
+        for ax, lines in zip(row, protocols):
+            if lines.models(name, plans[name]):
+                handles |= points(ax, lines, name, plans[name])
+            else:
+                ax.set_axis_off()
     for ax in axes[-1]:
         ax.set_xlabel("processor seconds to fit")
     for ax in axes[:, 0]:
         ax.set_ylabel("nDCG@100")
-    names = [model for model in POINTS if model in handles]
-    figure.legend([handles[model] for model in names], names, loc="outside lower center", ncols=4, frameon=False)
+    models = [model for model in POINTS if model in handles]
+    figure.legend(
+        [handles[model] for model in models],
+        models,
+        loc="outside lower center",
+        ncols=2 * len(protocols),
+        frameon=False,
+        fontsize=9,
+    )
     return figure
 
 
