@@ -1,4 +1,4 @@
-"""The picture of a comparison: quality against training time, one point per model, one panel per data set and protocol."""
+"""The picture of a comparison: quality by training time, one point per model, one panel per data set and protocol."""
 
 from __future__ import annotations
 
