@@ -63,12 +63,13 @@ def points(ax, lines: Lines, dataset: str, plan) -> dict[str, object]:
         at = (seconds, lines.mean(dataset, model, "ndcg@100").value)
         error = None if model == plan.reference else lines.difference(dataset, model, "ndcg@100").error
         size = 9 if marker == "*" else 5
-        handles[model] = ax.errorbar(*at, yerr=error, fmt=marker, color=color, markersize=size, capsize=2, elinewidth=1)
+        handles[model] = ax.errorbar(*at, yerr=error, fmt=marker, color=color, markersize=size, elinewidth=1)
     if plan.reference in handles:
         ax.axhline(lines.mean(dataset, plan.reference, "ndcg@100").value, ls=":", lw=1, color="#888888")
     ax.set_xscale("log")
     ax.set_title(f"{dataset}, {lines.protocol}", fontsize=10)
     plain_numbers(ax.xaxis, (1,))
+    ax.minorticks_off()
     ax.margins(0.12)
-    ax.grid(alpha=0.3)
+    ax.grid(alpha=0.3, axis="y")
     return handles

@@ -22,7 +22,13 @@ STYLES = {
     },
 }
 # the same bytes from the same numbers
-ALWAYS = {"svg.hashsalt": "autoenc", "svg.fonttype": "none", "font.family": "sans-serif", "savefig.transparent": True}
+ALWAYS = {
+    "svg.hashsalt": "autoenc",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "savefig.transparent": True,
+}
 
 
 def main() -> None:
