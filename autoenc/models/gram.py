@@ -104,11 +104,7 @@ class ItemGram:
     def inverse(self, penalty: np.ndarray) -> Inverse:
         """P for the penalty (n_items,) float64, L's diagonal; the next call overwrites it."""
         square = self._square
-        for start in range(0, len(square), BLOCK):
-            block = slice(start, start + BLOCK)
-            square[block, start + BLOCK :] = square[start + BLOCK :, block].T
-            diagonal_block = np.tril(square[block, block], -1)
-            square[block, block] = diagonal_block + diagonal_block.T
+        _mirror_lower(square)
         np.fill_diagonal(square, self.counts + penalty)
         invert(square)
         return Inverse(square.diagonal().copy(), lambda start, stop: square[start:stop, start:])
@@ -166,7 +162,8 @@ class UserGram:
         for block in [slice(None)] if sparse.issparse(self._likes) else blocks:
             likes = self._likes[:, block]
             square += _dense((likes * inv_penalty[block]) @ likes.T)
-        _invert_both_triangles(square)
+        invert(square)
+        _mirror_lower(square.T)
         diagonal = np.empty(n_items, dtype)
 
         def fill(block: slice) -> None:
@@ -183,14 +180,13 @@ def _dense(array: np.ndarray | sparse.csc_array) -> np.ndarray:
     return array.toarray() if isinstance(array, sparse.sparray) else array
 
 
-def _invert_both_triangles(square: np.ndarray) -> None:
-    """Replace a symmetric matrix by its inverse."""
-    invert(square)
+def _mirror_lower(square: np.ndarray) -> None:
+    """Copy the lower triangle of a matrix into the upper one, in place."""
     for start in range(0, len(square), BLOCK):
         block = slice(start, start + BLOCK)
-        square[start + BLOCK :, block] = square[block, start + BLOCK :].T
-        upper = np.triu(square[block, block], 1)
-        square[block, block] = np.triu(square[block, block]) + upper.T
+        square[block, start + BLOCK :] = square[start + BLOCK :, block].T
+        lower = np.tril(square[block, block])
+        square[block, block] = lower + np.tril(lower, -1).T
 
 
 def _users_in_common(user_items: sparse.csr_array, dtype: type = np.float64) -> np.ndarray:

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from autoenc.evaluation.splits import holdout_users
+from autoenc.evaluation.splits import holdout_users, stacked
 from autoenc.models.blend_search import Judge, Stopping, number_of_validation_users
 from autoenc.models.blend_weights import Values, best_of, choice, coarse_trials, finer_trials
 from autoenc.models.ials import IALS
@@ -47,23 +47,16 @@ MOST_TESTED = 4_000  # users
 
 def measure(dataset: str, protocol: str, seed: int = 0) -> dict:
     """The line of a run: the check, and the lead of each blend over EASE on the test likes."""
-    likes = datasets.load(dataset).user_items
-    train, shown, held_out = split(likes, protocol, seed, PLANS[dataset].test_users)
-    tested = np.flatnonzero(np.diff(held_out.indptr))
-    tested = np.sort(np.random.default_rng(seed).permutation(tested)[:MOST_TESTED])
-    inner, fold_in, to_find, _ = holdout_users(train, number_of_validation_users(train, None, protocol), seed=seed)
-    if protocol == "weak":
-        inner = sparse.vstack([inner, fold_in], format="csr")
+    inner, validation_likes, test_likes = split_twice(dataset, protocol, seed)
     started = time.process_time()
-    parts = fitted_parts(inner, Judge(fold_in, to_find, METRIC))
+    parts = fitted_parts(inner, Judge(*validation_likes, METRIC))
     seconds = time.process_time() - started
     scores = {name: Remembered(part) for name, part in parts.items()}
 
     blends, checks = {}, {}
     for standardize in (True, False):
-        validation = Judge(fold_in, to_find, METRIC, standardize=standardize)
-        tests = [Judge(shown[tested], held_out[tested], metric, standardize=standardize)
-                 for metric in (METRIC, FIRST)]  # fmt: skip
+        validation = Judge(*validation_likes, METRIC, standardize=standardize)
+        tests = [Judge(*test_likes, metric, standardize=standardize) for metric in (METRIC, FIRST)]
         for names in sets_of(tuple(parts)):
             blend = " + ".join(names) + (", standardized" if standardize else "")
             scorers = [scores[name] for name in names]
@@ -73,13 +66,12 @@ def measure(dataset: str, protocol: str, seed: int = 0) -> dict:
     reference = "EASE" if "EASE" in parts else "IALS"
     alone = blends[reference].pop("values")
     for blend in blends.values():
-        for key, ahead in zip(("ahead", FIRST), blend.pop("values", alone) - alone):
-            blend[key] = [round(float(ahead.mean()), 6), round(float(ahead.std() / len(ahead) ** 0.5), 6)]
+        blend |= zip(("ahead", FIRST), leads(blend.pop("values", alone) - alone))
     return {
         "dataset": dataset,
         "protocol": protocol,
         "seed": seed,
-        "users": len(tested),
+        "users": alone.shape[1],
         "seconds": round(seconds, 1),
         "check": checks,
         "reference": reference,
@@ -87,6 +79,23 @@ def measure(dataset: str, protocol: str, seed: int = 0) -> dict:
         "blends": blends,
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def split_twice(dataset: str, protocol: str, seed: int) -> tuple[sparse.csr_array, tuple, tuple]:
+    """Training likes, and (likes to show, likes to predict) of the validation users and of the test users."""
+    likes = datasets.load(dataset).user_items
+    train, shown, held_out = split(likes, protocol, seed, PLANS[dataset].test_users)
+    tested = np.flatnonzero(np.diff(held_out.indptr))
+    tested = np.sort(np.random.default_rng(seed).permutation(tested)[:MOST_TESTED])
+    inner, fold_in, to_find, _ = holdout_users(train, number_of_validation_users(train, None, protocol), seed=seed)
+    if protocol == "weak":
+        inner = stacked(inner, fold_in)
+    return inner, (fold_in, to_find), (shown[tested], held_out[tested])
+
+
+def leads(differences: np.ndarray) -> list[list[float]]:
+    """For nDCG@100 and p@1, the mean of the differences (2, n_users) and its standard error."""
+    return [[round(float(of.mean()), 6), round(float(of.std() / len(of) ** 0.5), 6)] for of in differences]
 
 
 class Remembered:
@@ -168,7 +177,7 @@ def check_table(lines: list[dict]) -> list[list[str]]:
 
 def left_out_table(lines: list[dict]) -> list[list[str]]:
     """One row per set left out and protocol: the blend chosen on the others, and its lead over the reference."""
-    rows = [["left out", "chosen on the others", "lead over EASE", "best on the set left out", "lead over EASE"]]
+    rows = [["left out", "chosen on the others", "its lead", "best on the set left out", "its lead"]]
     for name in dict.fromkeys(line["dataset"] for line in lines):
         for line in (line for line in lines if line["dataset"] == name):
             others = [o for o in lines if o["dataset"] != name and o["reference"] == line["reference"]]
@@ -197,21 +206,28 @@ def name_of(line: dict) -> str:
     return f"{line['dataset']}, {line['protocol']}"
 
 
-def stored(path: Path = STORED) -> list[dict]:
-    """The last line of each data set and protocol."""
+def stored(path: Path = STORED, key: tuple[str, str] = ("dataset", "protocol")) -> list[dict]:
+    """The last line of each data set and protocol, or of another key."""
     lines = map(json.loads, path.read_text(encoding="utf-8").splitlines()) if path.exists() else ()
-    return list({(line["dataset"], line["protocol"]): line for line in lines}.values())
+    return list({tuple(line[name] for name in key): line for line in lines}.values())
 
 
-def run_all(parser: argparse.ArgumentParser, runs: list[str], results: Path, measure) -> None:
-    """Append the line of each run, "DATASET:PROTOCOL", to the results."""
-    for run in runs:
+def run_and_print(argv, parser: argparse.ArgumentParser, path: Path, measure, tables) -> list[dict]:
+    """Append the line of each run to the results, print the tables of all lines, and return these."""
+    parser.add_argument("--run", nargs="+", metavar="DATASET:PROTOCOL", default=[])
+    parser.add_argument("--results", type=Path, metavar="FILE", default=path, help="default: %(default)s")
+    parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
+    args = parser.parse_args(argv)
+    for run in args.run:
         dataset, _, protocol = run.partition(":")
         if dataset not in datasets.available() or protocol not in ("weak", "strong"):
             parser.error(f"{run} is not DATASET:PROTOCOL of {', '.join(datasets.available())} and weak, strong")
         line = in_own_process(measure, dataset, protocol)
-        with results.open("a", encoding="utf-8") as file:
+        with args.results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+    lines = stored(args.results)
+    print(*((as_markdown if args.markdown else as_text)(table(lines)) for table in tables), sep="\n\n")
+    return lines
 
 
 def main(argv=None) -> int:
@@ -220,14 +236,7 @@ def main(argv=None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--run", nargs="+", metavar="DATASET:PROTOCOL", default=[])
-    parser.add_argument("--results", type=Path, metavar="FILE", default=STORED, help="default: %(default)s")
-    parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
-    args = parser.parse_args(argv)
-    run_all(parser, args.run, args.results, measure)
-    lines = stored(args.results)
-    as_table = as_markdown if args.markdown else as_text
-    print(as_table(check_table(lines)), as_table(left_out_table(lines)), sep="\n\n")
+    lines = run_and_print(argv, parser, STORED, measure, (check_table, left_out_table))
     return 0 if all(map(is_met, lines)) else 1
 
 

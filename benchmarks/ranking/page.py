@@ -106,11 +106,11 @@ class Answers:
 
     def settings_left_out(self) -> str:
         """The table of settings chosen by leaving out one data set."""
-        return as_markdown(settings.left_out_table(stored_lines(settings.STORED)))
+        return as_markdown(left_out_table(stored_lines(settings.STORED)))
 
     def rec_vae(self) -> str:
         """The table of RecVAE and Mult-VAE."""
-        return as_markdown(rec_vae.table(rec_vae.stored()))
+        return as_markdown(rec_vae.table(rec_vae.stored_runs()))
 
     def difference(self, dataset: str, protocol: str, model: str, metric: str) -> str:
         return self.lines[protocol].difference(dataset, model, metric).signed()

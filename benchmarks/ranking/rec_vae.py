@@ -20,13 +20,10 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from autoenc.evaluation.splits import holdout_users
-from autoenc.models.blend_search import Judge, number_of_validation_users
+from autoenc.models.blend_search import Judge
 from benchmarks import datasets
-from benchmarks.ranking.choices import FIRST, METRIC, Remembered, blended, fitted_parts
+from benchmarks.ranking.choices import FIRST, METRIC, Remembered, blended, fitted_parts, leads, split_twice, stored
 from benchmarks.ranking.lines import RESULTS
-from benchmarks.ranking.plans import PLANS
-from benchmarks.ranking.run import split
 from benchmarks.tables import as_markdown, as_text
 
 STORED = RESULTS / "rec-vae.jsonl"
@@ -40,11 +37,9 @@ def measure(dataset: str, seed: int, seconds: float, blend: bool) -> dict:
 
     from benchmarks.peers.rec_vae import MultVae, RecVae, fit
 
-    likes = datasets.load(dataset).user_items
-    train, shown, held_out = split(likes, "strong", seed, PLANS[dataset].test_users)
-    inner, fold_in, to_find, _ = holdout_users(train, number_of_validation_users(train, None, "strong"), seed=seed)
-    judge = Judge(fold_in, to_find, METRIC)
-    tests = [Judge(shown, held_out, metric) for metric in (METRIC, FIRST)]
+    inner, validation_likes, test_likes = split_twice(dataset, "strong", seed)
+    judge = Judge(*validation_likes, METRIC)
+    tests = [Judge(*test_likes, metric) for metric in (METRIC, FIRST)]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     rows = torch.from_numpy(inner.toarray().astype(np.uint8)).to(device)
     one = np.ones((1, 1))
@@ -85,13 +80,6 @@ def scores_of(network) -> Callable[[sparse.csr_array], np.ndarray]:
     return scores
 
 
-def leads(differences: np.ndarray) -> list[list[float]]:
-    """For nDCG@100 and p@1, the mean of the differences (2, n_users) and its standard error."""
-    return [
-        [round(float(of.mean()), 6), round(float(of.std() / len(of) ** 0.5), 6)] for of in differences
-    ]  # fmt: skip
-
-
 def table(lines: list[dict]) -> list[list[str]]:
     rows = [
         ["likes, strong", "users", "Mult-VAE", "RecVAE", "RecVAE's lead", "in p@1", "lead of best with it", "in p@1"]
@@ -106,10 +94,8 @@ def table(lines: list[dict]) -> list[list[str]]:
     return rows
 
 
-def stored(path: Path = STORED) -> list[dict]:
-    """The last line of each data set and seed."""
-    lines = map(json.loads, path.read_text(encoding="utf-8").splitlines()) if path.exists() else ()
-    return list({(line["dataset"], line["seed"]): line for line in lines}.values())
+def stored_runs(path: Path = STORED) -> list[dict]:
+    return stored(path, ("dataset", "seed"))
 
 
 def main(argv=None) -> int:
@@ -129,7 +115,7 @@ def main(argv=None) -> int:
         line = measure(dataset, args.seed, args.seconds, args.blend)
         with args.results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-    print((as_markdown if args.markdown else as_text)(table(stored(args.results))))
+    print((as_markdown if args.markdown else as_text)(table(stored_runs(args.results))))
     return 0
 
 

@@ -17,33 +17,28 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 
-from autoenc.evaluation.splits import holdout_users
-from autoenc.models.blend_search import Judge, number_of_validation_users
+from autoenc.models.blend_search import Judge
 from autoenc.models.elsa import ELSA, LEAST_STEPS
 from autoenc.models.presets import preset
 from autoenc.training.minibatches import default_epochs
-from benchmarks import datasets
 from benchmarks.ranking.choices import (
     FIRST,
     METRIC,
-    MOST_TESTED,
     Remembered,
     blended,
     fitted_parts,
+    leads,
+    left_out_table,
     name_of,
-    run_all,
+    run_and_print,
+    split_twice,
     stopped,
-    stored,
 )
 from benchmarks.ranking.lines import RESULTS
-from benchmarks.ranking.plans import PLANS
-from benchmarks.ranking.run import split
-from benchmarks.tables import as_markdown, as_text
 
 STORED = RESULTS / "blend-settings.jsonl"
 AS_IT_IS = "as it is"
@@ -66,15 +61,9 @@ OF_ELSA = {
 
 def measure(dataset: str, protocol: str, seed: int = 0) -> dict:
     """The line of a run: for each setting, the blend's lead over the blend with the presets' settings."""
-    likes = datasets.load(dataset).user_items
-    train, shown, held_out = split(likes, protocol, seed, PLANS[dataset].test_users)
-    tested = np.flatnonzero(np.diff(held_out.indptr))
-    tested = np.sort(np.random.default_rng(seed).permutation(tested)[:MOST_TESTED])
-    inner, fold_in, to_find, _ = holdout_users(train, number_of_validation_users(train, None, protocol), seed=seed)
-    if protocol == "weak":
-        inner = sparse.vstack([inner, fold_in], format="csr")
-    judge = Judge(fold_in, to_find, METRIC)
-    tests = [Judge(shown[tested], held_out[tested], metric) for metric in (METRIC, FIRST)]
+    inner, validation_likes, test_likes = split_twice(dataset, protocol, seed)
+    judge = Judge(*validation_likes, METRIC)
+    tests = [Judge(*test_likes, metric) for metric in (METRIC, FIRST)]
 
     fitted = fitted_parts(inner, judge)
     parts = {name: fitted[name] for name in ("network", "EASE", "ELSA")}
@@ -89,15 +78,15 @@ def measure(dataset: str, protocol: str, seed: int = 0) -> dict:
         found[setting] = blend | {"seconds": round(time.process_time() - started, 1)}
     base = found[AS_IT_IS]["values"]
     for blend in found.values():
-        for key, ahead in zip(("ahead", FIRST), blend.pop("values") - base):
-            blend[key] = [round(float(ahead.mean()), 6), round(float(ahead.std() / len(ahead) ** 0.5), 6)]
+        blend |= zip(("ahead", FIRST), leads(blend.pop("values") - base))
     return {
         "dataset": dataset,
         "protocol": protocol,
         "seed": seed,
-        "users": len(tested),
-        "value": round(float(base[0].mean()), 6),
-        "settings": found,
+        "users": base.shape[1],
+        "reference": AS_IT_IS,
+        "alone": round(float(base[0].mean()), 6),
+        "blends": found,
         "date": time.strftime("%Y-%m-%d"),
     }
 
@@ -119,36 +108,12 @@ def changed(model, params: dict, train: sparse.csr_array, steps: int, least: int
     return model.set_params(**params)
 
 
-def left_out_table(lines: list[dict]) -> list[list[str]]:
-    """One row per set left out: the setting chosen on the others, and its lead over the presets' settings."""
-    rows = [["left out", "chosen on the others", "its lead", "best on the set left out", "its lead"]]
-    for line in lines:
-        others = [other for other in lines if other["dataset"] != line["dataset"]]
-        if others:
-            chosen = max(line["settings"], key=lambda name: mean_ahead(others, name))
-            best = max(line["settings"], key=lambda name: line["settings"][name]["ahead"][0])
-            rows.append([name_of(line), chosen, lead(line, chosen), best, lead(line, best)])
-    return rows
-
-
 def settings_table(lines: list[dict]) -> list[list[str]]:
-    """One row per setting: its lead on each set."""
+    """One row per setting: its lead on each set, in nDCG@100."""
     rows = [["setting", *(name_of(line) for line in lines)]]
     for setting in {AS_IT_IS: {}, **NETWORK, **OF_ELSA}:
-        rows.append([setting, *(lead(line, setting) for line in lines)])
+        rows.append([setting, *("{:+.4f} ± {:.4f}".format(*line["blends"][setting]["ahead"]) for line in lines)])
     return rows
-
-
-def mean_ahead(lines: list[dict], setting: str) -> float:
-    """The mean lead over sets, each the mean over its protocols, relative to nDCG@100."""
-    by_set: dict[str, list[float]] = {}
-    for line in lines:
-        by_set.setdefault(line["dataset"], []).append(line["settings"][setting]["ahead"][0] / line["value"])
-    return float(np.mean([np.mean(of_set) for of_set in by_set.values()]))
-
-
-def lead(line: dict, setting: str) -> str:
-    return "{:+.4f} ± {:.4f}".format(*line["settings"][setting]["ahead"])
 
 
 def main(argv=None) -> int:
@@ -157,14 +122,7 @@ def main(argv=None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--run", nargs="+", metavar="DATASET:PROTOCOL", default=[])
-    parser.add_argument("--results", type=Path, metavar="FILE", default=STORED, help="default: %(default)s")
-    parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
-    args = parser.parse_args(argv)
-    run_all(parser, args.run, args.results, measure)
-    lines = stored(args.results)
-    as_table = as_markdown if args.markdown else as_text
-    print(as_table(settings_table(lines)), as_table(left_out_table(lines)), sep="\n\n")
+    run_and_print(argv, parser, STORED, measure, (settings_table, left_out_table))
     return 0
 
 

@@ -22,19 +22,6 @@ def popular_items(ratings, monkeypatch):
     monkeypatch.setattr(choices.datasets, "load", lambda name: Interactions.from_csr(ratings.user_items[:, often]))
 
 
-def line(dataset, ahead_by_setting, value=0.4):
-    found = {name: {"ahead": [ahead, 0.001]} for name, ahead in ahead_by_setting.items()}
-    return {"dataset": dataset, "protocol": "weak", "value": value, "settings": found}
-
-
-def test_the_setting_chosen_on_the_other_sets_is_evaluated_on_the_one_left_out():
-    lines = [line("a", {"x": 0.03, "y": 0.0}), line("b", {"x": -0.01, "y": 0.0}), line("c", {"x": 0.04, "y": 0.0})]
-    _, *rows = settings.left_out_table(lines)
-    of_a, of_b = "+0.0300 ± 0.0010", "-0.0100 ± 0.0010"
-    assert rows[0] == ["a, weak", "x", of_a, "x", of_a]
-    assert rows[1] == ["b, weak", "x", of_b, "y", "+0.0000 ± 0.0010"]
-
-
 def test_epochs_are_a_multiple_of_the_default(ratings):
     network = settings.changed(DenoisingAutoEncoder(batch_size=64), {"epochs": 0.5}, ratings.user_items, 240, 3)
     usual = DenoisingAutoEncoder(batch_size=64, hidden_dim=2).fit(ratings.user_items)
@@ -61,8 +48,8 @@ def test_a_run_of_all_settings(popular_items, monkeypatch, tmp_path, capsys):
     path = tmp_path / "settings.jsonl"
     assert settings.main(["--run", "ml-latest-small:weak", "--results", str(path)]) == 0
     [found] = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    assert [*found["settings"]] == ["as it is", *settings.NETWORK, *settings.OF_ELSA]
-    assert found["settings"]["ELSA: unchanged"]["ahead"] == [0, 0] != found["settings"]["ELSA: 8 wide"]["ahead"]
+    assert [*found["blends"]] == ["as it is", *settings.NETWORK, *settings.OF_ELSA]
+    assert found["blends"]["ELSA: unchanged"]["ahead"] == [0, 0] != found["blends"]["ELSA: 8 wide"]["ahead"]
     assert len(fitted) == 1 + len(settings.NETWORK) and all(others == ["EASE", "ELSA"] for _, others in fitted)
     changed = [(params["lr"], params["hidden_dim"], params["epochs"]) for params, _ in fitted]
     assert changed == [
