@@ -17,7 +17,7 @@ from autoenc.batch_invariant import user_block
 from autoenc.kernels.jit import kernel
 from autoenc.machine import kernel_threads
 
-TILE = 128  # outputs at most; tiles have about equal sizes
+TILE = 256  # outputs at most; tiles have about equal sizes
 
 
 def linear(x, weight, bias):
@@ -53,7 +53,9 @@ def linear_of_blocks(x, weight, bias, block):
 
 @kernel
 def padded(x, block):
-    """The rows of x, placed from row block.first on among block.size rows, with zeros elsewhere."""
+    """The rows of x from row block.first on, among block.size rows that are otherwise zero; x itself if it has them all."""
+    if len(x) == block.size:
+        return x
     rows = np.zeros((block.size, x.shape[1]), x.dtype)
     for u in range(len(x)):
         for j in range(x.shape[1]):

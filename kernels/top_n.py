@@ -99,7 +99,7 @@ def top_n_of_tiles(h2, weight, bias, liked, where, items, scores):
     for u in range(users):
         while next_liked[u] < liked_indptr[u + 1] and liked_items[next_liked[u]] < begin:
             next_liked[u] += 1
-    worst = np.full(users, np.nan, h2.dtype)  # the worst of the best n so far; NaN while there are fewer
+    worst = np.full(users, -np.inf, h2.dtype)  # the worst of the best n so far; -inf while there are fewer
     buffer = np.empty(TILE * len(h2), h2.dtype)
     for t in range(first_tile, last_tile):
         first, last = t * n_items // tiles, (t + 1) * n_items // tiles
@@ -113,20 +113,20 @@ def top_n_of_tiles(h2, weight, bias, liked, where, items, scores):
             of_item, of_bias = tile[i, row : row + users], bias[first + i]
             for start in range(0, users, CHUNK):
                 stop = min(users, start + CHUNK)
-                if count_not_below(of_item[start:stop], of_bias, worst[start:stop]) > 0:
+                if count_above(of_item[start:stop], of_bias, worst[start:stop]) > 0:
                     for u in range(start, stop):
                         score = of_item[u] + of_bias
-                        if not score <= worst[u]:
+                        if score > worst[u]:
                             found[u] = insert(first + i, score, items[u], scores[u], found[u])
-                            worst[u] = scores[u, n - 1] if found[u] == n else np.nan
+                            worst[u] = scores[u, n - 1] if found[u] == n else -np.inf
 
 
 @kernel
-def count_not_below(scores, bias, bounds):
-    """The number of scores that, with bias, exceed their bound or can't be compared; branch-free, for vectorizing."""
+def count_above(scores, bias, bounds):
+    """The number of scores that, with bias, exceed their bound; branch-free, for vectorizing."""
     n = 0
     for u in range(len(scores)):
-        n += not scores[u] + bias <= bounds[u]
+        n += scores[u] + bias > bounds[u]
     return n
 
 

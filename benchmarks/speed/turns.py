@@ -7,11 +7,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 WORKER = (sys.executable, "-m", "benchmarks.speed.worker")
 CLEARED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+REST = 0.5  # seconds before each turn, as OpenBLAS's threads stay busy for 0.1 s after another worker's last product
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -81,6 +83,7 @@ def take_turns(commands: dict[str, tuple[list[str], dict[str, str]]], turns: int
         for turn in range(turns):
             say(f"turn {turn + 1} of {turns}")
             for name, worker in workers.items():
+                time.sleep(REST)
                 answers[name].append(worker.turn())
     return answers
 
