@@ -53,7 +53,7 @@ def linear_of_blocks(x, weight, bias, block):
 
 @kernel
 def padded(x, block):
-    """The rows of x from row block.first on, among block.size rows that are otherwise zero; x itself if it has them all."""
+    """x from row block.first on among block.size rows, zero elsewhere; x itself if it has as many rows."""
     if len(x) == block.size:
         return x
     rows = np.zeros((block.size, x.shape[1]), x.dtype)
