@@ -56,19 +56,27 @@ def invert(square: np.ndarray) -> None:
 
 
 def _sweep(square: np.ndarray, swept: slice, blocks: list[slice], pool: ThreadPoolExecutor) -> None:
-    before, after = slice(0, swept.start), slice(swept.stop, None)
     inverse = _inverse_of_block(square[swept, swept])  # D
-    columns = np.concatenate([square[before, swept], np.zeros_like(inverse), square[swept, after].T])  # A[:, K]
-    scaled = columns @ inverse  # (n, block)
+    columns = np.empty((len(square), len(inverse)), square.dtype)  # A[:, K]
+    others = [block for block in blocks if block != swept]
+
+    def of_block(block: slice) -> np.ndarray:
+        """The part of A[:, K] in these rows: a view of the upper triangle."""
+        return square[block, swept] if block.start < swept.start else square[swept, block].T
+
+    def copy(block: slice) -> None:
+        columns[block] = of_block(block)
 
     def update(block: slice) -> None:
         with compute_threads():
-            for start in range(block.start, len(square), BLOCK):
-                others = slice(start, start + BLOCK)
-                square[block, others] -= scaled[block] @ columns[others].T
+            scaled = columns[block] @ inverse
+            for other in others:
+                if other.start >= block.start:
+                    square[block, other] -= scaled @ columns[other].T
+            of_block(block)[:] = scaled
 
-    list(pool.map(update, blocks))
-    square[before, swept], square[swept, after] = scaled[before], scaled[after].T
+    list(pool.map(copy, others))
+    list(pool.map(update, others))
     square[swept, swept] = -inverse
 
 
