@@ -37,9 +37,9 @@ IALS_L2 = [0.5, 1.0, 2.0, 4.0, 8.0]
 PRESETS = {
     "task": Preset("the task's network, with the task's settings", AutoEncoder()),
     "best": Preset(
-        "the best ranking, in a minute or two: a denoising network, EASE and ELSA, with weights from validation",
+        "the best ranking, in a minute or two: a denoising network, EASE, ELSA and IALS, with weights from validation",
         Blend(
-            [DenoisingAutoEncoder(bias_offset=-3.0, schedule_length=1.25), EASE(), ELSA()],
+            [DenoisingAutoEncoder(bias_offset=-3.0, schedule_length=1.25), EASE(), ELSA(), IALS(emb_dim=128)],
             validation="weak",
             standardize=True,
             candidates={"ease__l2": EASE_L2, "ials__l2": IALS_L2},

@@ -30,7 +30,6 @@ from scipy import sparse
 from autoenc.evaluation.splits import holdout_users, stacked
 from autoenc.models.blend_search import Judge, Stopping, number_of_validation_users
 from autoenc.models.blend_weights import Values, best_of, choice, coarse_trials, finer_trials
-from autoenc.models.ials import IALS
 from autoenc.models.presets import preset
 from autoenc.progress import no_progress
 from benchmarks import datasets
@@ -112,11 +111,11 @@ class Remembered:
 
 
 def fitted_parts(train: sparse.csr_array, judge: Judge) -> dict:
-    """The parts of `best` and one more, with hyperparameters and early stopping as in its fit, by name."""
+    """The models of `best` by name, with hyperparameters and early stopping as in its fit; always with the network."""
     best = preset("best")
     best.search_, best._progress, best._replaced = [], no_progress, {}
     parts = best._models_that_fit(train.shape)
-    others = [*parts[1:], IALS(emb_dim=256)] if parts is best.models else list(parts)
+    others = parts[1:] if parts is best.models else parts
     others = [best._searched(type(part).__name__.lower(), part, train, judge).finish() for part in others]
     network = stopped(best.models[0], others, train, judge)
     return {"network": network} | {type(part).__name__: part for part in others}

@@ -93,7 +93,7 @@ def test_where_ease_has_no_room_ials_is_taken_and_that_is_said(name, likes):
     with pytest.warns(UserWarning, match="instead, the model is made of .*IALS"):
         model.fit(likes)
     assert model.about_["instead"] == (
-        {"DenoisingAutoEncoder, EASE, ELSA": "ItemKNN, IALS, ELSA"} if name == "best" else {"EASE": "IALS"}
+        {"DenoisingAutoEncoder, EASE, ELSA, IALS": "ItemKNN, IALS, ELSA"} if name == "best" else {"EASE": "IALS"}
     )
     assert not any(isinstance(part, (EASE, DenoisingAutoEncoder)) for part in model.models_)
     assert name == "best" or isinstance(model.models_[0], IALS)
