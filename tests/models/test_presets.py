@@ -64,8 +64,8 @@ def test_an_unknown_preset_is_refused():
 
 
 def test_best_chooses_and_has_learned(best, split):
-    assert [type(model).__name__ for model in best.models_] == ["DenoisingAutoEncoder", "EASE", "ELSA"]
-    assert all(len(trial["weights"]) == 3 for trial in best.search_ if "weights" in trial)
+    assert [type(model).__name__ for model in best.models_] == ["DenoisingAutoEncoder", "EASE", "ELSA", "IALS"]
+    assert all(len(trial["weights"]) == 4 for trial in best.search_ if "weights" in trial)
     assert {trial["ease__l2"] for trial in best.search_ if "ease__l2" in trial} >= {500.0}
     assert best.models_[0].epochs in {trial["epoch"] for trial in best.search_ if "epoch" in trial}
     popular = evaluate(Popular().fit(split[0]), *split, ks=[100])["ndcg@100"]
