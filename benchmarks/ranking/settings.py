@@ -3,12 +3,12 @@
     python -m benchmarks.ranking.settings                     the tables of the stored results
     python -m benchmarks.ranking.settings --run pinterest:weak     run all settings on this data set
 
-A run fits the models of `best` on one split into training and test likes, as `fit` does, once for each
-setting. One setting is changed at a time. Each blend is compared on the test likes with the blend of the
+A run fits the network, EASE and ELSA of `best` on one split into training and test likes, as `fit` does, once for
+each setting. One setting is changed at a time. Each blend is compared on the test likes with the blend of the
 presets' settings.
 
 Leaving one set out: the setting that is furthest ahead on average over the other sets, with differences
-relative to nDCG@100, is evaluated on the set that was left out. All blends have three models, so sets with too
+relative to nDCG@100, is evaluated on the set that was left out. All blends have EASE, so sets with too
 many items for EASE are not used.
 """
 
