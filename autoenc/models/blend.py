@@ -114,7 +114,7 @@ class Blend(Recommender):
         Evaluate the first model, which must be a network, every `stop_every` steps (rounded to whole
         epochs), and keep the best epoch. By default it is trained for all its epochs.
     patience : int
-        Stop training after this many evaluations without improvement.
+        Stop training after this many evaluations in which neither the blend nor the network alone improved.
     fallback : list of Recommender, optional
         Models to blend instead if one of `models` needs more memory than allowed, such as [IALS(), ELSA()].
         `fit` warns if it uses them, and `about_` and the model file record it.

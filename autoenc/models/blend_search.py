@@ -171,6 +171,9 @@ def _hits_by_kernel(
 class Stopping(Callback):
     """Evaluates a network during training in a blend with other models, and restores its state of the best epoch.
 
+    Training stops after `patience` evaluations in which neither the blend nor the network alone was better than
+    before: a network that is still learning may add nothing to a blend yet.
+
     Attributes
     ----------
     epoch : int
@@ -181,7 +184,7 @@ class Stopping(Callback):
     def __init__(self, judge: Judge, others: list[Recommender], every: int, patience: int, progress: Progress):
         self.judge, self.others, self.every, self.patience = judge, others, every, patience
         self.progress = progress
-        self.best, self.since_best, self.epoch = -math.inf, 0, 0
+        self.best, self.best_alone, self.since_best, self.epoch = -math.inf, -math.inf, 0, 0
         self.best_state: dict[str, np.ndarray] = {}
         self.all_trials: list[tuple[int, Trial]] = []
 
@@ -197,6 +200,8 @@ class Stopping(Callback):
         trials = coarse_trials(len(scorers), lambda weights: self.judge.values(scorers, weights))
         self.all_trials += [(epoch, trial) for trial in trials]
         self.since_best += 1
+        if (alone := max(trial.value for trial in trials if trial.weights[0] == 1)) > self.best_alone:
+            self.best_alone, self.since_best = alone, 0
         if (value := best_of(trials).value) > self.best:
             self.best, self.since_best, self.epoch = value, 0, epoch
             self.best_state = {name: array.copy() for name, array in trainer.engine.state_dict().items()}

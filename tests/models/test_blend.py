@@ -25,7 +25,7 @@ from autoenc.models import (
     ease,
     load_model,
 )
-from autoenc.models.blend_search import Judge
+from autoenc.models.blend_search import Judge, Stopping
 from autoenc.models.candidate_search import CandidateSearch
 from autoenc.models.estimator import unfitted
 from autoenc.models.weighted_sum import mean_and_spread, standardized, weighted_sum
@@ -269,6 +269,29 @@ def test_a_network_stops_where_the_blend_validates_best(likes):
     assert fitted.epochs * fitted.schedule_length == pytest.approx(12 * 2.0)  # at the rates of the longer training
     again = unfitted(fitted).fit(likes)  # a fifth of the likes was held out, so it was fitted again
     np.testing.assert_array_equal(again.score(likes.user_items[:5]), fitted.score(likes.user_items[:5]))
+
+
+@pytest.mark.parametrize(
+    ("alone", "blended", "epochs", "best"),
+    [
+        ([0.1, 0.2, 0.3, 0.3, 0.3, 0.3], [0.5, 0.5, 0.5, 0.5, 0.5, 0.5], 5, 1),
+        ([0.1, 0.2, 0.3, 0.4, 0.5, 0.5], [0.5, 0.5, 0.5, 0.5, 0.6, 0.5], 6, 5),
+        ([0.3, 0.2, 0.2, 0.2, 0.2, 0.2], [0.5, 0.6, 0.7, 0.6, 0.6, 0.6], 5, 3),
+    ],
+)
+def test_training_goes_on_while_the_network_alone_or_the_blend_improves(likes, alone, blended, epochs, best):
+    left = iter(zip(alone, blended))
+
+    class Scripted(Judge):
+        def values(self, scorers, weights):
+            of_network, of_blend = next(left)
+            return np.where(weights[:, :1] == 1, of_network, np.where(weights[:, 1:] == 1, 0.4, of_blend))
+
+    judge = Scripted(likes.user_items[:5], likes.user_items[:5], "ndcg@100")
+    stopping = Stopping(judge, [Popular().fit(likes)], every=1, patience=2, progress=no_progress)
+    network = DenoisingAutoEncoder(hidden_dim=4, epochs=6, batch_size=512)
+    network.fit(likes, callbacks=[stopping])
+    assert (len(network.history_), stopping.epoch) == (epochs, best)
 
 
 def test_models_are_kept_where_few_likes_were_held_out(likes):
