@@ -16,7 +16,6 @@ from tests.helpers import ROOT
 ORDER = (
     "messages",
     "checks",
-    "signals",
     "machine",
     "progress",
     "batch_invariant",

@@ -42,7 +42,7 @@ from autoenc.models.export import (
     write_recommendations,
 )
 from autoenc.models.weighting import item_totals, weighted_pairs
-from autoenc.signals import deferred_interrupt
+from autoenc.scale.signals import deferred_interrupt
 from autoenc.storage.atomic import replacing_folder, scratch_folder
 from autoenc.storage.model_file import ModelFile, write_model_file
 

@@ -1,11 +1,11 @@
-"""RecVAE against Mult-VAE, and as a fourth part of `best`: is it worth implementing by hand?
+"""RecVAE against Mult-VAE, and as a part of `best`: is it worth implementing by hand?
 
     python -m benchmarks.ranking.rec_vae                     the table of the stored results
     python -m benchmarks.ranking.rec_vae --run lastfm-2k     run this data set (on a GPU if PyTorch finds one)
 
 The strong split. Each network is trained with each of a few weights of its KL divergence; its epoch and this weight
-are chosen on validation users. With --blend, RecVAE is also added to the models of `best`, all fitted on the same
-likes, with weights chosen on the same validation users.
+are chosen on validation users. With --blend, RecVAE is also added to the network, EASE and ELSA of `best`, all fitted
+on the same likes, with weights chosen on the same validation users.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PARTS = ("network", "EASE", "ELSA")
 
 
 def measure(dataset: str, seed: int, seconds: float, blend: bool) -> dict:
-    """The line of a run: both networks' values, RecVAE's lead, and what it adds to the models of `best`."""
+    """The line of a run: both networks' values, RecVAE's lead, and what it adds to a blend."""
     import torch
 
     from benchmarks.peers.rec_vae import MultVae, RecVae, fit
@@ -82,7 +82,16 @@ def scores_of(network) -> Callable[[sparse.csr_array], np.ndarray]:
 
 def table(lines: list[dict]) -> list[list[str]]:
     rows = [
-        ["likes, strong", "users", "Mult-VAE", "RecVAE", "RecVAE's lead", "in p@1", "lead of best with it", "in p@1"]
+        [
+            "likes, strong",
+            "users",
+            "Mult-VAE",
+            "RecVAE",
+            "RecVAE's lead",
+            "in p@1",
+            "lead of the blend with it",
+            "in p@1",
+        ]
     ]
     for line in lines:
         values = [f"{line[name]['values'][0]:.4f}" for name in ("MultVae", "RecVae")]
@@ -107,7 +116,7 @@ def main(argv=None) -> int:
     parser.add_argument("--run", nargs="+", choices=datasets.available(), metavar="DATASET", default=[])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=600, help="of training, at most (default: %(default)g)")
-    parser.add_argument("--blend", action="store_true", help="add RecVAE to the models of best, too")
+    parser.add_argument("--blend", action="store_true", help="add RecVAE to a blend, too")
     parser.add_argument("--results", type=Path, metavar="FILE", default=STORED, help="default: %(default)s")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     args = parser.parse_args(argv)

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from autoenc.signals import deferred_interrupt
+from autoenc.scale.signals import deferred_interrupt
 
 
 @pytest.fixture(autouse=True)
