@@ -4,11 +4,12 @@
     python -m benchmarks.speed --quick              the main ratios, in about four minutes
     python -m benchmarks.speed --only score         one part again; the other figures are kept
     python -m benchmarks.speed --threads 1 2 4 8 16
+    SPEED_VECTORS=AVX2 python -m benchmarks.speed   without AVX-512, as on an older processor
 
 Every contestant has its own process, which sleeps while another measures, in alternating turns; a ratio is
 the median over the turns. The likes are synthetic, with the size of MovieLens 10M; four fifths are for
 training. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are cleared for all, so that each library chooses its own
-kernels.
+kernels, except with SPEED_VECTORS=AVX2, which keeps OpenBLAS, numba and PyTorch from using AVX-512.
 
 Training, ranking and the profile are measured with each number of threads, the rest with the largest that is
 not above the number of processors. Numbers above it show the cost of over-subscription.
@@ -78,7 +79,8 @@ def draw(stored: dict, path: Path) -> None:
     except ImportError as error:
         say(f"no picture: {error.name} is not installed (pip install {error.name}, or make bench)")
         return
-    say(f"{path} and {chart.draw(stored, path.with_suffix('.png'))}")
+    picture = chart.draw(stored, path.with_suffix(".png"))
+    say(f"{path} and {picture}" if picture.exists() else str(path))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +19,7 @@ class Processor(NamedTuple):
     name : str
         The maker's name with family and model number, as "AMD EPYC" alone may be any generation.
     vectors : str
-        "AVX-512", "AVX2", or "other vectors".
+        "AVX-512", "AVX2", "limited to AVX2", or "other vectors".
     count : int
         The number of processors that this process may use.
     """
@@ -51,7 +52,17 @@ def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> Processor:
     vectors = next(
         (kind for flag, kind in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags), "other vectors"
     )
+    if limited_to_avx2() and vectors == "AVX-512":
+        vectors = "limited to AVX2"
     return Processor(name, vectors, min(found["usable"], math.ceil(found["quota"] or found["usable"])))
+
+
+def limited_to_avx2() -> bool:
+    """Whether SPEED_VECTORS asks for measurements without AVX-512."""
+    wanted = os.environ.get("SPEED_VECTORS", "")
+    if wanted not in ("", "AVX2"):
+        raise ValueError(f"SPEED_VECTORS must be AVX2 or unset, got {wanted!r}")
+    return wanted == "AVX2"
 
 
 def described(cpuinfo: Path) -> dict[str, str]:

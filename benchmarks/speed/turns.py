@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.speed.processor import limited_to_avx2
+
 ROOT = Path(__file__).parents[2]
 WORKER = (sys.executable, "-m", "benchmarks.speed.worker")
 CLEARED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
@@ -21,7 +23,24 @@ def environment(threads: int, **more: str) -> dict[str, str]:
     """The environment of all contestants: `threads` threads for every library, and each BLAS's own kernels."""
     own = {name: value for name, value in os.environ.items() if name not in CLEARED}
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return own | dict.fromkeys(THREADS, str(threads)) | {"PYTHONPATH": path} | more
+    kernels = without_avx512() if limited_to_avx2() else {}
+    return own | dict.fromkeys(THREADS, str(threads)) | {"PYTHONPATH": path} | kernels | more
+
+
+def without_avx512() -> dict[str, str]:
+    """The variables that keep OpenBLAS, numba and PyTorch from using AVX-512."""
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features()
+    used = {name: has and not name.startswith(("avx512", "avx10", "amx")) for name, has in features.items()}
+    return {
+        "OPENBLAS_CORETYPE": "Haswell",
+        "NUMBA_CPU_NAME": "haswell",
+        "NUMBA_CPU_FEATURES": ",".join(f"{'+' if used[name] else '-'}{name}" for name in sorted(used)),
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+    }
 
 
 def run_again_if_pinned(module: str, argv: list[str] | None, threads: int) -> int | None:
@@ -29,7 +48,7 @@ def run_again_if_pinned(module: str, argv: list[str] | None, threads: int) -> in
     wanted = environment(threads)
     if all(os.environ.get(name) == wanted.get(name) for name in (*CLEARED, *THREADS)):
         return None
-    pinned = [f"{name}={os.environ[name]}" for name in CLEARED if name in os.environ]
+    pinned = [f"{name}={os.environ[name]}" for name in CLEARED if name in os.environ and name not in wanted]
     if pinned:
         print(f"{' and '.join(pinned)} cleared, so that each library chooses its own kernels", file=sys.stderr)
     words = sys.argv[1:] if argv is None else argv

@@ -260,6 +260,20 @@ def test_contestants_get_one_environment(monkeypatch):
     assert env["NUMBA_CACHE_DIR"] == "there"
 
 
+def test_speed_vectors_limits_all_libraries_to_avx2(monkeypatch):
+    monkeypatch.delenv("SPEED_VECTORS", raising=False)
+    assert "NUMBA_CPU_FEATURES" not in turns.environment(1)
+    monkeypatch.setenv("SPEED_VECTORS", "AVX2")
+    code = "from numba import njit; f = njit(lambda x: x * x); f(1.0); "
+    code += "from autoenc.machine import blas_pools; print({pool['kernel'] for pool in blas_pools()}, "
+    code += "'+avx512' in str(f.targetctx.codegen().magic_tuple()))"
+    run = subprocess.run([sys.executable, "-c", code], env=turns.environment(1), capture_output=True, text=True)
+    assert run.stdout == "{'Haswell'} False\n", run.stderr
+    monkeypatch.setenv("SPEED_VECTORS", "SSE")
+    with pytest.raises(ValueError, match="SPEED_VECTORS must be AVX2 or unset, got 'SSE'"):
+        turns.environment(1)
+
+
 def test_a_contestant_whose_package_is_missing_is_left_out_with_a_word(monkeypatch, capsys):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "implicit" else real(name))
@@ -373,6 +387,10 @@ def test_a_processor_is_told_by_generation_vectors_and_number(tmp_path, monkeypa
         first = f"processor : 0\ncpu family\t: 6\nmodel\t\t: 85\nflags\t\t: {words}\n"
         cpuinfo.write_text(f"{first}\nprocessor : 1\nmodel : 99\n")
         assert processor.processor(cpuinfo) == ("Intel Xeon Gold 6148 (family 6, model 85)", vectors, 6)
+        monkeypatch.setenv("SPEED_VECTORS", "AVX2")
+        limited = "limited to AVX2" if vectors == "AVX-512" else vectors
+        assert processor.processor(cpuinfo).vectors == limited
+        monkeypatch.delenv("SPEED_VECTORS")
     found["quota"] = 1.5
     here = processor.processor(cpuinfo)
     assert here.slug == "intel-xeon-gold-6148-family-6-model-85-other-vectors-2-processors"
