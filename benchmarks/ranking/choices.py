@@ -196,8 +196,11 @@ def mean_ahead(lines: list[dict], blend: str) -> float:
 
 
 def ahead(line: dict, blend: str) -> str:
-    """The lead in nDCG@100, and that in p@1 in brackets."""
-    of_list, of_first = (line["blends"][blend][key] for key in ("ahead", FIRST))
+    return with_p_at_1(*(line["blends"][blend][key] for key in ("ahead", FIRST)))
+
+
+def with_p_at_1(of_list: list[float], of_first: list[float]) -> str:
+    """The lead in nDCG@100, and that in p@1 in brackets; each is a difference and its standard error."""
     return "{:+.4f} ± {:.4f}".format(*of_list) + " ({:+.4f} ± {:.4f})".format(*of_first)
 
 
@@ -211,16 +214,20 @@ def stored(path: Path = STORED, key: tuple[str, str] = ("dataset", "protocol")) 
     return list({tuple(line[name] for name in key): line for line in lines}.values())
 
 
-def run_and_print(argv, parser: argparse.ArgumentParser, path: Path, measure, tables) -> list[dict]:
-    """Append the line of each run to the results, print the tables of all lines, and return these."""
+def run_and_print(argv, parser: argparse.ArgumentParser, path: Path, measure, tables, names=None) -> list[dict]:
+    """Append the line of each run to the results, print the tables of all lines, and return these.
+
+    names are the data sets to choose from: by default, all that are available.
+    """
+    names = datasets.available() if names is None else names
     parser.add_argument("--run", nargs="+", metavar="DATASET:PROTOCOL", default=[])
     parser.add_argument("--results", type=Path, metavar="FILE", default=path, help="default: %(default)s")
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     args = parser.parse_args(argv)
     for run in args.run:
         dataset, _, protocol = run.partition(":")
-        if dataset not in datasets.available() or protocol not in ("weak", "strong"):
-            parser.error(f"{run} is not DATASET:PROTOCOL of {', '.join(datasets.available())} and weak, strong")
+        if dataset not in names or protocol not in ("weak", "strong"):
+            parser.error(f"{run} is not DATASET:PROTOCOL of {', '.join(names)} and weak, strong")
         line = in_own_process(measure, dataset, protocol)
         with args.results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
