@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from autoenc.storage.atomic import replacing
-from benchmarks.ranking import choices, rec_vae, settings
+from benchmarks.ranking import choices, derived, rec_vae, settings
 from benchmarks.ranking.choices import left_out_table
 from benchmarks.ranking.choices import stored as stored_lines
 from benchmarks.ranking.lines import RESULTS, Lines
@@ -99,6 +99,10 @@ class Answers:
     def choices(self) -> str:
         """The table of blends chosen by leaving out one data set."""
         return as_markdown(left_out_table(stored_lines(choices.STORED)))
+
+    def derived(self) -> str:
+        """The table of the data sets derived from the others."""
+        return as_markdown(derived.table(stored_lines(derived.STORED)))
 
     def settings(self) -> str:
         """The table of changed settings of `best`."""
