@@ -282,7 +282,7 @@ def as_text(facts: dict[str, Any]) -> str:
     lines = [
         ("versions", f"autoenc {v['autoenc']}, Python {v['python']}, NumPy {v['numpy']}, SciPy {v['scipy']}, "
                      f"numba {v['numba']}, {v['system']}"),
-        ("processor", f"{cpu['model']}, {cpu['usable']} of {cpu['there']} usable, {quota}{load}"),
+        ("processor", f"{cpu['model']}, {cpu['usable']} of {cpu['installed']} usable, {quota}{load}"),
     ]  # fmt: skip
     for pool in facts["blas"]:
         owners = _and({"numpy": "NumPy", "scipy": "SciPy and the kernels"}[name] for name in pool["used_by"])

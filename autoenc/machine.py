@@ -25,9 +25,9 @@ from typing import Any, NamedTuple
 
 def processors() -> dict[str, Any]:
     """The processor's name, the number installed, the number this process may use, and a container's quota."""
-    there = os.cpu_count() or 1
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else there
-    return {"model": cpu_model(), "there": there, "usable": usable, "quota": cpu_quota()}
+    installed = os.cpu_count() or 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else installed
+    return {"model": cpu_model(), "installed": installed, "usable": usable, "quota": cpu_quota()}
 
 
 def cpu_model() -> str:
@@ -74,8 +74,8 @@ def check_free(what: str, n_bytes: int, way_out: str) -> None:
     """Raise ValueError if `what` needs more bytes than are free, before they are allocated."""
     free = free_memory()
     if n_bytes > (sys.maxsize if free is None else free):
-        there = "no machine has that much" if free is None else f"the machine has {free:,} free"
-        raise ValueError(f"{what} needs {n_bytes:,} bytes, but {there}; {way_out}.")
+        found = "no machine has that much" if free is None else f"the machine has {free:,} free"
+        raise ValueError(f"{what} needs {n_bytes:,} bytes, but {found}; {way_out}.")
 
 
 def peak_memory_mb() -> int | None:
@@ -264,14 +264,14 @@ def _numba_threads(threads: int | None) -> Iterator[None]:
         finally:
             _asked_for.threads = before
     else:
-        there = kernel_threads()
+        outer = kernel_threads()
         set_kernel_threads(threads)
         _asked_for.threads = None
         try:
             yield
         finally:
             _asked_for.threads = before
-            set_kernel_threads(there)
+            set_kernel_threads(outer)
 
 
 def threads_to_use() -> int:

@@ -19,7 +19,7 @@ from tests.helpers import ROOT
 # A machine that nothing holds back.
 FACTS = {
     "versions": doctor.versions(),
-    "processors": {"model": "A processor", "there": 4, "usable": 4, "quota": None},
+    "processors": {"model": "A processor", "installed": 4, "usable": 4, "quota": None},
     "load": 0.2,
     "variables": {},
     "self_check": [{"name": "loss", "error": 1e-7, "ok": True}, {"name": "top_n", "error": 2e-6, "ok": True}],

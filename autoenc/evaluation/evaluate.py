@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import sparse
 
+from autoenc.checks import whole_number
 from autoenc.evaluation.align import aligned
 from autoenc.evaluation.metrics import (
     PER_USER,
@@ -20,7 +21,7 @@ from autoenc.evaluation.metrics import (
     serendipity_at_k,
 )
 from autoenc.evaluation.popularity import Popularity
-from autoenc.evaluation.ranking import ScorerLike, at_least_1, batches_of_users, top_n_of_scorer
+from autoenc.evaluation.ranking import ScorerLike, batches_of_users, top_n_of_scorer
 from autoenc.interactions import Interactions, UserItemsLike, as_user_items, likes_per_item
 
 BEYOND_HITS = ("novelty", "popularity_bias", "serendipity")
@@ -28,7 +29,7 @@ METRICS = (*PER_USER, *BEYOND_HITS, "diversity", "coverage", "gini")
 """The metrics that `evaluate` reports, each at every k; diversity only if it has item vectors."""
 USERS_COUNTED = 256  # at a time: some metrics need 50 bytes for each of their likes
 HIGHER_IS_BETTER = (*PER_USER, "novelty", "serendipity", "coverage")
-"""The metrics available for early stopping: those that need no item vectors."""
+"""The metrics available for early stopping: those of which more is better, and that need no item vectors."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ def evaluate(
         The likes to predict. If both are Interactions, their users and items are matched by id (see
         `evaluation.align.aligned`); otherwise rows and columns must be the same in both.
     ks : sequence of int
-    batch_size : int
+    batch_size : int, optional
+        Number of users to rank at a time.
     progress : callable, optional
         Called after each batch with the number of users done and the total.
     per_user : bool
@@ -121,9 +123,9 @@ def evaluate(
 
     Raises
     ------
-    ValueError
-        If the shapes differ from each other or from the scorer's, no user has anything held out, a
-        score is NaN, or two Interactions have no user or no item in common.
+    ValueError, TypeError
+        If the shapes differ from each other or from the scorer's, a k is not a whole number above 0, no
+        user has anything held out, a score is NaN, or two Interactions have no user or no item in common.
     """
     if isinstance(train, Interactions) and isinstance(held_out, Interactions):
         train, held_out = aligned(scorer, train, held_out)
@@ -134,7 +136,7 @@ def evaluate(
         raise ValueError(
             f"train has {n_users:,} rows, but held_out has {held_out.shape[0]:,}; pass one row per user in both."
         )
-    ks = sorted({at_least_1(k, "ks") for k in ks})
+    ks = sorted({whole_number("ks", k, 1) for k in ks})
     if not ks:
         raise ValueError("ks is empty; pass at least one k, such as 10.")
     users = np.flatnonzero(np.diff(held_out.indptr))

@@ -39,7 +39,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from autoenc.messages import shown as as_shown
+from autoenc.checks import whole_number
 
 
 def precision_at_k(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> np.ndarray:
@@ -268,8 +268,7 @@ def _hits(top_items: np.ndarray, held_out: sparse.csr_array, k: int) -> tuple[np
 
 def _first(top_items: np.ndarray, k: int, n_items: int) -> np.ndarray:
     top_items = np.asarray(top_items)
-    if not isinstance(k, (int, np.integer)) or not 1 <= k < 2**63:
-        raise ValueError(f"k is {as_shown(k)}; pass a whole number, 1 or more.")
+    k = whole_number("k", k, 1)
     if top_items.ndim != 2 or top_items.shape[1] < min(k, n_items):
         least = f"k = {k}" if k <= n_items else f"the {n_items:,} items"
         raise ValueError(f"top_items has shape {top_items.shape}; pass (batch, n) with n at least {least}.")

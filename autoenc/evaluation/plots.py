@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from autoenc.evaluation.align import aligned
 from autoenc.evaluation.evaluate import Report
 from autoenc.evaluation.ranking import ScorerLike, rank
-from autoenc.interactions import UserItemsLike, as_user_items
+from autoenc.interactions import Interactions, UserItemsLike, as_user_items
 from autoenc.storage.atomic import replacing
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ def hits_by_popularity(
     array (n_groups,)
         From the most to the least popular items; NaN for a group with nothing held out.
     """
+    if isinstance(train, Interactions) and isinstance(held_out, Interactions):
+        train, held_out = aligned(scorer, train, held_out)
     train, held_out = as_user_items(train, scorer.n_items), as_user_items(held_out, scorer.n_items)
     users = np.flatnonzero(np.diff(held_out.indptr))
     n_items = scorer.n_items

@@ -32,7 +32,7 @@ def quartiles(train: UserItemsLike, held_out: UserItemsLike, by: str) -> dict[st
     Returns
     -------
     dict of str to csr_array (n_users, n_items)
-        The parts by description, such as "users of 20 to 35 likes", from few to many.
+        The parts by description, such as "users with 20 to 35 likes", from few to many.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def quartiles(train: UserItemsLike, held_out: UserItemsLike, by: str) -> dict[st
     >>> train = [[0], [1], [0, 1], [0, 1, 2], [0, 1, 2, 3]]
     >>> parts = quartiles(as_user_items(train, 5), as_user_items([[4]] * 5, 5), "activity")
     >>> [held_out.nnz for held_out in parts.values()], list(parts)[0]
-    ([2, 1, 1, 1], 'users of 1 to 1 likes')
+    ([2, 1, 1, 1], 'users with 1 like')
     """
     if by not in BY:
         raise ValueError(f"by is {by!r}; pass one of {', '.join(BY)}.")
@@ -66,5 +66,12 @@ def quartiles(train: UserItemsLike, held_out: UserItemsLike, by: str) -> dict[st
         inside = counted & (quartile == number)
         part = keep(held_out, inside[of_held_out])
         if part.nnz:
-            parts[f"{what} of {n_likes[inside].min():,} to {n_likes[inside].max():,} likes"] = part
+            parts[f"{what} with {_range(int(n_likes[inside].min()), int(n_likes[inside].max()))}"] = part
     return parts
+
+
+def _range(least: int, most: int) -> str:
+    """A range of numbers of likes in words, such as "20 to 35 likes"."""
+    if least < most:
+        return f"{least:,} to {most:,} likes"
+    return f"{least:,} like{'s' * (least != 1)}"

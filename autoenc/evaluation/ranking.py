@@ -15,8 +15,8 @@ from typing import Protocol
 import numpy as np
 from scipy import sparse
 
+from autoenc.checks import whole_number
 from autoenc.interactions import UserItemsLike, as_user_items
-from autoenc.messages import shown
 
 
 class ScorerLike(Protocol):
@@ -68,7 +68,7 @@ def top_n_of_scores(
     >>> top_n_of_scores(scores, None, 3, counts=np.array([4, 8, 5, 9]))[0]
     array([[1, 2, 0]], dtype=int32)
     """
-    n = at_least_1(n, "n")
+    n = whole_number("n", n, 1)
     if scores.dtype.kind != "f":
         raise TypeError(
             f"scores has the dtype {scores.dtype}; pass floating numbers, such as scores.astype(np.float32)."
@@ -134,7 +134,7 @@ def rank(
         number of items is not the scorer's, or a number is below 1.
     """
     user_items = as_user_items(user_items, scorer.n_items)
-    n = at_least_1(n, "n")
+    n = whole_number("n", n, 1)
     batches = batches_of_users(user_items.shape[0], batch_size, scorer)
     return ((users, *top_n_of_scorer(scorer, user_items[users], n)) for users in batches)
 
@@ -149,11 +149,5 @@ def top_n_of_scorer(scorer: ScorerLike, user_items: sparse.csr_array, n: int) ->
 def batches_of_users(n_users: int, batch_size: int | None, scorer: ScorerLike) -> Iterator[slice]:
     if batch_size is None:
         batch_size = getattr(scorer, "users_at_once", 256)
-    batch_size = at_least_1(batch_size, "batch_size")
+    batch_size = whole_number("batch_size", batch_size, 1)
     return (slice(start, min(n_users, start + batch_size)) for start in range(0, n_users, batch_size))
-
-
-def at_least_1(number: int, name: str) -> int:
-    if not isinstance(number, (int, np.integer)) or not 1 <= number < 2**63:
-        raise ValueError(f"{name} is {shown(number)}; pass a whole number, 1 or more.")
-    return int(number)

@@ -196,7 +196,7 @@ def number_of_users(user_items: sparse.csr_array, wanted: float, name: str) -> i
     if not 0 < number <= min(eligible, n_users - 1):
         raise ValueError(
             f"{name} is {wanted}, which is {number:,.0f} of {n_users:,} users; pass a fraction or a number of at "
-            f"least 1 and at most the {eligible:,} users with two likes, with at least one user left."
+            f"least 1 and at most the {eligible:,} users with two likes or more, with at least one user left."
         )
     return int(number)
 

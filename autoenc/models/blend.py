@@ -63,7 +63,7 @@ from typing import Any, Self
 import numpy as np
 from scipy import sparse
 
-from autoenc.checks import metric_at_k
+from autoenc.checks import metric_at_k, whole_number
 from autoenc.evaluation.metrics import PER_USER
 from autoenc.interactions import UserItems, UserItemsLike
 from autoenc.messages import shown
@@ -124,7 +124,8 @@ class Blend(Recommender):
     Attributes
     ----------
     models_ : list of Recommender
-        Fitted copies of the models, with the chosen hyperparameters. Models with weight 0 are left out.
+        Fitted copies of the models, with the chosen hyperparameters. If the weights were chosen, models
+        with weight 0 are left out.
     weights_ : array (n_models,), float64
         Weights of `models_`.
     search_ : list of dict
@@ -171,7 +172,7 @@ class Blend(Recommender):
             models = self._of_one_half_life(models, user_items)
         if self.weights is not None:
             self.weights_ = np.array(self.weights, np.float64)
-        elif len(models) == 1 and not self.candidates:
+        elif len(models) == 1 and not self.candidates and self.stop_every is None:
             self.weights_ = np.ones(1)
         else:
             models, self.weights_ = self._choose(models, user_items)
@@ -190,24 +191,23 @@ class Blend(Recommender):
         if not isinstance(self.standardize, (bool, np.bool_)):
             raise ValueError(f"standardize is {self.standardize!r}; pass True or False.")
         self._check_candidates(_names(self.models)[0])
-        for name in ("stop_every", "patience"):
-            value = getattr(self, name)
-            if not (name == "stop_every" and value is None) and (not isinstance(value, (int, np.integer)) or value < 1):
-                raise ValueError(f"{name} is {value!r}; pass a whole number, 1 or more.")
-        if self.stop_every is not None and not isinstance(self.models[0], NetworkRecommender):
-            raise ValueError(
-                f"stop_every is for a network, and the first model is {self.models[0]!r}; leave stop_every out, or "
-                "put a network first."
-            )
+        whole_number("patience", self.patience, 1)
+        if self.stop_every is not None:
+            whole_number("stop_every", self.stop_every, 1)
+            if not isinstance(self.models[0], NetworkRecommender):
+                raise ValueError(
+                    f"stop_every is for a network, and the first model is {self.models[0]!r}; leave stop_every out, or "
+                    "put a network first."
+                )
 
     def _check_models(self) -> None:
         if not self.models:
             raise ValueError("models is empty; pass the models to blend, such as [AutoEncoder(), EASE()].")
         if not isinstance(self.candidates or {}, Mapping):
             raise TypeError(f"candidates is {shown(self.candidates)}; pass a dict, or None.")
-        if not isinstance(self.fallback, (list, tuple)):
-            raise TypeError(f"fallback is {shown(self.fallback)}; pass a list of models.")
         for name in ("models", "fallback"):
+            if not isinstance(getattr(self, name), (list, tuple)):
+                raise TypeError(f"{name} is {shown(getattr(self, name))}; pass a list of models.")
             for model in getattr(self, name):
                 if not isinstance(model, Recommender):
                     raise TypeError(f"{name} holds {model!r}; pass recommenders, such as EASE().")

@@ -37,7 +37,7 @@ class CandidateSearch:
     """
 
     def __init__(self, name: str, model: Recommender, train: sparse.csr_array, judge: Judge):
-        self.name, self.judge, self.n_items = name, judge, train.shape[1]
+        self.name, self.judge, self.train, self.n_items = name, judge, train, train.shape[1]
         self.likes = model.precompute(train, np.float32)
         self.best = model
         self.tried: list[dict[str, Any]] = []
@@ -91,13 +91,14 @@ class CandidateSearch:
         """The metric for each user; the model is kept as the best so far if the mean is above `best`."""
         try:
             model = unfitted(self.best).set_params(**{own: value})
-            of_users: np.ndarray = self.judge.values([model._scores_of_trial(self.likes)], np.ones((1, 1)))[0]
+            likes = model.precompute(self.train, np.float32) if own == "half_life" else self.likes
+            of_users: np.ndarray = self.judge.values([model._scores_of_trial(likes)], np.ones((1, 1)))[0]
         except np.linalg.LinAlgError:  # the penalty is lost to rounding
             return np.full(1, -math.inf)
         found = float(of_users.mean())
         self.tried.append({f"{self.name}__{own}": value, self.judge.metric: found})
         if found > best:
-            self.best = model
+            self.best, self.likes = model, likes
         return of_users
 
 
@@ -112,6 +113,7 @@ def _clearly_worse(of_users: np.ndarray, best: np.ndarray) -> bool:
 def _top_of_parabola(values: Sequence[Any], found: Sequence[float]) -> float | None:
     """The maximum of a parabola through three points (log(value), found), to two significant digits.
 
+    An integer if the values are integers.
     None if the values are not positive numbers, or the maximum is not between the outer ones or is the middle one.
     """
     if not (all(isinstance(value, (int, float)) and value > 0 for value in values) and np.isfinite(found).all()):
@@ -120,4 +122,6 @@ def _top_of_parabola(values: Sequence[Any], found: Sequence[float]) -> float | N
     if not curvature < 0:
         return None
     top = float(f"{math.exp(-slope / (2 * curvature)):.2g}")
+    if all(isinstance(value, int) for value in values):
+        top = round(top)
     return top if values[0] < top < values[2] and top != values[1] else None

@@ -37,6 +37,7 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.batch_invariant import by_fixed_rows
+from autoenc.checks import whole_number
 from autoenc.interactions import UserItemsLike
 from autoenc.machine import check_free, compute_threads, threads_to_use
 from autoenc.models.base import Recommender, item_embeddings_of
@@ -51,7 +52,8 @@ from autoenc.training.plain import PlainEngine
 from autoenc.training.trainer import SCHEDULES, Trainer
 
 BLOCK = 512  # items at a time, so that their gradient and moments stay in the cache
-LEAST_STEPS = 120  # by default; the paper's data sets peak within 4 epochs, which take more steps
+LEAST_STEPS = 120  # by default
+LEAST_EPOCHS = 4  # within which the paper's data sets peak, in more steps
 
 
 @dataclass(eq=False, repr=False)
@@ -93,7 +95,9 @@ class ELSA(Recommender):
     def _fit(self, user_items: sparse.csr_array) -> None:
         self.seed_ = seed_of(self.random_state)
         n_users = int((np.diff(user_items.indptr) > 0).sum())
-        epochs = default_epochs(n_users, self.batch_size, LEAST_STEPS, 4) if self.epochs is None else self.epochs
+        epochs = self.epochs
+        if epochs is None:
+            epochs = default_epochs(n_users, self.batch_size, LEAST_STEPS, LEAST_EPOCHS)
         self.history_: list[dict[str, Any]] = []
         start = initial_weight(user_items.shape[1], self.emb_dim, self.seed_)
         self.item_embeddings_: np.ndarray = self._trained(start, user_items, epochs)
@@ -106,6 +110,7 @@ class ELSA(Recommender):
         """
         if not self.__sklearn_is_fitted__():
             return self.fit(user_items)
+        epochs = whole_number("epochs", epochs, 1)
         likes = self._take_in(user_items)
         self.item_embeddings_ = self._trained(self.item_embeddings_, likes, epochs)
         return self
@@ -137,10 +142,10 @@ class ELSA(Recommender):
 
     def _check_hyperparameters(self) -> None:
         super()._check_hyperparameters()
-        for name in ("emb_dim", "epochs", "batch_size"):
-            value = getattr(self, name)
-            if not (name == "epochs" and value is None) and (not isinstance(value, (int, np.integer)) or value < 1):
-                raise ValueError(f"{name} is {value!r}; pass a whole number, 1 or more.")
+        for name in ("emb_dim", "batch_size"):
+            whole_number(name, getattr(self, name), 1)
+        if self.epochs is not None:
+            whole_number("epochs", self.epochs, 1)
         if not (isinstance(self.lr, Real) and self.lr > 0 and math.isfinite(self.lr)):
             raise ValueError(f"lr is {self.lr!r}; pass a number above 0, such as 0.03.")
         if self.schedule not in SCHEDULES:

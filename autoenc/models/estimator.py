@@ -10,6 +10,8 @@ import importlib
 import inspect
 from typing import Any, Self, TypeVar
 
+import numpy as np
+
 from autoenc.messages import shown
 
 MOST_TEXT = 1_000  # characters of a hyperparameter
@@ -59,7 +61,11 @@ class Estimator:
 
     def __repr__(self) -> str:
         defaults, params = self._defaults(), self.get_params(deep=False)
-        changed = (f"{name}={value!r}" for name, value in params.items() if value != defaults[name])
+        changed = (
+            f"{name}={value!r}"
+            for name, value in params.items()
+            if isinstance(value, np.ndarray) or value != defaults[name]
+        )
         return f"{type(self).__name__}({', '.join(changed)})"
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -9,6 +9,7 @@ from scipy import sparse
 from autoenc.evaluation.splits import keep
 from autoenc.interactions import UserItemsLike, as_user_items
 from autoenc.machine import compute_threads
+from autoenc.messages import shown
 from autoenc.models.names import named
 from autoenc.models.rankings import Explanation, NamedExplanation
 from autoenc.models.scorer import BATCH_SIZE, Scorer
@@ -56,7 +57,10 @@ class Explaining(Scorer):
             raise TypeError("item is missing; pass the item whose score is to be explained.")
         if row.shape[0] != 1:
             raise ValueError(f"user_items has {row.shape[0]:,} rows; pass one user's, such as user_items[[0]].")
-        [column] = self._columns(item, "item", by_name)
+        columns = self._columns(item, "item", by_name)
+        if len(columns) != 1:
+            raise ValueError(f"item is {shown(item)}; pass one item.")
+        column = int(columns[0])
         with compute_threads():
             contributions = self._contributions(row, column)
         most_first = np.argsort(-contributions, kind="stable")

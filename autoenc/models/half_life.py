@@ -16,8 +16,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from autoenc.checks import metric_at_k
 from autoenc.evaluation.compare import paired_difference
 from autoenc.evaluation.evaluate import Report, evaluate
+from autoenc.evaluation.metrics import PER_USER
 from autoenc.evaluation.splits import holdout_by_time
 from autoenc.interactions import Interactions, UserItems
 from autoenc.models.base import Recommender
@@ -61,10 +63,10 @@ def choose_half_life(
     Raises
     ------
     TypeError, ValueError
-        As in `holdout_by_time`, or if the model has no half_life.
+        As in `holdout_by_time`, or if the metric is unknown or the model has no half_life.
     """
+    _, k = metric_at_k("metric", metric, PER_USER)
     split = holdout_by_time(likes, share)
-    k = int(metric.partition("@")[2])
 
     def report_of(half_life: float | None) -> Report:
         fitted = unfitted(model).set_params(half_life=half_life).fit(split.train)

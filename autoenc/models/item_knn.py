@@ -44,6 +44,7 @@ from numbers import Real
 import numpy as np
 from scipy import sparse
 
+from autoenc.checks import whole_number
 from autoenc.interactions import UserItems
 from autoenc.models.base import Recommender
 from autoenc.models.weighting import check_half_life, item_totals, weighted_input, weighted_pairs
@@ -80,8 +81,7 @@ class ItemKNN(Recommender):
 
     def _check_hyperparameters(self) -> None:
         super()._check_hyperparameters()
-        if not isinstance(self.k, (int, np.integer)) or self.k < 1:
-            raise ValueError(f"k is {self.k!r}; pass the number of neighbours, 1 or more.")
+        whole_number("k", self.k, 1)
         if not (isinstance(self.shrink, Real) and self.shrink >= 0 and math.isfinite(self.shrink)):
             raise ValueError(f"shrink is {self.shrink!r}; pass a number, 0 or more.")
         check_half_life(self.half_life)

@@ -18,7 +18,7 @@ from scipy import sparse
 
 from autoenc.checks import number, whole_number
 from autoenc.evaluation.splits import holdout_users, number_of_users
-from autoenc.interactions import UserItems, UserItemsLike
+from autoenc.interactions import UserItems, UserItemsLike, as_user_items
 from autoenc.layers import Multinomial, SigmoidBCE, WeightedBCE
 from autoenc.machine import check_free, compute_threads
 from autoenc.messages import shown
@@ -176,17 +176,17 @@ class NetworkRecommender(Recommender):
             network = weighing(network, self.weighted_input)
         n_steps = whole_number("epochs", epochs, 0) * steps_per_epoch(n_users, self.batch_size)
         # The caller's callbacks come last, so that a checkpoint includes what the others have just recorded.
-        self._own_callbacks = self._callbacks_of(n_steps)
-        callbacks += [*self._own_callbacks, history, *self._callbacks]
-        self._trainer: Trainer | None = self._trainer_of(network, epochs, self.schedule, callbacks)
-        self.history_ = history.epochs
+        own_callbacks = self._callbacks_of(n_steps)
+        callbacks += [*own_callbacks, history, *self._callbacks]
+        trainer = self._trainer_of(network, epochs, self.schedule, callbacks)
         try:
-            self._trainer.fit_batches(batches)
+            trainer.fit_batches(batches)
         except KeyboardInterrupt as interrupt:
             self._interrupt = interrupt  # `fit` raises it after recording the items
-        finally:
-            self.network_ = self._trainer.engine.network
-            self._engine = self._trainer.engine
+        trainer.callbacks = own_callbacks  # for partial_fit; the others may hold likes and models
+        self._own_callbacks = own_callbacks
+        self._trainer: Trainer | None = trainer
+        self.network_, self._engine, self.history_ = trainer.engine.network, trainer.engine, history.epochs
 
     def as_stopped_at(self, epochs: int) -> Self:
         """The model, which has the weights of this epoch, with hyperparameters whose training ends there.
@@ -249,19 +249,22 @@ class NetworkRecommender(Recommender):
                 return self.fit(user_items)
             finally:
                 self.epochs = of_fit
-        likes = self._take_in(user_items)
-        batches = batches_of(likes, self.half_life)
-        if self._trainer is None:
-            if batches is not likes or self.weighted_input:
-                self.network_ = weighing(self.network_, self.weighted_input)
-            self._trainer = self._trainer_of(self.network_, epochs=0)
-            self._engine = self._trainer.engine
-        if batches is not likes and not is_weighing(self.network_):
+        epochs = whole_number("epochs", epochs, 1)
+        likes = as_user_items(user_items)
+        weighs = batches_of(likes, self.half_life) is not likes
+        if weighs and self._trainer is not None and not is_weighing(self.network_):
             raise ValueError(
                 "these likes have weights, but the model was fitted without; fit it again, or leave the weights out."
             )
-        self._trainer.callbacks = self._own_callbacks
-        self._trainer.epochs = self._trainer.next_epoch + whole_number("epochs", epochs, 1)
+        likes = self._take_in(user_items)
+        batches = batches_of(likes, self.half_life)
+        if self._trainer is None:
+            if weighs or self.weighted_input:
+                self.network_ = weighing(self.network_, self.weighted_input)
+            self._trainer = self._trainer_of(self.network_, epochs=0)
+            self._trainer.callbacks = self._own_callbacks
+            self._engine = self._trainer.engine
+        self._trainer.epochs = self._trainer.next_epoch + epochs
         self._trainer.fit_batches(batches)
         return self
 

@@ -37,7 +37,7 @@ IALS_L2 = [0.5, 1.0, 2.0, 4.0, 8.0]
 PRESETS = {
     "task": Preset("the task's network, with the task's settings", AutoEncoder()),
     "best": Preset(
-        "the best ranking, in a minute or two: a denoising network, EASE, ELSA and IALS, with weights from validation",
+        "the best ranking, in minutes: a denoising network, EASE, ELSA and IALS, with weights from validation",
         Blend(
             [DenoisingAutoEncoder(bias_offset=-3.0, schedule_length=1.25), EASE(), ELSA(), IALS(emb_dim=128)],
             validation="weak",
@@ -48,7 +48,7 @@ PRESETS = {
         ),
     ),
     "fast": Preset(
-        "a good ranking in seconds: EASE, a closed form",
+        "a good ranking from a closed form: EASE",
         Blend(
             [EASE()],
             validation="weak",

@@ -7,9 +7,9 @@ Validation likes are taken from the likes passed in, so a test set held out befo
 its figures stay honest. The validation figures themselves are slightly optimistic, being the best of
 many.
 
-The first trial is the model as given, if its hyperparameters lie in the search space. Then Optuna's
-tree-structured Parzen estimator (Bergstra et al. 2011, NIPS) draws 10 trials at random, and the
-following ones near the best so far. Trials are not stopped early: with a decaying learning rate,
+The first trial is the model as given; hyperparameters that lie outside the search space are drawn at
+random. Then Optuna's tree-structured Parzen estimator (Bergstra et al. 2011, NIPS) draws 10 trials at
+random, and the following ones near the best so far. Trials are not stopped early: with a decaying learning rate,
 trainings of different lengths can't be compared midway.
 
 Requires Optuna: `pip install '.[tune]'`.
@@ -34,7 +34,7 @@ from autoenc.evaluation.splits import holdout_per_user, holdout_users
 from autoenc.interactions import UserItemsLike, as_user_items
 from autoenc.models.base import Recommender
 from autoenc.models.blend import Blend
-from autoenc.models.elsa import LEAST_STEPS
+from autoenc.models.elsa import LEAST_EPOCHS, LEAST_STEPS
 from autoenc.models.network_model import NetworkRecommender
 from autoenc.training.minibatches import default_epochs
 
@@ -108,8 +108,10 @@ def search_space_of(model: Recommender, n_users: int) -> dict[str, Range | Seque
     space = dict(SEARCH_SPACES[names[0]])
     params = model.get_params()
     if "batch_size" in params:
-        n_steps = model.default_steps if isinstance(model, NetworkRecommender) else LEAST_STEPS
-        epochs = default_epochs(n_users, params["batch_size"], n_steps)
+        least = LEAST_STEPS, LEAST_EPOCHS
+        if isinstance(model, NetworkRecommender):
+            least = model.default_steps, model.default_epochs
+        epochs = default_epochs(n_users, params["batch_size"], *least)
         space["epochs"] = Range(max(1, epochs // 2), 4 * epochs, log=True)
     return space
 
@@ -273,7 +275,8 @@ class _Judge:
             self.train, self.held_out = holdout_per_user(likes, seed=seed)
             self.fold_in = self.train
         elif validation == "strong":
-            self.train, self.fold_in, self.held_out, _ = holdout_users(likes, seed=seed)
+            n_users = max(1, round(0.1 * likes.shape[0]))
+            self.train, self.fold_in, self.held_out, _ = holdout_users(likes, n_users, seed=seed)
         else:
             raise ValueError(f"validation is {validation!r}; pass 'weak' or 'strong'.")
 
@@ -301,7 +304,9 @@ def _search(
 ) -> tuple[list[dict[str, Any]], str]:
     """All trials, and the limit that ended them."""
     begun = time.perf_counter()
-    train = model.precompute(judge.train)  # freed before the last fit, which needs the memory for its own
+    train: Any = judge.train
+    if not any(name.rpartition("__")[2] == "half_life" for name in search_space):  # which precompute depends on
+        train = model.precompute(train)  # freed before the last fit, which needs the memory for its own
     before_a_fit = time.perf_counter() - begun
     done: list[dict[str, Any]] = []
     with _study(model, search_space, seed) as (study, distributions, failed):

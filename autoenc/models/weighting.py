@@ -66,7 +66,7 @@ def confidences(user_items: UserItems | sparse.csr_array, half_life: float | Non
             f"half_life is {half_life}, but the likes have no times; pass likes with times, such as "
             "datasets.load(times=True), or half_life=None."
         )
-    age = times.max(initial=0) - times
+    age = (times.max() if len(times) else 0) - times
     return _decayed(user_items, age, half_life)
 
 

@@ -1,6 +1,6 @@
 """Choose the parts of `best` by leaving out one data set at a time, and check that its search finds the best weights.
 
-    python -m benchmarks.ranking.choices                        stored results, and missing runs on small data sets
+    python -m benchmarks.ranking.choices                        the tables of the stored results
     python -m benchmarks.ranking.choices --run pinterest:weak   run this data set and protocol
 
 A run fits every part that was considered once, on training likes only, and searches for the weights of each
@@ -27,8 +27,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from autoenc.evaluation.splits import holdout_users, stacked
-from autoenc.models.blend_search import Judge, Stopping, number_of_validation_users
+from autoenc.models.blend_search import Judge, Stopping, validation_split
 from autoenc.models.blend_weights import Values, best_of, choice, coarse_trials, finer_trials
 from autoenc.models.presets import preset
 from autoenc.progress import no_progress
@@ -86,15 +85,13 @@ def split_twice(dataset: str, protocol: str, seed: int) -> tuple[sparse.csr_arra
     train, shown, held_out = split(likes, protocol, seed, PLANS[dataset].test_users)
     tested = np.flatnonzero(np.diff(held_out.indptr))
     tested = np.sort(np.random.default_rng(seed).permutation(tested)[:MOST_TESTED])
-    inner, fold_in, to_find, _ = holdout_users(train, number_of_validation_users(train, None, protocol), seed=seed)
-    if protocol == "weak":
-        inner = stacked(inner, fold_in)
+    inner, fold_in, to_find = validation_split(train, protocol, None, seed)
     return inner, (fold_in, to_find), (shown[tested], held_out[tested])
 
 
 def leads(differences: np.ndarray) -> list[list[float]]:
     """For nDCG@100 and p@1, the mean of the differences (2, n_users) and its standard error."""
-    return [[round(float(of.mean()), 6), round(float(of.std() / len(of) ** 0.5), 6)] for of in differences]
+    return [[round(float(of.mean()), 6), round(float(of.std(ddof=1) / len(of) ** 0.5), 6)] for of in differences]
 
 
 class Remembered:

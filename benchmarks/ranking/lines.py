@@ -61,7 +61,7 @@ class Lines:
         lines = [line for line in self.of(dataset, model) if line["differences"]]
         return self._combined([line["differences"][metric] for line in lines])
 
-    def behind_best(self, dataset: str, model: str, metric: str) -> Figure:
+    def lead_of_best(self, dataset: str, model: str, metric: str) -> Figure:
         """The lead of `best` over the model, paired like `difference`.
 
         NaN if a seed has no pairs, or pairs with a run of `best` that is not the one stored.

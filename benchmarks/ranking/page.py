@@ -91,7 +91,7 @@ class Answers:
                     if peer == plan.reference:
                         row.append(lines.difference(dataset, "best", metric).signed())
                     else:
-                        row.append(lines.behind_best(dataset, peer, metric).signed())
+                        row.append(lines.lead_of_best(dataset, peer, metric).signed())
                 row.append(f"{lines.median(dataset, 'best', 'fit_seconds'):.0f}")
             rows.append(row)
         return as_markdown(rows)
@@ -118,9 +118,6 @@ class Answers:
 
     def difference(self, dataset: str, protocol: str, model: str, metric: str) -> str:
         return self.lines[protocol].difference(dataset, model, metric).signed()
-
-    def mean(self, dataset: str, protocol: str, model: str, metric: str) -> str:
-        return f"{self.lines[protocol].mean(dataset, model, metric).value:.4f}"
 
     def seconds(self, dataset: str, protocol: str, model: str) -> str:
         return f"{self.lines[protocol].median(dataset, model, 'fit_seconds'):.0f}"

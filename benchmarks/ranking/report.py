@@ -98,7 +98,7 @@ def verdict(lines: Lines, dataset: str, plan) -> list[tuple[bool, str]]:
             if peer == plan.reference:
                 ahead = lines.difference(dataset, "best", metric)
             else:
-                ahead = lines.behind_best(dataset, peer, metric)
+                ahead = lines.lead_of_best(dataset, peer, metric)
             if metric == "ndcg@100":
                 errors = 2 if peer == plan.reference and users >= MANY_USERS else 0
                 met = ahead.value > 0 and ahead.value >= errors * ahead.error

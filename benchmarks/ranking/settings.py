@@ -3,9 +3,9 @@
     python -m benchmarks.ranking.settings                     the tables of the stored results
     python -m benchmarks.ranking.settings --run pinterest:weak     run all settings on this data set
 
-A run fits the network, EASE and ELSA of `best` on one split into training and test likes, as `fit` does, once for
-each setting. One setting is changed at a time. Each blend is compared on the test likes with the blend of the
-presets' settings.
+A run fits the network, EASE and ELSA of `best` on one split into training and test likes, and then, for each
+setting, fits the model that it changes again. One setting is changed at a time. Each blend is compared on the test
+likes with the blend of the presets' settings.
 
 Leaving one set out: the setting that is furthest ahead on average over the other sets, with differences
 relative to nDCG@100, is evaluated on the set that was left out. All blends have EASE, so sets with too
@@ -22,7 +22,7 @@ import numpy as np
 from scipy import sparse
 
 from autoenc.models.blend_search import Judge
-from autoenc.models.elsa import ELSA, LEAST_STEPS
+from autoenc.models.elsa import ELSA, LEAST_EPOCHS, LEAST_STEPS
 from autoenc.models.presets import preset
 from autoenc.training.minibatches import default_epochs
 from benchmarks.ranking.choices import (
@@ -95,7 +95,7 @@ def refitted(setting: str, params: dict, parts: dict, train: sparse.csr_array, j
     """The model that a setting changes, fitted with it, by its name in the blend; the network if nothing changes."""
     network, elsa = preset("best").models[0], ELSA()
     if setting in OF_ELSA:
-        return {"ELSA": changed(elsa, params, train, LEAST_STEPS, 4).fit(train)}
+        return {"ELSA": changed(elsa, params, train, LEAST_STEPS, LEAST_EPOCHS).fit(train)}
     network = changed(network, params, train, network.default_steps, network.default_epochs)
     return {"network": stopped(network, [parts["EASE"], parts["ELSA"]], train, judge)}
 

@@ -211,7 +211,7 @@ def test_coverage_by_hand():
 @pytest.mark.parametrize(
     ("top_items", "held_out", "k", "message"),
     [
-        (TOP_ITEMS, HELD_OUT, 0, "k is 0; pass a whole number, 1 or more"),
+        (TOP_ITEMS, HELD_OUT, 0, "k must be 1 or more, got 0"),
         (TOP_ITEMS, HELD_OUT, 5, r"top_items has shape \(4, 4\); pass \(batch, n\) with n at least k = 5"),
         (TOP_ITEMS[0], HELD_OUT, 1, r"top_items has shape \(4,\)"),
         (TOP_ITEMS[:3], HELD_OUT, 1, "top_items has 3 rows, but held_out has 4"),

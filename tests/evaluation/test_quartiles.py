@@ -53,7 +53,7 @@ def test_quartiles_of_items_have_a_quarter_of_the_likes_each(split):
 
 def test_who_has_equally_many_likes_is_in_one_part():
     parts = quartiles([[0, 1]] * 7 + [[0, 1, 2]], np.eye(3)[[2] * 7 + [1]], "activity")
-    assert {name: part.nnz for name, part in parts.items()} == {"users of 2 to 2 likes": 7, "users of 3 to 3 likes": 1}
+    assert {name: part.nnz for name, part in parts.items()} == {"users with 2 likes": 7, "users with 3 likes": 1}
     with pytest.raises(ValueError, match="by is 'age'; pass one of activity, popularity"):
         quartiles([[0]], [[0]], "age")
 

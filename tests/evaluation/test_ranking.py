@@ -131,9 +131,9 @@ def test_errors_come_at_the_call_to_rank():
     scorer = Scores(np.zeros((3, 7)))
     with pytest.raises(ValueError, match="user_items has 9 columns, but 7 items are expected"):
         ranking.rank(scorer, sparse.csr_array((3, 9), dtype=np.float32), 3)
-    with pytest.raises(ValueError, match="n is 0; pass a whole number, 1 or more"):
+    with pytest.raises(ValueError, match="n must be 1 or more, got 0"):
         ranking.rank(scorer, [[0]], 0)
-    with pytest.raises(ValueError, match="batch_size is 0; pass a whole number, 1 or more"):
+    with pytest.raises(ValueError, match="batch_size must be 1 or more, got 0"):
         ranking.rank(scorer, [[0]], 3, batch_size=0)
 
 

@@ -128,7 +128,7 @@ def test_held_out_users_have_two_likes_and_depend_on_the_seed():
 
 @pytest.mark.parametrize("test_users", [0, -1, 3, 0.01, 1.0, float("nan")])
 def test_bad_numbers_of_users(test_users):
-    sentence = f"test_users is {test_users}, which is .* of 4 users; pass .* at most the 2 users with two likes"
+    sentence = f"test_users is {test_users}, which is .* of 4 users; pass .* at most the 2 users with two likes or more"
     with pytest.raises(ValueError, match=sentence):
         holdout_users([[0, 1], [0], [1, 2], [2]], test_users)
 

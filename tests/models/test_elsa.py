@@ -137,9 +137,9 @@ def test_it_saves_and_loads(tmp_path, split):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"emb_dim": 0}, "emb_dim is 0; pass a whole number, 1 or more"),
-        ({"epochs": 2.5}, r"epochs is 2\.5; pass a whole number, 1 or more"),
-        ({"batch_size": None}, "batch_size is None; pass a whole number, 1 or more"),
+        ({"emb_dim": 0}, "emb_dim must be 1 or more, got 0"),
+        ({"epochs": 2.5}, r"epochs must be a whole number, got 2\.5"),
+        ({"batch_size": None}, "batch_size must be a whole number, got None"),
         ({"lr": 0.0}, r"lr is 0\.0; pass a number above 0"),
         ({"lr": np.nan}, "lr is nan; pass a number above 0"),
         ({"lr": "a"}, "lr is 'a'; pass a number above 0"),
@@ -147,7 +147,7 @@ def test_it_saves_and_loads(tmp_path, split):
     ],
 )
 def test_it_refuses(params, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         ELSA(**params).fit([[0, 1], [1]])
 
 
