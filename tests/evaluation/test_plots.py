@@ -11,6 +11,7 @@ import pytest
 from autoenc import plots
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.evaluation.splits import holdout_per_user
+from autoenc.interactions import Interactions
 from autoenc.models import ItemKNN, Popular
 from autoenc.training.callbacks import History
 
@@ -38,6 +39,16 @@ def models(split):
 @pytest.fixture(scope="module")
 def hits(models, split):
     return {name: plots.hits_by_popularity(model, *split, k=10) for name, model in models.items()}
+
+
+def test_hits_are_matched_by_id_like_the_metrics():
+    train = Interactions.from_pairs([1, 1, 2, 2, 3], [10, 20, 10, 30, 20])
+    held_out = Interactions.from_pairs([3, 1, 2], [10, 30, 20])
+    model = Popular().fit(train)
+    found = plots.hits_by_popularity(model, train, held_out, k=1, n_groups=1)
+    assert found.tolist() == [evaluate(model, train, held_out, ks=[1])["recall@1"]]
+    with pytest.raises(ValueError, match="none of the 1 items of held_out"):
+        plots.hits_by_popularity(model, train, Interactions.from_pairs([1], [99]), k=1)
 
 
 def points(axes):

@@ -226,7 +226,7 @@ def test_what_cannot_be_evaluated_is_refused():
         evaluate(scorer, [[0], [1]], [[2]])
     with pytest.raises(ValueError, match="ks is empty; pass at least one k"):
         evaluate(scorer, [[0]], [[2]], ks=[])
-    with pytest.raises(ValueError, match="ks is 0; pass a whole number"):
+    with pytest.raises(ValueError, match="ks must be 1 or more, got 0"):
         evaluate(scorer, [[0]], [[2]], ks=[0, 5])
     with pytest.raises(ValueError, match="held_out holds no item of any user, so there is nothing to evaluate"):
         evaluate(scorer, [[0]], [[]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -241,10 +243,36 @@ def test_a_candidate_that_is_rounded_away_is_passed_over(likes, monkeypatch):
         (["a", "b", "c"], [0.0, 1.0, 0.0], None),
         ([1.0, 10.0, 100.0], [-np.inf, 0.0, -1.0], None),
         ([None, 1.0, 2.0], [0.0, 1.0, 0.0], None),
+        ([8, 20, 40], [-1.0, -0.1, -0.2], 26),
+        ([1, 2, 3], [-1.0, 0.0, -0.5], None),
     ],
 )
 def test_the_top_of_a_parabola(values, found, top):
-    assert candidate_search._top_of_parabola(values, found) == (top and float(f"{top:.2g}"))
+    found_top = candidate_search._top_of_parabola(values, found)
+    assert found_top == (top and float(f"{top:.2g}")) and type(found_top) is (type(top) if top else type(None))
+
+
+def test_whole_numbers_are_searched(likes):
+    values = [1, 3, 8, 20, 40, 55]
+    model = Blend([ItemKNN()], candidates={"itemknn__k": values}, validation_users=100).fit(likes)
+    assert all(isinstance(trial["itemknn__k"], int) for trial in model.search_)
+    assert model.models_[0].k in [trial["itemknn__k"] for trial in model.search_]
+
+
+def test_a_single_network_is_stopped_too(likes):
+    network = DenoisingAutoEncoder(hidden_dim=8, epochs=9, batch_size=128, lr=0.5)
+    model = Blend([network], stop_every=6, patience=1, validation="weak").fit(likes)
+    values = {trial["epoch"]: trial["ndcg@100"] for trial in model.search_}
+    assert len(values) > 1 and model.models_[0].epochs == max(values, key=values.get)
+    assert len(model.models_[0].history_) == model.models_[0].epochs
+
+
+def test_a_fitted_network_keeps_neither_likes_nor_models(likes):
+    network = DenoisingAutoEncoder(hidden_dim=8, epochs=4, batch_size=128)
+    model = Blend([network, EASE(l2=100.0)], stop_every=6, validation="weak", validation_users=5)
+    model.fit(likes, progress=lambda *told: None)
+    assert model.models_[0]._trainer.callbacks == []
+    assert pickle.loads(pickle.dumps(model)).weights_.tolist() == model.weights_.tolist()
 
 
 def test_what_no_hyperparameter_changes_is_computed_once_for_all_candidates(likes, monkeypatch):
@@ -465,6 +493,10 @@ def test_models_of_one_class_are_numbered():
     assert [m.l2 for m in (model.models[0], model.models[2])] == [1.0, 3.0]
 
 
+def test_repr_of_an_array():
+    assert repr(Blend([Popular()], weights=np.array([2.0]))) == "Blend(models=[Popular()], weights=array([2.]))"
+
+
 def test_repr_makes_it_again():
     model = of_network_and_ease(weights=[1, 2])
     assert repr(eval(repr(model))) == repr(model)
@@ -539,6 +571,7 @@ def test_arrays_that_do_not_fit_each_other_are_refused():
         ({"weights": [1, np.inf]}, r"weights is \[1, inf\]; pass a number for each of 2 models"),
         ({"metric": "ndcg"}, "metric is 'ndcg'; pass one of precision, .* with its k"),
         ({"metric": "novelty@5"}, "metric is 'novelty@5'; pass one of precision, .* with its k"),
+        ({"models": EASE()}, r"models is EASE\(\); pass a list of models"),
         ({"fallback": [Blend([Popular()])]}, "fallback holds a Blend; pass the models that it blends"),
         (
             {"weights": [1, 1], "fallback": [Popular()]},

@@ -113,6 +113,26 @@ def test_the_same_items_go_on_with_the_optimizer(likes):
     assert model.item_counts_.tolist() == (2 * np.bincount(likes.user_items.indices)).tolist()
 
 
+def test_a_refused_call_changes_nothing(fitted, more):
+    counts, n_items = fitted.item_counts_.tolist(), fitted.n_items
+    if not isinstance(fitted, Popular):
+        with pytest.raises(ValueError, match="epochs must be 1 or more, got 0"):
+            fitted.partial_fit(more, epochs=0)
+    if isinstance(fitted, (AutoEncoder, DenoisingAutoEncoder, MultVAE)):
+        weighted = Interactions.from_pairs([1, 1, 2, 2], [10, 15, 20, 30], weights=[2.0, 1.0, 2.0, 1.0])
+        with pytest.raises(ValueError, match="these likes have weights, but the model was fitted without"):
+            fitted.partial_fit(weighted)
+    assert fitted.item_counts_.tolist() == counts and fitted.n_items == n_items
+
+
+def test_a_refused_fit_leaves_the_fitted_network(likes):
+    model = copy.deepcopy(LEARNERS[0]).fit(likes)
+    before = model.score(likes)
+    with pytest.raises(ValueError, match="at least two"):
+        model.fit(Interactions.from_lists([[1, 2]]))
+    np.testing.assert_array_equal(model.score(likes), before)
+
+
 def test_fewer_items_by_name_are_taken_and_by_number_are_not(fitted):
     few = Interactions.from_lists([[10, 20], [20, 30], [10, 30]])
     fitted.partial_fit(few)

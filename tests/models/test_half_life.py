@@ -90,6 +90,18 @@ def test_a_blend_that_validates_by_time_chooses_a_half_life(tmp_path, candidates
     np.testing.assert_array_equal(loaded.score(likes), model.score(likes))
 
 
+def test_half_lives_among_the_candidates_have_pairs_of_their_own():
+    likes = fashion(changes=True)
+    candidates = {"ease__half_life": [30.0, 90.0], "ease__l2": [5.0, 50.0]}
+    model = Blend([EASE()], candidates=candidates, metric="ndcg@10", validation="weak").fit(likes)
+    tried = {trial["ease__half_life"]: trial["ndcg@10"] for trial in model.search_ if "ease__half_life" in trial}
+    train, fold_in, held_out = validation_split(likes.user_items, "weak", None, 0)
+    for half_life, value in tried.items():
+        alone = EASE(half_life=half_life).fit(train)
+        assert evaluate(alone, fold_in, held_out, ks=[10])["ndcg@10"] == pytest.approx(value, abs=1e-4)
+    assert model.models_[0].half_life == max(tried, key=tried.get)
+
+
 def test_the_weights_are_chosen_on_what_comes_later():
     likes = fashion(changes=True)
     model = Blend([EASE(l2=20.0), Popular()], validation="time", metric="ndcg@10", standardize=True).fit(likes)

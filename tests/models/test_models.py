@@ -324,6 +324,8 @@ class TestContract:
             model.explain([0], 1)
         with pytest.raises(TypeError, match=r"items is \['Heat \(1995\)'\]; pass item numbers"):
             model.recommend([[0]], items=["Heat (1995)"])
+        with pytest.raises(ValueError, match=r"item is \[1, 2\]; pass one item"):
+            model.explain([[0, 1]], item=[1, 2])
         with pytest.raises(TypeError, match="item is missing; pass the item"):
             model.explain([[0]])
         with pytest.raises(ValueError, match="user_items has 2 rows; pass one user's"):

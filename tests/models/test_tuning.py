@@ -14,14 +14,16 @@ from autoenc import cli
 from autoenc.evaluation.evaluate import evaluate
 from autoenc.evaluation.popularity import popularity_warning
 from autoenc.evaluation.splits import holdout_per_user, holdout_users
-from autoenc.interactions import Interactions, as_user_items
+from autoenc.interactions import Interactions, as_user_items, carrying
 from autoenc.models import (
     EASE,
+    ELSA,
     MODELS,
     AutoEncoder,
     Blend,
     DenoisingAutoEncoder,
     ItemKNN,
+    MultVAE,
     Popular,
     Recommender,
     ease,
@@ -32,6 +34,7 @@ from autoenc.models import (
 from autoenc.models.gram import gram_of
 from autoenc.models.presets import preset
 from autoenc.models.tuning import Range, search_space_of, tune
+from autoenc.models.weighting import DAY
 
 optuna = pytest.importorskip("optuna")
 pytestmark = pytest.mark.optional
@@ -205,6 +208,25 @@ def test_what_no_hyperparameter_changes_is_computed_once_for_all_trials(likes, m
     monkeypatch.setattr(ease, "gram_of", lambda *of, gram_of=ease.gram_of: made.append(0) or gram_of(*of))
     tune(EASE(), likes, trials=3)
     assert len(made) == 2  # for the trials, and for the last fit
+
+
+def test_half_lives_are_searched_with_pairs_of_their_own(likes):
+    timed = carrying(likes, np.arange(likes.nnz) * DAY)
+    tuned = tune(EASE(), timed, {"half_life": [30.0, 900.0]}, trials=3)
+    train, held_out = holdout_per_user(timed, seed=0)
+    for trial in tuned.trials:
+        expected = evaluate(EASE(**trial["params"]).fit(train), train, held_out, ks=[100])["ndcg@100"]
+        assert trial["value"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_epochs_are_searched_around_the_default_of_the_model():
+    assert search_space_of(MultVAE(), 200_000)["epochs"] == Range(6, 48, log=True)
+    assert search_space_of(ELSA(), 200_000)["epochs"] == Range(2, 16, log=True)
+
+
+def test_few_users_are_enough_for_strong_validation():
+    tuned = tune(Popular(), [[0, 1, 2, 3, 4, 5]] * 4, {"half_life": [None]}, trials=1, validation="strong")
+    assert len(tuned.trials) == 1
 
 
 def test_the_log_is_quiet_and_as_loud_as_before_afterwards(likes):

@@ -76,6 +76,8 @@ def test_popularity_of_late():
     likes = Interactions.from_pairs([1, 2, 3, 4], [7, 7, 7, 8], times=np.array([0, 0, 90, 180]) * DAY)
     assert Popular(half_life=90).fit(likes).item_counts_ == pytest.approx([1, 1])  # 1/4 + 1/4 + 1/2, and 1
     assert Popular().fit(likes).item_counts_.tolist() == [3, 1]
+    before_1970 = Interactions.from_pairs([1, 2], [7, 8], times=np.array([-200, -110]) * DAY)
+    assert Popular(half_life=90).fit(before_1970).item_counts_ == pytest.approx([0.5, 1])
     weighted = Interactions.from_pairs([1, 2], [7, 8], weights=[0.5, 3])
     assert Popular().fit(weighted).item_counts_ == pytest.approx([0.5, 3.0])
 
