@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Real
 from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
@@ -223,7 +224,7 @@ class Interactions:
         ----------
         users, items : array-like (n_pairs,), integers or str
         titles : mapping of external item id to str, optional
-            Items without a title are called by their id.
+            Items without a title are called by their id. An integer and its digits are the same id.
         name : str
         times : array-like (n_pairs,), optional
             Time of each pair, in seconds since 1970 or datetime64. If a pair occurs twice, the earlier
@@ -281,7 +282,7 @@ class Interactions:
         weight, time : str, optional
             Names of the columns with the `weights` and `times` of `from_pairs`.
         titles : mapping of external item id to str, optional
-            Items without a title are called by their id.
+            Items without a title are called by their id. An integer and its digits are the same id.
         name : str
         user_ids, item_ids : arrays, optional
             As in `from_pairs`.
@@ -818,11 +819,23 @@ def _ascending_ids(ids: npt.ArrayLike, n: int, argument: str, axis: str) -> np.n
     return ids
 
 
+def _is_title(title: object) -> bool:
+    """Whether a title is given: not None, NaN or another missing value."""
+    return isinstance(title, (str, Real)) and title == title
+
+
 def _titles(titles: TitlesLike | None, item_ids: np.ndarray) -> np.ndarray | None:
     if titles is None:
         return None
     if isinstance(titles, Mapping):
-        found = [str(titles.get(item, item)) for item in item_ids.tolist()]
+        by_id = {str(item): str(title) for item, title in titles.items() if _is_title(title)}
+        ids = list(map(str, item_ids.tolist()))
+        if by_id and ids and by_id.keys().isdisjoint(ids):
+            raise ValueError(
+                f"titles has no title for any of the {len(ids):,} items: it has ids like {next(iter(titles))!r}, and "
+                f"the items have ids like {item_ids[0].item()!r}; pass titles by item id."
+            )
+        found = [by_id.get(item, item) for item in ids]
         lengths = list(map(len, found))
         check_strings(len(found), max(lengths, default=0), sum(lengths))
         return np.array(found, dtype=str)

@@ -384,6 +384,11 @@ def load_likes(settings: Settings, say: Callable[[str], object] = lambda line: N
         likes = load_ratings(settings, say, times)
         train_items, held_out = holdout_per_user(likes.user_items, 0.2, settings.seed)
         train = likes.with_user_items(train_items)
+    if not held_out.nnz:
+        raise ValueError(
+            f"none of the {train.n_users:,} users of {train.name} has enough likes to hold out a fifth of them for the "
+            "evaluation; check which columns are the users and the items, or pass more likes"
+        )
     say(
         f"{train.name}: {train.n_users:,} users x {train.n_items:,} items; "
         f"training on {train.n_likes:,} likes, evaluating on {held_out.nnz:,}"

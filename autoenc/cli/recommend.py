@@ -139,9 +139,9 @@ def for_all(args: argparse.Namespace) -> int:
         say(f"left out {n_dropped:,} likes of {n_unknown:,} items that the model doesn't know")
     offer = offer_of(args, model, likes.user_ids)
     with progress_bar(wants_progress(args), "recommending") as progress:
-        n_popular = write_recommendations(args.out, model, user_items, likes.user_ids, args.n, progress, **offer)
+        written = write_recommendations(args.out, model, user_items, likes.user_ids, args.n, progress, **offer)
     counts = {"users": likes.n_users, "unknown_items": n_unknown, "likes_left_out": n_dropped}
-    return told(args, model.n_items, counts | {"users_by_popularity": n_popular})
+    return told(args, model.n_items, counts, *written)
 
 
 def by_dask(args: argparse.Namespace) -> int:
@@ -161,19 +161,19 @@ def by_dask(args: argparse.Namespace) -> int:
         progress_bar(wants_progress(args), "recommending") as progress,
     ):
         found = recommend_parts(client, args.model, args.users, args.out, args.n, progress=progress)
-    n_users, n_dropped, n_popular = found
+    n_users, n_dropped, *written = found
     if n_dropped:
         say(f"left out {n_dropped:,} likes of items that the model doesn't know")
-    counts = {"users": n_users, "likes_left_out": n_dropped, "users_by_popularity": n_popular}
-    return told(args, model.n_items, counts)
+    return told(args, model.n_items, {"users": n_users, "likes_left_out": n_dropped}, *written)
 
 
-def told(args: argparse.Namespace, n_items: int, counts: dict[str, Any]) -> int:
-    n_popular = counts["users_by_popularity"]
+def told(args: argparse.Namespace, n_items: int, counts: dict[str, Any], n_popular: int, n_without: int) -> int:
     if n_popular:
         say(f"{n_popular:,} of {counts['users']:,} users got the most popular items, as their likes lead to no others")
+    if n_without:
+        say(f"{n_without:,} of {counts['users']:,} users got no items, as none was left to recommend to them")
     if args.json:
-        print_json({"out": args.out, **counts})
+        print_json({"out": args.out, **counts, "users_by_popularity": n_popular, "users_without_items": n_without})
     else:
         show(f"wrote the {min(args.n, n_items)} best of {counts['users']:,} users to {args.out}")
     return 0

@@ -43,7 +43,7 @@ def number_of_validation_users(user_items: sparse.csr_array, wanted: float | Non
     if most < 1:
         raise ValueError(
             "the weights are chosen on users with two likes or more, with others left to train on, and there are "
-            f"none among {n_users:,} users; pass weights, or more likes."
+            f"none among {n_users:,} users; pass more likes, or a Blend with given weights."
         )
     return max(1, min(MOST_USERS, most, round(n_users / 5) if validation == "strong" else most))
 
@@ -72,7 +72,7 @@ def validation_split(user_items: UserItems, validation: str, wanted: float | Non
     if not held_out.nnz:
         raise ValueError(
             f"none of the {n_users:,} validation users has enough likes to hold out a fifth of them; "
-            "pass weights, or more likes."
+            "pass more likes, or a Blend with given weights."
         )
     return ValidationSplit(stacked(train, fold_in) if validation == "weak" else train, fold_in, held_out)
 

@@ -98,6 +98,13 @@ def check_ending(path: str | os.PathLike[str]) -> None:
             ) from None
 
 
+class Written(NamedTuple):
+    """The result of `write_recommendations`."""
+
+    by_popularity: int  # number of users who got only the most popular items
+    without_items: int  # number of users with nothing left to recommend
+
+
 def write_recommendations(
     path: str | os.PathLike[str],
     model: Recommender,
@@ -107,7 +114,7 @@ def write_recommendations(
     progress: Callable[[int, int], object] | None = None,
     filter_items: ItemsLike | None = None,
     items: ItemsLike | None = None,
-) -> int:
+) -> Written:
     """Write each user's n best items, liked ones left out, to `path`, atomically.
 
     .csv and .parquet have one row per recommendation: user, rank (from 1), item, score, by_popularity
@@ -128,8 +135,7 @@ def write_recommendations(
 
     Returns
     -------
-    int
-        Number of users who got only the most popular items.
+    Written
 
     Raises
     ------
@@ -142,14 +148,16 @@ def write_recommendations(
     n = min(n, model.n_items)
     writer = {".csv": _csv, ".parquet": _parquet, ".npz": _npz}[Path(path).suffix]
     item_ids = ids_of(model)
-    n_by_popularity = 0
+    n_by_popularity = n_without = 0
     with replacing(path) as temporary, writer(temporary, user_ids, item_ids, n) as write:
         for users, ranking in rankings(model, user_items, n, filter_items, items):
             write(users, ranking)
-            n_by_popularity += int((ranking.by_popularity | (ranking.items < 0)).all(axis=1).sum())
+            nothing = (ranking.items < 0).all(axis=1)
+            n_without += int(nothing.sum())
+            n_by_popularity += int((~nothing & (ranking.by_popularity | (ranking.items < 0)).all(axis=1)).sum())
             if progress is not None:
                 progress(users.stop, len(user_ids))
-    return n_by_popularity
+    return Written(n_by_popularity, n_without)
 
 
 def rankings(

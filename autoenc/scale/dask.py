@@ -216,7 +216,7 @@ def recommend_parts(
     *,
     users_a_part: int = USERS_A_PART,
     progress: Progress | None = None,
-) -> tuple[int, int, int]:
+) -> tuple[int, int, int, int]:
     """Write the n best items of every user of a prepared folder into a folder of parquet files, one per part.
 
     Parameters
@@ -235,8 +235,9 @@ def recommend_parts(
 
     Returns
     -------
-    n_users, n_likes_left_out, n_by_popularity : int
-        The numbers of users, of likes of items unknown to the model, and of users who got only popular items.
+    n_users, n_likes_left_out, n_by_popularity, n_without_items : int
+        The numbers of users, of likes of items unknown to the model, of users who got only popular items, and
+        of users with nothing left to recommend.
 
     Raises
     ------
@@ -252,13 +253,13 @@ def recommend_parts(
     with replacing_folder(out.absolute(), check_new) as temporary:
         parts = _parts(likes.n_users, users_a_part)
         tasks = [(*paths, users, temporary / f"part-{number:06}.parquet", n) for number, users in enumerate(parts)]
-        n_left_out, n_by_popularity = map(sum, zip(*_run(client, _recommend_part, tasks, parts, progress)))
+        n_left_out, n_by_popularity, n_without = map(sum, zip(*_run(client, _recommend_part, tasks, parts, progress)))
         for rest in temporary.glob(".*"):  # from workers that died
             rest.unlink()
         found = sorted(path.name for path in temporary.iterdir())
         if found != [task[3].name for task in tasks]:
             raise OSError(f"{temporary} has {len(found)} parts instead of {len(tasks)}; is the disk shared?")
-    return likes.n_users, n_left_out, n_by_popularity
+    return likes.n_users, n_left_out, n_by_popularity, n_without
 
 
 def evaluate_parts(
@@ -406,14 +407,14 @@ def _model(path: Path) -> Recommender:
     return _model_at(path, path.stat().st_mtime_ns)
 
 
-def _recommend_part(model_path: Path, folder: Path, users: slice, out: Path, n: int) -> tuple[int, int]:
-    """The numbers of likes left out, and of users who got only the most popular items."""
+def _recommend_part(model_path: Path, folder: Path, users: slice, out: Path, n: int) -> tuple[int, int, int]:
+    """The numbers of likes left out, and of users with only the most popular items and with nothing to recommend."""
     likes = read_rows(folder, users)
     with _one_part():
         model = _model(model_path)
         user_items = part_on_items_of(model, likes)
-        n_by_popularity = write_recommendations(out, model, user_items, likes.user_ids, n)
-    return likes.n_likes - user_items.nnz, n_by_popularity
+        written = write_recommendations(out, model, user_items, likes.user_ids, n)
+    return likes.n_likes - user_items.nnz, *written
 
 
 def _halves(model: Recommender, folder: Path, users: slice, block: Block, seed: int) -> list[sparse.csr_array]:

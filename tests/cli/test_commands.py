@@ -269,7 +269,7 @@ def test_evaluate_by_quartiles(ask, popular_file):
     arguments = ("evaluate", popular_file, "--k", "5", "--beside", "--by")
     code, out, _ = ask(*arguments, "activity")
     rows = out[out.index("ndcg@5   ") :].splitlines()
-    assert code == 0 and len(rows) == 5 and all(row.startswith("users of ") for row in rows[1:])
+    assert code == 0 and len(rows) == 5 and all(row.startswith("users with ") for row in rows[1:])
     _, out, _ = ask(*arguments, "popularity", "--json")
     parts = json.loads(out)["popularity"]
     assert len(parts) == 4 and all(part.startswith("items of ") for part in parts)

@@ -608,7 +608,9 @@ def test_it_refuses(params, message):
 
 @pytest.mark.parametrize("likes", [[[0, 1, 2]], [[0], [1], [1]]])
 def test_it_refuses_to_choose_where_nobody_can_validate(likes):
-    with pytest.raises(ValueError, match=f"and there are none among {len(likes)} users; pass weights, or more likes"):
+    with pytest.raises(
+        ValueError, match=f"and there are none among {len(likes)} users; pass more likes, or a Blend with given weights"
+    ):
         Blend([Popular(), EASE()]).fit(likes)
 
 

@@ -133,6 +133,15 @@ def test_batches_follow_each_other(tmp_path, ending, ratings):
     np.testing.assert_allclose([[score for _, score in best] for best in found.values()], scores)
 
 
+def test_users_with_nothing_left_are_not_among_those_by_popularity(tmp_path):
+    model = EASE(l2=1.0).fit(Interactions.from_lists([[1, 2], [1, 2], [3, 4], [3]]))
+    user_items = sparse.csr_array(np.array([[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], np.float32))
+    only = sparse.csr_array(np.array([[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]], np.float32))
+    found = write_recommendations(tmp_path / "recs.csv", model, user_items, np.array([7, 8, 9]), 3, items=only)
+    assert found == (1, 1)
+    assert [row.split(",")[0] for row in (tmp_path / "recs.csv").read_text().splitlines()] == ["user", "7", "8"]
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_what_came_by_popularity_alone_is_marked(tmp_path, ending):
     if ending == "parquet":
@@ -140,7 +149,7 @@ def test_what_came_by_popularity_alone_is_marked(tmp_path, ending):
     model = EASE(l2=1.0).fit(Interactions.from_lists([[1, 2], [1, 2], [3, 4], [3]]))
     user_items = sparse.csr_array(np.array([[1, 0, 0, 0], [0, 0, 0, 0]], np.float32))
     path = tmp_path / f"recs.{ending}"
-    assert write_recommendations(path, model, user_items, np.array([7, 9]), 3) == 1
+    assert write_recommendations(path, model, user_items, np.array([7, 9]), 3) == (1, 0)
     if ending == "npz":
         with np.load(path) as arrays:
             marks = arrays["by_popularity"].ravel().tolist()

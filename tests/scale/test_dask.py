@@ -90,7 +90,7 @@ def test_parts_are_what_one_process_recommends(place, client, tmp_path, users_a_
         users_a_part=users_a_part,
         progress=lambda *done: seen.append(done),
     )
-    assert counts == (671, n_dropped, 0)
+    assert counts == (671, n_dropped, 0, 0)
     assert read_parts(tmp_path / "out").equals(wanted)
     assert seen[-1] == (671, 671) and len(seen) == -(-671 // users_a_part)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here.parquet", "out"]
@@ -248,7 +248,7 @@ def test_commands_by_a_scheduler(place, scheduler, tmp_path, capsys):
     assert main(["recommend", model, "--users", likes, "--out", out, *by_dask, "--json"]) == 0
     said = capsys.readouterr()
     wanted, n_dropped = recommended_here(place, tmp_path)
-    counts = {"users": 671, "likes_left_out": n_dropped, "users_by_popularity": 0}
+    counts = {"users": 671, "likes_left_out": n_dropped, "users_by_popularity": 0, "users_without_items": 0}
     assert json.loads(said.out) == {"out": out, **counts}
     assert "dashboard" in said.err and f"left out {n_dropped:,} likes" in said.err
     assert read_parts(tmp_path / "out").equals(wanted)
