@@ -68,12 +68,17 @@ def growth_of(catalogue: Interactions | None, likes: object) -> Growth | None:
     """The items of a catalogue together with those of the likes; None without a catalogue or an Interactions.
 
     An integer and its digits are the same id, as in `interactions.positions`. Raises ValueError if the
-    catalogue's ids are integers and those of the likes are not.
+    catalogue's ids are integers and those of the likes are not, or if none of the items is known.
     """
     if catalogue is None or not isinstance(likes, Interactions):
         return None
     added = _of_kind(likes.item_ids, catalogue.item_ids)
     item_ids = np.union1d(catalogue.item_ids, added)
+    if len(added) and len(item_ids) == catalogue.n_items + len(added):
+        raise ValueError(
+            f"none of the {len(added):,} items of user_items, with ids like {added[0]!s}, is among the model's, with ids "
+            f"like {catalogue.item_ids[0]!s}; pass likes with the ids that the model was fitted on, or fit a new model."
+        )
     user_items = as_user_items(to_columns(likes.user_items, likes.item_ids, item_ids), len(item_ids))
     if len(item_ids) == catalogue.n_items:
         return Growth(catalogue, np.arange(len(item_ids)), user_items)

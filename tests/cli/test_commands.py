@@ -272,7 +272,7 @@ def test_evaluate_by_quartiles(ask, popular_file):
     assert code == 0 and len(rows) == 5 and all(row.startswith("users with ") for row in rows[1:])
     _, out, _ = ask(*arguments, "popularity", "--json")
     parts = json.loads(out)["popularity"]
-    assert len(parts) == 4 and all(part.startswith("items of ") for part in parts)
+    assert len(parts) == 4 and all(part.startswith("items with ") for part in parts)
     assert [part["Popular"]["n_users"] > 0 for part in parts.values()] == [True] * 4
 
 

@@ -150,6 +150,8 @@ def test_fewer_items_by_name_are_taken_and_by_number_are_not(fitted):
         ValueError, match="user_items has item ids like a, but the model has ids like 10; pass ids of the same kind"
     ):
         fitted.partial_fit(Interactions.from_lists([["a", "b"], ["a"]]))
+    with pytest.raises(ValueError, match="none of the 2 items of user_items, with ids like 98, is among the model's"):
+        fitted.partial_fit(Interactions.from_lists([[98, 99], [98]]))
     with pytest.raises(ValueError, match="user_items holds no likes"):
         fitted.partial_fit(Interactions.from_lists([[], []], item_ids=[10, 99]))
     assert fitted.n_items == 6
