@@ -29,7 +29,7 @@ METRICS = (*PER_USER, *BEYOND_HITS, "diversity", "coverage", "gini")
 """The metrics that `evaluate` reports, each at every k; diversity only if it has item vectors."""
 USERS_COUNTED = 256  # at a time: some metrics need 50 bytes for each of their likes
 HIGHER_IS_BETTER = (*PER_USER, "novelty", "serendipity", "coverage")
-"""The metrics available for early stopping: those of which more is better, and that need no item vectors."""
+"""The metrics available for early stopping: higher is better, and no item vectors are needed."""
 
 
 @dataclass(frozen=True)
