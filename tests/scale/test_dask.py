@@ -149,6 +149,7 @@ from autoenc.scale import dask as distributed
 def threads(*_):
     import numba
     print(numba.get_num_threads())
+    return 0, 0
 
 assert "numba" not in sys.modules
 distributed.write_recommendations = threads
@@ -306,7 +307,7 @@ def test_without_dask(monkeypatch):
 
 
 def test_parts_that_are_not_there_are_missed(place, tmp_path, monkeypatch):
-    monkeypatch.setattr(distributed, "_run", lambda *arguments: [(0, 0)])
+    monkeypatch.setattr(distributed, "_run", lambda *arguments: [(0, 0, 0)])
     with pytest.raises(OSError, match=r"has 0 parts instead of 1; is the disk shared\?"):
         distributed.recommend_parts(None, place / "model.safetensors", place / "likes", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
