@@ -30,8 +30,8 @@ from autoenc.datasets.columns import (
     NEGATIVE,
     NOT_IDS,
     SPACES,
-    UNITS,
     WHOLE,
+    limit_of,
     not_a_number,
     short,
 )
@@ -44,9 +44,10 @@ from autoenc.datasets.relation import Tables, find_tables, quoted, rows_of
 from autoenc.datasets.sources import Source, on_disk
 from autoenc.datasets.text import read_titles
 from autoenc.interactions import MISSING
-from autoenc.messages import sentence
+from autoenc.messages import printable, sentence
 from autoenc.storage.csr import MOST_ENTRIES
 from autoenc.storage.npy import check_strings
+from autoenc.times import EXAMPLE, units_per_second
 
 ROWS_AT_ONCE = 2**20
 LEAST_MEMORY = 500_000_000
@@ -139,7 +140,7 @@ class _Preparation:
         self.db.execute("SET enable_progress_bar = false")  # DuckDB draws one during long queries by default
         self.db.execute("PRAGMA disable_checkpoint_on_shutdown")  # the database is deleted
         layout, types = self._open(tables, times)
-        n_rows = self._check_rows(list(types))
+        n_rows = self._check_rows({role: layout.name_of(role) for role in types})
         if tables.found is None:
             source = how_read("parquet", {role: layout.name_of(role) for role in layout.at}, self.options)
         else:
@@ -210,26 +211,29 @@ class _Preparation:
         return f"\nleft out {n_below:,} of {n_rows:,} rows, with a rating below {least:g}"
 
     def _as_number(self, role: str, type_: str) -> str:
-        """A column as numbers below 2**53, as in `columns.number`."""
+        """A column as numbers, as in `columns.number`."""
         if type_ not in _NUMBERS and type_ != "VARCHAR":
             raise ValueError(f"the column of {role}s has type {type_}; convert it to numbers.")
         number = f"TRY_CAST({role} AS DOUBLE)"
         if type_ == "VARCHAR" and role != "time":
             is_with_comma = f"regexp_full_match(trim({role}, {quoted(SPACES)}), {quoted(DECIMAL_COMMA)})"
             number = f"TRY_CAST(CASE WHEN {is_with_comma} THEN replace({role}, ',', '.') ELSE {role} END AS DOUBLE)"
-        wrong = self._ask(f"SELECT {role} FROM likes WHERE NOT coalesce(abs({number}) < 2**53, false) LIMIT 1")
+        wrong = self._ask(
+            f"SELECT {role} FROM likes WHERE NOT coalesce(abs({number}) < {limit_of(role)}, false) LIMIT 1"
+        )
         if wrong:
             raise ValueError(f"{not_a_number(str(wrong[0][0]), role)}; fix or drop its row.")
         return number if role == "time" else f"{number}::FLOAT"
 
-    def _check_rows(self, columns: list[str]) -> int:
-        n_rows, *n_there = self._ask(f"SELECT count(*), {', '.join(f'count({c})' for c in columns)} FROM likes")[0]
+    def _check_rows(self, names: dict[str, str]) -> int:
+        n_rows, *n_there = self._ask(f"SELECT count(*), {', '.join(f'count({c})' for c in names)} FROM likes")[0]
         if not n_rows:
             raise ValueError(f"{self.name} holds no likes; pass a table with at least one row.")
-        for column, n in zip(columns, n_there):
+        for (column, name), n in zip(names.items(), n_there):
             if n < n_rows:
                 raise ValueError(
-                    f"the column of {column}s has {n_rows - n:,} missing values of {n_rows:,}; drop those rows."
+                    f"the column of {column}s ({printable(name)}) has {n_rows - n:,} missing values of {n_rows:,}; "
+                    "drop those rows."
                 )
         return int(n_rows)
 
@@ -331,12 +335,15 @@ class _Preparation:
             is_time = f"regexp_full_match({text}, {quoted(ISO_TIME)}) AND {seconds} IS NOT NULL"
             if wrong := self._ask(f"SELECT time FROM likes WHERE NOT ({is_time}) LIMIT 1"):
                 raise ValueError(
-                    f"the time {short(wrong[0][0])} is neither a number of seconds nor a time like 2024-01-31 10:00:00."
+                    f"the time {short(wrong[0][0])} is neither a number of seconds nor a time like {EXAMPLE}."
                 )
             return f"floor({seconds})::BIGINT"
         number = self._as_number("time", type_)
-        [(latest,)] = self._ask(f"SELECT max(abs({number})) FROM likes")
-        unit = next((unit for least, unit in UNITS.items() if latest >= least), 1)
+        blocks = (batch.column(0).to_numpy() for batch in self._stream(f"SELECT {number} AS time FROM likes"))
+        try:
+            unit = units_per_second(blocks, is_file=True)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}.") from None
         return f"floor(trunc({number}) / {unit})::BIGINT" if unit > 1 else f"trunc({number})::BIGINT"
 
     def _weight(self, type_: str) -> str:

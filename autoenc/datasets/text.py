@@ -10,19 +10,20 @@ import contextlib
 import csv
 import warnings
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TextIO
 
 import numpy as np
 
 from autoenc.datasets.cells import BLANKS, QUOTE, QuoteError, cells_of, split
-from autoenc.datasets.columns import FieldError, Ids, Ratings, Times, decoded, number, seconds, short, whole
+from autoenc.datasets.columns import FieldError, Ids, Ratings, Times, decoded, limit_of, number, short, whole
 from autoenc.datasets.json_lines import object_of, text_of
 from autoenc.datasets.layout import Features, JsonLines, Layout, Lists, Table
 from autoenc.datasets.sources import MAX_LINE, Source
 from autoenc.datasets.streams import SourceError
 from autoenc.datasets.watch import AT_ONCE, Watch
+from autoenc.times import seconds
 
 Roles = frozenset[str]
 """The columns wanted: user and item always; rating, time and weight on request."""
@@ -82,13 +83,15 @@ def _table_of_numbers(source: Source, table: Table) -> Ratings | None:
     columns = {role: rows[role].copy() for role in table.at}
     if columns["user"].min() < 0 or columns["item"].min() < 0:
         return None
-    if not all((np.abs(columns[role]) < 2**53).all() for role in ("rating", "time", "weight") if role in columns):
+    if not all(
+        (np.abs(columns[role]) < limit_of(role)).all() for role in ("rating", "time", "weight") if role in columns
+    ):
         return None
     return Ratings(
         columns["user"],
         columns["item"],
         columns.get("rating"),
-        seconds(columns["time"]) if "time" in columns else None,
+        _of_column(source, lambda: seconds(columns["time"], is_file=True)) if "time" in columns else None,
         weights=columns.get("weight"),
     )
 
@@ -175,10 +178,10 @@ def _read_rows(source: Source, columns: _Rows, rows: Iterator[tuple[int, dict[st
         raise fault(source, line, error) from None
     numbers = {role: np.array(values, np.float32) for role, values in columns.numbers.items()}
     return Ratings(
-        _to_array(source, columns.ids["user"]),
-        _to_array(source, columns.ids["item"]),
+        _of_column(source, columns.ids["user"].to_array),
+        _of_column(source, columns.ids["item"].to_array),
         numbers.get("rating"),
-        None if columns.times is None else columns.times.to_array(),
+        None if columns.times is None else _of_column(source, columns.times.to_array),
         weights=numbers.get("weight"),
     )
 
@@ -207,7 +210,7 @@ def _read_lists(source: Source, layout: Lists | Features) -> Ratings:
             items.rows.extend(map(items.__getitem__, liked))
         except FieldError as error:
             raise fault(source, line, error) from None
-    return Ratings(_to_array(source, users), _to_array(source, items))
+    return Ratings(_of_column(source, users.to_array), _of_column(source, items.to_array))
 
 
 def list_rows(source: Source, layout: Lists | Features) -> Iterator[tuple[int, str, list[str]]]:
@@ -257,10 +260,11 @@ def _features(line: str, n_before: int) -> tuple[str, list[str]]:
     return user, [item for item in items if item]
 
 
-def _to_array(source: Source, ids: Ids) -> np.ndarray:
+def _of_column(source: Source, to_array: Callable[[], np.ndarray]) -> np.ndarray:
+    """The array of a column. Raises ValueError, which names the file, if the column as a whole is at fault."""
     try:
-        return ids.to_array()
-    except FieldError as error:
+        return to_array()
+    except ValueError as error:
         raise ValueError(f"{source}: {error}.") from None
 
 

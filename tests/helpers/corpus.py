@@ -229,6 +229,56 @@ CASES: dict[str, Case] = {
         table(",", "user", "item", "ts", rows=[(*p, 10**6 * t) for p, t in zip(PAIRS, TIMES)]), times=TIMES
     ),
     "no time": Case("user,item,time\n1,2,yesterday\n", None, "the time 'yesterday' is", {"time": "time"}),
+    "nanoseconds": Case(
+        table(",", "user", "item", "ts", rows=[(*p, 10**9 * t) for p, t in zip(PAIRS, TIMES)]), times=TIMES
+    ),
+    "milliseconds, and a time that is 0": Case(
+        table(",", "user", "item", "ts", rows=[(*p, 10**3 * t) for p, t in zip(PAIRS, [0, *TIMES[1:]])]),
+        times=[0, *TIMES[1:]],
+    ),
+    "numbered rows": Case(
+        table(",", "user", "item", "time", rows=[(*p, n) for n, p in enumerate(PAIRS, 1)]), times=[1, 2, 3, 4, 5]
+    ),
+    "seconds and milliseconds": Case(
+        "user,item,ts\n1,7,1717992000\n1,8,1726506000000\n2,7,0\n",
+        None,
+        "the time 1717992000 seems to be in seconds since 1970 and the time 1726506000000 in milliseconds; write all",
+        {"time": "ts"},
+    ),
+    "dates as numbers": Case(
+        "user,item,date\n1,7,20240610\n1,8,20231231\n2,7,0\n",
+        None,
+        "the time 20240610 is not a number of seconds but a date; write 2024-06-10",
+        {"time": "date"},
+    ),
+    "dates and hours as numbers": Case(
+        "user,item,date\n1,7,2024061023\n", None, "is not .* but a date; write 2024-06-10 23:00", {"time": "date"}
+    ),
+    "dates and times as numbers": Case(
+        "user;item;ts\n1;ann;20240610120059\n1;bob;20231231000000\n",
+        None,
+        "the time 20240610120059 is not .* but a date; write 2024-06-10 12:00:59",
+        {"time": "ts"},
+    ),
+    "Excel's day numbers": Case(
+        "user,item,date\n1,7,45453.5\n1,8,45000\n",
+        None,
+        "the times, 45000 to 45453.5, would all be in January 1970 .*; write times like 2024-01-31 10:00:00",
+        {"time": "date"},
+    ),
+    "years": Case(
+        "user,item,year\n1,7,1999\n1,8,2023\n", None, "the times, 1999 to 2023, would all be in", {"time": "year"}
+    ),
+    "no rating": Case("user,item,stars\n1,7,4/5\n", None, "the rating '4/5' is not a number; ", {"rating": "stars"}),
+    "no rating, said": Case(
+        "user,item,stars\n1,7,\n", None, "the rating is missing", {"rating": 3}, duckdb="1 missing"
+    ),
+    "a date among numbers": Case(
+        "user,item,ts\n1,7,978302109\n1,8,2024-01-01\n", None, "the time '2024-01-01' is not a number; ", {"time": "ts"}
+    ),
+    "a rating that is too large": Case(
+        "user,item,stars\n1,7,1e16\n", None, r"the rating '1e16' is not a number below 2\*\*53", {"rating": "stars"}
+    ),
     # without a header
     "MovieLens' .dat": Case(table("::"), source="separated by ::", times=TIMES),
     "MovieLens' u.data": Case(table("\t"), source="tab-separated text without a header: user = column 1", times=TIMES),
