@@ -43,7 +43,8 @@ ISO_TIME = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?( ?(Z|UTC|[-+]\d\d(:?\
 DECIMAL_COMMA = r"[-+]?(\d+,(\d\d?|\d{4,})|(0|\d{4,}),\d{3})"
 """A rating or weight with a decimal comma. In 1,234 the comma may also separate thousands, but not in 0,234."""
 
-_TRUTH = {"true": 1.0, "false": 0.0}
+TRUTH = {"true": 1.0, "false": 0.0}
+"""Ratings and weights that are words, in upper or lower case."""
 
 _WHOLE = re.compile(WHOLE, re.ASCII)
 _NEGATIVE = re.compile(NEGATIVE, re.ASCII)
@@ -164,7 +165,7 @@ def number(text: str, column: str) -> float:
     try:
         value = np.nan if "_" in text else float(text if column == "time" else with_point(text))
     except ValueError:
-        value = _TRUTH.get(text.strip().lower(), np.nan) if column != "time" else np.nan
+        value = TRUTH.get(text.strip().lower(), np.nan) if column != "time" else np.nan
     if not abs(value) < limit_of(column):
         raise FieldError(not_a_number(text, column))
     return value

@@ -24,7 +24,7 @@ from autoenc.datasets.evidence import (
     looks_like_header,
     number_the_rows,
 )
-from autoenc.datasets.names import KNOWN, bare, known_positions, say_which
+from autoenc.datasets.names import KNOWN, bare, known_positions, say_which, with_votes
 from autoenc.datasets.options import NO_OPTIONS, ROLES, Column, ReadOptions
 
 MOST_SAMPLED = 2_000
@@ -143,7 +143,7 @@ def layout_of(lines: Sequence[str], options: ReadOptions = NO_OPTIONS) -> Layout
 
 def layout_of_names(names: Sequence[str], options: ReadOptions = NO_OPTIONS) -> Table:
     """The columns of a table that has names, such as parquet. Raises ValueError as `layout_of` does."""
-    at = _roles(names, options)
+    at = with_votes(_roles(names, options), names)
     _check_known(at, f"has the columns {', '.join(map(short, names))}, but no known column of")
     return Table(", ".join(names), ",", at, len(names), tuple(names), any_ids=True, said=_said(options))
 
@@ -180,7 +180,7 @@ def _with_header(lines: list[str], skip: int, options: ReadOptions) -> Table | N
             continue
         lacking = [role for role in ("user", "item") if role not in at]
         if not lacking:
-            form, width = lines[0].strip("\r\n"), len(names)
+            at, form, width = with_votes(at, names), lines[0].strip("\r\n"), len(names)
             widths = {len(row) for row in rows[1:]}
             if len(widths) == 1 and max(at["user"], at["item"]) < min(widths) < width:  # all lack the last columns
                 width = min(widths)
@@ -392,7 +392,7 @@ def _json_lines(lines: list[str], options: ReadOptions) -> JsonLines:
         except FieldError as error:
             raise ValueError(f"begins like JSON lines, but {error}; write one object per line") from None
     names = list(keys)
-    at = _roles(names, options)
+    at = with_votes(_roles(names, options), names)
     _check_known(at, f"has JSON objects with {', '.join(map(short, names))}, but no known column of")
     return JsonLines({role: names[position] for role, position in at.items()}, _said(options))
 

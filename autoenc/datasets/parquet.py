@@ -115,8 +115,12 @@ def _ids(ids: Ids, name: str, column: Any, max_bytes: float) -> np.ndarray:
 
 
 def _numbers(role: str, name: str, column: Any) -> np.ndarray:
+    from pyarrow import types
+
     if _is_text(column.type):
         return np.array([number(text, role) for text in _texts(column)])
+    if role != "time" and types.is_boolean(column.type):
+        return np.asarray(column.to_numpy(), np.int64)
     array = _primitive(name, column)
     if array.dtype.kind not in "iuf":
         raise ValueError(f"the column {name} has type {column.type}; convert it to numbers")

@@ -30,6 +30,7 @@ from autoenc.datasets.columns import (
     NEGATIVE,
     NOT_IDS,
     SPACES,
+    TRUTH,
     WHOLE,
     limit_of,
     not_a_number,
@@ -197,7 +198,9 @@ class _Preparation:
     def _check_json(self, rows: str, names: dict[str, str]) -> None:
         for role, name in names.items():
             column = _identifier(name)
-            strange = f"json_type({column}) NOT IN ('VARCHAR', 'UBIGINT', 'BIGINT', 'HUGEINT', 'DOUBLE', 'NULL')"
+            known = ["VARCHAR", "UBIGINT", "BIGINT", "HUGEINT", "DOUBLE", "NULL"]
+            known += ["BOOLEAN"] if role in ("rating", "weight") else []
+            strange = f"json_type({column}) NOT IN ({', '.join(map(quoted, known))})"
             if wrong := self._ask(f"SELECT {column} FROM {rows} WHERE {strange} LIMIT 1"):
                 raise ValueError(f"a {role}, {short(wrong[0][0])}, is neither text nor a number; fix or drop its row.")
 
@@ -212,12 +215,17 @@ class _Preparation:
 
     def _as_number(self, role: str, type_: str) -> str:
         """A column as numbers, as in `columns.number`."""
-        if type_ not in _NUMBERS and type_ != "VARCHAR":
+        is_truth = type_ == "BOOLEAN" and role != "time"
+        if not (is_truth or type_ in _NUMBERS or type_ == "VARCHAR"):
             raise ValueError(f"the column of {role}s has type {type_}; convert it to numbers.")
         number = f"TRY_CAST({role} AS DOUBLE)"
         if type_ == "VARCHAR" and role != "time":
-            is_with_comma = f"regexp_full_match(trim({role}, {quoted(SPACES)}), {quoted(DECIMAL_COMMA)})"
-            number = f"TRY_CAST(CASE WHEN {is_with_comma} THEN replace({role}, ',', '.') ELSE {role} END AS DOUBLE)"
+            text = f"trim({role}, {quoted(SPACES)})"
+            is_with_comma = f"regexp_full_match({text}, {quoted(DECIMAL_COMMA)})"
+            truth = "".join(f"WHEN lower({text}) = {quoted(word)} THEN '{n:g}' " for word, n in TRUTH.items())
+            number = (
+                f"TRY_CAST(CASE WHEN {is_with_comma} THEN replace({role}, ',', '.') {truth}ELSE {role} END AS DOUBLE)"
+            )
         wrong = self._ask(
             f"SELECT {role} FROM likes WHERE NOT coalesce(abs({number}) < {limit_of(role)}, false) LIMIT 1"
         )

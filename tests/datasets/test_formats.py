@@ -20,7 +20,7 @@ from scipy import sparse
 
 from autoenc import datasets
 from autoenc.cli import main
-from autoenc.datasets import columns, formats, read, sources, text
+from autoenc.datasets import ReadOptions, columns, formats, read, sources, text
 from autoenc.datasets.layout import Table
 from tests.helpers import DATA, ROOT
 
@@ -337,6 +337,15 @@ def test_ids_in_parquet_are_what_they_are_in_text(save_parquet):
     assert read(save_parquet(user=pyarrow.array([9, 8]).dictionary_encode())).users.tolist() == [9, 8]
     times = np.array(["1970-01-01T00:00:02", "1970-01-02T00:00:00"], "M8[us]")
     assert read(save_parquet(timestamp=times), values=True).timestamps.tolist() == [2, 86_400]
+
+
+def test_truth_in_parquet_is_a_rating_or_a_weight(save_parquet):
+    path = save_parquet(names=("user", "item", "liked", "timestamp"), rating=[True, False])
+    assert read(path, values=True).ratings.tolist() == [1, 0]
+    assert "rating = liked (every rating is a like)" in read(path).source
+    assert read(path, options=ReadOptions(weight="liked")).weights.tolist() == [1, 0]
+    with pytest.raises(ValueError, match="the column liked has type bool"):
+        read(path, options=ReadOptions(time="liked"))
 
 
 def test_a_string_that_parquet_repeats_stands_in_memory_once(save_parquet):

@@ -22,6 +22,7 @@ ISO = [
     "2000-12-31 22:04:35",
     "2001-01-06 23:38:11",
 ]
+TRUTH = ["true", "False", "TRUE", "false", "True"]
 RATINGS = [5, 3.5, 4, 2, 0.5]
 NAMED = [("ann", "B07"), ("ann", "007"), ("bob", "B07"), ("josé", "Heat, The")]
 ASK = "pass user= and item="
@@ -269,6 +270,33 @@ CASES: dict[str, Case] = {
     "years": Case(
         "user,item,year\n1,7,1999\n1,8,2023\n", None, "the times, 1999 to 2023, would all be in", {"time": "year"}
     ),
+    "a column of likes": Case(
+        table(",", "user", "item", "liked", rows=[(*p, t) for p, t in zip(PAIRS, TRUTH)]),
+        source=r"rating = liked \(every rating is a like\)",
+    ),
+    "only what is liked": Case(
+        table(";", "user", "item", "is_liked", rows=[(*p, t) for p, t in zip(PAIRS, TRUTH)]),
+        [p for p, t in zip(PAIRS, TRUTH) if t.lower() == "true"],
+        options={"min_rating": 1},
+    ),
+    "only what is liked, in JSON": Case(
+        dicts("user", "item", "liked", rows=[(*p, t.lower() == "true") for p, t in zip(PAIRS, TRUTH)]),
+        [p for p, t in zip(PAIRS, TRUTH) if t.lower() == "true"],
+        options={"min_rating": 1},
+    ),
+    "votes": Case(
+        table("\t", "user", "item", "vote", rows=[(*p, n) for p, n in zip(PAIRS, (1, -1, 1, -1, 1))]),
+        PAIRS[::2],
+        options={"rating": "vote", "min_rating": 0},
+    ),
+    "a rating besides votes": Case(
+        table(",", "user", "item", "votes", "rating", rows=[(*p, 0, r) for p, r in zip(PAIRS, RATINGS)]),
+        source=r"rating = rating \(every",
+    ),
+    "the word like without a header": Case(
+        table(",", rows=[(*p, "like") for p in PAIRS]), options={"user": 1, "item": 2}, source="without a header"
+    ),
+    "true, among times": Case("user,item,ts\n1,7,true\n", None, "the time 'true' is ", {"time": "ts"}),
     "no rating": Case("user,item,stars\n1,7,4/5\n", None, "the rating '4/5' is not a number; ", {"rating": "stars"}),
     "no rating, said": Case(
         "user,item,stars\n1,7,\n", None, "the rating is missing", {"rating": 3}, duckdb="1 missing"
