@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autoenc.datasets.columns import Ids, Ratings, Times, limit_of, not_a_number, number
+from autoenc.datasets.columns import Ids, Numbers, Ratings, Times, limit_of, not_a_number
 from autoenc.datasets.layout import Table, layout_of_names
 from autoenc.datasets.options import NO_OPTIONS, ReadOptions, how_read
 from autoenc.datasets.sources import Source
@@ -118,7 +118,10 @@ def _numbers(role: str, name: str, column: Any) -> np.ndarray:
     from pyarrow import types
 
     if _is_text(column.type):
-        return np.array([number(text, role) for text in _texts(column)])
+        numbers = Numbers(role)
+        for text in _texts(column):
+            numbers.append(text)
+        return numbers.to_array()
     if role != "time" and types.is_boolean(column.type):
         return np.asarray(column.to_numpy(), np.int64)
     array = _primitive(name, column)

@@ -25,6 +25,7 @@ import numpy as np
 
 from autoenc.datasets.columns import (
     DECIMAL_COMMA,
+    GROUPED,
     ISO_TIME,
     MAX_ID,
     NEGATIVE,
@@ -32,6 +33,7 @@ from autoenc.datasets.columns import (
     SPACES,
     TRUTH,
     WHOLE,
+    ambiguous_point,
     limit_of,
     not_a_number,
     short,
@@ -141,6 +143,7 @@ class _Preparation:
         self.db.execute("SET enable_progress_bar = false")  # DuckDB draws one during long queries by default
         self.db.execute("PRAGMA disable_checkpoint_on_shutdown")  # the database is deleted
         layout, types = self._open(tables, times)
+        self._is_json = isinstance(layout, JsonLines)
         n_rows = self._check_rows({role: layout.name_of(role) for role in types})
         if tables.found is None:
             source = how_read("parquet", {role: layout.name_of(role) for role in layout.at}, self.options)
@@ -220,17 +223,16 @@ class _Preparation:
             raise ValueError(f"the column of {role}s has type {type_}; convert it to numbers.")
         number = f"TRY_CAST({role} AS DOUBLE)"
         if type_ == "VARCHAR" and role != "time":
-            text = f"trim({role}, {quoted(SPACES)})"
-            is_with_comma = f"regexp_full_match({text}, {quoted(DECIMAL_COMMA)})"
-            truth = "".join(f"WHEN lower({text}) = {quoted(word)} THEN '{n:g}' " for word, n in TRUTH.items())
-            number = (
-                f"TRY_CAST(CASE WHEN {is_with_comma} THEN replace({role}, ',', '.') {truth}ELSE {role} END AS DOUBLE)"
-            )
+            number = _number_in_text(role)
         wrong = self._ask(
             f"SELECT {role} FROM likes WHERE NOT coalesce(abs({number}) < {limit_of(role)}, false) LIMIT 1"
         )
         if wrong:
             raise ValueError(f"{not_a_number(str(wrong[0][0]), role)}; fix or drop its row.")
+        if type_ == "VARCHAR" and role != "time" and not self._is_json:
+            [(grouped, is_decimal, has_others)] = self._ask(_query_of_points(role))
+            if grouped is not None and has_others and not is_decimal:
+                raise ValueError(f"{self.name}: {ambiguous_point(grouped, role)}.")
         return number if role == "time" else f"{number}::FLOAT"
 
     def _check_rows(self, names: dict[str, str]) -> int:
@@ -401,6 +403,27 @@ class _Preparation:
 
     def _stream(self, query: str) -> Any:
         return self.db.sql(query).to_arrow_reader(ROWS_AT_ONCE)
+
+
+def _number_in_text(role: str) -> str:
+    """A rating or weight as a number, or NULL, as in `columns.number`."""
+    text = f"trim({role}, {quoted(SPACES)})"
+    is_with_comma = f"regexp_full_match({text}, {quoted(DECIMAL_COMMA)})"
+    truth = "".join(f"WHEN lower({text}) = {quoted(word)} THEN '{n:g}' " for word, n in TRUTH.items())
+    return f"TRY_CAST(CASE WHEN {is_with_comma} THEN replace({role}, ',', '.') {truth}ELSE {role} END AS DOUBLE)"
+
+
+def _query_of_points(role: str) -> str:
+    """A text whose point may separate thousands, and what is known of the others, as in `columns.Numbers`.
+
+    Of all rows, also those that are left out.
+    """
+    has_point = f"contains({role}, '.')"
+    is_grouped = f"regexp_full_match(trim({role}, {quoted(SPACES)}), {quoted(GROUPED)})"
+    return (
+        f"SELECT any_value({role}) FILTER ({is_grouped}), coalesce(bool_or({has_point} AND NOT {is_grouped}), false), "
+        f"coalesce(bool_or(NOT {has_point}), false) FROM rows"
+    )
 
 
 def _query_of_likes(seconds: str | None, weight: str | None) -> str:

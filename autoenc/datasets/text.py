@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import warnings
-from array import array
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TextIO
@@ -17,13 +17,16 @@ from typing import Any, TextIO
 import numpy as np
 
 from autoenc.datasets.cells import BLANKS, QUOTE, QuoteError, cells_of, split
-from autoenc.datasets.columns import FieldError, Ids, Ratings, Times, decoded, limit_of, number, short, whole
+from autoenc.datasets.columns import FieldError, Ids, Numbers, Ratings, Times, decoded, limit_of, short, whole
 from autoenc.datasets.json_lines import object_of, text_of
 from autoenc.datasets.layout import Features, JsonLines, Layout, Lists, Table
 from autoenc.datasets.sources import MAX_LINE, Source
 from autoenc.datasets.streams import SourceError
 from autoenc.datasets.watch import AT_ONCE, Watch
 from autoenc.times import seconds
+
+ROWS_THAT_TELL = 100
+"""If none of so many ratings has decimals, points in the file are examined, which takes 40 ns each."""
 
 Roles = frozenset[str]
 """The columns wanted: user and item always; rating, time and weight on request."""
@@ -35,7 +38,9 @@ def read_text(source: Source, layout: Layout, wanted: Roles) -> Ratings:
         return read_table(source, layout, wanted)
     if isinstance(layout, JsonLines):
         wanted_here = wanted & layout.at.keys()
-        return _read_rows(source, _Rows(wanted_here, True, layout.said), _json_rows(source, layout, wanted_here))
+        return _read_rows(
+            source, _Rows(wanted_here, True, layout.said, is_json=True), _json_rows(source, layout, wanted_here)
+        )
     return _read_lists(source, layout)
 
 
@@ -56,8 +61,8 @@ def _table_of_numbers(source: Source, table: Table) -> Ratings | None:
     # np.loadtxt takes delimiters of one character, so there is an empty column between two colons.
     each = len(table.delimiter)
     gaps = [position for position in range(each * max(table.at.values())) if position % each]
-    watch = Watch(table)
     try:
+        watch = Watch(table, points=bool(_with_unclear_points(source, table, ROWS_THAT_TELL)))
         with _for_loadtxt(source, watch) as lines, warnings.catch_warnings():
             warnings.simplefilter("error")  # NumPy warns about empty input, and about 1.5 as an integer
             rows = np.loadtxt(
@@ -87,6 +92,8 @@ def _table_of_numbers(source: Source, table: Table) -> Ratings | None:
         (np.abs(columns[role]) < limit_of(role)).all() for role in ("rating", "time", "weight") if role in columns
     ):
         return None
+    if watch.has_grouped:
+        _check_points(source, table)
     return Ratings(
         columns["user"],
         columns["item"],
@@ -94,6 +101,28 @@ def _table_of_numbers(source: Source, table: Table) -> Ratings | None:
         _of_column(source, lambda: seconds(columns["time"], is_file=True)) if "time" in columns else None,
         weights=columns.get("weight"),
     )
+
+
+def _check_points(source: Source, table: Table) -> None:
+    """Raise ValueError, which names the file, if points in ratings or weights may separate thousands."""
+    try:
+        for numbers in _with_unclear_points(source, table):
+            numbers.check()
+    except FieldError as error:
+        raise ValueError(f"{source}: {error}.") from None
+
+
+def _with_unclear_points(source: Source, table: Table, n_rows: int | None = None) -> list[Numbers]:
+    """The columns of ratings and weights of which the first n_rows, or all, don't prove that points are decimal."""
+    unclear = [Numbers(role) for role in table.at if role in ("rating", "weight")]
+    rows = itertools.islice(table_rows(source, table), n_rows) if unclear else ()
+    for _, cells in rows:
+        for numbers in unclear:
+            numbers.look_at(cells[numbers.column])
+        unclear = [numbers for numbers in unclear if not numbers.is_decimal]
+        if not unclear:
+            break
+    return unclear
 
 
 @contextlib.contextmanager
@@ -152,17 +181,17 @@ def row_like(table: Table) -> Any:
 class _Rows:
     """The wanted columns while they are read."""
 
-    def __init__(self, roles: Any, any_ids: bool, said: Roles):
+    def __init__(self, roles: Any, any_ids: bool, said: Roles, is_json: bool = False):
         self.ids = {role: Ids(role, any_ids, role in said) for role in ("user", "item")}
-        self.numbers = {role: array("f") for role in ("rating", "weight") if role in roles}
+        self.numbers = {role: Numbers(role, is_json) for role in ("rating", "weight") if role in roles}
         self.times = Times() if "time" in roles else None
 
     def append(self, cells: dict[str, str]) -> None:
         """Raises FieldError."""
         for role, ids in self.ids.items():
             ids.rows.append(ids[cells[role]])
-        for role, values in self.numbers.items():
-            values.append(number(cells[role], role))
+        for role, numbers in self.numbers.items():
+            numbers.append(cells[role])
         if self.times is not None:
             self.times.append(cells["time"])
 
@@ -176,7 +205,7 @@ def _read_rows(source: Source, columns: _Rows, rows: Iterator[tuple[int, dict[st
         raise
     except FieldError as error:
         raise fault(source, line, error) from None
-    numbers = {role: np.array(values, np.float32) for role, values in columns.numbers.items()}
+    numbers = {role: _of_column(source, values.to_array) for role, values in columns.numbers.items()}
     return Ratings(
         _of_column(source, columns.ids["user"].to_array),
         _of_column(source, columns.ids["item"].to_array),

@@ -32,7 +32,9 @@ def test_what_it_gives_or_the_sentence_that_it_gets(name, tmp_path):
         return
     found = read(path, options=ReadOptions(**case.options), times=case.times is not None)
     assert pairs_of(found) == sorted(case.pairs)
-    assert re.match(r"read as .*; [\d,]+ rows(\nleft out .*)?$", found.source) and re.search(case.source or "", found.source)
+    assert re.match(r"read as .*; [\d,]+ rows(\nleft out .*)?$", found.source) and re.search(
+        case.source or "", found.source
+    )
     if case.times is not None:
         assert found.timestamps.tolist() == case.times
 

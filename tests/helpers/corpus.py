@@ -270,6 +270,46 @@ CASES: dict[str, Case] = {
     "years": Case(
         "user,item,year\n1,7,1999\n1,8,2023\n", None, "the times, 1999 to 2023, would all be in", {"time": "year"}
     ),
+    "points between thousands": Case(
+        "user;item;plays\n1;ann;900\n1;bob;1.200\n2;ann;15.000\n",
+        None,
+        "the weight '1.200' has a point that may separate thousands or decimals; write it without one, or",
+        {"weight": "plays"},
+    ),
+    "points between thousands, all ids numbers": Case(
+        "user,item,plays,price\n1,7,900,0.5\n1,8,15.000,1.5\n2,7,1,0.5\n",
+        None,
+        "the weight '15.000' has a point that may",
+        {"weight": "plays"},
+    ),
+    "points between thousands and a comma": Case(
+        "user;item;plays\n1;7;1.200\n1;8;0,5\n", None, "the weight '1.200' has a point", {"weight": "plays"}
+    ),
+    "two points between thousands": Case(
+        "user;item;plays\n1;7;1.234.567\n", None, "the weight '1.234.567' has a point", {"weight": "plays"}
+    ),
+    "three decimals": Case(
+        table(";", "user", "item", "score", rows=[(*p, f"{n}.250") for n, p in enumerate(PAIRS, 1)]),
+        options={"weight": "score"},
+    ),
+    "three decimals, and one that tells": Case(
+        "user,item,score\n1,7,1.250\n1,8,2\n1,9,3.5\n",
+        [(1, 7), (1, 8), (1, 9)],
+        options={"weight": "score"},
+    ),
+    "three decimals after a zero": Case(
+        "user,item,score\n1,7,0.250\n1,8,2\n1,9,3.125\n",
+        [(1, 7), (1, 8), (1, 9)],
+        options={"weight": "score"},
+    ),
+    "three decimals of other columns": Case(
+        "user,item,plays,price\n1,7,900,1.250\n1,8,15,1.500\n2,7,1,10.000\n",
+        [(1, 7), (1, 8), (2, 7)],
+        options={"weight": "plays"},
+    ),
+    "three decimals in JSON": Case(
+        dicts("user", "item", "score", rows=[(1, 7, 1.125), (1, 8, 2)]), [(1, 7), (1, 8)], options={"weight": "score"}
+    ),
     "a column of likes": Case(
         table(",", "user", "item", "liked", rows=[(*p, t) for p, t in zip(PAIRS, TRUTH)]),
         source=r"rating = liked \(every rating is a like\)",
