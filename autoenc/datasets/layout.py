@@ -9,12 +9,13 @@ readings are possible. All readers, in memory and DuckDB's, get the layout from 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 from autoenc.datasets.cells import BLANKS, QuoteError, cells_of, split
-from autoenc.datasets.columns import NOT_IDS, FieldError, short, whole
+from autoenc.datasets.columns import NOT_IDS, FieldError, decoded, short, whole
 from autoenc.datasets.evidence import (
     are_likely_ratings,
     are_likely_times,
@@ -166,7 +167,7 @@ def _with_header(lines: list[str], skip: int, options: ReadOptions) -> Table | N
     problem: ValueError | None = None
     for delimiter in (options.delimiter,) if options.delimiter else _DELIMITERS:
         rows = sampled_rows(lines, delimiter)
-        names = [name.strip() for name in rows[0]]
+        names = [decoded(name).strip() for name in rows[0]]
         if len(names) < 2:
             continue
         try:
@@ -224,7 +225,7 @@ def position_of(role: str, said: Column, names: Sequence[str]) -> int:
     """
     if isinstance(said, str):
         found = [position for position, name in enumerate(names) if name == said]
-        found = found or [position for position, name in enumerate(names) if name.lower() == said.lower()]
+        found = found or [position for position, name in enumerate(names) if _folded(name) == _folded(said)]
         if len(found) == 1:
             return found[0]
         if found:
@@ -235,6 +236,11 @@ def position_of(role: str, said: Column, names: Sequence[str]) -> int:
     if not 1 <= number <= len(names):
         raise ValueError(f"has {len(names)} columns, but {role} is column {number}; columns are numbered from 1")
     return number - 1
+
+
+def _folded(name: str) -> str:
+    """A name without case; an umlaut may be one character or two, as macOS writes it."""
+    return unicodedata.normalize("NFC", name).lower()
 
 
 def _is_number(said: Column | None) -> bool:

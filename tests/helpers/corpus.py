@@ -204,6 +204,38 @@ CASES: dict[str, Case] = {
     "said by a name that is not there": Case(
         CSV, None, "has no column 'who', but 'userId', 'movieId'", {"user": "who"}
     ),
+    "a name with an umlaut": Case(
+        table("\t", "Nutzer", "Künstler", "Stück", rows=[(*p, n) for n, p in enumerate(PAIRS)]),
+        options={"user": "Nutzer", "item": "KÜNSTLER"},
+        source="user = Nutzer, item = Künstler; ",
+    ),
+    "a name with an umlaut, of another form": Case(
+        table(";", "Nutzer", "Ku\u0308nstler", rows=PAIRS), options={"user": "Nutzer", "item": "K\u00fcnstler"}
+    ),
+    "a name in Latin-1": Case(
+        table(",", "Nutzer", "Künstler", rows=PAIRS).encode("latin-1"),
+        options={"user": "Nutzer", "item": "Künstler"},
+        source="item = Künstler; ",
+    ),
+    "a name in UTF-16": Case(
+        table(",", "ユーザー", "映画", rows=PAIRS).encode("utf-16"),
+        options={"user": "ユーザー", "item": 2},
+        source="user = ユーザー, item = 映画; ",
+    ),
+    "a name after a byte order mark": Case(
+        "\ufeff" + table("|", "Käufer", "Künstler", rows=PAIRS), options={"user": "Käufer", "item": "Künstler"}
+    ),
+    "a name with an umlaut in JSON": Case(
+        dicts("Nutzer", "Künstler", rows=PAIRS),
+        options={"user": "Nutzer", "item": "Künstler"},
+        source="item = Künstler; ",
+    ),
+    "no name with an umlaut": Case(
+        table(",", "Nutzer", "Künstler", rows=PAIRS),
+        None,
+        "has no column 'Lied', but 'Nutzer', 'Künstler'",
+        {"item": "Lied"},
+    ),
     "said by a number too high": Case(CSV, None, "has 4 columns, but item is column 9", {"item": 9}),
     "another delimiter, said": Case(table("~", "user", "item", rows=PAIRS), options={"delimiter": "~"}),
     # times
