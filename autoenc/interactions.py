@@ -31,6 +31,7 @@ from scipy import sparse
 
 from autoenc.storage.csr import MOST_ENTRIES, check_number, indptr_of
 from autoenc.storage.npy import check_strings
+from autoenc.times import seconds
 from autoenc.titles import Titles, UnknownItemError
 
 UserItemsLike: TypeAlias = "Interactions | sparse.sparray | sparse.spmatrix | npt.ArrayLike | Iterable[Iterable[int]]"
@@ -280,7 +281,10 @@ class Interactions:
         user, item : str
             Names of the columns with the external ids, integers or strings. Other columns are ignored.
         weight, time : str, optional
-            Names of the columns with the `weights` and `times` of `from_pairs`.
+            Names of the columns with the `weights` and `times` of `from_pairs`. Times that are numbers are seconds
+            since 1970, or milli-, micro- or nanoseconds, recognized by their size as in files (`autoenc.times`). Unlike
+            in files, small numbers such as 0, 1, 2 are accepted, since they may be the order of the likes.
+            `from_pairs` takes times as they are, in seconds.
         titles : mapping of external item id to str, optional
             Items without a title are called by their id. An integer and its digits are the same id.
         name : str
@@ -290,7 +294,7 @@ class Interactions:
         Raises
         ------
         ValueError, TypeError
-            As in `from_pairs`, or if a column does not exist or has missing values.
+            As in `from_pairs`, or if a column does not exist or has missing values, or times are not in one unit.
 
         Examples
         --------
@@ -303,7 +307,7 @@ class Interactions:
             _ids(_column(table, column, argument), f"column {column!r}")
             for column, argument in ((user, "user"), (item, "item"))
         )
-        times = None if time is None else _column(table, time, "time")
+        times = None if time is None else _seconds_of(_column(table, time, "time"), time)
         weights = None if weight is None else _column(table, weight, "weight")
         return cls.from_pairs(
             users, items, titles=titles, name=name, times=times, weights=weights, user_ids=user_ids, item_ids=item_ids
@@ -875,6 +879,17 @@ def _times(times: npt.ArrayLike, n: int, of: str) -> np.ndarray:
     if times.shape != (n,):
         raise ValueError(f"times has shape {times.shape} for {n:,} {of}; pass one time for each.")
     return times.astype(np.int64, copy=False)
+
+
+def _seconds_of(column: Any, name: str) -> np.ndarray:
+    """A column of times, in seconds if it holds finite numbers; anything else is left to `_times`."""
+    times = np.asarray(column)
+    if times.dtype.kind not in "iuf" or not np.isfinite(times).all():
+        return times
+    try:
+        return seconds(times, is_file=False)
+    except ValueError as error:
+        raise ValueError(f"column {name!r}: {error}.") from None
 
 
 def _weights(weights: npt.ArrayLike, n: int, of: str) -> np.ndarray:

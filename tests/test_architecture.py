@@ -16,6 +16,7 @@ from tests.helpers import ROOT
 ORDER = (
     "messages",
     "checks",
+    "times",
     "machine",
     "progress",
     "batch_invariant",

@@ -281,9 +281,10 @@ def by_time(args: argparse.Namespace, scorers: Scorers, seed: int) -> tuple[Scor
         say(f"training on {split.train.nnz:,} likes, evaluating on the latest one of {split.held_out.nnz:,} users")
     else:
         split = holdout_by_time(likes)
+        newcomers = f"; left out {split.n_left_out:,} of {split.n_newcomers:,} users new since"
         say(
             f"training on {split.train.nnz:,} likes before {np.datetime64(split.cut, 's')}, evaluating on "
-            f"{split.held_out.nnz:,}; left out {split.n_left_out:,} of {split.n_newcomers:,} users new since"
+            f"{split.held_out.nnz:,}{newcomers if split.n_newcomers else ''}"
         )
     scorers = {name: fit_again(args, trained, split.train, seed) for name, trained in scorers.items()}
     return scorers, Asked(likes.name, split.train, split.train, split.held_out)

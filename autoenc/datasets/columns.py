@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import re
 from array import array
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from autoenc.datasets.names import say_which
 from autoenc.datasets.sources import MAX_BYTES, MAX_RATIO
 from autoenc.interactions import MISSING
 from autoenc.messages import shown
+from autoenc.times import EXAMPLE, MOST, seconds
 
 MAX_ID = 256
 """The longest id, in characters."""
@@ -41,13 +43,17 @@ ISO_TIME = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?( ?(Z|UTC|[-+]\d\d(:?\
 DECIMAL_COMMA = r"[-+]?(\d+,(\d\d?|\d{4,})|(0|\d{4,}),\d{3})"
 """A rating or weight with a decimal comma. In 1,234 the comma may also separate thousands, but not in 0,234."""
 
-UNITS = {10**14: 10**6, 10**11: 10**3}
-"""Times at least this large have this many units per second: 10**11 seconds would be the year 5138."""
+GROUPED = r"[-+]?[1-9]\d{0,2}\.\d{3}"
+"""A number whose point may separate thousands, as in German. In 0.125 it can't."""
+
+TRUTH = {"true": 1.0, "false": 0.0}
+"""Ratings and weights that are words, in upper or lower case."""
 
 _WHOLE = re.compile(WHOLE, re.ASCII)
 _NEGATIVE = re.compile(NEGATIVE, re.ASCII)
 _NOT_IDS = {fault: re.compile(form, re.ASCII | re.DOTALL) for fault, form in NOT_IDS.items()}
 _ISO_TIME = re.compile(ISO_TIME, re.ASCII)
+_GROUPED = re.compile(GROUPED, re.ASCII)
 _DECIMAL_COMMA = re.compile(DECIMAL_COMMA, re.ASCII)
 
 
@@ -156,14 +162,22 @@ def whole(text: str) -> int | None:
 
 
 def number(text: str, column: str) -> float:
-    """A rating, weight or time as a number. Raises FieldError if it isn't one below 2**53."""
+    """A rating, weight or time as a number; true and false are 1 and 0.
+
+    Raises FieldError if it isn't one below `limit_of(column)`.
+    """
     try:
         value = np.nan if "_" in text else float(text if column == "time" else with_point(text))
     except ValueError:
-        value = np.nan
-    if not abs(value) < 2**53:
+        value = TRUTH.get(text.strip().lower(), np.nan) if column != "time" else np.nan
+    if not abs(value) < limit_of(column):
         raise FieldError(not_a_number(text, column))
     return value
+
+
+def limit_of(column: str) -> int:
+    """Numbers in this column are smaller: nanoseconds since 1970 are large."""
+    return MOST if column == "time" else 2**53
 
 
 def with_point(text: str) -> str:
@@ -172,10 +186,67 @@ def with_point(text: str) -> str:
 
 
 def not_a_number(text: str, column: str) -> str:
-    """The error for a text that is not a number below 2**53."""
-    if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+", text.strip(), re.ASCII):
-        return f"the {column} {short(text)} has a comma that may separate thousands or decimals; write it without one"
-    return f"the {column} {short(text)} is not a number below 2**53"
+    """The error for a text that is not a number below `limit_of(column)`."""
+    text = text.strip()
+    if found := re.fullmatch(r"[-+]?\d{1,3}([,.])\d{3}(\1\d{3})*", text, re.ASCII):
+        sign = "comma" if found[1] == "," else "point"
+        return f"the {column} {short(text)} has a {sign} that may separate thousands or decimals; write it without one"
+    if not text:
+        return f"the {column} is missing"
+    if "_" in text or not _is_float(text) or math.isnan(float(text)):
+        return f"the {column} {short(text)} is not a number"
+    return f"the {column} {short(text)} is not a number below 2**{limit_of(column).bit_length() - 1}"
+
+
+def ambiguous_point(text: str, column: str) -> str:
+    """The error for a text like 1.200 among others without a point, or that are like it."""
+    return f"{not_a_number(text, column)}, or write other numbers with decimals, such as 2.0"
+
+
+class Numbers:
+    """A column of ratings or weights while it is read.
+
+    In 1.200 the point may separate thousands. It is a decimal point if another number of the column proves that there
+    are some, such as 1.5 or 0.125, or if all numbers have one.
+
+    Parameters
+    ----------
+    column : str
+        The column's name in error messages.
+    is_json : bool
+        Whether the numbers are JSON's, so that a point is a decimal point.
+    """
+
+    def __init__(self, column: str, is_json: bool = False):
+        self.column, self.is_decimal = column, is_json
+        self._values = array("f")
+        self._grouped = ""
+        self._has_others = False
+
+    def append(self, text: str) -> None:
+        """Raises FieldError if a text isn't a number."""
+        self._values.append(number(text, self.column))
+        if not self.is_decimal:
+            self.look_at(text)
+
+    def look_at(self, text: str) -> None:
+        """Take a text as evidence of what points are."""
+        if "." not in text:
+            self._has_others = True
+        elif not _GROUPED.fullmatch(text.strip()):
+            self.is_decimal = True
+        elif not self._grouped:
+            self._grouped = text
+
+    def to_array(self) -> np.ndarray:
+        """(n_rows,), float32. Raises FieldError if points may separate thousands."""
+        self.check()
+        return np.array(self._values, np.float32)
+
+    def check(self) -> None:
+        """Raises FieldError if points may separate thousands."""
+        if self._grouped and self._has_others and not self.is_decimal:
+            raise FieldError(ambiguous_point(self._grouped, self.column))
 
 
 class Times:
@@ -194,8 +265,9 @@ class Times:
         self._values.append(self._parse(text))
 
     def to_array(self) -> np.ndarray:
-        """(n_rows,), int64: seconds since 1970."""
-        return seconds(np.array(self._values))
+        """(n_rows,), int64: seconds since 1970. Raises ValueError if numbers are not in one unit."""
+        values = np.array(self._values)
+        return values.astype(np.int64) if self._parse is iso_seconds else seconds(values, is_file=True)
 
 
 def _is_float(text: str) -> bool:
@@ -214,16 +286,8 @@ def iso_seconds(text: str) -> int:
             raise ValueError
         found = datetime.datetime.fromisoformat(text.replace("UTC", "Z").replace(" Z", "Z"))
     except ValueError:
-        example = "2024-01-31 10:00:00"
-        raise FieldError(f"the time {short(text)} is neither a number of seconds nor a time like {example}") from None
+        raise FieldError(f"the time {short(text)} is neither a number of seconds nor a time like {EXAMPLE}") from None
     return int((found if found.tzinfo else found.replace(tzinfo=datetime.UTC)).timestamp() // 1)
-
-
-def seconds(times: np.ndarray) -> np.ndarray:
-    """Times (n,) as whole seconds (n,), int64; milli- and microseconds are recognized by their size."""
-    latest = np.abs(times).max(initial=0)
-    unit = next((unit for least, unit in UNITS.items() if latest >= least), 1)
-    return times.astype(np.int64) // unit if unit > 1 else times.astype(np.int64)
 
 
 def decoded(text: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from autoenc.datasets.columns import ISO_TIME, whole, with_point
 from autoenc.datasets.names import say_which
+from autoenc.times import IN_1973
 
 BEST_RATING = 10
 """The largest rating, if nothing else distinguishes ratings from ids."""
@@ -18,9 +19,6 @@ ROWS_THAT_TELL = 50
 
 MOST_UNNAMED = 8
 """The most columns without names of which the first two are taken for user and item; a matrix has more."""
-
-FIRST_TIME = 10**8
-"""A time in 1973, in seconds since 1970: smaller numbers are taken for times only in columns with a name."""
 
 _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?", re.ASCII)
 _ISO = re.compile(ISO_TIME, re.ASCII)
@@ -44,11 +42,14 @@ def are_likely_ratings(cells: Sequence[str]) -> bool:
 
 
 def are_likely_times(cells: Sequence[str]) -> bool:
-    """Whether a column holds ISO times, or (milli)seconds since 1970 of times in 1973 or later."""
+    """Whether a column holds ISO times, or (milli)seconds since 1970 of times in 1973 or later.
+
+    Smaller numbers are taken for times only in columns with a name.
+    """
     stripped = [cell.strip() for cell in cells]
     if all(map(_ISO.fullmatch, stripped)):
         return True
-    return all(is_number(cell) and float(with_point(cell)) >= FIRST_TIME for cell in stripped)
+    return all(is_number(cell) and float(with_point(cell)) >= IN_1973 for cell in stripped)
 
 
 def looks_like_header(rows: Sequence[Sequence[str]]) -> bool:

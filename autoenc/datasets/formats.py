@@ -25,9 +25,9 @@ The rules are the same for all readers, including DuckDB's:
   character NUL, is an error. So is one that is a fraction, a list or a time, unless the caller named its column.
   Whitespace around an id, including Unicode's, is ignored.
 - A rating or a weight may have a decimal comma (3,5). One with three digits after the comma is an error, as the comma
-  may separate thousands.
-- A time is a number of seconds since 1970 (or of milli- or microseconds, recognized by their size), or an ISO time, in
-  UTC if it has no offset.
+  may separate thousands; and so is one with three digits after the point, by the rule of `columns.Numbers`.
+- A time is a number of seconds since 1970 (or of milli-, micro- or nanoseconds, by the rule of `autoenc.times`), or an
+  ISO time, in UTC if it has no offset.
 - Text is UTF-8. An id or a title that is not valid UTF-8 is read as Latin-1, each by itself.
 - Quotes follow RFC 4180 (`cells`). A quote that is never closed is an error, or an ordinary character in a
   tab-separated file.

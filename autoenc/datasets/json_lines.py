@@ -22,6 +22,8 @@ def object_of(line: str) -> dict[str, Any]:
 def text_of(found: dict[str, Any], key: str, role: str) -> str:
     """A value as the cell of a table, in UTF-8 read as Latin-1. Raises FieldError if it isn't text or a number."""
     value = found.get(key)
+    if isinstance(value, bool) and role in ("rating", "weight"):
+        return str(value)
     if value is None:
         raise FieldError(f"the {role} is missing: there is no {short(key)}")
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):

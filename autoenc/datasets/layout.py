@@ -9,12 +9,13 @@ readings are possible. All readers, in memory and DuckDB's, get the layout from 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 from autoenc.datasets.cells import BLANKS, QuoteError, cells_of, split
-from autoenc.datasets.columns import NOT_IDS, FieldError, short, whole
+from autoenc.datasets.columns import NOT_IDS, FieldError, decoded, short, whole
 from autoenc.datasets.evidence import (
     are_likely_ratings,
     are_likely_times,
@@ -24,7 +25,7 @@ from autoenc.datasets.evidence import (
     looks_like_header,
     number_the_rows,
 )
-from autoenc.datasets.names import KNOWN, bare, known_positions, say_which
+from autoenc.datasets.names import KNOWN, bare, known_positions, say_which, with_votes
 from autoenc.datasets.options import NO_OPTIONS, ROLES, Column, ReadOptions
 
 MOST_SAMPLED = 2_000
@@ -143,7 +144,7 @@ def layout_of(lines: Sequence[str], options: ReadOptions = NO_OPTIONS) -> Layout
 
 def layout_of_names(names: Sequence[str], options: ReadOptions = NO_OPTIONS) -> Table:
     """The columns of a table that has names, such as parquet. Raises ValueError as `layout_of` does."""
-    at = _roles(names, options)
+    at = with_votes(_roles(names, options), names)
     _check_known(at, f"has the columns {', '.join(map(short, names))}, but no known column of")
     return Table(", ".join(names), ",", at, len(names), tuple(names), any_ids=True, said=_said(options))
 
@@ -166,7 +167,7 @@ def _with_header(lines: list[str], skip: int, options: ReadOptions) -> Table | N
     problem: ValueError | None = None
     for delimiter in (options.delimiter,) if options.delimiter else _DELIMITERS:
         rows = sampled_rows(lines, delimiter)
-        names = [name.strip() for name in rows[0]]
+        names = [decoded(name).strip() for name in rows[0]]
         if len(names) < 2:
             continue
         try:
@@ -180,7 +181,7 @@ def _with_header(lines: list[str], skip: int, options: ReadOptions) -> Table | N
             continue
         lacking = [role for role in ("user", "item") if role not in at]
         if not lacking:
-            form, width = lines[0].strip("\r\n"), len(names)
+            at, form, width = with_votes(at, names), lines[0].strip("\r\n"), len(names)
             widths = {len(row) for row in rows[1:]}
             if len(widths) == 1 and max(at["user"], at["item"]) < min(widths) < width:  # all lack the last columns
                 width = min(widths)
@@ -224,7 +225,7 @@ def position_of(role: str, said: Column, names: Sequence[str]) -> int:
     """
     if isinstance(said, str):
         found = [position for position, name in enumerate(names) if name == said]
-        found = found or [position for position, name in enumerate(names) if name.lower() == said.lower()]
+        found = found or [position for position, name in enumerate(names) if _folded(name) == _folded(said)]
         if len(found) == 1:
             return found[0]
         if found:
@@ -235,6 +236,11 @@ def position_of(role: str, said: Column, names: Sequence[str]) -> int:
     if not 1 <= number <= len(names):
         raise ValueError(f"has {len(names)} columns, but {role} is column {number}; columns are numbered from 1")
     return number - 1
+
+
+def _folded(name: str) -> str:
+    """A name without case; an umlaut may be one character or two, as macOS writes it."""
+    return unicodedata.normalize("NFC", name).lower()
 
 
 def _is_number(said: Column | None) -> bool:
@@ -392,7 +398,7 @@ def _json_lines(lines: list[str], options: ReadOptions) -> JsonLines:
         except FieldError as error:
             raise ValueError(f"begins like JSON lines, but {error}; write one object per line") from None
     names = list(keys)
-    at = _roles(names, options)
+    at = with_votes(_roles(names, options), names)
     _check_known(at, f"has JSON objects with {', '.join(map(short, names))}, but no known column of")
     return JsonLines({role: names[position] for role, position in at.items()}, _said(options))
 

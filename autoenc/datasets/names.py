@@ -48,6 +48,9 @@ KNOWN: dict[str, tuple[frozenset[str], ...]] = {
     ),
 }
 
+VOTES = _words("liked isliked like likes vote votes voted thumb thumbs thumbsup upvote upvoted")
+"""Columns that may say that a row is no like, such as liked=false: whoever reads the file has to be told of them."""
+
 
 def bare(name: str) -> str:
     """A column's name in the form used for comparison."""
@@ -80,6 +83,15 @@ def known_positions(names: Sequence[str]) -> dict[str, int]:
         if len(found) == 1:
             at[role] = found[0]
     return at
+
+
+def with_votes(at: dict[str, int], names: Sequence[str]) -> dict[str, int]:
+    """The roles of a table with these names, where a column of likes or votes is the rating if no other column is.
+
+    The names of `VOTES` are also cells of tables without a header (1,7,like), so they are no evidence for one.
+    """
+    found = [position for position, name in enumerate(names) if bare(name) in VOTES and position not in at.values()]
+    return at if "rating" in at or len(found) != 1 else at | {"rating": found[0]}
 
 
 def say_which(*roles: str) -> str:

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from autoenc.datasets.columns import Ids, Ratings, Times, number, seconds
+from autoenc.datasets.columns import Ids, Numbers, Ratings, Times, limit_of, not_a_number
 from autoenc.datasets.layout import Table, layout_of_names
 from autoenc.datasets.options import NO_OPTIONS, ReadOptions, how_read
 from autoenc.datasets.sources import Source
-from autoenc.messages import shown
+from autoenc.messages import printable, shown
 from autoenc.storage.reading import FAULTS
+from autoenc.times import seconds
 
 
 def read_parquet(path: Path, wanted: frozenset[str], options: ReadOptions = NO_OPTIONS) -> Ratings:
@@ -53,11 +54,14 @@ def read_parquet(path: Path, wanted: frozenset[str], options: ReadOptions = NO_O
 
 
 def _column(role: str, column: Any, layout: Table, source: Source) -> np.ndarray:
+    name = printable(layout.name_of(role))
+    if column.null_count:
+        raise ValueError(f"the column {name} has {column.null_count:,} missing values; drop those rows")
     if role in ("user", "item"):
-        return _ids(role, column, source.max_bytes(), role in layout.said)
+        return _ids(Ids(role, True, role in layout.said), name, column, source.max_bytes())
     if role == "time":
-        return _times(column)
-    return _numbers(role, column).astype(np.float32)
+        return _times(name, column)
+    return _numbers(role, name, column).astype(np.float32)
 
 
 def _check_growth(metadata: Any, n_columns: int, max_bytes: float) -> None:
@@ -80,18 +84,16 @@ def _texts(column: Any) -> list[str]:
     return [text if isinstance(text, str) else text.decode("latin-1") for text in column.to_pylist()]
 
 
-def _ids(name: str, column: Any, max_bytes: float, is_said: bool) -> np.ndarray:
+def _ids(ids: Ids, name: str, column: Any, max_bytes: float) -> np.ndarray:
     """As in text: int64 if all ids are whole numbers, otherwise str."""
     import pyarrow
 
-    _check_whole(name, column)
     if isinstance(column.type, pyarrow.DictionaryType):
         if not _is_text(column.type.value_type):
-            return _ids(name, column.cast(column.type.value_type), max_bytes, is_said)
+            return _ids(ids, name, column.cast(column.type.value_type), max_bytes)
         coded = pyarrow.concat_arrays(column.unify_dictionaries().chunks)
         used, rows = np.unique(coded.indices.to_numpy(), return_inverse=True)
         texts = coded.dictionary.cast(pyarrow.binary()).to_pylist()
-        ids = Ids(name, True, is_said)
         numbers = np.array([ids[texts[code].decode("latin-1")] for code in used], np.int64)
         ids.rows.frombytes(numbers[rows].tobytes())
         if (n_bytes := ids.n_characters) > max_bytes:
@@ -112,28 +114,36 @@ def _ids(name: str, column: Any, max_bytes: float, is_said: bool) -> np.ndarray:
     return array.astype(np.int64)
 
 
-def _numbers(name: str, column: Any) -> np.ndarray:
-    _check_whole(name, column)
+def _numbers(role: str, name: str, column: Any) -> np.ndarray:
+    from pyarrow import types
+
     if _is_text(column.type):
-        return np.array([number(text, name) for text in _texts(column)])
+        numbers = Numbers(role)
+        for text in _texts(column):
+            numbers.append(text)
+        return numbers.to_array()
+    if role != "time" and types.is_boolean(column.type):
+        return np.asarray(column.to_numpy(), np.int64)
     array = _primitive(name, column)
-    if array.dtype.kind not in "iuf" or not (np.abs(array.astype(np.float64)) < 2**53).all():
-        raise ValueError(f"the column {name}, of type {column.type}, holds a value that is not a number below 2**53")
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"the column {name} has type {column.type}; convert it to numbers")
+    wrong = ~(np.abs(array.astype(np.float64)) < limit_of(role))
+    if wrong.any():
+        raise ValueError(f"the column {name}: {not_a_number(str(array[wrong][0]), role)}; fix or drop its row")
     return array
 
 
-def _times(column: Any) -> np.ndarray:
+def _times(name: str, column: Any) -> np.ndarray:
     """Seconds since 1970, from timestamps, dates, numbers or ISO times."""
-    _check_whole("time", column)
     if _is_text(column.type):
         times = Times()
         for text in _texts(column):
             times.append(text)
         return times.to_array()
-    if _primitive("time", column).dtype.kind == "M":
+    if _primitive(name, column).dtype.kind == "M":
         of_type: np.ndarray = column.to_numpy().astype("datetime64[s]").astype(np.int64)
         return of_type
-    return seconds(_numbers("time", column))
+    return seconds(_numbers("time", name, column), is_file=True)
 
 
 def _primitive(name: str, column: Any) -> np.ndarray:
@@ -143,8 +153,3 @@ def _primitive(name: str, column: Any) -> np.ndarray:
         raise ValueError(f"the column {name} has type {column.type}; convert it to numbers")
     array: np.ndarray = column.to_numpy()
     return array
-
-
-def _check_whole(name: str, column: Any) -> None:
-    if column.null_count:
-        raise ValueError(f"the column {name} has {column.null_count:,} missing values; drop those rows")

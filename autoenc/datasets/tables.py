@@ -25,13 +25,16 @@ import numpy as np
 
 from autoenc.datasets.columns import (
     DECIMAL_COMMA,
+    GROUPED,
     ISO_TIME,
     MAX_ID,
     NEGATIVE,
     NOT_IDS,
     SPACES,
-    UNITS,
+    TRUTH,
     WHOLE,
+    ambiguous_point,
+    limit_of,
     not_a_number,
     short,
 )
@@ -44,9 +47,10 @@ from autoenc.datasets.relation import Tables, find_tables, quoted, rows_of
 from autoenc.datasets.sources import Source, on_disk
 from autoenc.datasets.text import read_titles
 from autoenc.interactions import MISSING
-from autoenc.messages import sentence
+from autoenc.messages import printable, sentence
 from autoenc.storage.csr import MOST_ENTRIES
 from autoenc.storage.npy import check_strings
+from autoenc.times import EXAMPLE, units_per_second
 
 ROWS_AT_ONCE = 2**20
 LEAST_MEMORY = 500_000_000
@@ -139,7 +143,8 @@ class _Preparation:
         self.db.execute("SET enable_progress_bar = false")  # DuckDB draws one during long queries by default
         self.db.execute("PRAGMA disable_checkpoint_on_shutdown")  # the database is deleted
         layout, types = self._open(tables, times)
-        n_rows = self._check_rows(list(types))
+        self._is_json = isinstance(layout, JsonLines)
+        n_rows = self._check_rows({role: layout.name_of(role) for role in types})
         if tables.found is None:
             source = how_read("parquet", {role: layout.name_of(role) for role in layout.at}, self.options)
         else:
@@ -196,7 +201,9 @@ class _Preparation:
     def _check_json(self, rows: str, names: dict[str, str]) -> None:
         for role, name in names.items():
             column = _identifier(name)
-            strange = f"json_type({column}) NOT IN ('VARCHAR', 'UBIGINT', 'BIGINT', 'HUGEINT', 'DOUBLE', 'NULL')"
+            known = ["VARCHAR", "UBIGINT", "BIGINT", "HUGEINT", "DOUBLE", "NULL"]
+            known += ["BOOLEAN"] if role in ("rating", "weight") else []
+            strange = f"json_type({column}) NOT IN ({', '.join(map(quoted, known))})"
             if wrong := self._ask(f"SELECT {column} FROM {rows} WHERE {strange} LIMIT 1"):
                 raise ValueError(f"a {role}, {short(wrong[0][0])}, is neither text nor a number; fix or drop its row.")
 
@@ -210,26 +217,33 @@ class _Preparation:
         return f"\nleft out {n_below:,} of {n_rows:,} rows, with a rating below {least:g}"
 
     def _as_number(self, role: str, type_: str) -> str:
-        """A column as numbers below 2**53, as in `columns.number`."""
-        if type_ not in _NUMBERS and type_ != "VARCHAR":
+        """A column as numbers, as in `columns.number`."""
+        is_truth = type_ == "BOOLEAN" and role != "time"
+        if not (is_truth or type_ in _NUMBERS or type_ == "VARCHAR"):
             raise ValueError(f"the column of {role}s has type {type_}; convert it to numbers.")
         number = f"TRY_CAST({role} AS DOUBLE)"
         if type_ == "VARCHAR" and role != "time":
-            is_with_comma = f"regexp_full_match(trim({role}, {quoted(SPACES)}), {quoted(DECIMAL_COMMA)})"
-            number = f"TRY_CAST(CASE WHEN {is_with_comma} THEN replace({role}, ',', '.') ELSE {role} END AS DOUBLE)"
-        wrong = self._ask(f"SELECT {role} FROM likes WHERE NOT coalesce(abs({number}) < 2**53, false) LIMIT 1")
+            number = _number_in_text(role)
+        wrong = self._ask(
+            f"SELECT {role} FROM likes WHERE NOT coalesce(abs({number}) < {limit_of(role)}, false) LIMIT 1"
+        )
         if wrong:
             raise ValueError(f"{not_a_number(str(wrong[0][0]), role)}; fix or drop its row.")
+        if type_ == "VARCHAR" and role != "time" and not self._is_json:
+            [(grouped, is_decimal, has_others)] = self._ask(_query_of_points(role))
+            if grouped is not None and has_others and not is_decimal:
+                raise ValueError(f"{self.name}: {ambiguous_point(grouped, role)}.")
         return number if role == "time" else f"{number}::FLOAT"
 
-    def _check_rows(self, columns: list[str]) -> int:
-        n_rows, *n_there = self._ask(f"SELECT count(*), {', '.join(f'count({c})' for c in columns)} FROM likes")[0]
+    def _check_rows(self, names: dict[str, str]) -> int:
+        n_rows, *n_there = self._ask(f"SELECT count(*), {', '.join(f'count({c})' for c in names)} FROM likes")[0]
         if not n_rows:
             raise ValueError(f"{self.name} holds no likes; pass a table with at least one row.")
-        for column, n in zip(columns, n_there):
+        for (column, name), n in zip(names.items(), n_there):
             if n < n_rows:
                 raise ValueError(
-                    f"the column of {column}s has {n_rows - n:,} missing values of {n_rows:,}; drop those rows."
+                    f"the column of {column}s ({printable(name)}) has {n_rows - n:,} missing values of {n_rows:,}; "
+                    "drop those rows."
                 )
         return int(n_rows)
 
@@ -331,12 +345,15 @@ class _Preparation:
             is_time = f"regexp_full_match({text}, {quoted(ISO_TIME)}) AND {seconds} IS NOT NULL"
             if wrong := self._ask(f"SELECT time FROM likes WHERE NOT ({is_time}) LIMIT 1"):
                 raise ValueError(
-                    f"the time {short(wrong[0][0])} is neither a number of seconds nor a time like 2024-01-31 10:00:00."
+                    f"the time {short(wrong[0][0])} is neither a number of seconds nor a time like {EXAMPLE}."
                 )
             return f"floor({seconds})::BIGINT"
         number = self._as_number("time", type_)
-        [(latest,)] = self._ask(f"SELECT max(abs({number})) FROM likes")
-        unit = next((unit for least, unit in UNITS.items() if latest >= least), 1)
+        blocks = (batch.column(0).to_numpy() for batch in self._stream(f"SELECT {number} AS time FROM likes"))
+        try:
+            unit = units_per_second(blocks, is_file=True)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}.") from None
         return f"floor(trunc({number}) / {unit})::BIGINT" if unit > 1 else f"trunc({number})::BIGINT"
 
     def _weight(self, type_: str) -> str:
@@ -386,6 +403,27 @@ class _Preparation:
 
     def _stream(self, query: str) -> Any:
         return self.db.sql(query).to_arrow_reader(ROWS_AT_ONCE)
+
+
+def _number_in_text(role: str) -> str:
+    """A rating or weight as a number, or NULL, as in `columns.number`."""
+    text = f"trim({role}, {quoted(SPACES)})"
+    is_with_comma = f"regexp_full_match({text}, {quoted(DECIMAL_COMMA)})"
+    truth = "".join(f"WHEN lower({text}) = {quoted(word)} THEN '{n:g}' " for word, n in TRUTH.items())
+    return f"TRY_CAST(CASE WHEN {is_with_comma} THEN replace({role}, ',', '.') {truth}ELSE {role} END AS DOUBLE)"
+
+
+def _query_of_points(role: str) -> str:
+    """A text whose point may separate thousands, and what is known of the others, as in `columns.Numbers`.
+
+    Of all rows, also those that are left out.
+    """
+    has_point = f"contains({role}, '.')"
+    is_grouped = f"regexp_full_match(trim({role}, {quoted(SPACES)}), {quoted(GROUPED)})"
+    return (
+        f"SELECT any_value({role}) FILTER ({is_grouped}), coalesce(bool_or({has_point} AND NOT {is_grouped}), false), "
+        f"coalesce(bool_or(NOT {has_point}), false) FROM rows"
+    )
 
 
 def _query_of_likes(seconds: str | None, weight: str | None) -> str:

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import warnings
-from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TextIO
 
 import numpy as np
 
 from autoenc.datasets.cells import BLANKS, QUOTE, QuoteError, cells_of, split
-from autoenc.datasets.columns import FieldError, Ids, Ratings, Times, decoded, number, seconds, short, whole
+from autoenc.datasets.columns import FieldError, Ids, Numbers, Ratings, Times, decoded, limit_of, short, whole
 from autoenc.datasets.json_lines import object_of, text_of
 from autoenc.datasets.layout import Features, JsonLines, Layout, Lists, Table
 from autoenc.datasets.sources import MAX_LINE, Source
 from autoenc.datasets.streams import SourceError
 from autoenc.datasets.watch import AT_ONCE, Watch
+from autoenc.times import seconds
+
+ROWS_THAT_TELL = 100
+"""If none of so many ratings has decimals, all points in the file are examined, which takes longer."""
 
 Roles = frozenset[str]
 """The columns wanted: user and item always; rating, time and weight on request."""
@@ -34,7 +38,9 @@ def read_text(source: Source, layout: Layout, wanted: Roles) -> Ratings:
         return read_table(source, layout, wanted)
     if isinstance(layout, JsonLines):
         wanted_here = wanted & layout.at.keys()
-        return _read_rows(source, _Rows(wanted_here, True, layout.said), _json_rows(source, layout, wanted_here))
+        return _read_rows(
+            source, _Rows(wanted_here, True, layout.said, is_json=True), _json_rows(source, layout, wanted_here)
+        )
     return _read_lists(source, layout)
 
 
@@ -55,8 +61,8 @@ def _table_of_numbers(source: Source, table: Table) -> Ratings | None:
     # np.loadtxt takes delimiters of one character, so there is an empty column between two colons.
     each = len(table.delimiter)
     gaps = [position for position in range(each * max(table.at.values())) if position % each]
-    watch = Watch(table)
     try:
+        watch = Watch(table, points=bool(_with_unclear_points(source, table, ROWS_THAT_TELL)))
         with _for_loadtxt(source, watch) as lines, warnings.catch_warnings():
             warnings.simplefilter("error")  # NumPy warns about empty input, and about 1.5 as an integer
             rows = np.loadtxt(
@@ -82,15 +88,41 @@ def _table_of_numbers(source: Source, table: Table) -> Ratings | None:
     columns = {role: rows[role].copy() for role in table.at}
     if columns["user"].min() < 0 or columns["item"].min() < 0:
         return None
-    if not all((np.abs(columns[role]) < 2**53).all() for role in ("rating", "time", "weight") if role in columns):
+    if not all(
+        (np.abs(columns[role]) < limit_of(role)).all() for role in ("rating", "time", "weight") if role in columns
+    ):
         return None
+    if watch.has_grouped:
+        _check_points(source, table)
     return Ratings(
         columns["user"],
         columns["item"],
         columns.get("rating"),
-        seconds(columns["time"]) if "time" in columns else None,
+        _of_column(source, lambda: seconds(columns["time"], is_file=True)) if "time" in columns else None,
         weights=columns.get("weight"),
     )
+
+
+def _check_points(source: Source, table: Table) -> None:
+    """Raise ValueError, which names the file, if points in ratings or weights may separate thousands."""
+    try:
+        for numbers in _with_unclear_points(source, table):
+            numbers.check()
+    except FieldError as error:
+        raise ValueError(f"{source}: {error}.") from None
+
+
+def _with_unclear_points(source: Source, table: Table, n_rows: int | None = None) -> list[Numbers]:
+    """The columns of ratings and weights of which the first n_rows, or all, don't prove that points are decimal."""
+    unclear = [Numbers(role) for role in table.at if role in ("rating", "weight")]
+    rows = itertools.islice(table_rows(source, table), n_rows) if unclear else ()
+    for _, cells in rows:
+        for numbers in unclear:
+            numbers.look_at(cells[numbers.column])
+        unclear = [numbers for numbers in unclear if not numbers.is_decimal]
+        if not unclear:
+            break
+    return unclear
 
 
 @contextlib.contextmanager
@@ -149,17 +181,17 @@ def row_like(table: Table) -> Any:
 class _Rows:
     """The wanted columns while they are read."""
 
-    def __init__(self, roles: Any, any_ids: bool, said: Roles):
+    def __init__(self, roles: Any, any_ids: bool, said: Roles, is_json: bool = False):
         self.ids = {role: Ids(role, any_ids, role in said) for role in ("user", "item")}
-        self.numbers = {role: array("f") for role in ("rating", "weight") if role in roles}
+        self.numbers = {role: Numbers(role, is_json) for role in ("rating", "weight") if role in roles}
         self.times = Times() if "time" in roles else None
 
     def append(self, cells: dict[str, str]) -> None:
         """Raises FieldError."""
         for role, ids in self.ids.items():
             ids.rows.append(ids[cells[role]])
-        for role, values in self.numbers.items():
-            values.append(number(cells[role], role))
+        for role, numbers in self.numbers.items():
+            numbers.append(cells[role])
         if self.times is not None:
             self.times.append(cells["time"])
 
@@ -173,12 +205,12 @@ def _read_rows(source: Source, columns: _Rows, rows: Iterator[tuple[int, dict[st
         raise
     except FieldError as error:
         raise fault(source, line, error) from None
-    numbers = {role: np.array(values, np.float32) for role, values in columns.numbers.items()}
+    numbers = {role: _of_column(source, values.to_array) for role, values in columns.numbers.items()}
     return Ratings(
-        _to_array(source, columns.ids["user"]),
-        _to_array(source, columns.ids["item"]),
+        _of_column(source, columns.ids["user"].to_array),
+        _of_column(source, columns.ids["item"].to_array),
         numbers.get("rating"),
-        None if columns.times is None else columns.times.to_array(),
+        None if columns.times is None else _of_column(source, columns.times.to_array),
         weights=numbers.get("weight"),
     )
 
@@ -207,7 +239,7 @@ def _read_lists(source: Source, layout: Lists | Features) -> Ratings:
             items.rows.extend(map(items.__getitem__, liked))
         except FieldError as error:
             raise fault(source, line, error) from None
-    return Ratings(_to_array(source, users), _to_array(source, items))
+    return Ratings(_of_column(source, users.to_array), _of_column(source, items.to_array))
 
 
 def list_rows(source: Source, layout: Lists | Features) -> Iterator[tuple[int, str, list[str]]]:
@@ -257,10 +289,11 @@ def _features(line: str, n_before: int) -> tuple[str, list[str]]:
     return user, [item for item in items if item]
 
 
-def _to_array(source: Source, ids: Ids) -> np.ndarray:
+def _of_column(source: Source, to_array: Callable[[], np.ndarray]) -> np.ndarray:
+    """The array of a column. Raises ValueError, which names the file, if the column as a whole is at fault."""
     try:
-        return ids.to_array()
-    except FieldError as error:
+        return to_array()
+    except ValueError as error:
         raise ValueError(f"{source}: {error}.") from None
 
 

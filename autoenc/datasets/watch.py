@@ -22,12 +22,14 @@ class Watch:
     ----------
     n_delimiters : int
         The number of delimiters in the rows, including those in quoted cells.
+    has_grouped : bool
+        Whether some number may have a point between thousands, if `points` are examined.
     """
 
     class Suspicion(ValueError):
         """Bytes that np.loadtxt would misread."""
 
-    def __init__(self, table: Table, numbers: bool = True):
+    def __init__(self, table: Table, numbers: bool = True, points: bool = False):
         self._numbers = numbers
         self._delimiter = table.delimiter[0].encode()
         self._n_to_skip = table.skip
@@ -36,7 +38,11 @@ class Watch:
         bounds = self._delimiter + b"\r\n"
         self._is_bound = np.zeros(256, bool)  # by byte: whether it ends a cell
         self._is_bound[list(bounds)] = True
+        self._is_digit = np.zeros(256, bool)
+        self._is_digit[list(b"0123456789")] = True
+        self._points = points
         self.n_delimiters = 0
+        self.has_grouped = False
 
     def __call__(self, chunk: bytes) -> None:
         self._chunks.append(chunk)
@@ -67,6 +73,8 @@ class Watch:
             self.n_delimiters += int(np.count_nonzero(codes == ord(self._delimiter)))
             if b"+" in lines:
                 raise Watch.Suspicion("a plus")
+            if self._points and not self.has_grouped and b"." in lines:
+                self.has_grouped = self._has_thousands(codes)
             self._check_zeros(codes, [b for b in (self._delimiter, b"\n", b"\r", b'"', b" ") if b in lines])
 
     def _check_zeros(self, codes: np.ndarray, before: list[bytes]) -> None:
@@ -80,6 +88,16 @@ class Watch:
                 after = codes[at + 2]
                 if ((after >= ord("0")) & (after <= ord("9"))).any():
                     raise Watch.Suspicion("a leading zero")
+
+    def _has_thousands(self, codes: np.ndarray) -> bool:
+        """Whether some point stands after one to three digits and before exactly three."""
+        points = np.flatnonzero(codes[:-4] == ord("."))
+        for offset, is_digit in ((2, True), (3, True), (4, False), (1, True), (-1, True)):  # in 3.5 the first decides
+            points = points[self._is_digit[codes[points + offset]] == is_digit]
+        is_long = np.ones(len(points), bool)
+        for offset in (-2, -3, -4):
+            is_long &= self._is_digit[codes[np.maximum(points + offset, 0)]]
+        return not is_long.all()
 
     def _check_quotes(self, codes: np.ndarray) -> None:
         quotes = np.flatnonzero(codes == ord('"'))

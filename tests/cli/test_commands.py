@@ -449,6 +449,17 @@ def test_evaluate_asks_for_the_latest_like(ask, popular_file):
     assert json.loads(out)["models"]["Popular"] == pytest.approx(popular.as_row())
 
 
+@pytest.mark.parametrize("is_new", [True, False])
+def test_evaluate_by_time_tells_of_new_users_where_there_are_some(is_new, ask, tmp_path):
+    likes = [(user, item, 1_700_000_000 + 100 * (user + 10 * item)) for item in range(9) for user in range(9)]
+    likes += [(99, item, 1_800_000_000) for item in range(9)] if is_new else []
+    (tmp_path / "a.csv").write_text("user,item,timestamp\n" + "".join(f"{u},{i},{t}\n" for u, i, t in likes))
+    Popular().fit(datasets.load(path=tmp_path / "a.csv")).save(tmp_path / "popular.safetensors")
+    arguments = [str(tmp_path / "popular.safetensors"), "--data", str(tmp_path / "a.csv"), "--protocol", "time"]
+    code, _, err = ask("evaluate", *arguments, "--k", "2")
+    assert code == 0 and "evaluating on" in err and ("users new since" in err) == is_new
+
+
 @pytest.fixture
 def timed_csv():
     rng = np.random.default_rng(0)

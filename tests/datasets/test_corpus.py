@@ -32,7 +32,9 @@ def test_what_it_gives_or_the_sentence_that_it_gets(name, tmp_path):
         return
     found = read(path, options=ReadOptions(**case.options), times=case.times is not None)
     assert pairs_of(found) == sorted(case.pairs)
-    assert re.match(r"read as .*; [\d,]+ rows$", found.source) and re.search(case.source or "", found.source)
+    assert re.match(r"read as .*; [\d,]+ rows(\nleft out .*)?$", found.source) and re.search(
+        case.source or "", found.source
+    )
     if case.times is not None:
         assert found.timestamps.tolist() == case.times
 
@@ -84,3 +86,22 @@ def test_ratings_that_are_asked_for_and_not_there(tmp_path):
 def test_options_that_make_no_sense(options, sentence):
     with pytest.raises((ValueError, TypeError), match=re.escape(sentence)):
         ReadOptions(**options)
+
+
+@pytest.mark.parametrize("user", ["7", "ann"])  # in a table of numbers, the points are seen in the bytes
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_the_whole_column_decides_what_points_are(user, end, tmp_path):
+    rows = [f"{user},{item},{item},978300760.123" for item in range(1000)]
+    path = tmp_path / "a.csv"
+
+    def weights(*last):
+        path.write_bytes(("user,item,plays,time\n" + "\n".join([*rows[1:], *last]) + end).encode())
+        return datasets.load(path=path, weight="plays").weights[-len(last) :].tolist()
+
+    assert weights(f"{user},1000,5,1") == [5]
+    assert weights(f"{user},1000,1.250,1", f"{user},1001,2.5,1") == [1.25, 2.5]
+    with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: the weight '123.250' has a point"):
+        weights(f"{user},1000,123.250,1")
+    path.write_text("user,item,plays\n7,1,900\n7,2,1.200")
+    with pytest.raises(ValueError, match=r"the weight '1\.200' has a point"):
+        datasets.load(path=path, weight="plays")

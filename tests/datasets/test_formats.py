@@ -20,7 +20,7 @@ from scipy import sparse
 
 from autoenc import datasets
 from autoenc.cli import main
-from autoenc.datasets import columns, formats, read, sources, text
+from autoenc.datasets import ReadOptions, columns, formats, read, sources, text
 from autoenc.datasets.layout import Table
 from tests.helpers import DATA, ROOT
 
@@ -68,9 +68,9 @@ REFUSED = {
     "missing_id.csv": "line 5: the user id is missing: it reads ''; fix",
     "negative_id.csv": "line 5: the item id '-300' is negative, but ids must be 0 or greater; fix",
     "long_id.csv": r"line 5: the item id 'x+\.\.\.x+' has 300 characters; at most 256 are allowed; fix",
-    "nan_rating.csv": "line 5: the rating 'NaN' is not a number below 2\\*\\*53; fix",
-    "bad_timestamp.csv": "line 6: the time 'yesterday' is not a number below 2\\*\\*53; fix",
-    "huge_timestamp.csv": "line 6: the time '1e300' is not a number below 2\\*\\*53; fix",
+    "nan_rating.csv": "line 5: the rating 'NaN' is not a number; fix",
+    "bad_timestamp.csv": "line 6: the time 'yesterday' is not a number; fix",
+    "huge_timestamp.csv": "line 6: the time '1e300' is not a number below 2\\*\\*63; fix",
     "list_in_a_table.txt": "line 3: (expected 4 .*, got 2: '3.*10,300'|the item id '10,300' is not a whole number)",
     "few_columns.csv": r"line 5: expected 4 columns \(userId,movieId,rating,timestamp\), got 1: '3'; fix",
     "open_quote.csv": "line 5: a quote is never closed; fix",
@@ -313,9 +313,9 @@ def save_parquet(tmp_path):
             {"item": np.array([3, 2**64 - 1], np.uint64)},
             r"the column item holds 3 to 18446744073709551615, but ids must be",
         ),
-        ({"rating": ["good", "bad"]}, "the rating 'good' is not a number below"),
-        ({"rating": [5, np.nan]}, r"the column rating, of type double, holds a value that is not a number below"),
-        ({"timestamp": [None, 1]}, "the column time has 1 missing values; drop those rows"),
+        ({"rating": ["good", "bad"]}, "the rating 'good' is not a number"),
+        ({"rating": [5, np.nan]}, "the column rating: the rating 'nan' is not a number; fix or drop its row"),
+        ({"timestamp": [None, 1]}, "the column timestamp has 1 missing values; drop those rows"),
         ({"names": ["user", "item", "user", "timestamp"]}, "has 2 columns 'user'; rename all but one"),
     ],
 )
@@ -337,6 +337,15 @@ def test_ids_in_parquet_are_what_they_are_in_text(save_parquet):
     assert read(save_parquet(user=pyarrow.array([9, 8]).dictionary_encode())).users.tolist() == [9, 8]
     times = np.array(["1970-01-01T00:00:02", "1970-01-02T00:00:00"], "M8[us]")
     assert read(save_parquet(timestamp=times), values=True).timestamps.tolist() == [2, 86_400]
+
+
+def test_truth_in_parquet_is_a_rating_or_a_weight(save_parquet):
+    path = save_parquet(names=("user", "item", "liked", "timestamp"), rating=[True, False])
+    assert read(path, values=True).ratings.tolist() == [1, 0]
+    assert "rating = liked (every rating is a like)" in read(path).source
+    assert read(path, options=ReadOptions(weight="liked")).weights.tolist() == [1, 0]
+    with pytest.raises(ValueError, match="the column liked has type bool"):
+        read(path, options=ReadOptions(time="liked"))
 
 
 def test_a_string_that_parquet_repeats_stands_in_memory_once(save_parquet):

@@ -162,7 +162,7 @@ BAD = [
         {"user": [1], "what": [1]},
         "has the columns 'user', 'what', but no known column of items; pass item=",
     ),
-    ({"user": [1, None], "item": [1, 2]}, "the column of users has 1 missing values of 2; drop those rows"),
+    ({"user": [1, None], "item": [1, 2]}, r"the column of users \(user\) has 1 missing values of 2; drop those rows"),
     ({"user": ["a", " None "], "item": [1, 2]}, "a user id, ' None ', is missing; fix or drop its rows"),
     ({"user": [1, -2], "item": [1, 2]}, "the column of users holds -2 to 1, but ids must be at least 0"),
     ({"user": ["a", "-2"], "item": [1, 2]}, "a user id, '-2', is negative, but ids must be 0 or greater"),
@@ -185,7 +185,10 @@ def test_bad_tables_are_refused_and_leave_nothing(tmp_path, columns, sentence):
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        ({"a.csv": "user,item\n1,\n2,3\n", "b.csv": "user,item\n"}, "the column of items has 1 missing values of 2"),
+        (
+            {"a.csv": "user,item\n1,\n2,3\n", "b.csv": "user,item\n"},
+            r"the column of items \(item\) has 1 missing values of 2",
+        ),
         (
             {"a.csv": "user,item\n1,2\n", "b.csv": "item,user\n"},
             "b.csv has the header 'item,user', but .*give all files the same header",

@@ -86,3 +86,11 @@ def test_parquet_of_the_same_cells_gives_the_same(name, tmp_path):
 
 def source_of(folder, case):
     return datasets.load(path=write(folder, case), **case.options).source
+
+
+def test_truth_in_parquet_is_a_number_to_duckdb_too(tmp_path):
+    parquet.write_table(pa.table({"user": [1, 1], "item": [2, 3], "liked": [True, False]}), tmp_path / "t.parquet")
+    counts = tables.prepare(tmp_path / "t.parquet", tmp_path / "out", options=ReadOptions(min_rating=1))
+    assert counts.likes == datasets.load(path=tmp_path / "t.parquet", min_rating=1).n_likes == 1
+    with pytest.raises(ValueError, match="the column of times has type BOOLEAN"):
+        tables.prepare(tmp_path / "t.parquet", tmp_path / "out", options=ReadOptions(time="liked"))

@@ -22,6 +22,7 @@ ISO = [
     "2000-12-31 22:04:35",
     "2001-01-06 23:38:11",
 ]
+TRUTH = ["true", "False", "TRUE", "false", "True"]
 RATINGS = [5, 3.5, 4, 2, 0.5]
 NAMED = [("ann", "B07"), ("ann", "007"), ("bob", "B07"), ("josé", "Heat, The")]
 ASK = "pass user= and item="
@@ -203,6 +204,38 @@ CASES: dict[str, Case] = {
     "said by a name that is not there": Case(
         CSV, None, "has no column 'who', but 'userId', 'movieId'", {"user": "who"}
     ),
+    "a name with an umlaut": Case(
+        table("\t", "Nutzer", "Künstler", "Stück", rows=[(*p, n) for n, p in enumerate(PAIRS)]),
+        options={"user": "Nutzer", "item": "KÜNSTLER"},
+        source="user = Nutzer, item = Künstler; ",
+    ),
+    "a name with an umlaut, of another form": Case(
+        table(";", "Nutzer", "Ku\u0308nstler", rows=PAIRS), options={"user": "Nutzer", "item": "K\u00fcnstler"}
+    ),
+    "a name in Latin-1": Case(
+        table(",", "Nutzer", "Künstler", rows=PAIRS).encode("latin-1"),
+        options={"user": "Nutzer", "item": "Künstler"},
+        source="item = Künstler; ",
+    ),
+    "a name in UTF-16": Case(
+        table(",", "ユーザー", "映画", rows=PAIRS).encode("utf-16"),
+        options={"user": "ユーザー", "item": 2},
+        source="user = ユーザー, item = 映画; ",
+    ),
+    "a name after a byte order mark": Case(
+        "\ufeff" + table("|", "Käufer", "Künstler", rows=PAIRS), options={"user": "Käufer", "item": "Künstler"}
+    ),
+    "a name with an umlaut in JSON": Case(
+        dicts("Nutzer", "Künstler", rows=PAIRS),
+        options={"user": "Nutzer", "item": "Künstler"},
+        source="item = Künstler; ",
+    ),
+    "no name with an umlaut": Case(
+        table(",", "Nutzer", "Künstler", rows=PAIRS),
+        None,
+        "has no column 'Lied', but 'Nutzer', 'Künstler'",
+        {"item": "Lied"},
+    ),
     "said by a number too high": Case(CSV, None, "has 4 columns, but item is column 9", {"item": 9}),
     "another delimiter, said": Case(table("~", "user", "item", rows=PAIRS), options={"delimiter": "~"}),
     # times
@@ -229,6 +262,123 @@ CASES: dict[str, Case] = {
         table(",", "user", "item", "ts", rows=[(*p, 10**6 * t) for p, t in zip(PAIRS, TIMES)]), times=TIMES
     ),
     "no time": Case("user,item,time\n1,2,yesterday\n", None, "the time 'yesterday' is", {"time": "time"}),
+    "nanoseconds": Case(
+        table(",", "user", "item", "ts", rows=[(*p, 10**9 * t) for p, t in zip(PAIRS, TIMES)]), times=TIMES
+    ),
+    "milliseconds, and a time that is 0": Case(
+        table(",", "user", "item", "ts", rows=[(*p, 10**3 * t) for p, t in zip(PAIRS, [0, *TIMES[1:]])]),
+        times=[0, *TIMES[1:]],
+    ),
+    "numbered rows": Case(
+        table(",", "user", "item", "time", rows=[(*p, n) for n, p in enumerate(PAIRS, 1)]), times=[1, 2, 3, 4, 5]
+    ),
+    "seconds and milliseconds": Case(
+        "user,item,ts\n1,7,1717992000\n1,8,1726506000000\n2,7,0\n",
+        None,
+        "the time 1717992000 seems to be in seconds since 1970 and the time 1726506000000 in milliseconds; write all",
+        {"time": "ts"},
+    ),
+    "dates as numbers": Case(
+        "user,item,date\n1,7,20240610\n1,8,20231231\n2,7,0\n",
+        None,
+        "the time 20240610 is not a number of seconds but a date; write 2024-06-10",
+        {"time": "date"},
+    ),
+    "dates and hours as numbers": Case(
+        "user,item,date\n1,7,2024061023\n", None, "is not .* but a date; write 2024-06-10 23:00", {"time": "date"}
+    ),
+    "dates and times as numbers": Case(
+        "user;item;ts\n1;ann;20240610120059\n1;bob;20231231000000\n",
+        None,
+        "the time 20240610120059 is not .* but a date; write 2024-06-10 12:00:59",
+        {"time": "ts"},
+    ),
+    "Excel's day numbers": Case(
+        "user,item,date\n1,7,45453.5\n1,8,45000\n",
+        None,
+        "the times, 45000 to 45453.5, would all be in January 1970 .*; write times like 2024-01-31 10:00:00",
+        {"time": "date"},
+    ),
+    "years": Case(
+        "user,item,year\n1,7,1999\n1,8,2023\n", None, "the times, 1999 to 2023, would all be in", {"time": "year"}
+    ),
+    "points between thousands": Case(
+        "user;item;plays\n1;ann;900\n1;bob;1.200\n2;ann;15.000\n",
+        None,
+        "the weight '1.200' has a point that may separate thousands or decimals; write it without one, or",
+        {"weight": "plays"},
+    ),
+    "points between thousands, all ids numbers": Case(
+        "user,item,plays,price\n1,7,900,0.5\n1,8,15.000,1.5\n2,7,1,0.5\n",
+        None,
+        "the weight '15.000' has a point that may",
+        {"weight": "plays"},
+    ),
+    "points between thousands and a comma": Case(
+        "user;item;plays\n1;7;1.200\n1;8;0,5\n", None, "the weight '1.200' has a point", {"weight": "plays"}
+    ),
+    "two points between thousands": Case(
+        "user;item;plays\n1;7;1.234.567\n", None, "the weight '1.234.567' has a point", {"weight": "plays"}
+    ),
+    "three decimals": Case(
+        table(";", "user", "item", "score", rows=[(*p, f"{n}.250") for n, p in enumerate(PAIRS, 1)]),
+        options={"weight": "score"},
+    ),
+    "three decimals, and one that tells": Case(
+        "user,item,score\n1,7,1.250\n1,8,2\n1,9,3.5\n",
+        [(1, 7), (1, 8), (1, 9)],
+        options={"weight": "score"},
+    ),
+    "three decimals after a zero": Case(
+        "user,item,score\n1,7,0.250\n1,8,2\n1,9,3.125\n",
+        [(1, 7), (1, 8), (1, 9)],
+        options={"weight": "score"},
+    ),
+    "three decimals of other columns": Case(
+        "user,item,plays,price\n1,7,900,1.250\n1,8,15,1.500\n2,7,1,10.000\n",
+        [(1, 7), (1, 8), (2, 7)],
+        options={"weight": "plays"},
+    ),
+    "three decimals in JSON": Case(
+        dicts("user", "item", "score", rows=[(1, 7, 1.125), (1, 8, 2)]), [(1, 7), (1, 8)], options={"weight": "score"}
+    ),
+    "a column of likes": Case(
+        table(",", "user", "item", "liked", rows=[(*p, t) for p, t in zip(PAIRS, TRUTH)]),
+        source=r"rating = liked \(every rating is a like\)",
+    ),
+    "only what is liked": Case(
+        table(";", "user", "item", "is_liked", rows=[(*p, t) for p, t in zip(PAIRS, TRUTH)]),
+        [p for p, t in zip(PAIRS, TRUTH) if t.lower() == "true"],
+        options={"min_rating": 1},
+    ),
+    "only what is liked, in JSON": Case(
+        dicts("user", "item", "liked", rows=[(*p, t.lower() == "true") for p, t in zip(PAIRS, TRUTH)]),
+        [p for p, t in zip(PAIRS, TRUTH) if t.lower() == "true"],
+        options={"min_rating": 1},
+    ),
+    "votes": Case(
+        table("\t", "user", "item", "vote", rows=[(*p, n) for p, n in zip(PAIRS, (1, -1, 1, -1, 1))]),
+        PAIRS[::2],
+        options={"rating": "vote", "min_rating": 0},
+    ),
+    "a rating besides votes": Case(
+        table(",", "user", "item", "votes", "rating", rows=[(*p, 0, r) for p, r in zip(PAIRS, RATINGS)]),
+        source=r"rating = rating \(every",
+    ),
+    "the word like without a header": Case(
+        table(",", rows=[(*p, "like") for p in PAIRS]), options={"user": 1, "item": 2}, source="without a header"
+    ),
+    "true, among times": Case("user,item,ts\n1,7,true\n", None, "the time 'true' is ", {"time": "ts"}),
+    "no rating": Case("user,item,stars\n1,7,4/5\n", None, "the rating '4/5' is not a number; ", {"rating": "stars"}),
+    "no rating, said": Case(
+        "user,item,stars\n1,7,\n", None, "the rating is missing", {"rating": 3}, duckdb="1 missing"
+    ),
+    "a date among numbers": Case(
+        "user,item,ts\n1,7,978302109\n1,8,2024-01-01\n", None, "the time '2024-01-01' is not a number; ", {"time": "ts"}
+    ),
+    "a rating that is too large": Case(
+        "user,item,stars\n1,7,1e16\n", None, r"the rating '1e16' is not a number below 2\*\*53", {"rating": "stars"}
+    ),
     # without a header
     "MovieLens' .dat": Case(table("::"), source="separated by ::", times=TIMES),
     "MovieLens' u.data": Case(table("\t"), source="tab-separated text without a header: user = column 1", times=TIMES),
