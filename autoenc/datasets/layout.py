@@ -164,11 +164,14 @@ def _with_header(lines: list[str], skip: int, options: ReadOptions) -> Table | N
     if options.header is False:
         return None
     problem: ValueError | None = None
+    are_blanks_in_cells = False
     for delimiter in (options.delimiter,) if options.delimiter else _DELIMITERS:
         rows = sampled_rows(lines, delimiter)
         names = [name.strip() for name in rows[0]]
-        if len(names) < 2:
+        if len(names) < 2 or (delimiter == BLANKS and are_blanks_in_cells):
             continue
+        n_like_header = sum(len(row) == len(names) for row in rows[1:])
+        are_blanks_in_cells = are_blanks_in_cells or 2 * n_like_header > len(rows) - 1
         try:
             at = _roles(names, options)
         except ValueError as error:
@@ -184,6 +187,7 @@ def _with_header(lines: list[str], skip: int, options: ReadOptions) -> Table | N
             widths = {len(row) for row in rows[1:]}
             if len(widths) == 1 and max(at["user"], at["item"]) < min(widths) < width:  # all lack the last columns
                 width = min(widths)
+                form = delimiter.join(names[:width])
                 at = {role: position for role, position in at.items() if position < width}
             table = Table(form, delimiter, at, width, tuple(names), skip, any_ids=True, said=_said(options))
             return _checked(table._replace(quoted=_is_quoted(lines, delimiter)), rows[1:])

@@ -447,7 +447,7 @@ def test_ids_that_are_strings_stay_strings(tmp_path):
 )
 def test_names_of_columns(header, tmp_path):
     path = tmp_path / "likes.csv"
-    path.write_text(f"{header}\n1,2,3\n")
+    path.write_text(f"{header}\n" + ("1,2,3\n" if header.count(",") == 2 else "1,2\n"))
     assert read(path)[:2] == (np.array([1]), np.array([2]))
 
 

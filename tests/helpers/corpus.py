@@ -131,7 +131,55 @@ CASES: dict[str, Case] = {
     "blank lines": Case("\n\n" + CSV.replace("\n", "\n\n")),
     "trailing delimiters": Case(CSV.replace("\n", ",\n")),
     "a cell more at the end of one row": Case(
-        CSV.replace("978302109", "978302109,x"), duckdb="can't be read: .*Columns"
+        CSV.replace("978302109", "978302109,x"),
+        None,
+        r"line 3: expected 4 columns \(userId,movieId,rating,timestamp\), got 5: '7,25,3.5,978302109,x'",
+        duckdb="can't be read: .*Columns",
+    ),
+    "a title with a comma": Case(
+        'user,title\n1,"Alien"\n1,Matrix, The\n2,Matrix, Reloaded\n2,Alien\n',
+        None,
+        r"line 3: expected 2 columns \(user,title\), got 3: '1,Matrix, The'",
+        duckdb="can't be read: .*Columns",
+    ),
+    "titles with blanks between blanks": Case(
+        "user item rating\n1 The Matrix 5\n1 Alien 4\n2 The Godfather 5\n2 Alien 3\n",
+        None,
+        r"line 2: expected 3 columns \(user item rating\), got 4: '1 The Matrix 5'",
+    ),
+    "titles with blanks between tabs": Case(
+        "user\ttitle, original\trating\n1\tAlien, 1979\t5\n1\tHeat, 1995\t4\n2\tHeat, 1995\t5\n",
+        None,
+        "has the header 'user.ttitle, original.trating', which has no known column of items; pass item=",
+    ),
+    "titles with blanks between tabs, said": Case(
+        "user\ttitle, original\trating\n1\tAlien, 1979\t5\n1\tHeat, 1995\t4\n2\tHeat, 1995\t5\n",
+        [(1, "Alien, 1979"), (1, "Heat, 1995"), (2, "Heat, 1995")],
+        options={"item": 2},
+        source="tab-separated text with a header",
+    ),
+    "a name of two words between semicolons": Case(
+        "user;film title;stars\n7;Heat;5\n3;Alien;4\n", None, "no known column of items; pass item="
+    ),
+    "commas in a table between blanks": Case(
+        "user item note\n7 10 a,b\n3 25 c,d\n3 10 e\n", [(7, 10), (3, 25), (3, 10)], source="blank-separated"
+    ),
+    "rows one longer than the header": Case(
+        "user,item\nx,7,10\ny,7,25\n",
+        None,
+        r"line 2: expected 2 columns \(user,item\), got 3",
+        duckdb="can't be read: .*Columns",
+    ),
+    "numbers one longer than the header": Case(
+        "user,item\n7,10,5\n7,25,5\n",
+        None,
+        r"line 2: expected 2 columns \(user,item\), got 3",
+        duckdb="can't be read: .*Columns",
+    ),
+    "trailing delimiters at the end of some rows": Case(CSV.replace("978302109\n", "978302109,\n")),
+    "trailing tabs": Case(table("\t", *MOVIELENS).replace("\n", "\t\n")),
+    "trailing blanks in cells of their own": Case(
+        CSV.replace("978302109\n", "978302109, , \n"), duckdb="can't be read: .*Columns"
     ),
     "a cell more before the item": Case("user,title,item\n1,a,2\n1,a,b,3\n", None, "ine:? 3.* ?1,a,b,3"),
     "a number more before the item": Case("user,year,item\n1,0,2\n1,5,6,3\n", None, "ine:? 3.* ?1,5,6,3"),
