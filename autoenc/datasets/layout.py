@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from autoenc.datasets.cells import BLANKS, QuoteError, cells_of, split
@@ -32,14 +32,12 @@ MOST_SAMPLED = 2_000
 
 _DELIMITERS = ("\t", ",", ";", "|", BLANKS)
 _WITHOUT_HEADER = ("user", "item", "rating", "time")
-_NAMES_OF_DELIMITERS = {
-    ",": "CSV",
-    ";": "semicolon-separated text",
-    "\t": "tab-separated text",
-    "|": "bar-separated text",
-    "::": "text separated by ::",
-    BLANKS: "blank-separated text",
-}
+_NAMES_OF_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", BLANKS: "blank"}
+
+
+def _separated(what: str, delimiter: str) -> str:
+    name = _NAMES_OF_DELIMITERS.get(delimiter)
+    return f"{name}-separated {what}" if name else f"{what} separated by {delimiter}"
 
 
 class Table(NamedTuple):
@@ -57,7 +55,7 @@ class Table(NamedTuple):
 
     @property
     def description(self) -> str:
-        kind = _NAMES_OF_DELIMITERS.get(self.delimiter, f"text separated by {self.delimiter!r}")
+        kind = "CSV" if self.delimiter == "," else _separated("text", self.delimiter)
         return f"{kind} {'with' if self.names else 'without'} a header"
 
     def name_of(self, role: str) -> str:
@@ -79,10 +77,11 @@ class Lists(NamedTuple):
 
     @property
     def description(self) -> str:
+        kind = _separated("lists", self.delimiter)
         if self.counts:
-            return "lists, one line per user that begins with the number of items: user = the line's number from 0"
+            return f"{kind}, one line per user that begins with the number of items: user = the line's number from 0"
         user = "the line's number from 0" if self.user is None else f"column {self.user + 1}"
-        return f"lists, one line per user: user = {user}, items = column {self.items + 1} and those after it"
+        return f"{kind}, one line per user: user = {user}, items = column {self.items + 1} and those after it"
 
 
 class Features(NamedTuple):
@@ -320,13 +319,17 @@ def _columns(lines: list[str], options: ReadOptions) -> tuple[str, list[list[str
             d for d in fitting if not any(other in id_.strip() for other in fitting if other != d for id_ in ids[d])
         ]
         if len(clean) != 1:
-            some = " and ".join(map(repr, clean or fitting))
-            raise ValueError(f"begins with {short(lines[0])}, where {some} may be the separator; pass delimiter=")
+            raise _ambiguous(lines[0], clean or fitting)
         return clean[0], fitting[clean[0]]
     found = fitting or {d: rows for d, rows in split.items() if len(rows[0]) > 1}
     if not found:
         raise unknown(lines[0])
     return next(iter(found.items()))
+
+
+def _ambiguous(line: str, delimiters: Iterable[str]) -> ValueError:
+    some = " and ".join(map(repr, delimiters))
+    return ValueError(f"begins with {short(line)}, where {some} may be the separator; pass delimiter= (--delimiter)")
 
 
 def _fit_lists(rows: list[list[str]]) -> bool:
@@ -361,12 +364,30 @@ def _lists(delimiter: str, rows: list[list[str]]) -> Lists:
 
 
 def _lists_as_said(lines: list[str], first: int, options: ReadOptions) -> Lists:
-    delimiter = options.delimiter or next(d for d in ("\t", ",", ";", "|", BLANKS) if d in lines[0] or d == BLANKS)
+    delimiter = options.delimiter or _delimiter_of_lists(lines, first)
     width = max(len(split(line, delimiter)) for line in lines)
     user = None if options.user is None else position_of("user", options.user, [""] * width)
     if user is not None and user >= first:
         raise ValueError(f"user is column {user + 1}, but items are the columns from {first + 1} on; they overlap")
     return Lists(delimiter.join(["user", "item", "item", "..."]), delimiter, user, first, any_ids=True, is_said=True)
+
+
+def _delimiter_of_lists(lines: list[str], first: int) -> str:
+    """The delimiter that is in the most lines: a line with one item has none.
+
+    Blanks may also be part of items, so they are the delimiter only if there is no other. Raises ValueError if another
+    delimiter is as likely.
+    """
+    n_with = {delimiter: sum(delimiter in line.strip("\r\n ") for line in lines) for delimiter in _DELIMITERS}
+    likely = max(_DELIMITERS[:-1], key=n_with.__getitem__)
+    if not n_with[likely]:
+        return BLANKS
+    others = [d for d in _DELIMITERS if d != likely and n_with[d]]
+    if any(len(split(line, likely)) > first + 1 for line in lines):  # otherwise, no line has two items
+        others = [d for d in others if n_with[d] >= n_with[likely] * (3 if d == BLANKS else 1)]
+    if others:
+        raise _ambiguous(lines[0], [likely, *others])
+    return likely
 
 
 def _first_of_items(item: Column | None) -> int | None:

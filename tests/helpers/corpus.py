@@ -315,6 +315,50 @@ CASES: dict[str, Case] = {
         "1 10\n2 10 300\n", [(1, 10), (2, 10), (2, 300)], options={"user": 1, "item": "2-"}
     ),
     "baskets, said": Case("heat,ronin\nheat\n", [(0, "heat"), (0, "ronin"), (1, "heat")], options={"item": "1-"}),
+    **{
+        f"baskets whose first line begins {first!r}": Case(
+            f"{first}\nbread,milk\nmilk,butter\n",
+            [(0, first), (1, "bread"), (1, "milk"), (2, "milk"), (2, "butter")],
+            options={"item": "1-"},
+            source="comma-separated lists, one line per user: user = the line's number from 0",
+        )
+        for first in ("bread", "rye bread", "rye  bread")
+    },
+    "baskets between semicolons, one with a comma": Case(
+        "Heat\nMatrix, The;Heat\nHeat;Alien\n",
+        [(0, "Heat"), (1, "Matrix, The"), (1, "Heat"), (2, "Heat"), (2, "Alien")],
+        options={"item": "1-"},
+        source="semicolon-separated lists",
+    ),
+    "baskets of one item each": Case(
+        "bread\nmilk\n", [(0, "bread"), (1, "milk")], options={"item": "1-"}, source="blank-separated lists"
+    ),
+    "baskets of numbers between blanks": Case(
+        "1 2 3\n4\n2 5\n",
+        [(0, 1), (0, 2), (0, 3), (1, 4), (2, 2), (2, 5)],
+        options={"item": "1-"},
+        source="blank-separated lists",
+    ),
+    "baskets between blanks, one with a comma": Case(
+        "a b c\nd e\nf g,h\n", None, "',' and ' ' may be the separator; pass delimiter=", {"item": "1-"}
+    ),
+    "baskets between blanks, one with a comma, said": Case(
+        "a b c\nd e\nf g,h\n",
+        [(0, "a"), (0, "b"), (0, "c"), (1, "d"), (1, "e"), (2, "f"), (2, "g,h")],
+        options={"item": "1-", "delimiter": "blank"},
+    ),
+    "baskets that commas or semicolons may separate": Case(
+        "a,b;c\nd;e,f\n", None, "',' and ';' may be the separator", {"item": "1-"}
+    ),
+    "a tab after the user, and commas between items": Case(
+        "ann\ta,b,c\nbob\tc\n", None, "may be the separator", {"user": 1, "item": "2-"}
+    ),
+    "titles with commas after tabs": Case(
+        "ann\tHeat\tMatrix, The\nbob\tHeat\n",
+        [("ann", "Heat"), ("ann", "Matrix, The"), ("bob", "Heat")],
+        options={"user": 1, "item": "2-"},
+        source="tab-separated lists, one line per user: user = column 1",
+    ),
     "a user on many lines of a line per user": Case(
         "1 10 20\n2 10\n1 30\n", None, "line 3: the user '1' also has line 1"
     ),
