@@ -19,6 +19,7 @@ from autoenc.datasets.evidence import (
     are_likely_ratings,
     are_likely_times,
     check_first_columns,
+    check_no_times,
     is_number,
     is_whole,
     looks_like_header,
@@ -275,6 +276,7 @@ def _without_header(lines: list[str], options: ReadOptions) -> Layout:
             f"begins with {short(lines[0])}, which is neither a known header nor a row that shows what its "
             f"columns are; {say_which('user', 'item')}, and header= (--header or --no-header)"
         )
+    check_no_times(columns)
     if len(alike) == len(rows):
         check_first_columns(columns, delimiter == BLANKS)
     at = {"user": 0, "item": 1}

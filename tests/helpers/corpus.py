@@ -64,6 +64,8 @@ OF_LINES = [(0, 10), (0, 25), (1, 10), (1, 300), (2, 300)]
 MANY = [(user, 100 + (7 * user + k) % 50) for user in range(100) for k in range(3 + user % 4)]
 TRIPLES = [(user, item, 1 + (user * item) % 5) for user, item in MANY]
 CSV = table(",", *MOVIELENS)
+SECONDS = [1_704_110_400 + (7_919 * n) % 2_500_000 // 60 * 60 for n in range(len(MANY))]  # some of them equal
+ARE_TIMES = "which may be times instead of"
 
 CASES: dict[str, Case] = {
     # tables with a header, one delimiter after the other
@@ -296,6 +298,45 @@ CASES: dict[str, Case] = {
         None,
         "which may be ratings instead of items",
     ),
+    "times before users and titles": Case(
+        "1704110400,17,Alien\n1704286800,18,Heat\n",
+        None,
+        r"'1704110400' in its first column, which may be times instead of users; pass user= and item= \(--user-column",
+    ),
+    "times before users and items": Case(
+        table(",", rows=[(t, *pair) for pair, t in zip(MANY, SECONDS)]), None, f"first column, {ARE_TIMES} users"
+    ),
+    "times between users and items": Case(
+        table("\t", rows=[(u, t, i) for (u, i), t in zip(MANY, SECONDS)]), None, f"second column, {ARE_TIMES} items"
+    ),
+    "milliseconds between users and titles": Case(
+        table(";", rows=[(u, 1000 * t + u, f"film {i}") for (u, i), t in zip(MANY, SECONDS)]), None, ARE_TIMES
+    ),
+    "times of 1997 between users and items, with ratings": Case(
+        table("::", rows=[(u, t - 830_000_000, i, 5) for (u, i), t in zip(MANY, SECONDS)]), None, ARE_TIMES
+    ),
+    "times before users and items, said": Case(
+        table(",", rows=[(t, *pair) for pair, t in zip(MANY, SECONDS)]),
+        MANY,
+        options={"user": 2, "item": 3, "time": 1},
+        times=SECONDS,
+    ),
+    **{
+        f"{what}, no times": Case(table(",", rows=rows), [tuple(row[:2]) for row in rows])
+        for what, rows in {
+            "phone numbers and titles": [(2_015_550_000 + 78_615_443 * u, i, f"film {i}") for u, i in MANY],
+            "phone numbers of one like each": [(2_025_550_100 + 910_057 * (7 * n % 41), n, "x") for n in range(40)],
+            "phone numbers of 12 digits": [(919_800_000_000 + 7_654_321 * (7 * n % 41), n, "x") for n in range(40)],
+            "phone numbers of 11 digits": [(33_612_345_678 + 7_654_321 * (7 * n % 41), n, "x") for n in range(40)],
+            "users of 10 digits": [(1_000_000_000 + u, i, f"film {i}") for u, i in MANY],
+            "articles of 10 digits": [(u, 1_400_034_000 + 79 * i, f"film {i}") for u, i in MANY],
+            "articles of 10 digits with ratings": [(u, 1_400_034_000 + 79 * i, 5, t) for (u, i), t in zip(MANY, TIMES)],
+            "articles of 12 digits": [(u, 885_909_950_000 + 791 * i, f"film {i}") for u, i in MANY[:30]],
+            "articles of 13 digits": [(u, 4_006_381_333_000 + 791 * i, f"film {i}") for u, i in MANY[:30]],
+            "books of 13 digits": [(u, 9_780_195_153_448 + i, f"film {i}") for u, i in MANY[:30]],
+            "members of 9 digits": [(99_000_000 + 7_919_000 * (7 * n % 81), n, "x") for n in range(80)],
+        }.items()
+    },
     "three numbers that may be anything": Case("1,10,20\n2,10,300\n", None, "from the third on they may be items"),
     "a count first, as many in each": Case("2 10 20\n2 10 300\n", None, "the user or the number of items that follow"),
     "parts of numbers for ids": Case("1,3.5\n2,4.5\n", None, "the item id '3.5' is not an integer|" + ASK),
