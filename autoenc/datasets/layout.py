@@ -25,7 +25,7 @@ from autoenc.datasets.evidence import (
     looks_like_header,
     number_the_rows,
 )
-from autoenc.datasets.names import KNOWN, bare, known_positions, say_which
+from autoenc.datasets.names import KNOWN, bare, candidates, known_positions, say_which
 from autoenc.datasets.options import NO_OPTIONS, ROLES, Column, ReadOptions
 
 MOST_SAMPLED = 2_000
@@ -75,6 +75,7 @@ class Lists(NamedTuple):
     counts: bool = False  # whether a line begins with the number of items that follow
     any_ids: bool = False
     is_said: bool = False
+    skip: int = 0  # lines before the first user, with a header
 
     @property
     def description(self) -> str:
@@ -82,7 +83,8 @@ class Lists(NamedTuple):
         if self.counts:
             return f"{kind}, one line per user that begins with the number of items: user = the line's number from 0"
         user = "the line's number from 0" if self.user is None else f"column {self.user + 1}"
-        return f"{kind}, one line per user: user = {user}, items = column {self.items + 1} and those after it"
+        header = " after a header" if self.skip else ""
+        return f"{kind}, one line per user{header}: user = {user}, items = column {self.items + 1} and those after it"
 
 
 class Features(NamedTuple):
@@ -136,7 +138,7 @@ def layout_of(lines: Sequence[str], options: ReadOptions = NO_OPTIONS) -> Layout
         )
     first_items = _first_of_items(options.item)
     if first_items is not None:
-        return _lists_as_said(filled, first_items, options)
+        return _lists_as_said(filled, lines.index(filled[0]) + 1, first_items, options)
     table = _with_header(filled, lines.index(filled[0]) + 1, options)
     return table if table is not None else _without_header(filled, options)
 
@@ -233,6 +235,8 @@ def position_of(role: str, said: Column, names: Sequence[str]) -> int:
             return found[0]
         if found:
             raise ValueError(f"has {len(found)} columns {short(said)}; pass its number, such as {role}=1")
+        if not _is_number(said) and not any(names):
+            raise ValueError(f"has no header that names the column {short(said)}; pass its number, such as {role}=1")
         if not _is_number(said):
             raise ValueError(f"has no column {short(said)}, but {', '.join(map(short, names))}; {say_which(role)}")
     number = int(said)
@@ -365,13 +369,22 @@ def _lists(delimiter: str, rows: list[list[str]]) -> Lists:
     return Lists(form, delimiter, 0, 1)
 
 
-def _lists_as_said(lines: list[str], first: int, options: ReadOptions) -> Lists:
+def _lists_as_said(lines: list[str], skip: int, first: int, options: ReadOptions) -> Lists:
     delimiter = options.delimiter or _delimiter_of_lists(lines, first)
-    width = max(len(split(line, delimiter)) for line in lines)
-    user = None if options.user is None else position_of("user", options.user, [""] * width)
+    rows = [split(line, delimiter) for line in lines]
+    is_named = options.user is not None and not _is_number(options.user)
+    has_header = options.header or (options.header is None and is_named)
+    names = [name.strip() for name in rows[0]] if has_header else [""] * max(map(len, rows))
+    user = None if options.user is None else position_of("user", options.user, names)
     if user is not None and user >= first:
         raise ValueError(f"user is column {user + 1}, but items are the columns from {first + 1} on; they overlap")
-    return Lists(delimiter.join(["user", "item", "item", "..."]), delimiter, user, first, any_ids=True, is_said=True)
+    is_unsaid = options.header is None and not has_header
+    if is_unsaid and user is not None and candidates("user", rows[0][user : user + 1]):
+        raise ValueError(
+            f"begins with {short(lines[0])}, which may be a header; pass header= (--header or --no-header)"
+        )
+    form = delimiter.join(["user", "item", "item", "..."])
+    return Lists(form, delimiter, user, first, any_ids=True, is_said=True, skip=skip if has_header else 0)
 
 
 def _delimiter_of_lists(lines: list[str], first: int) -> str:

@@ -209,11 +209,12 @@ def _read_lists(source: Source, layout: Lists | Features) -> Ratings:
 def list_rows(source: Source, layout: Lists | Features) -> Iterator[tuple[int, str, list[str]]]:
     """The number of each line, its user and its items. Raises ValueError if lines contradict the layout."""
     take_apart = _features if isinstance(layout, Features) else partial(_list, layout=layout)
+    n_to_skip = 0 if isinstance(layout, Features) else layout.skip
     line_of_user: dict[str, int] = {}
     with source.lines() as lines:
         n_lines = 0
         for line, text in enumerate(lines, 1):
-            if not text.strip():
+            if line <= n_to_skip or not text.strip():
                 continue
             try:
                 user, liked = take_apart(text, n_lines)

@@ -400,6 +400,45 @@ CASES: dict[str, Case] = {
         options={"user": 1, "item": "2-"},
         source="tab-separated lists, one line per user: user = column 1",
     ),
+    **{
+        f"lists with a header, {how}": Case(
+            "\nuser,i1,i2\nann,a,b\nbob,c,b\n",
+            [("ann", "a"), ("ann", "b"), ("bob", "c"), ("bob", "b")],
+            options={"item": "2-", **options},
+            source="comma-separated lists, one line per user after a header: user = column 1, items = column 2",
+        )
+        for how, options in {
+            "said": {"user": 1, "header": True},
+            "whose user is named": {"user": "user"},
+            "said, whose user is named": {"user": "User", "header": True},
+        }.items()
+    },
+    "baskets with a header": Case(
+        "i1;i2\na;b\nb\n", [(0, "a"), (0, "b"), (1, "b")], options={"item": "1-", "header": True}
+    ),
+    "lists that may have a header": Case(
+        "user,i1,i2\nann,a,b\n", None, "'user,i1,i2', which may be a header; pass header=", {"user": 1, "item": "2-"}
+    ),
+    "lists that begin with a user called user": Case(
+        "user,a,b\nann,a\n",
+        [("user", "a"), ("user", "b"), ("ann", "a")],
+        options={"user": 1, "item": "2-", "header": False},
+    ),
+    "lists of users with names": Case(
+        "anna reader,a,b\nclientela,a\n7,b\n",
+        [("anna reader", "a"), ("anna reader", "b"), ("clientela", "a"), ("7", "b")],
+        options={"user": 1, "item": "2-"},
+    ),
+    "lists without the user that is named": Case(
+        "who,i1,i2\nann,a,b\n", None, "has no column 'user', but 'who', 'i1', 'i2'", {"user": "user", "item": "2-"}
+    ),
+    "lists without a header, whose user is named": Case(
+        "ann,a,b\n",
+        None,
+        "has no header that names the column 'user'; pass its number, such as user=1",
+        {"user": "user", "item": "2-", "header": False},
+    ),
+    "lists with a header only": Case("user,i1\n", None, "holds no", {"user": 1, "item": "2-", "header": True}),
     "a user on many lines of a line per user": Case(
         "1 10 20\n2 10\n1 30\n", None, "line 3: the user '1' also has line 1"
     ),
