@@ -289,7 +289,20 @@ def _without_header(lines: list[str], options: ReadOptions) -> Layout:
     else:
         at |= {"rating": 2} if width > 2 and all(map(is_number, columns[2])) else {}
         at |= {"time": 3} if width > 3 and (are_likely_times(columns[3]) or _is_movielens(columns)) else {}
+    said = {role: getattr(options, role) for role in ROLES if getattr(options, role) is not None}
+    at = _as_said(at, {role: position_of(role, column, [""] * width) for role, column in said.items()})
     return _checked(_table(delimiter, at, width, lines, options, any_ids=not numbers), rows)
+
+
+def _as_said(guessed: dict[str, int], said: dict[str, int]) -> dict[str, int]:
+    """The columns that are said, and otherwise those guessed. Raises ValueError if users or items would be guessed."""
+    for role, position in said.items():
+        if guessed.get(role) != position and (role in ("user", "item") or position in (0, 1)):
+            raise ValueError(
+                f"has no header, so {role}={position + 1} does not tell which columns are the users and the items; "
+                f"{say_which('user', 'item')}, both of them"
+            )
+    return guessed | said
 
 
 def _is_movielens(columns: Sequence[Sequence[str]]) -> bool:

@@ -290,6 +290,19 @@ CASES: dict[str, Case] = {
         "A2IB,0005B,5.0,1234567890\nA3,7,1,1234567891\n", [("A2IB", "0005B"), ("A3", "7")]
     ),
     "ids of text alone": Case("ann,heat\nbob,ronin\n", None, ASK),
+    "without a header, only the user said": Case(
+        table(",", rows=TRIPLES), None, "so user=2 does not tell which columns are .*, both of them", {"user": 2}
+    ),
+    "without a header, only the user said, where it is": Case(table(",", rows=TRIPLES), MANY, options={"user": 1}),
+    "without a header, only the time said": Case(
+        table(",", rows=[(*row, t) for row, t in zip(TRIPLES, range(len(TRIPLES)))]),
+        MANY,
+        options={"time": 4},
+        times=list(range(len(MANY))),
+    ),
+    "without a header, a time where the users are": Case(
+        table(",", rows=TRIPLES), None, "so time=1 does not tell which", {"time": 1}
+    ),
     "rows that are numbered": Case(
         table(",", rows=[(n, *row) for n, row in enumerate(TRIPLES)]), None, "which may be row numbers instead"
     ),
