@@ -55,9 +55,8 @@ def _table_of_numbers(source: Source, table: Table) -> Ratings | None:
     # np.loadtxt takes delimiters of one character, so there is an empty column between two colons.
     each = len(table.delimiter)
     gaps = [position for position in range(each * max(table.at.values())) if position % each]
-    watch = Watch(table)
     try:
-        with _for_loadtxt(source, watch) as lines, warnings.catch_warnings():
+        with _for_loadtxt(source, Watch(table)) as lines, warnings.catch_warnings():
             warnings.simplefilter("error")  # NumPy warns about empty input, and about 1.5 as an integer
             rows = np.loadtxt(
                 lines,
@@ -73,8 +72,6 @@ def _table_of_numbers(source: Source, table: Table) -> Ratings | None:
     except SourceError:
         raise
     except (ValueError, Warning):
-        return None
-    if watch.n_delimiters != (table.n_columns - 1) * each * len(rows):  # np.loadtxt ignores surplus cells
         return None
     if any((rows[str(gap)] != b"").any() for gap in gaps):
         return None

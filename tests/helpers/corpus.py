@@ -138,6 +138,9 @@ CASES: dict[str, Case] = {
         r"line 3: expected 4 columns \(userId,movieId,rating,timestamp\), got 5: '7,25,3.5,978302109,x'",
         duckdb="can't be read: .*Columns",
     ),
+    "a number more in one row and one less in another": Case(
+        "user,item,rating\n1,2,3,4\n5,6\n7,8,9\n", None, "line 2: expected 3 columns", duckdb="can't be read: .*Columns"
+    ),
     "a title with a comma": Case(
         'user,title\n1,"Alien"\n1,Matrix, The\n2,Matrix, Reloaded\n2,Alien\n',
         None,
