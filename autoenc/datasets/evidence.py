@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from autoenc.datasets.columns import ISO_TIME, whole, with_point
+from autoenc.datasets.columns import ISO_TIME, short, whole, with_point
 from autoenc.datasets.names import say_which
 from autoenc.times import IN_1973
 
@@ -19,6 +19,10 @@ ROWS_THAT_TELL = 50
 
 MOST_UNNAMED = 8
 """The most columns without names of which the first two are taken for user and item; a matrix has more."""
+
+RECENT_SECONDS = range(631_152_000, 2_051_222_400)  # 1990 to 2034
+RECENT_MILLISECONDS = range(10**12, 2_051_222_400_000)  # 2001 to 2034
+"""Times of likes. A wider range would hold more phone numbers, and article numbers of 12 and 13 digits."""
 
 _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?", re.ASCII)
 _ISO = re.compile(ISO_TIME, re.ASCII)
@@ -70,6 +74,25 @@ def number_the_rows(cells: Sequence[str], n_rows: int) -> bool:
         return False
     steps = [after - before for before, after in itertools.pairwise(numbers)]
     return min(steps) > 0 and (n_rows >= 10 or max(steps) == 1)
+
+
+def are_recent_times(cells: Sequence[str]) -> bool:
+    """Whether whole numbers are all recent times in one unit, and most are different."""
+    numbers = [-1 if (number := whole(cell.strip())) is None else number for cell in cells]
+    is_recent = any(all(n in unit for n in numbers) for unit in (RECENT_SECONDS, RECENT_MILLISECONDS))
+    return is_recent and 2 * len(set(numbers)) > len(numbers)
+
+
+def check_no_times(columns: Sequence[Sequence[str]]) -> None:
+    """Raise ValueError if the first or the second column may be times, and a later one the users or items instead."""
+    if all(are_likely_ratings(column) or are_likely_times(column) for column in columns[2:]):
+        return
+    for column, place, role in zip(columns, ("first", "second"), ("users", "items")):
+        if are_recent_times(column):
+            raise ValueError(
+                f"has {short(column[0])} in its {place} column, which may be times instead of {role}; "
+                f"{say_which('user', 'item')}"
+            )
 
 
 def check_first_columns(columns: Sequence[Sequence[str]], between_blanks: bool) -> None:

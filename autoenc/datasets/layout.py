@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from autoenc.datasets.cells import BLANKS, QuoteError, cells_of, split
@@ -20,12 +20,13 @@ from autoenc.datasets.evidence import (
     are_likely_ratings,
     are_likely_times,
     check_first_columns,
+    check_no_times,
     is_number,
     is_whole,
     looks_like_header,
     number_the_rows,
 )
-from autoenc.datasets.names import KNOWN, bare, known_positions, say_which, with_votes
+from autoenc.datasets.names import KNOWN, bare, candidates, known_positions, say_which, with_votes
 from autoenc.datasets.options import NO_OPTIONS, ROLES, Column, ReadOptions
 
 MOST_SAMPLED = 2_000
@@ -33,14 +34,12 @@ MOST_SAMPLED = 2_000
 
 _DELIMITERS = ("\t", ",", ";", "|", BLANKS)
 _WITHOUT_HEADER = ("user", "item", "rating", "time")
-_NAMES_OF_DELIMITERS = {
-    ",": "CSV",
-    ";": "semicolon-separated text",
-    "\t": "tab-separated text",
-    "|": "bar-separated text",
-    "::": "text separated by ::",
-    BLANKS: "blank-separated text",
-}
+_NAMES_OF_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", BLANKS: "blank"}
+
+
+def _separated(what: str, delimiter: str) -> str:
+    name = _NAMES_OF_DELIMITERS.get(delimiter)
+    return f"{name}-separated {what}" if name else f"{what} separated by {delimiter}"
 
 
 class Table(NamedTuple):
@@ -58,7 +57,7 @@ class Table(NamedTuple):
 
     @property
     def description(self) -> str:
-        kind = _NAMES_OF_DELIMITERS.get(self.delimiter, f"text separated by {self.delimiter!r}")
+        kind = "CSV" if self.delimiter == "," else _separated("text", self.delimiter)
         return f"{kind} {'with' if self.names else 'without'} a header"
 
     def name_of(self, role: str) -> str:
@@ -77,13 +76,16 @@ class Lists(NamedTuple):
     counts: bool = False  # whether a line begins with the number of items that follow
     any_ids: bool = False
     is_said: bool = False
+    skip: int = 0  # lines before the first user, with a header
 
     @property
     def description(self) -> str:
+        kind = _separated("lists", self.delimiter)
         if self.counts:
-            return "lists, one line per user that begins with the number of items: user = the line's number from 0"
+            return f"{kind}, one line per user that begins with the number of items: user = the line's number from 0"
         user = "the line's number from 0" if self.user is None else f"column {self.user + 1}"
-        return f"lists, one line per user: user = {user}, items = column {self.items + 1} and those after it"
+        header = " after a header" if self.skip else ""
+        return f"{kind}, one line per user{header}: user = {user}, items = column {self.items + 1} and those after it"
 
 
 class Features(NamedTuple):
@@ -137,7 +139,7 @@ def layout_of(lines: Sequence[str], options: ReadOptions = NO_OPTIONS) -> Layout
         )
     first_items = _first_of_items(options.item)
     if first_items is not None:
-        return _lists_as_said(filled, first_items, options)
+        return _lists_as_said(filled, lines.index(filled[0]) + 1, first_items, options)
     table = _with_header(filled, lines.index(filled[0]) + 1, options)
     return table if table is not None else _without_header(filled, options)
 
@@ -165,11 +167,14 @@ def _with_header(lines: list[str], skip: int, options: ReadOptions) -> Table | N
     if options.header is False:
         return None
     problem: ValueError | None = None
+    are_blanks_in_cells = False
     for delimiter in (options.delimiter,) if options.delimiter else _DELIMITERS:
         rows = sampled_rows(lines, delimiter)
         names = [decoded(name).strip() for name in rows[0]]
-        if len(names) < 2:
+        if len(names) < 2 or (delimiter == BLANKS and are_blanks_in_cells):
             continue
+        n_like_header = sum(len(row) == len(names) for row in rows[1:])
+        are_blanks_in_cells = are_blanks_in_cells or 2 * n_like_header > len(rows) - 1
         try:
             at = _roles(names, options)
         except ValueError as error:
@@ -185,6 +190,7 @@ def _with_header(lines: list[str], skip: int, options: ReadOptions) -> Table | N
             widths = {len(row) for row in rows[1:]}
             if len(widths) == 1 and max(at["user"], at["item"]) < min(widths) < width:  # all lack the last columns
                 width = min(widths)
+                form = delimiter.join(names[:width])
                 at = {role: position for role, position in at.items() if position < width}
             table = Table(form, delimiter, at, width, tuple(names), skip, any_ids=True, said=_said(options))
             return _checked(table._replace(quoted=_is_quoted(lines, delimiter)), rows[1:])
@@ -230,6 +236,8 @@ def position_of(role: str, said: Column, names: Sequence[str]) -> int:
             return found[0]
         if found:
             raise ValueError(f"has {len(found)} columns {short(said)}; pass its number, such as {role}=1")
+        if not _is_number(said) and not any(names):
+            raise ValueError(f"has no header that names the column {short(said)}; pass its number, such as {role}=1")
         if not _is_number(said):
             raise ValueError(f"has no column {short(said)}, but {', '.join(map(short, names))}; {say_which(role)}")
     number = int(said)
@@ -278,6 +286,7 @@ def _without_header(lines: list[str], options: ReadOptions) -> Layout:
             f"begins with {short(lines[0])}, which is neither a known header nor a row that shows what its "
             f"columns are; {say_which('user', 'item')}, and header= (--header or --no-header)"
         )
+    check_no_times(columns)
     if len(alike) == len(rows):
         check_first_columns(columns, delimiter == BLANKS)
     at = {"user": 0, "item": 1}
@@ -286,7 +295,20 @@ def _without_header(lines: list[str], options: ReadOptions) -> Layout:
     else:
         at |= {"rating": 2} if width > 2 and all(map(is_number, columns[2])) else {}
         at |= {"time": 3} if width > 3 and (are_likely_times(columns[3]) or _is_movielens(columns)) else {}
+    said = {role: getattr(options, role) for role in ROLES if getattr(options, role) is not None}
+    at = _as_said(at, {role: position_of(role, column, [""] * width) for role, column in said.items()})
     return _checked(_table(delimiter, at, width, lines, options, any_ids=not numbers), rows)
+
+
+def _as_said(guessed: dict[str, int], said: dict[str, int]) -> dict[str, int]:
+    """The columns that are said, and otherwise those guessed. Raises ValueError if users or items would be guessed."""
+    for role, position in said.items():
+        if guessed.get(role) != position and (role in ("user", "item") or position in (0, 1)):
+            raise ValueError(
+                f"has no header, so {role}={position + 1} does not tell which columns are the users and the items; "
+                f"{say_which('user', 'item')}, both of them"
+            )
+    return guessed | said
 
 
 def _is_movielens(columns: Sequence[Sequence[str]]) -> bool:
@@ -322,13 +344,17 @@ def _columns(lines: list[str], options: ReadOptions) -> tuple[str, list[list[str
             d for d in fitting if not any(other in id_.strip() for other in fitting if other != d for id_ in ids[d])
         ]
         if len(clean) != 1:
-            some = " and ".join(map(repr, clean or fitting))
-            raise ValueError(f"begins with {short(lines[0])}, where {some} may be the separator; pass delimiter=")
+            raise _ambiguous(lines[0], clean or fitting)
         return clean[0], fitting[clean[0]]
     found = fitting or {d: rows for d, rows in split.items() if len(rows[0]) > 1}
     if not found:
         raise unknown(lines[0])
     return next(iter(found.items()))
+
+
+def _ambiguous(line: str, delimiters: Iterable[str]) -> ValueError:
+    some = " and ".join(map(repr, delimiters))
+    return ValueError(f"begins with {short(line)}, where {some} may be the separator; pass delimiter= (--delimiter)")
 
 
 def _fit_lists(rows: list[list[str]]) -> bool:
@@ -362,13 +388,40 @@ def _lists(delimiter: str, rows: list[list[str]]) -> Lists:
     return Lists(form, delimiter, 0, 1)
 
 
-def _lists_as_said(lines: list[str], first: int, options: ReadOptions) -> Lists:
-    delimiter = options.delimiter or next(d for d in ("\t", ",", ";", "|", BLANKS) if d in lines[0] or d == BLANKS)
-    width = max(len(split(line, delimiter)) for line in lines)
-    user = None if options.user is None else position_of("user", options.user, [""] * width)
+def _lists_as_said(lines: list[str], skip: int, first: int, options: ReadOptions) -> Lists:
+    delimiter = options.delimiter or _delimiter_of_lists(lines, first)
+    rows = [split(line, delimiter) for line in lines]
+    is_named = options.user is not None and not _is_number(options.user)
+    has_header = options.header or (options.header is None and is_named)
+    names = [name.strip() for name in rows[0]] if has_header else [""] * max(map(len, rows))
+    user = None if options.user is None else position_of("user", options.user, names)
     if user is not None and user >= first:
         raise ValueError(f"user is column {user + 1}, but items are the columns from {first + 1} on; they overlap")
-    return Lists(delimiter.join(["user", "item", "item", "..."]), delimiter, user, first, any_ids=True, is_said=True)
+    is_unsaid = options.header is None and not has_header
+    if is_unsaid and user is not None and candidates("user", rows[0][user : user + 1]):
+        raise ValueError(
+            f"begins with {short(lines[0])}, which may be a header; pass header= (--header or --no-header)"
+        )
+    form = delimiter.join(["user", "item", "item", "..."])
+    return Lists(form, delimiter, user, first, any_ids=True, is_said=True, skip=skip if has_header else 0)
+
+
+def _delimiter_of_lists(lines: list[str], first: int) -> str:
+    """The delimiter that is in the most lines: a line with one item has none.
+
+    Blanks may also be part of items, so they are the delimiter only if there is no other. Raises ValueError if another
+    delimiter is as likely.
+    """
+    n_with = {delimiter: sum(delimiter in line.strip("\r\n ") for line in lines) for delimiter in _DELIMITERS}
+    likely = max(_DELIMITERS[:-1], key=n_with.__getitem__)
+    if not n_with[likely]:
+        return BLANKS
+    others = [d for d in _DELIMITERS if d != likely and n_with[d]]
+    if any(len(split(line, likely)) > first + 1 for line in lines):  # otherwise, no line has two items
+        others = [d for d in others if n_with[d] >= n_with[likely] * (3 if d == BLANKS else 1)]
+    if others:
+        raise _ambiguous(lines[0], [likely, *others])
+    return likely
 
 
 def _first_of_items(item: Column | None) -> int | None:

@@ -16,12 +16,11 @@ class Watch:
     """Examines a table's bytes chunk by chunk, and raises Suspicion if cells must be parsed one by one.
 
     This is the case for a quote that isn't one of a pair around a cell on a single line, as it may swallow rows; and,
-    with `numbers`, for an id with a leading zero, which must be kept, or a plus sign.
+    with `numbers`, for an id with a leading zero, which must be kept, a plus sign, or a row with too many or too few
+    cells, or with a delimiter in a quoted cell: np.loadtxt ignores surplus cells.
 
     Attributes
     ----------
-    n_delimiters : int
-        The number of delimiters in the rows, including those in quoted cells.
     has_grouped : bool
         Whether some number may have a point between thousands, if `points` are examined.
     """
@@ -41,8 +40,8 @@ class Watch:
         self._is_digit = np.zeros(256, bool)
         self._is_digit[list(b"0123456789")] = True
         self._points = points
-        self.n_delimiters = 0
         self.has_grouped = False
+        self._n_per_row = (table.n_columns - 1) * len(table.delimiter)
 
     def __call__(self, chunk: bytes) -> None:
         self._chunks.append(chunk)
@@ -70,12 +69,20 @@ class Watch:
         if has_quotes:
             self._check_quotes(codes)
         if self._numbers:
-            self.n_delimiters += int(np.count_nonzero(codes == ord(self._delimiter)))
+            self._check_widths(codes)
             if b"+" in lines:
                 raise Watch.Suspicion("a plus")
             if self._points and not self.has_grouped and b"." in lines:
                 self.has_grouped = self._has_thousands(codes)
             self._check_zeros(codes, [b for b in (self._delimiter, b"\n", b"\r", b'"', b" ") if b in lines])
+
+    def _check_widths(self, codes: np.ndarray) -> None:
+        ends = np.flatnonzero((codes == ord("\n")) | (codes == ord("\r")))
+        ends = ends[np.diff(ends, append=len(codes) + 1) > 1]  # one of CRLF, and of those around blank lines
+        at, n = np.flatnonzero(codes == ord(self._delimiter)), self._n_per_row
+        is_even = len(at) == n * (len(ends) - 1)
+        if not is_even or (at[::n] < ends[:-1]).any() or (at[n - 1 :: n] > ends[1:]).any():
+            raise Watch.Suspicion("rows of different widths")
 
     def _check_zeros(self, codes: np.ndarray, before: list[bytes]) -> None:
         """Look for a zero between one of the bytes `before` and a digit, two bytes at a time."""

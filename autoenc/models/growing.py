@@ -76,8 +76,9 @@ def growth_of(catalogue: Interactions | None, likes: object) -> Growth | None:
     item_ids = np.union1d(catalogue.item_ids, added)
     if len(added) and len(item_ids) == catalogue.n_items + len(added):
         raise ValueError(
-            f"none of the {len(added):,} items of user_items, with ids like {added[0]!s}, is among the model's, with ids "
-            f"like {catalogue.item_ids[0]!s}; pass likes with the ids that the model was fitted on, or fit a new model."
+            f"none of the {len(added):,} items of user_items, with ids like {added[0]!s}, is among the model's, with "
+            f"ids like {catalogue.item_ids[0]!s}; pass likes with the ids that the model was fitted on, or fit a new "
+            "model."
         )
     user_items = as_user_items(to_columns(likes.user_items, likes.item_ids, item_ids), len(item_ids))
     if len(item_ids) == catalogue.n_items:

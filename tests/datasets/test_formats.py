@@ -456,7 +456,7 @@ def test_ids_that_are_strings_stay_strings(tmp_path):
 )
 def test_names_of_columns(header, tmp_path):
     path = tmp_path / "likes.csv"
-    path.write_text(f"{header}\n1,2,3\n")
+    path.write_text(f"{header}\n" + ("1,2,3\n" if header.count(",") == 2 else "1,2\n"))
     assert read(path)[:2] == (np.array([1]), np.array([2]))
 
 
@@ -577,3 +577,13 @@ def test_ten_million_lines_take_under_1500_megabytes(tmp_path):
 def test_formats_lists_what_it_reads():
     for word in ("u.data", ".inter", "LightGCN", "DSSTNE", ".npz", "parquet"):
         assert word in formats.__doc__
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\n"])
+@pytest.mark.parametrize("is_even", [True, False])
+def test_the_fast_reader_takes_rows_of_one_width(end, is_even, tmp_path):
+    rows = ["1,2,5", "3,4,5", "5,6,5" if is_even else "5,6", "7,8,5" if is_even else "7,8,9,5"]
+    (tmp_path / "t.csv").write_bytes(end.join(["user,item,rating", *rows, ""]).encode())
+    table = Table("", ",", {"user": 0, "item": 1}, 3, ("user", "item", "rating"), skip=1)
+    found = text._table_of_numbers(sources.Source(tmp_path / "t.csv"), table)
+    assert found.users.tolist() == [1, 3, 5, 7] if is_even else found is None

@@ -65,6 +65,8 @@ OF_LINES = [(0, 10), (0, 25), (1, 10), (1, 300), (2, 300)]
 MANY = [(user, 100 + (7 * user + k) % 50) for user in range(100) for k in range(3 + user % 4)]
 TRIPLES = [(user, item, 1 + (user * item) % 5) for user, item in MANY]
 CSV = table(",", *MOVIELENS)
+SECONDS = [1_704_110_400 + (7_919 * n) % 2_500_000 // 60 * 60 for n in range(len(MANY))]  # some of them equal
+ARE_TIMES = "which may be times instead of"
 
 CASES: dict[str, Case] = {
     # tables with a header, one delimiter after the other
@@ -132,7 +134,58 @@ CASES: dict[str, Case] = {
     "blank lines": Case("\n\n" + CSV.replace("\n", "\n\n")),
     "trailing delimiters": Case(CSV.replace("\n", ",\n")),
     "a cell more at the end of one row": Case(
-        CSV.replace("978302109", "978302109,x"), duckdb="can't be read: .*Columns"
+        CSV.replace("978302109", "978302109,x"),
+        None,
+        r"line 3: expected 4 columns \(userId,movieId,rating,timestamp\), got 5: '7,25,3.5,978302109,x'",
+        duckdb="can't be read: .*Columns",
+    ),
+    "a number more in one row and one less in another": Case(
+        "user,item,rating\n1,2,3,4\n5,6\n7,8,9\n", None, "line 2: expected 3 columns", duckdb="can't be read: .*Columns"
+    ),
+    "a title with a comma": Case(
+        'user,title\n1,"Alien"\n1,Matrix, The\n2,Matrix, Reloaded\n2,Alien\n',
+        None,
+        r"line 3: expected 2 columns \(user,title\), got 3: '1,Matrix, The'",
+        duckdb="can't be read: .*Columns",
+    ),
+    "titles with blanks between blanks": Case(
+        "user item rating\n1 The Matrix 5\n1 Alien 4\n2 The Godfather 5\n2 Alien 3\n",
+        None,
+        r"line 2: expected 3 columns \(user item rating\), got 4: '1 The Matrix 5'",
+    ),
+    "titles with blanks between tabs": Case(
+        "user\ttitle, original\trating\n1\tAlien, 1979\t5\n1\tHeat, 1995\t4\n2\tHeat, 1995\t5\n",
+        None,
+        "has the header 'user.ttitle, original.trating', which has no known column of items; pass item=",
+    ),
+    "titles with blanks between tabs, said": Case(
+        "user\ttitle, original\trating\n1\tAlien, 1979\t5\n1\tHeat, 1995\t4\n2\tHeat, 1995\t5\n",
+        [(1, "Alien, 1979"), (1, "Heat, 1995"), (2, "Heat, 1995")],
+        options={"item": 2},
+        source="tab-separated text with a header",
+    ),
+    "a name of two words between semicolons": Case(
+        "user;film title;stars\n7;Heat;5\n3;Alien;4\n", None, "no known column of items; pass item="
+    ),
+    "commas in a table between blanks": Case(
+        "user item note\n7 10 a,b\n3 25 c,d\n3 10 e\n", [(7, 10), (3, 25), (3, 10)], source="blank-separated"
+    ),
+    "rows one longer than the header": Case(
+        "user,item\nx,7,10\ny,7,25\n",
+        None,
+        r"line 2: expected 2 columns \(user,item\), got 3",
+        duckdb="can't be read: .*Columns",
+    ),
+    "numbers one longer than the header": Case(
+        "user,item\n7,10,5\n7,25,5\n",
+        None,
+        r"line 2: expected 2 columns \(user,item\), got 3",
+        duckdb="can't be read: .*Columns",
+    ),
+    "trailing delimiters at the end of some rows": Case(CSV.replace("978302109\n", "978302109,\n")),
+    "trailing tabs": Case(table("\t", *MOVIELENS).replace("\n", "\t\n")),
+    "trailing blanks in cells of their own": Case(
+        CSV.replace("978302109\n", "978302109, , \n"), duckdb="can't be read: .*Columns"
     ),
     "a cell more before the item": Case("user,title,item\n1,a,2\n1,a,b,3\n", None, "ine:? 3.* ?1,a,b,3"),
     "a number more before the item": Case("user,year,item\n1,0,2\n1,5,6,3\n", None, "ine:? 3.* ?1,5,6,3"),
@@ -390,6 +443,19 @@ CASES: dict[str, Case] = {
         "A2IB,0005B,5.0,1234567890\nA3,7,1,1234567891\n", [("A2IB", "0005B"), ("A3", "7")]
     ),
     "ids of text alone": Case("ann,heat\nbob,ronin\n", None, ASK),
+    "without a header, only the user said": Case(
+        table(",", rows=TRIPLES), None, "so user=2 does not tell which columns are .*, both of them", {"user": 2}
+    ),
+    "without a header, only the user said, where it is": Case(table(",", rows=TRIPLES), MANY, options={"user": 1}),
+    "without a header, only the time said": Case(
+        table(",", rows=[(*row, t) for row, t in zip(TRIPLES, range(len(TRIPLES)))]),
+        MANY,
+        options={"time": 4},
+        times=list(range(len(MANY))),
+    ),
+    "without a header, a time where the users are": Case(
+        table(",", rows=TRIPLES), None, "so time=1 does not tell which", {"time": 1}
+    ),
     "rows that are numbered": Case(
         table(",", rows=[(n, *row) for n, row in enumerate(TRIPLES)]), None, "which may be row numbers instead"
     ),
@@ -398,6 +464,45 @@ CASES: dict[str, Case] = {
         None,
         "which may be ratings instead of items",
     ),
+    "times before users and titles": Case(
+        "1704110400,17,Alien\n1704286800,18,Heat\n",
+        None,
+        r"'1704110400' in its first column, which may be times instead of users; pass user= and item= \(--user-column",
+    ),
+    "times before users and items": Case(
+        table(",", rows=[(t, *pair) for pair, t in zip(MANY, SECONDS)]), None, f"first column, {ARE_TIMES} users"
+    ),
+    "times between users and items": Case(
+        table("\t", rows=[(u, t, i) for (u, i), t in zip(MANY, SECONDS)]), None, f"second column, {ARE_TIMES} items"
+    ),
+    "milliseconds between users and titles": Case(
+        table(";", rows=[(u, 1000 * t + u, f"film {i}") for (u, i), t in zip(MANY, SECONDS)]), None, ARE_TIMES
+    ),
+    "times of 1997 between users and items, with ratings": Case(
+        table("::", rows=[(u, t - 830_000_000, i, 5) for (u, i), t in zip(MANY, SECONDS)]), None, ARE_TIMES
+    ),
+    "times before users and items, said": Case(
+        table(",", rows=[(t, *pair) for pair, t in zip(MANY, SECONDS)]),
+        MANY,
+        options={"user": 2, "item": 3, "time": 1},
+        times=SECONDS,
+    ),
+    **{
+        f"{what}, no times": Case(table(",", rows=rows), [tuple(row[:2]) for row in rows])
+        for what, rows in {
+            "phone numbers and titles": [(2_015_550_000 + 78_615_443 * u, i, f"film {i}") for u, i in MANY],
+            "phone numbers of one like each": [(2_025_550_100 + 910_057 * (7 * n % 41), n, "x") for n in range(40)],
+            "phone numbers of 12 digits": [(919_800_000_000 + 7_654_321 * (7 * n % 41), n, "x") for n in range(40)],
+            "phone numbers of 11 digits": [(33_612_345_678 + 7_654_321 * (7 * n % 41), n, "x") for n in range(40)],
+            "users of 10 digits": [(1_000_000_000 + u, i, f"film {i}") for u, i in MANY],
+            "articles of 10 digits": [(u, 1_400_034_000 + 79 * i, f"film {i}") for u, i in MANY],
+            "articles of 10 digits with ratings": [(u, 1_400_034_000 + 79 * i, 5, t) for (u, i), t in zip(MANY, TIMES)],
+            "articles of 12 digits": [(u, 885_909_950_000 + 791 * i, f"film {i}") for u, i in MANY[:30]],
+            "articles of 13 digits": [(u, 4_006_381_333_000 + 791 * i, f"film {i}") for u, i in MANY[:30]],
+            "books of 13 digits": [(u, 9_780_195_153_448 + i, f"film {i}") for u, i in MANY[:30]],
+            "members of 9 digits": [(99_000_000 + 7_919_000 * (7 * n % 81), n, "x") for n in range(80)],
+        }.items()
+    },
     "three numbers that may be anything": Case("1,10,20\n2,10,300\n", None, "from the third on they may be items"),
     "a count first, as many in each": Case("2 10 20\n2 10 300\n", None, "the user or the number of items that follow"),
     "parts of numbers for ids": Case("1,3.5\n2,4.5\n", None, "the item id '3.5' is not an integer|" + ASK),
@@ -417,6 +522,89 @@ CASES: dict[str, Case] = {
         "1 10\n2 10 300\n", [(1, 10), (2, 10), (2, 300)], options={"user": 1, "item": "2-"}
     ),
     "baskets, said": Case("heat,ronin\nheat\n", [(0, "heat"), (0, "ronin"), (1, "heat")], options={"item": "1-"}),
+    **{
+        f"baskets whose first line begins {first!r}": Case(
+            f"{first}\nbread,milk\nmilk,butter\n",
+            [(0, first), (1, "bread"), (1, "milk"), (2, "milk"), (2, "butter")],
+            options={"item": "1-"},
+            source="comma-separated lists, one line per user: user = the line's number from 0",
+        )
+        for first in ("bread", "rye bread", "rye  bread")
+    },
+    "baskets between semicolons, one with a comma": Case(
+        "Heat\nMatrix, The;Heat\nHeat;Alien\n",
+        [(0, "Heat"), (1, "Matrix, The"), (1, "Heat"), (2, "Heat"), (2, "Alien")],
+        options={"item": "1-"},
+        source="semicolon-separated lists",
+    ),
+    "baskets of one item each": Case(
+        "bread\nmilk\n", [(0, "bread"), (1, "milk")], options={"item": "1-"}, source="blank-separated lists"
+    ),
+    "baskets of numbers between blanks": Case(
+        "1 2 3\n4\n2 5\n",
+        [(0, 1), (0, 2), (0, 3), (1, 4), (2, 2), (2, 5)],
+        options={"item": "1-"},
+        source="blank-separated lists",
+    ),
+    "baskets between blanks, one with a comma": Case(
+        "a b c\nd e\nf g,h\n", None, "',' and ' ' may be the separator; pass delimiter=", {"item": "1-"}
+    ),
+    "baskets between blanks, one with a comma, said": Case(
+        "a b c\nd e\nf g,h\n",
+        [(0, "a"), (0, "b"), (0, "c"), (1, "d"), (1, "e"), (2, "f"), (2, "g,h")],
+        options={"item": "1-", "delimiter": "blank"},
+    ),
+    "baskets that commas or semicolons may separate": Case(
+        "a,b;c\nd;e,f\n", None, "',' and ';' may be the separator", {"item": "1-"}
+    ),
+    "a tab after the user, and commas between items": Case(
+        "ann\ta,b,c\nbob\tc\n", None, "may be the separator", {"user": 1, "item": "2-"}
+    ),
+    "titles with commas after tabs": Case(
+        "ann\tHeat\tMatrix, The\nbob\tHeat\n",
+        [("ann", "Heat"), ("ann", "Matrix, The"), ("bob", "Heat")],
+        options={"user": 1, "item": "2-"},
+        source="tab-separated lists, one line per user: user = column 1",
+    ),
+    **{
+        f"lists with a header, {how}": Case(
+            "\nuser,i1,i2\nann,a,b\nbob,c,b\n",
+            [("ann", "a"), ("ann", "b"), ("bob", "c"), ("bob", "b")],
+            options={"item": "2-", **options},
+            source="comma-separated lists, one line per user after a header: user = column 1, items = column 2",
+        )
+        for how, options in {
+            "said": {"user": 1, "header": True},
+            "whose user is named": {"user": "user"},
+            "said, whose user is named": {"user": "User", "header": True},
+        }.items()
+    },
+    "baskets with a header": Case(
+        "i1;i2\na;b\nb\n", [(0, "a"), (0, "b"), (1, "b")], options={"item": "1-", "header": True}
+    ),
+    "lists that may have a header": Case(
+        "user,i1,i2\nann,a,b\n", None, "'user,i1,i2', which may be a header; pass header=", {"user": 1, "item": "2-"}
+    ),
+    "lists that begin with a user called user": Case(
+        "user,a,b\nann,a\n",
+        [("user", "a"), ("user", "b"), ("ann", "a")],
+        options={"user": 1, "item": "2-", "header": False},
+    ),
+    "lists of users with names": Case(
+        "anna reader,a,b\nclientela,a\n7,b\n",
+        [("anna reader", "a"), ("anna reader", "b"), ("clientela", "a"), ("7", "b")],
+        options={"user": 1, "item": "2-"},
+    ),
+    "lists without the user that is named": Case(
+        "who,i1,i2\nann,a,b\n", None, "has no column 'user', but 'who', 'i1', 'i2'", {"user": "user", "item": "2-"}
+    ),
+    "lists without a header, whose user is named": Case(
+        "ann,a,b\n",
+        None,
+        "has no header that names the column 'user'; pass its number, such as user=1",
+        {"user": "user", "item": "2-", "header": False},
+    ),
+    "lists with a header only": Case("user,i1\n", None, "holds no", {"user": 1, "item": "2-", "header": True}),
     "a user on many lines of a line per user": Case(
         "1 10 20\n2 10\n1 30\n", None, "line 3: the user '1' also has line 1"
     ),
