@@ -597,7 +597,7 @@ def test_arrays_that_do_not_fit_each_other_are_refused():
             {"validation_users": 9},
             "validation_users is 9, which is 9 of 2 users; .* at most the 1 users with two likes or more",
         ),
-        ({}, "none of the 1 validation users has enough likes to hold out a fifth of them; pass weights"),
+        ({}, "none of the 1 validation users has enough likes to hold out a fifth of them; pass more likes"),
         ({"validation": "users"}, 'validation is \'users\'; pass "strong", "weak" or "time"'),
     ],
 )
