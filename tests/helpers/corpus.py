@@ -624,7 +624,7 @@ CASES: dict[str, Case] = {
         '{"user": 1, "item": [2, 3]}\n', None, "item.* '?.2, ?3.'?.* is neither text nor a number"
     ),
     "JSON lines without an id": Case(
-        '{"user": 1, "item": 2}\n{"user": 1}\n', None, "item is missing|items has 1 missing value"
+        '{"user": 1, "item": 2}\n{"user": 1}\n', None, r"item is missing|items \(item\) has 1 missing value"
     ),
     "a JSON array": Case('[{"user": 1, "item": 2}]\n', None, "JSON must have one object per line"),
     "a JSON document over lines": Case(
