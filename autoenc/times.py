@@ -6,8 +6,9 @@
 - Numbers that all read as dates, such as 20240610 or 20240610120000, are refused: as seconds or milliseconds they would
   be in 1970, or in the year 2611.
 - In a file, numbers that all lie in January 1970 are refused as well, since they are years, months (202401) or Excel's
-  day numbers; but not if the first is in the first half hour, as in a column that numbers its rows from 0 or 1. Who
-  passes numbers from Python may mean anything by them, such as the order of the likes.
+  day numbers; but not if the first is in the first half hour, as in a column that numbers its rows from 0 or 1. So are
+  micro- and nanoseconds whose latest is before 1995 or after 2100: other systems count from 1 or 1601. Who passes
+  numbers from Python may mean anything by them, such as the order of the likes.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ EXAMPLE = "2024-01-31 10:00:00"
 _NAMES = {1: "seconds", 10**3: "milliseconds", 10**6: "microseconds", 10**9: "nanoseconds"}
 _FIRST_DATE, _LAST_DATE = 19000101, 99991231
 _OF_A_DAY = (1, 10**2, 10**4, 10**6, 10**9)  # the digits after a date: none, or those of hours to milliseconds
-_HALF_HOUR, _JANUARY = 1_800, 31 * 86_400
+_HALF_HOUR, _JANUARY, _YEAR = 1_800, 31 * 86_400, 365.2425 * 86_400
+_IN_1995, _IN_2100 = 788_918_400, 4_102_444_800
 
 
 def seconds(times: np.ndarray, is_file: bool) -> np.ndarray:
@@ -81,12 +83,18 @@ def units_per_second(blocks: Iterable[np.ndarray], is_file: bool) -> int:
             f"the time {_shown(one)} seems to be in {_NAMES[smaller]} since 1970 and the time {_shown(other)} in "
             f"{_NAMES[larger]}; write all times in one unit"
         )
+    units = next((units for least, units in UNITS.items() if max(-first, last) >= least), 1)
+    if is_file and units >= 10**6 and not _IN_1995 <= last / units < _IN_2100:
+        raise ValueError(
+            f"the time {_shown(last)} is not a number of {_NAMES[units]} since 1970, which would be in "
+            f"{1970 + int(last / units / _YEAR)}; write times like {EXAMPLE}"
+        )
     if is_file and first >= _HALF_HOUR and last < _JANUARY:
         raise ValueError(
             f"the times, {_shown(first)} to {_shown(last)}, would all be in January 1970 if they were seconds; write "
             f"times like {EXAMPLE}"
         )
-    return next((units for least, units in UNITS.items() if max(-first, last) >= least), 1)
+    return units
 
 
 def _examples(block: np.ndarray) -> dict[int, float]:

@@ -51,6 +51,19 @@ def test_what_a_table_in_memory_is_refused_for(times, sentence):
         Interactions.from_table(table(times), time="when")
 
 
+@pytest.mark.parametrize(
+    ("times", "year"),
+    [
+        ([638412192000000000, 638413920000000000], 1990),  # .NET's ticks since the year 1
+        ([133_500_000_000_000_000], 1974),  # of Windows, since 1601
+        ([13_348_800_000_000_000], 2393),  # of WebKit, since 1601
+    ],
+)
+def test_times_of_other_systems_are_refused_in_files(times, year):
+    with pytest.raises(ValueError, match=f"since 1970, which would be in {year}; write times like 2024-01-31"):
+        seconds(np.array(times), is_file=True)
+
+
 @given(st.lists(st.integers(1_000_000_000, 1_899_999_999), min_size=1), st.sampled_from(UNITS), st.data())
 def test_every_time_of_our_days_is_read_in_every_unit(times, units, data):
     """Also if some are 0, and whatever the parts in which a column comes."""

@@ -1,9 +1,9 @@
 """The cells of a text table, and the quotes around them.
 
-A cell that begins with a double quote is quoted: quotes within it are doubled, and the closing quote is followed by a
-delimiter or the end of the line (RFC 4180). A tab-separated file may not use quoting at all, and a title may begin with
-a quote: such a file is recognized by a quote that isn't closed properly, and is then read again without quoting. In any
-other file this is an error, since the rows after it would be swallowed.
+A cell that begins with a double quote, perhaps after blanks, is quoted: quotes within it are doubled, and the closing
+quote is followed by a delimiter or the end of the line (RFC 4180). A tab-separated file may not use quoting at all, and
+a title may begin with a quote: such a file is recognized by a quote that isn't closed properly, and is then read again
+without quoting. In any other file this is an error, since the rows after it would be swallowed.
 """
 
 from __future__ import annotations
@@ -85,9 +85,7 @@ def _quoted_cells(
             yield text
 
     first = line.strip(" ") if delimiter == BLANKS else line
-    rows = csv.reader(
-        itertools.chain([first], take()), delimiter=delimiter, strict=True, skipinitialspace=delimiter == BLANKS
-    )
+    rows = csv.reader(itertools.chain([first], take()), delimiter=delimiter, strict=True, skipinitialspace=True)
     try:
         cells = next(rows)
     except csv.Error as error:

@@ -46,7 +46,7 @@ DECIMAL_COMMA = r"[-+]?(\d+,(\d\d?|\d{4,})|(0|\d{4,}),\d{3})"
 GROUPED = r"[-+]?[1-9]\d{0,2}\.\d{3}"
 """A number whose point may separate thousands, as in German. In 0.125 it can't."""
 
-TRUTH = {"true": 1.0, "false": 0.0}
+TRUTH = {"true": 1.0, "false": 0.0, "t": 1.0, "f": 0.0, "yes": 1.0, "no": 0.0}
 """Ratings and weights that are words, in upper or lower case."""
 
 _WHOLE = re.compile(WHOLE, re.ASCII)

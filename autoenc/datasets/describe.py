@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from autoenc.datasets import NAMES, interactions_of, load, load_path, name_of, with_enough_likes
-from autoenc.datasets.columns import Ratings
 from autoenc.datasets.formats import read
 from autoenc.datasets.options import NO_OPTIONS, ReadOptions
 from autoenc.datasets.prepared import is_prepared
@@ -51,21 +49,10 @@ def describe(path: str | os.PathLike[str], options: ReadOptions = NO_OPTIONS) ->
     if is_prepared(path):
         return describe_likes(load_path(path, options, times=None))
     with on_disk(path) as place:  # it may be read twice
-        ratings = _read(place, options)
+        ratings = read(place, options=options, times=None)
     likes = interactions_of(ratings, name_of(path), times=None)
     n_rows, n_pairs = len(ratings.users), likes.n_likes
     return describe_likes(with_enough_likes(likes, options)) | {"rows": n_rows, "duplicates": n_rows - n_pairs}
-
-
-def _read(path: Path, options: ReadOptions) -> Ratings:
-    """The ratings at a path, with times unless their column holds something else."""
-    try:
-        return read(path, options=options, times=True)
-    except ValueError as error:
-        if options.time is not None:
-            raise
-        ratings = read(path, options=options)
-        return ratings._replace(source=f"{ratings.source}\nwithout times: {error}")
 
 
 def describe_likes(likes: Interactions) -> dict[str, Any]:

@@ -77,18 +77,20 @@ def number_the_rows(cells: Sequence[str], n_rows: int) -> bool:
 
 
 def are_recent_times(cells: Sequence[str]) -> bool:
-    """Whether whole numbers are all recent times in one unit, and most are different."""
+    """Whether a column holds ISO times, or whole numbers that are all recent times in one unit."""
+    if all(_ISO.fullmatch(cell.strip()) for cell in cells):
+        return True
     numbers = [-1 if (number := whole(cell.strip())) is None else number for cell in cells]
-    is_recent = any(all(n in unit for n in numbers) for unit in (RECENT_SECONDS, RECENT_MILLISECONDS))
-    return is_recent and 2 * len(set(numbers)) > len(numbers)
+    return any(all(n in unit for n in numbers) for unit in (RECENT_SECONDS, RECENT_MILLISECONDS))
 
 
 def check_no_times(columns: Sequence[Sequence[str]]) -> None:
     """Raise ValueError if the first or the second column may be times, and a later one the users or items instead."""
-    if all(are_likely_ratings(column) or are_likely_times(column) for column in columns[2:]):
+    others = columns[2:]
+    if any(map(are_recent_times, others)) or all(map(are_likely_ratings, others)):
         return
     for column, place, role in zip(columns, ("first", "second"), ("users", "items")):
-        if are_recent_times(column):
+        if are_recent_times(column) and 2 * len(set(column)) > len(column):
             raise ValueError(
                 f"has {short(column[0])} in its {place} column, which may be times instead of {role}; "
                 f"{say_which('user', 'item')}"

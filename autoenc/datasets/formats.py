@@ -59,7 +59,7 @@ from autoenc.storage.reading import reading
 
 
 def read(
-    path: str | os.PathLike[str], values: bool = False, options: ReadOptions = NO_OPTIONS, times: bool = False
+    path: str | os.PathLike[str], values: bool = False, options: ReadOptions = NO_OPTIONS, times: bool | None = False
 ) -> Ratings:
     """Read the ratings at a path.
 
@@ -73,8 +73,9 @@ def read(
         these columns don't matter.
     options : ReadOptions
         How to read the file.
-    times : bool
-        Whether to read timestamps, if there are any.
+    times : bool or None
+        Whether to read timestamps, if there are any. With None, or with `values`, a column that was recognized by its
+        name but holds something else is left out, and `source` says so.
 
     Returns
     -------
@@ -88,11 +89,17 @@ def read(
     ValueError
         If it can't be read. The message names the file, the line and the text.
     """
-    wanted = options.wanted(times or values) | ({"rating"} if values else set())
+    wanted = options.wanted(times is not False or values) | ({"rating"} if values else set())
     with on_disk(path) as place:
         check_exists(place)
         with reading(place):
-            return _read(place, wanted, options)
+            try:
+                return _read(place, wanted, options)
+            except ValueError as error:
+                if times or options.time is not None or "time" not in wanted:
+                    raise
+                found = _read(place, wanted - {"time"}, options)
+                return found._replace(source=f"{found.source}\nwithout times: {error}")
 
 
 def _read(path: Path, wanted: Roles, options: ReadOptions) -> Ratings:

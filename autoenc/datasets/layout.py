@@ -167,7 +167,7 @@ def _with_header(lines: list[str], skip: int, options: ReadOptions) -> Table | N
     if options.header is False:
         return None
     problem: ValueError | None = None
-    are_blanks_in_cells = False
+    are_blanks_in_cells = fits_without_header = False
     for delimiter in (options.delimiter,) if options.delimiter else _DELIMITERS:
         rows = sampled_rows(lines, delimiter)
         names = [decoded(name).strip() for name in rows[0]]
@@ -183,6 +183,7 @@ def _with_header(lines: list[str], skip: int, options: ReadOptions) -> Table | N
         by_name = {role for role in at if not _is_number(getattr(options, role))}
         is_header = options.header or bool(by_name) or looks_like_header(rows)
         if not is_header or any(whole(names[at[role]]) is not None for role in by_name & {"user", "item"}):
+            fits_without_header = fits_without_header or {"user", "item"} <= at.keys()
             continue
         lacking = [role for role in ("user", "item") if role not in at]
         if not lacking:
@@ -197,7 +198,7 @@ def _with_header(lines: list[str], skip: int, options: ReadOptions) -> Table | N
         may_be_names = not any(map(is_number, names)) or options.header
         if may_be_names and (len(lacking) == 1 or looks_like_header(rows) or options.header):
             problem = problem or _nameless(lines[0], names, lacking)
-    if problem is not None:
+    if problem is not None and not fits_without_header:
         raise problem
     return None
 

@@ -48,13 +48,18 @@ KNOWN: dict[str, tuple[frozenset[str], ...]] = {
     ),
 }
 
-VOTES = _words("liked isliked like likes vote votes voted thumb thumbs thumbsup upvote upvoted")
-"""Columns that may say that a row is no like, such as liked=false: whoever reads the file has to be told of them."""
+VOTES = _words("liked isliked like vote voted thumb thumbs thumbsup upvote upvoted")
+"""Columns that may say that a row is no like, such as liked=false: whoever reads the file has to be told of them.
+Plurals are counts, and like_id is a key."""
 
 
 def bare(name: str) -> str:
     """A column's name in the form used for comparison."""
-    return re.sub(r"[\W_]", "", name.partition(":")[0].lower()).removesuffix("id")
+    return _letters(name).removesuffix("id")
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W_]", "", name.partition(":")[0].lower())
 
 
 def candidates(role: str, names: Sequence[str]) -> list[int]:
@@ -90,7 +95,7 @@ def with_votes(at: dict[str, int], names: Sequence[str]) -> dict[str, int]:
 
     The names of `VOTES` are also cells of tables without a header (1,7,like), so they are no evidence for one.
     """
-    found = [position for position, name in enumerate(names) if bare(name) in VOTES and position not in at.values()]
+    found = [position for position, name in enumerate(names) if _letters(name) in VOTES and position not in at.values()]
     return at if "rating" in at or len(found) != 1 else at | {"rating": found[0]}
 
 

@@ -184,7 +184,7 @@ def test_hostile_files_are_refused_with_a_sentence(name, monkeypatch, capsys):
     needs_pyarrow(path)
     allow_growth(name, monkeypatch)
     with pytest.raises(ValueError, match=f"^{re.escape(str(path))}.*{REFUSED[name]}") as refusal:
-        read(path, values=True)
+        read(path, values=True, times=True)
     sentence = str(refusal.value)
     assert "\n" not in sentence and len(sentence) < 400
     assert capsys.readouterr().out == ""  # a pickle that ran would have printed
@@ -322,7 +322,7 @@ def save_parquet(tmp_path):
 def test_parquet_tables_that_are_no_ratings(save_parquet, columns, sentence):
     path = save_parquet(**columns)
     with pytest.raises(ValueError, match=rf"^{re.escape(str(path))} cannot be read: {sentence}.*\.$"):
-        read(path, values=True)
+        read(path, values=True, times=True)
 
 
 def test_ids_in_parquet_are_what_they_are_in_text(save_parquet):
@@ -458,6 +458,17 @@ def test_names_of_columns(header, tmp_path):
     path = tmp_path / "likes.csv"
     path.write_text(f"{header}\n" + ("1,2,3\n" if header.count(",") == 2 else "1,2\n"))
     assert read(path)[:2] == (np.array([1]), np.array([2]))
+
+
+def test_values_are_read_without_times_that_are_none(tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_text("user,item,rating,date\n1,10,4,20180926\n1,11,5,20180927\n2,10,3,20180928\n")
+    found = read(path, values=True)
+    assert found.ratings.tolist() == [4, 5, 3] and found.timestamps is None
+    assert "without times: " in found.source and "not a number of seconds but a date; write 2018-09-28" in found.source
+    for asked in ({"times": True}, {"options": ReadOptions(time="date")}):
+        with pytest.raises(ValueError, match="not a number of seconds but a date"):
+            read(path, values=True, **asked)
 
 
 def test_headerless_tables_of_strings_are_known_by_their_ratings(tmp_path):

@@ -481,6 +481,27 @@ CASES: dict[str, Case] = {
     "times of 1997 between users and items, with ratings": Case(
         table("::", rows=[(u, t - 830_000_000, i, 5) for (u, i), t in zip(MANY, SECONDS)]), None, ARE_TIMES
     ),
+    "times between users and items of 9 digits": Case(
+        table(",", rows=[(u, t, 214_536_500 + i) for (u, i), t in zip(MANY, SECONDS)]), None, ARE_TIMES
+    ),
+    "items of 10 digits, with times": Case(
+        table(",", rows=[(u, 1_200_307_096 + 7_919 * i, 210 + i, t) for (u, i), t in zip(MANY, SECONDS)]),
+        [(u, 1_200_307_096 + 7_919 * i) for u, i in MANY],
+    ),
+    "a tab, and a comma in the first line": Case(
+        "u1\tm1\tHello, World\t12\nu1\tm2\tAbba\t30\nu2\tm1\tHello\t4\n",
+        [("u1", "Hello, World"), ("u1", "Abba"), ("u2", "Hello")],
+        options={"user": 1, "item": 3},
+    ),
+    "blanks before quotes": Case('"user", "item"\n"u1", "i, 1"\n"u2", "i1"\n', [("u1", "i, 1"), ("u2", "i1")]),
+    "a key of likes": Case("like_id,user_id,item_id\n1,7,10\n2,7,11\n", [(7, 10), (7, 11)], source="user = user_id"),
+    "a key of likes for ratings": Case(
+        "like_id,user_id,item_id\n1,7,10\n2,7,11\n", None, "no known column of ratings", {"min_rating": 1}
+    ),
+    "likes received": Case(
+        "user_id,business_id,likes\n1,10,0\n2,10,3\n", None, "no known column of ratings", {"min_rating": 1}
+    ),
+    "t and f": Case("user,item,liked\n1,7,t\n1,8,f\n", [(1, 7)], options={"min_rating": 1}),
     "times before users and items, said": Case(
         table(",", rows=[(t, *pair) for pair, t in zip(MANY, SECONDS)]),
         MANY,
