@@ -28,7 +28,7 @@ from benchmarks.speed.problem import Problem
 from benchmarks.speed.results import Results, add_arguments, add_threads
 from benchmarks.speed.stopwatch import Stopwatch, copy_rate, timed
 from benchmarks.speed.task import BATCH, EMB_DIM, HIDDEN_DIM
-from benchmarks.speed.turns import run_again_if_pinned
+from benchmarks.speed.turns import REST, run_again_if_pinned
 from benchmarks.tables import as_text
 
 
@@ -48,10 +48,11 @@ def farthest(a: dict, b: dict) -> tuple[float, str]:
 
 
 def milliseconds(layers, kernels, rounds: int) -> tuple[float, float]:
-    """Medians of both sides, in turns of three; each runs once before its turn, so that the other's threads sleep."""
+    """Medians of both sides, in turns of three, each after a rest and a run that isn't timed."""
     took: tuple[list[float], list[float]] = ([], [])
 
     def turn(side, into):
+        time.sleep(REST)
         for i in range(4):
             run = side()
             start = time.perf_counter()

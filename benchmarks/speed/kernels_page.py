@@ -16,6 +16,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 from autoenc.kernels.gather_sum import balanced_blocks
 from autoenc.kernels.normalize import n_blocks
@@ -81,14 +82,19 @@ def rows_of_kernels() -> list[list[str]]:
     """Each kernel's file, the first line of its docstring, and the files of the definitions that it replaces."""
     rows = [["kernel", "what it computes", "replaces"]]
     for path in sorted((ROOT / "kernels").glob("[!_]*.py")):
-        title = inspect.getdoc(importlib.import_module(f"autoenc.kernels.{path.stem}")).partition("\n")[0]
-        functions = [f for pair in PAIRS if pair.file == path.stem for f in pair.definition]
-        rows.append([f"[{path.stem}](../kernels/{path.name})", title.removesuffix("."), links(functions)])
+        text = inspect.getdoc(importlib.import_module(f"autoenc.kernels.{path.stem}"))
+        definitions = [f for pair in PAIRS if pair.file == path.stem for f in pair.definition]
+        if not definitions and (module := re.search(r"Definition: (autoenc[.\w]+\w)", text)):
+            definitions = [importlib.import_module(module[1])]
+        rows.append(
+            [f"[{path.stem}](../kernels/{path.name})", text.partition("\n")[0].removesuffix("."), links(definitions)]
+        )
     return rows
 
 
-def links(functions: list[Callable]) -> str:
-    paths = dict.fromkeys(Path(inspect.getsourcefile(inspect.unwrap(f))).resolve().relative_to(ROOT) for f in functions)
+def links(definitions: list[Callable | ModuleType]) -> str:
+    sources = (inspect.getsourcefile(inspect.unwrap(definition)) for definition in definitions)
+    paths = dict.fromkeys(Path(source).resolve().relative_to(ROOT) for source in sources)
     return ", ".join(f"[{path.stem}](../{path.as_posix()})" for path in paths)
 
 
