@@ -48,7 +48,8 @@ from typing import Any
 import numpy as np
 
 from autoenc.datasets.columns import Ratings
-from autoenc.datasets.layout import Features, Layout, Lists, layout_of
+from autoenc.datasets.detect import layout_of
+from autoenc.datasets.layout import Features, Layout, Lists
 from autoenc.datasets.npz import read_npz
 from autoenc.datasets.options import NO_OPTIONS, ReadOptions, how_read
 from autoenc.datasets.parquet import read_parquet

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from autoenc.datasets.columns import Ids, Numbers, Ratings, Times, limit_of, not_a_number
-from autoenc.datasets.layout import Table, layout_of_names
+from autoenc.datasets.detect import layout_of_names
+from autoenc.datasets.layout import Table
 from autoenc.datasets.options import NO_OPTIONS, ReadOptions, how_read
 from autoenc.datasets.sources import Source
 from autoenc.messages import printable, shown

@@ -38,8 +38,9 @@ from autoenc.datasets.columns import (
     not_a_number,
     short,
 )
+from autoenc.datasets.detect import layout_of_names
 from autoenc.datasets.formats import how_laid_out
-from autoenc.datasets.layout import JsonLines, Table, layout_of_names
+from autoenc.datasets.layout import JsonLines, Table
 from autoenc.datasets.names import say_which
 from autoenc.datasets.options import NO_OPTIONS, ROLES, ReadOptions, how_read
 from autoenc.datasets.prepared import Column, new_folder, write_manifest
