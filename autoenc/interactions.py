@@ -283,7 +283,7 @@ class Interactions:
         weight, time : str, optional
             Names of the columns with the `weights` and `times` of `from_pairs`. Times that are numbers are seconds
             since 1970, or milli-, micro- or nanoseconds, recognized by their size as in files (`autoenc.times`). Unlike
-            in files, small numbers such as 0, 1, 2 are accepted, since they may be the order of the likes.
+            in files, small numbers such as 2020, 2021, 2022 are accepted, since they may be the order of the likes.
             `from_pairs` takes times as they are, in seconds.
         titles : mapping of external item id to str, optional
             Items without a title are called by their id. An integer and its digits are the same id.

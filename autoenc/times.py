@@ -1,14 +1,14 @@
 """Times that are numbers: their unit is decided from the whole column, by one rule for files and tables in memory.
 
 - Numbers are seconds since 1970 if all are below 10**11 (the year 5138), and milli-, micro- or nanoseconds if they are
-  larger by a factor of 1,000 each. A time after 1973 in one of these units is too large for a time in a smaller one, so
+  larger by a factor of 1,000 each. A time after 1973 in one of these units is too large a number for a coarser unit, so
   a column that mixes units is recognized, and refused.
 - Numbers that all read as dates, such as 20240610 or 20240610120000, are refused: as seconds or milliseconds they would
   be in 1970, or in the year 2611.
 - In a file, numbers that all lie in January 1970 are refused as well, since they are years, months (202401) or Excel's
-  day numbers; but not if the first is in the first half hour, as in a column that numbers its rows from 0 or 1. So are
-  micro- and nanoseconds whose latest is before 1995 or after 2100: other systems count from 1 or 1601. Who passes
-  numbers from Python may mean anything by them, such as the order of the likes.
+  day numbers, unless the first is in the first half hour, as in a column that numbers its rows from 0 or 1. Micro- and
+  nanoseconds whose latest is before 1995 or after 2099 are refused too, as other systems count from the year 1 or 1601.
+  Numbers passed from Python are not checked in this way, as they may be the order of the likes.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def units_per_second(blocks: Iterable[np.ndarray], is_file: bool) -> int:
     blocks : iterable of arrays of finite numbers
         The column, in one or more parts.
     is_file : bool
-        Whether it comes from a file, so that numbers in January 1970 are refused.
+        Whether it comes from a file, so that numbers in January 1970, and micro- and nanoseconds not from 1995 to 2099,
+        are refused.
 
     Returns
     -------
@@ -98,7 +99,7 @@ def units_per_second(blocks: Iterable[np.ndarray], is_file: bool) -> int:
 
 
 def _examples(block: np.ndarray) -> dict[int, float]:
-    """For each unit in which some times are after 1973, the largest of them; times before 1973 may have any unit."""
+    """For each unit in which some times are after 1973, the largest of them; numbers below 10**8 may have any unit."""
     found = {}
     rest = block
     for least, units in UNITS.items():

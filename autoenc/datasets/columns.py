@@ -199,15 +199,15 @@ def not_a_number(text: str, column: str) -> str:
 
 
 def ambiguous_point(text: str, column: str) -> str:
-    """The error for a text like 1.200 among others without a point, or that are like it."""
+    """The error for a text like 1.200 in a column where the point may separate thousands."""
     return f"{not_a_number(text, column)}, or write other numbers with decimals, such as 2.0"
 
 
 class Numbers:
     """A column of ratings or weights while it is read.
 
-    In 1.200 the point may separate thousands. It is a decimal point if another number of the column proves that there
-    are some, such as 1.5 or 0.125, or if all numbers have one.
+    In 1.200 the point may separate thousands. It is a decimal point if another number of the column, such as 1.5 or
+    0.125, proves that points are decimal, or if all numbers have a point.
 
     Parameters
     ----------

@@ -158,14 +158,17 @@ def _without_header(lines: list[str], options: ReadOptions) -> Layout:
 
 
 def _as_said(guessed: dict[str, int], said: dict[str, int]) -> dict[str, int]:
-    """The columns that are said, and otherwise those guessed. Raises ValueError if users or items would be guessed."""
+    """The columns given by the caller, and otherwise those guessed.
+
+    Raises ValueError if users or items would be guessed.
+    """
     for role, position in said.items():
         if guessed.get(role) != position and (role in ("user", "item") or position in (0, 1)):
             raise ValueError(
                 f"has no header, so {role}={position + 1} does not tell which columns are the users and the items; "
                 f"{say_which('user', 'item')}, both of them"
             )
-    return guessed | said
+    return {role: position for role, position in guessed.items() if position not in said.values()} | said
 
 
 def _is_movielens(columns: Sequence[Sequence[str]]) -> bool:

@@ -85,7 +85,7 @@ def are_recent_times(cells: Sequence[str]) -> bool:
 
 
 def check_no_times(columns: Sequence[Sequence[str]]) -> None:
-    """Raise ValueError if the first or the second column may be times, and a later one the users or items instead."""
+    """Raise ValueError if the first or the second column may hold times, and a later one the users or items."""
     others = columns[2:]
     if any(map(are_recent_times, others)) or all(map(are_likely_ratings, others)):
         return

@@ -75,8 +75,8 @@ def read(
     options : ReadOptions
         How to read the file.
     times : bool or None
-        Whether to read timestamps, if there are any. With None, or with `values`, a column that was recognized by its
-        name but holds something else is left out, and `source` says so.
+        Whether to read timestamps, if there are any. With None, or with False and `values`, a column that the caller
+        did not name and that does not hold times is left out, and `source` says so.
 
     Returns
     -------

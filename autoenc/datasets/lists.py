@@ -51,7 +51,7 @@ def lists_as_said(lines: list[str], skip: int, first: int, options: ReadOptions)
     """Lists as the caller describes them, with items from the column at `first` on.
 
     `skip` is the number of lines to skip if the first is a header. Raises ValueError if the columns overlap, or if it
-    isn't clear whether there is a header or which delimiter it is.
+    isn't clear whether there is a header or what the delimiter is.
     """
     delimiter = options.delimiter or _delimiter_of_lists(lines, first)
     rows = [split(line, delimiter) for line in lines]

@@ -49,7 +49,7 @@ KNOWN: dict[str, tuple[frozenset[str], ...]] = {
 }
 
 VOTES = _words("liked isliked like vote voted thumb thumbs thumbsup upvote upvoted")
-"""Columns that may say that a row is no like, such as liked=false: whoever reads the file has to be told of them.
+"""Columns that may say that a row is not a like, such as liked=false, and are therefore reported to the user.
 Plurals are counts, and like_id is a key."""
 
 

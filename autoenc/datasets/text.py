@@ -26,7 +26,7 @@ from autoenc.datasets.watch import AT_ONCE, Watch
 from autoenc.times import seconds
 
 ROWS_THAT_TELL = 100
-"""If none of so many ratings has decimals, all points in the file are examined, which takes longer."""
+"""If this many rows don't show that points are decimal, all points in the file are examined, which takes longer."""
 
 Roles = frozenset[str]
 """The columns wanted: user and item always; rating, time and weight on request."""

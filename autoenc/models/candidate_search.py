@@ -113,8 +113,8 @@ def _clearly_worse(of_users: np.ndarray, best: np.ndarray) -> bool:
 def _top_of_parabola(values: Sequence[Any], found: Sequence[float]) -> float | None:
     """The maximum of a parabola through three points (log(value), found), to two significant digits.
 
-    An integer if the values are integers.
-    None if the values are not positive numbers, or the maximum is not between the outer ones or is the middle one.
+    It is an integer if the values are integers, and None if they are not positive numbers, or if the maximum is not
+    between the outer ones or is the middle one.
     """
     if not (all(isinstance(value, (int, float)) and value > 0 for value in values) and np.isfinite(found).all()):
         return None

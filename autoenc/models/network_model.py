@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
@@ -250,6 +250,7 @@ class NetworkRecommender(Recommender):
             finally:
                 self.epochs = of_fit
         epochs = whole_number("epochs", epochs, 1)
+        user_items = list(user_items) if isinstance(user_items, Iterator) else user_items  # it is read twice
         likes = as_user_items(user_items)
         weighs = batches_of(likes, self.half_life) is not likes
         if weighs and self._trainer is not None and not is_weighing(self.network_):

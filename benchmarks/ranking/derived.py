@@ -108,11 +108,11 @@ def measure(name: str, protocol: str, seed: int = 0) -> dict:
         return np.concatenate([judge.values([score], np.ones((1, 1))) for judge in judges])
 
     found, seconds = {}, {}
-    for of in ("fast", "best"):
+    for preset_name in ("fast", "best"):
         started = time.process_time()
-        model = preset(of).set_params(validation=protocol).fit(train)
-        seconds[of] = round(time.process_time() - started, 1)
-        found[of] = values(model.score)
+        model = preset(preset_name).set_params(validation=protocol).fit(train)
+        seconds[preset_name] = round(time.process_time() - started, 1)
+        found[preset_name] = values(model.score)
     parts = {type(part).__name__: values(part.score) for part in model.models_}
     best_part = max(parts, key=lambda part: parts[part][0].mean())
     return {

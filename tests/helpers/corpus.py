@@ -481,6 +481,12 @@ CASES: dict[str, Case] = {
     "times of 1997 between users and items, with ratings": Case(
         table("::", rows=[(u, t - 830_000_000, i, 5) for (u, i), t in zip(MANY, SECONDS)]), None, ARE_TIMES
     ),
+    "a rating where times are expected": Case(
+        table("\t", rows=[(*pair, 7, 1 + n % 5) for n, pair in enumerate(MANY)]),
+        [pair for n, pair in enumerate(MANY) if n % 5 > 2],
+        options={"rating": 4, "min_rating": 4},
+        source=r"item = column 2, rating = column 4 \(a like if 4 or higher\); ",
+    ),
     "times between users and items of 9 digits": Case(
         table(",", rows=[(u, t, 214_536_500 + i) for (u, i), t in zip(MANY, SECONDS)]), None, ARE_TIMES
     ),

@@ -125,6 +125,13 @@ def test_a_refused_call_changes_nothing(fitted, more):
     assert fitted.item_counts_.tolist() == counts and fitted.n_items == n_items
 
 
+def test_an_iterator_is_read_once(likes):
+    model = copy.deepcopy(LEARNERS[0]).fit(likes.user_items)
+    before = model.score(likes.user_items)
+    model.partial_fit(iter([[0, 1], [3, 4], [1, 2]]))
+    assert not np.array_equal(model.score(likes.user_items), before)
+
+
 def test_a_refused_fit_leaves_the_fitted_network(likes):
     model = copy.deepcopy(LEARNERS[0]).fit(likes)
     before = model.score(likes)
