@@ -136,7 +136,8 @@ def torture(folder, kills, backend="numba", every_steps=1, seed=0, say=lambda li
                 process.wait(rng.uniform(0, span))
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
-        out, err = process.communicate()
+        out = process.stdout.read()  # communicate would miss what readline has buffered
+        err = process.communicate()[1]
         if process.returncode == 0:
             span = 0.5 * (span + time.monotonic() - started)
             summary.trainings += 1
