@@ -36,7 +36,6 @@ from autoenc.models.blend import Blend
 from autoenc.models.network_model import NetworkRecommender
 from autoenc.models.popular import Popular
 from autoenc.models.presets import PRESETS, preset
-from autoenc.progress import new_bar, show_progress
 from autoenc.scale.checkpoint import ShardedCheckpoints
 from autoenc.scale.ranks import Communicator, world
 from autoenc.scale.sharded_autoencoder import ShardedAutoEncoder
@@ -45,6 +44,7 @@ from autoenc.storage.model_file import ModelFile
 from autoenc.training.callbacks import Callback, ProgressBar
 from autoenc.training.checkpoint import Checkpoints
 from autoenc.training.minibatches import default_epochs
+from autoenc.training.progress import new_bar, show_progress
 from autoenc.training.trainer import Trainer
 
 PASS_AT = 0.475

@@ -18,7 +18,6 @@ ORDER = (
     "checks",
     "times",
     "machine",
-    "progress",
     "batch_invariant",
     "storage",
     "titles",

@@ -379,8 +379,8 @@ def load_all(paths: list[str]) -> Scorers:
 def fit_again(args: argparse.Namespace, trained: Recommender, user_items: sparse.csr_array, seed: int) -> Recommender:
     """A new model with the same settings, those that fit chose included; with --seeds, `seed` is its seed."""
     from autoenc.models import AutoEncoder, Blend
-    from autoenc.progress import show_progress
     from autoenc.training.callbacks import ProgressBar
+    from autoenc.training.progress import show_progress
 
     model = type(trained)(**copy.deepcopy(trained.get_params(deep=False)))
     if args.seeds is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoenc.checks import metric_at_k, whole_number
 from autoenc.cli.common import add_likes, add_progress, print_json, reading_of, say, show, wants_progress
-from autoenc.progress import new_bar
+from autoenc.training.progress import new_bar
 
 if TYPE_CHECKING:
     from autoenc.evaluation.compare import Comparison

@@ -12,7 +12,6 @@ from autoenc.datasets import NAMES, interactions_of, load, load_path, name_of, w
 from autoenc.datasets.formats import read
 from autoenc.datasets.options import NO_OPTIONS, ReadOptions
 from autoenc.datasets.prepared import is_prepared
-from autoenc.datasets.sources import on_disk
 from autoenc.interactions import Interactions, likes_per_item
 from autoenc.messages import printable
 
@@ -48,8 +47,7 @@ def describe(path: str | os.PathLike[str], options: ReadOptions = NO_OPTIONS) ->
         return describe_likes(load(str(path), times=times, **vars(options)))
     if is_prepared(path):
         return describe_likes(load_path(path, options, times=None))
-    with on_disk(path) as place:  # it may be read twice
-        ratings = read(place, options=options, times=None)
+    ratings = read(path, options=options, times=None)
     likes = interactions_of(ratings, name_of(path), times=None)
     n_rows, n_pairs = len(ratings.users), likes.n_likes
     return describe_likes(with_enough_likes(likes, options)) | {"rows": n_rows, "duplicates": n_rows - n_pairs}

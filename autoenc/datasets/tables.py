@@ -151,10 +151,11 @@ class _Preparation:
         else:
             source = how_laid_out(tables.found, self.options)
         source = f"{source}; {n_rows:,} rows"
-        rating = self._as_number("rating", types["rating"]) if "rating" in types else None
-        if self.options.min_rating is not None:
-            source += self._leave_out_below(self.options.min_rating, rating, n_rows)
-            n_rows = self._ask("SELECT count(*) FROM likes")[0][0]
+        if "rating" in types:
+            rating = self._as_number("rating", types["rating"])
+            if self.options.min_rating is not None:
+                source += self._leave_out_below(self.options.min_rating, rating, n_rows)
+                n_rows = self._ask("SELECT count(*) FROM likes")[0][0]
         n_users = self._number("user", types["user"], layout)
         n_items = self._number("item", types["item"], layout)
         numbers = self._write_ids("user", n_users), self._write_ids("item", n_items)
@@ -209,7 +210,7 @@ class _Preparation:
             if wrong := self._ask(f"SELECT {column} FROM {rows} WHERE {strange} LIMIT 1"):
                 raise ValueError(f"a {role}, {short(wrong[0][0])}, is neither text nor a number; fix or drop its row.")
 
-    def _leave_out_below(self, least: float, rating: str | None, n_rows: int) -> str:
+    def _leave_out_below(self, least: float, rating: str, n_rows: int) -> str:
         """Restrict `likes` to ratings of at least `least`, and return a sentence with the number left out."""
         [(n_below,)] = self._ask(f"SELECT count(*) FROM likes WHERE NOT {rating} >= {least!r}")
         self.db.execute(f"CREATE OR REPLACE VIEW likes AS SELECT * FROM rows WHERE {rating} >= {least!r}")

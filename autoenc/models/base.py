@@ -147,6 +147,9 @@ class Recommender(Recommending, Explaining):
         """Add new items; for models with partial_fit."""
         raise NotImplementedError
 
+    def _check_more(self, likes: UserItems) -> None:
+        """Raise ValueError if the fitted model can't learn from these likes, before anything is changed."""
+
     def _take_in(self, user_items: UserItemsLike) -> UserItems:
         """Add the new items and counts of more likes to the model, and return the likes over all its items."""
         self._check_fitted()
@@ -154,6 +157,7 @@ class Recommender(Recommending, Explaining):
         likes = self._as_fitted(user_items) if growth is None else growth.user_items
         if not likes.nnz:
             raise ValueError("user_items holds no likes, so there is nothing to learn from; pass some.")
+        self._check_more(likes)
         counts = self.item_counts_
         if growth is not None and growth.has_new_items:
             self._grow(growth)

@@ -76,7 +76,7 @@ from autoenc.models.half_life import takes_half_life, with_chosen_half_life
 from autoenc.models.network_model import NetworkRecommender
 from autoenc.models.random_state import RandomState, seed_of
 from autoenc.models.weighted_sum import mean_and_spread, standardized, weighted_sum
-from autoenc.progress import Progress, no_progress
+from autoenc.training.progress import Progress, no_progress
 
 MOST_MODELS = 100  # in a file
 FEW = 1 / 50  # of the likes, which hardly change a model

@@ -24,8 +24,8 @@ from autoenc.models.base import Recommender
 from autoenc.models.blend_weights import Trial, best_of, coarse_trials
 from autoenc.models.scorer import BATCH_SIZE, Score
 from autoenc.models.weighted_sum import mean_and_spread, standardized, weighted_sum
-from autoenc.progress import Progress
 from autoenc.training.callbacks import Callback
+from autoenc.training.progress import Progress
 from autoenc.training.trainer import Trainer
 
 MOST_USERS = 2_000  # to validate on by default: more users add little precision

@@ -17,7 +17,7 @@ from scipy import sparse
 from autoenc.models.base import Recommender
 from autoenc.models.blend_search import Judge
 from autoenc.models.estimator import unfitted
-from autoenc.progress import Progress
+from autoenc.training.progress import Progress
 
 MANY_ITEMS = 5_000  # above this, values between the candidates are not tried
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
@@ -18,7 +18,7 @@ from scipy import sparse
 
 from autoenc.checks import number, whole_number
 from autoenc.evaluation.splits import holdout_users, number_of_users
-from autoenc.interactions import UserItems, UserItemsLike, as_user_items
+from autoenc.interactions import UserItems, UserItemsLike
 from autoenc.layers import Multinomial, SigmoidBCE, WeightedBCE
 from autoenc.machine import check_free, compute_threads
 from autoenc.messages import shown
@@ -250,17 +250,10 @@ class NetworkRecommender(Recommender):
             finally:
                 self.epochs = of_fit
         epochs = whole_number("epochs", epochs, 1)
-        user_items = list(user_items) if isinstance(user_items, Iterator) else user_items  # it is read twice
-        likes = as_user_items(user_items)
-        weighs = batches_of(likes, self.half_life) is not likes
-        if weighs and self._trainer is not None and not is_weighing(self.network_):
-            raise ValueError(
-                "these likes have weights, but the model was fitted without; fit it again, or leave the weights out."
-            )
         likes = self._take_in(user_items)
         batches = batches_of(likes, self.half_life)
         if self._trainer is None:
-            if weighs or self.weighted_input:
+            if batches is not likes or self.weighted_input:
                 self.network_ = weighing(self.network_, self.weighted_input)
             self._trainer = self._trainer_of(self.network_, epochs=0)
             self._trainer.callbacks = self._own_callbacks
@@ -268,6 +261,13 @@ class NetworkRecommender(Recommender):
         self._trainer.epochs = self._trainer.next_epoch + epochs
         self._trainer.fit_batches(batches)
         return self
+
+    def _check_more(self, likes: UserItems) -> None:
+        weighs = batches_of(likes, self.half_life) is not likes
+        if weighs and self._trainer is not None and not is_weighing(self.network_):
+            raise ValueError(
+                "these likes have weights, but the model was fitted without; fit it again, or leave the weights out."
+            )
 
     def _grow(self, growth: Growth) -> None:
         state, network = self.network_.state, self.network_

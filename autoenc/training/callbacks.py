@@ -15,7 +15,7 @@ from autoenc.checks import metric_at_k
 from autoenc.evaluation import plots
 from autoenc.evaluation.evaluate import HIGHER_IS_BETTER, evaluate
 from autoenc.interactions import UserItemsLike, as_user_items
-from autoenc.progress import new_bar
+from autoenc.training.progress import new_bar
 
 if TYPE_CHECKING:
     from autoenc.training.trainer import Trainer

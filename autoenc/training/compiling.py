@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from numba.core import event
 
-from autoenc.progress import new_bar
+from autoenc.training.progress import new_bar
 
 SECONDS_IN_SILENCE = 2.0
 SECONDS_BETWEEN = 10.0  # between lines, if stderr is not a terminal

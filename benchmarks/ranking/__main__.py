@@ -24,7 +24,7 @@ from benchmarks.cache import default_folder
 from benchmarks.ranking.lines import RESULTS, Lines
 from benchmarks.ranking.plans import MODELS, PLANS
 from benchmarks.ranking.report import choices, setting, table, verdict
-from benchmarks.ranking.run import in_own_process, measure
+from benchmarks.ranking.run import PROTOCOLS, in_own_process, measure
 from benchmarks.ranking.values import values_file
 from benchmarks.tables import as_markdown, as_text
 
@@ -56,7 +56,7 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(
         "python -m benchmarks.ranking", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--protocol", choices=("weak", "strong"), required=True)
+    parser.add_argument("--protocol", choices=PROTOCOLS, required=True)
     parser.add_argument(
         "--datasets", nargs="+", choices=PLANS, help="default: those that can be loaded or have results"
     )

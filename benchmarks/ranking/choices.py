@@ -30,11 +30,11 @@ from scipy import sparse
 from autoenc.models.blend_search import Judge, Stopping, validation_split
 from autoenc.models.blend_weights import Values, best_of, choice, coarse_trials, finer_trials
 from autoenc.models.presets import preset
-from autoenc.progress import no_progress
+from autoenc.training.progress import no_progress
 from benchmarks import datasets
 from benchmarks.ranking.lines import RESULTS
 from benchmarks.ranking.plans import PLANS
-from benchmarks.ranking.run import in_own_process, split
+from benchmarks.ranking.run import PROTOCOLS, in_own_process, split
 from benchmarks.tables import as_markdown, as_text
 
 STORED = RESULTS / "blend-choices.jsonl"
@@ -211,20 +211,25 @@ def stored(path: Path = STORED, key: tuple[str, str] = ("dataset", "protocol")) 
     return list({tuple(line[name] for name in key): line for line in lines}.values())
 
 
-def run_and_print(argv, parser: argparse.ArgumentParser, path: Path, measure, tables, names=None) -> list[dict]:
+def run_and_print(argv, module: str, description: str, path: Path, measure, tables, names=None) -> list[dict]:
     """Append the line of each run to the results, print the tables of all lines, and return these.
 
     names are the data sets to choose from: by default, all that are available.
     """
     names = datasets.available() if names is None else names
+    parser = argparse.ArgumentParser(
+        f"python -m benchmarks.ranking.{module}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--run", nargs="+", metavar="DATASET:PROTOCOL", default=[])
     parser.add_argument("--results", type=Path, metavar="FILE", default=path, help="default: %(default)s")
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     args = parser.parse_args(argv)
     for run in args.run:
         dataset, _, protocol = run.partition(":")
-        if dataset not in names or protocol not in ("weak", "strong"):
-            parser.error(f"{run} is not DATASET:PROTOCOL of {', '.join(names)} and weak, strong")
+        if dataset not in names or protocol not in PROTOCOLS:
+            parser.error(f"{run} is not DATASET:PROTOCOL of {', '.join(names)} and {', '.join(PROTOCOLS)}")
         line = in_own_process(measure, dataset, protocol)
         with args.results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
@@ -234,12 +239,7 @@ def run_and_print(argv, parser: argparse.ArgumentParser, path: Path, measure, ta
 
 
 def main(argv=None) -> int:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks.ranking.choices",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    lines = run_and_print(argv, parser, STORED, measure, (check_table, left_out_table))
+    lines = run_and_print(argv, "choices", __doc__, STORED, measure, (check_table, left_out_table))
     return 0 if all(map(is_met, lines)) else 1
 
 

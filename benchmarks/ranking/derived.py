@@ -10,7 +10,6 @@ the model in the fitted blend with the highest nDCG@100 on the test likes.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Callable
@@ -19,26 +18,17 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from autoenc.datasets.core import core
+from autoenc.interactions import Interactions
 from autoenc.models.blend_search import Judge
 from autoenc.models.presets import preset
 from benchmarks import datasets
 from benchmarks.ranking.choices import FIRST, METRIC, leads, run_and_print, with_p_at_1
 from benchmarks.ranking.lines import RESULTS
-from benchmarks.ranking.run import split
+from benchmarks.ranking.run import PROTOCOLS, split
 
 STORED = RESULTS / "ranking-derived.jsonl"
 TEST_USERS = 0.2  # in the strong protocol
-PROTOCOLS = ("weak", "strong")
-
-
-def core(likes: sparse.csr_array, least: int) -> sparse.csr_array:
-    """The largest part of the likes in which every user and every item has at least `least`."""
-    while True:
-        shape = likes.shape
-        likes = likes[np.flatnonzero(np.diff(likes.indptr) >= least)]
-        likes = likes[:, np.flatnonzero(np.bincount(likes.indices, minlength=likes.shape[1]) >= least)]
-        if likes.shape == shape:
-            return likes
 
 
 def popular(likes: sparse.csr_array, n: int) -> sparse.csr_array:
@@ -50,6 +40,11 @@ def popular(likes: sparse.csr_array, n: int) -> sparse.csr_array:
 def sample(likes: sparse.csr_array, n: int) -> sparse.csr_array:
     """n random users."""
     return likes[np.sort(np.random.default_rng(0).permutation(likes.shape[0])[:n])]
+
+
+def dense(likes: sparse.csr_array, min_likes_per_user: int, min_likes_per_item: int = 1) -> sparse.csr_array:
+    """The users and items with enough likes, as `datasets.load` leaves them."""
+    return core(Interactions.from_csr(likes), min_likes_per_user, min_likes_per_item).user_items
 
 
 def exchanged(likes: sparse.csr_array) -> sparse.csr_array:
@@ -70,14 +65,14 @@ DERIVED = {
     "latest-small-exchanged": Derived("ml-latest-small", "users and films exchanged", exchanged),
     "lastfm-2k-popular": Derived("lastfm-2k", "the 1,500 most popular artists", lambda x: popular(x, 1_500)),
     "lastfm-2k-exchanged": Derived("lastfm-2k", "users and artists exchanged", exchanged),
-    "citeulike-core": Derived("citeulike", "at least 12 likes per user and item", lambda x: core(x, 12)),
+    "citeulike-core": Derived("citeulike", "at least 12 likes per user and item", lambda x: dense(x, 12, 12)),
     "citeulike-exchanged": Derived(
-        "citeulike", "users and items exchanged, at least 4 likes each", lambda x: core(exchanged(x), 4)
+        "citeulike", "users and items exchanged, at least 4 likes each", lambda x: dense(exchanged(x), 4, 4)
     ),
     "pinterest-sample": Derived("pinterest", "3,000 random users", lambda x: sample(x, 3_000)),
-    "gowalla-core": Derived("gowalla", "at least 25 likes per user and item", lambda x: core(x, 25)),
+    "gowalla-core": Derived("gowalla", "at least 25 likes per user and item", lambda x: dense(x, 25, 25)),
     "gowalla-sample": Derived(
-        "gowalla", "6,000 random users, at least 5 likes per user and item", lambda x: core(sample(x, 6_000), 5)
+        "gowalla", "6,000 random users, at least 5 likes per user and item", lambda x: dense(sample(x, 6_000), 5, 5)
     ),
 }
 
@@ -85,11 +80,7 @@ DERIVED = {
 def likes_of(name: str) -> sparse.csr_array:
     """A derived set's likes: users with at least two, and items that they like."""
     derived = DERIVED[name]
-    likes = derived.derive(datasets.load(derived.original).user_items)
-    likes = likes[np.flatnonzero(np.diff(likes.indptr) >= 2)]
-    likes = likes[:, np.flatnonzero(np.bincount(likes.indices, minlength=likes.shape[1]))]
-    likes.sort_indices()
-    return likes
+    return dense(derived.derive(datasets.load(derived.original).user_items), min_likes_per_user=2)
 
 
 def available() -> list[str]:
@@ -152,12 +143,7 @@ def table(lines: list[dict]) -> list[list[str]]:
 
 
 def main(argv=None) -> int:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks.ranking.derived",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    run_and_print(argv, parser, STORED, measure, (table,), available())
+    run_and_print(argv, "derived", __doc__, STORED, measure, (table,), available())
     return 0
 
 

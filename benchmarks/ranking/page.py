@@ -18,10 +18,10 @@ from benchmarks.ranking.choices import left_out_table
 from benchmarks.ranking.choices import stored as stored_lines
 from benchmarks.ranking.lines import RESULTS, Lines
 from benchmarks.ranking.plans import PLANS
+from benchmarks.ranking.run import PROTOCOLS
 from benchmarks.tables import as_markdown
 
 PAGE = Path(__file__).parents[2] / "docs" / "which_model_first.md"
-PROTOCOLS = ("weak", "strong")
 
 TITLES = ("likes", "model", "nDCG@100", "difference", "difference in p@1", "CPU s")
 

@@ -24,6 +24,7 @@ from benchmarks.ranking.plans import MODELS, PLANS, Space
 from benchmarks.ranking.search import search
 from benchmarks.ranking.values import METRICS, differences, store, values_file, values_of
 
+PROTOCOLS = ("weak", "strong")
 CHOSEN_BY = "ndcg@100"
 MOST_USERS = 4_000  # for validation; more would add little information
 KS = (1, 5, 10, 20, 50, 100)

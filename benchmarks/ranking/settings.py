@@ -14,7 +14,6 @@ many items for EASE are not used.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 
@@ -117,12 +116,7 @@ def settings_table(lines: list[dict]) -> list[list[str]]:
 
 
 def main(argv=None) -> int:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks.ranking.settings",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    run_and_print(argv, parser, STORED, measure, (settings_table, left_out_table))
+    run_and_print(argv, "settings", __doc__, STORED, measure, (settings_table, left_out_table))
     return 0
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import sparse
 
 from autoenc.interactions import Interactions
@@ -20,22 +18,11 @@ def likes(rows) -> sparse.csr_array:
     return sparse.csr_array(np.array(rows, np.float32))
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 4))
-def test_in_a_core_all_users_and_items_have_enough_likes_and_no_more_could_stay(seed, least):
-    x = likes(np.random.default_rng(seed).random((9, 7)) < 0.4)
-    x.indices, x.indptr = x.indices.astype(np.int32), x.indptr.astype(np.int32)
-    found = derived.core(x, least).toarray()
-    assert (found.sum(axis=0) >= least).all() and (found.sum(axis=1) >= least).all()
-    users, items = np.ones(9, bool), np.ones(7, bool)
-    for _ in range(20):
-        users &= x.toarray()[:, items].sum(axis=1) >= least
-        items &= x.toarray()[users].sum(axis=0) >= least
-    assert found.tolist() == x.toarray()[np.ix_(users, items)].tolist()
-
-
 def test_what_is_derived():
     x = likes([[1, 0, 1], [0, 0, 1], [0, 1, 1], [0, 1, 0]])
     assert derived.popular(x, 2).toarray().tolist() == [[0, 1], [0, 1], [1, 1], [1, 0]]
+    y = likes([[1, 1, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]])  # without the last user, the last item has one like
+    assert derived.dense(y, 2, 2).toarray().tolist() == [[1, 1], [1, 1]]
     assert derived.exchanged(x).toarray().tolist() == x.toarray().T.tolist()
     found = derived.sample(x, 2).toarray().tolist()
     assert len(found) == 2 and all(row in x.toarray().tolist() for row in found)

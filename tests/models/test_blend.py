@@ -31,7 +31,7 @@ from autoenc.models.blend_search import Judge, Stopping
 from autoenc.models.candidate_search import CandidateSearch
 from autoenc.models.estimator import unfitted
 from autoenc.models.weighted_sum import mean_and_spread, standardized, weighted_sum
-from autoenc.progress import no_progress
+from autoenc.training.progress import no_progress
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoenc.progress import show_progress
+from autoenc.training.progress import show_progress
 
 
 def test_a_bar_tells_what_is_done_and_how_far(capsys):
